@@ -1,1 +1,19 @@
+//! The shell that every Tidegate service shares.
+//!
+//! - [`settings`]: one TOML file, environment overrides, and errors that name the file, the key, the line and the remedy
+//! - [`logging`]: logs to standard error, as text or JSON
+//! - [`signals`]: the signal that ends a service, the shutdown token its tasks watch, the service manager's notices
+//! - [`failpoint`]: named points where a test may kill the process, compiled to nothing in release builds
+//! - [`exit`]: the exit codes, the same in every program
+//!
+//! It knows no other part of Tidegate, and holds nothing about readings, topics or wires.
 
+pub mod exit;
+pub mod failpoint;
+pub mod logging;
+pub mod settings;
+pub mod signals;
+
+pub use logging::{LogFormat, init_logging};
+pub use settings::{SettingsError, load, load_with_env, parse};
+pub use signals::{Shutdown, notify_ready, notify_stopping, termination};

@@ -1,0 +1,71 @@
+//! Points at which a test may kill the process, as a power cut would.
+//!
+//! `TIDEGATE_FAILPOINT="agent-after-commit:3"` sends SIGKILL to the process itself when it passes the point
+//! `agent-after-commit` for the third time; without `:n` at the first. Only builds with debug assertions look at
+//! it: in a release build [`hit`] is empty.
+//!
+//! Each program names its points in an enum of its own and calls `hit(FailPoint::AfterCommit.name())`.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The environment variable that arms one point.
+pub const VARIABLE: &str = "TIDEGATE_FAILPOINT";
+
+/// Passes the point; does not return if it is armed and its count is reached.
+pub fn hit(point: &'static str) {
+    if cfg!(debug_assertions) {
+        static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+        let armed = ARMED.get_or_init(|| std::env::var(VARIABLE).ok().as_deref().map(Armed::parse));
+        if armed.as_ref().is_some_and(|armed| armed.passes(point)) {
+            die();
+        }
+    }
+}
+
+struct Armed {
+    point: String,
+    at_hit: u64,
+    hits: AtomicU64,
+}
+
+impl Armed {
+    /// A count that is not a number counts as part of the name, so a typing error arms nothing by accident.
+    fn parse(text: &str) -> Self {
+        let counted = text.rsplit_once(':').and_then(|(point, at)| Some((point, at.parse::<u64>().ok()?)));
+        let (point, at_hit) = counted.unwrap_or((text, 1));
+        Self { point: point.to_owned(), at_hit, hits: AtomicU64::new(0) }
+    }
+
+    fn passes(&self, point: &str) -> bool {
+        point == self.point && self.hits.fetch_add(1, Ordering::Relaxed) + 1 == self.at_hit
+    }
+}
+
+/// SIGKILL, so that no destructor, flush or exit handler runs: what a test wants to see survive is only what
+/// was already on disk or on the wire.
+fn die() -> ! {
+    #[cfg(unix)]
+    {
+        let _unreachable =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+    std::process::abort()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Armed;
+
+    fn passes(spec: &str, hits: &[&str]) -> Vec<bool> {
+        let armed = Armed::parse(spec);
+        hits.iter().map(|point| armed.passes(point)).collect()
+    }
+
+    #[test]
+    fn dies_at_the_named_hit_of_the_named_point_only() {
+        assert_eq!(passes("a", &["b", "a", "a"]), [false, true, false]);
+        assert_eq!(passes("a:3", &["a", "b", "a", "a"]), [false, false, false, true]);
+        assert_eq!(passes("a:x", &["a", "a:x"]), [false, true]);
+    }
+}
