@@ -1,1 +1,49 @@
+//! What the parts of Tidegate say to each other.
+//!
+//! ```text
+//! id       DeviceId, BootId, Seq, Origin …      reading  Reading, Value, Quality
+//! channel  what a device declares it measures   clock    anchors: ticks to wall time
+//! loss     declared holes                       unit     SenML units
+//! frame/   sensor board ⇄ agent (COBS, no alloc)
+//! block/   agent → cloud: many origins' readings, columnar            (feature `std`)
+//! ack      cloud → agent: outcomes per block, credit                  (feature `alloc`)
+//! topic    MQTT topics and the partition law    status   a gateway's birth and will
+//! ```
+//!
+//! The crate is `no_std` and allocates nothing by default: boards use it as it is. It imports no sibling and
+//! does no input or output. Every decoder takes hostile bytes: a bad input is a typed error, the memory a
+//! message may ask for is bounded by a named constant before anything is allocated, and nothing panics.
+//! The byte layouts are in `docs/wire.md`; golden vectors in `tests/golden/` pin them.
 
+#![cfg_attr(not(feature = "std"), no_std)]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+pub mod channel;
+pub mod clock;
+pub mod frame;
+pub mod id;
+pub mod loss;
+pub mod reading;
+pub mod unit;
+mod varint;
+
+#[cfg(feature = "alloc")]
+pub mod ack;
+#[cfg(feature = "std")]
+pub mod block;
+#[cfg(feature = "alloc")]
+pub mod status;
+#[cfg(feature = "alloc")]
+pub mod topic;
+
+pub use channel::{ChannelDecl, ValueKind};
+pub use clock::{ClockAnchor, ClockQuality};
+pub use id::{BootId, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Seq, SeqRange, SiteId};
+pub use loss::{LossReason, LossRecord};
+pub use reading::{Quality, Reading, Tick, Value};
+
+/// The wire's version byte, on every frame, block and acknowledgement. Version 0 may still change.
+pub const WIRE_VERSION: u8 = 0;

@@ -1,1 +1,64 @@
-fn main() {}
+//! What developers and CI run: `cargo xtask test`, and the smaller commands it is made of.
+//!
+//! Every subcommand has a file of its own name. They share three things: [`repository`] (where things are),
+//! [`steps`] (one line per step, with its time) and [`tools`] (what has to be fetched, and from where).
+
+mod bench;
+mod command;
+mod deny;
+mod elf;
+mod firmware;
+mod fuzz;
+mod golden;
+mod layers;
+mod lint;
+mod repository;
+mod steps;
+mod test;
+mod tools;
+
+use clap::{Parser, Subcommand};
+use repository::Repository;
+
+/// What developers and CI run.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check everything: tools, formatting, lints, every test, board images, fuzz targets. CI runs this
+    Test(test::Options),
+    /// Fetch the tools that the tests need, and nothing else
+    Tools,
+    /// Run the benches in release mode and write their tables into docs/benchmarks.md
+    Bench(bench::Options),
+    /// Build the board images for bare metal and print what they take of flash and RAM
+    Firmware(firmware::Options),
+    /// Run one fuzz target under libFuzzer; without a target, list them
+    Fuzz(fuzz::Options),
+    /// Write protocol's golden byte vectors anew, after a deliberate change of the wire
+    Golden,
+    /// Check who depends on whom, file sizes and file names
+    Layers,
+    /// Check licences, sources and known vulnerabilities of every dependency
+    Deny(deny::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let repository = Repository::locate()?;
+    match arguments.command {
+        Command::Test(options) => test::run(&repository, &options),
+        Command::Tools => tools::run(&repository),
+        Command::Bench(options) => bench::run(&repository, &options),
+        Command::Firmware(options) => firmware::run(&repository, &options),
+        Command::Fuzz(options) => fuzz::run(&repository, &options),
+        Command::Golden => golden::run(&repository),
+        Command::Layers => layers::run(&repository),
+        Command::Deny(options) => deny::run(&repository, &options),
+    }
+}

@@ -1,0 +1,125 @@
+//! Blocks to bytes and back. Both sides keep their buffers and zstd contexts between blocks.
+
+use alloc::vec::Vec;
+
+use super::{
+    Block, BlockError, Directory, Header, MAX_BLOCK_BYTES, MAX_BODY_BYTES, MAX_READINGS, MAX_RECORDS, Part, Record,
+    columns::{self, Scratch},
+    directory, header,
+};
+use crate::varint::{Reader, push_unsigned};
+
+/// Fast and nearly as small as slower levels on these columns.
+const ZSTD_LEVEL: i32 = 1;
+
+/// Encodes blocks.
+pub struct Encoder {
+    zstd: zstd::bulk::Compressor<'static>,
+    directory: Vec<u8>,
+    body: Vec<u8>,
+    packed: Vec<u8>,
+    scratch: Scratch,
+}
+
+impl Encoder {
+    /// Fails only when zstd gets no memory for its context.
+    pub fn new() -> std::io::Result<Self> {
+        let zstd = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+        Ok(Self { zstd, directory: Vec::new(), body: Vec::new(), packed: Vec::new(), scratch: Scratch::default() })
+    }
+
+    /// The block's bytes, not yet stamped. An error means that the content breaks a bound or an order.
+    pub fn encode(&mut self, block: &Block) -> Result<Vec<u8>, BlockError> {
+        let readings = block.reading_count();
+        if readings > MAX_READINGS {
+            return Err(BlockError::TooLarge("readings"));
+        }
+        if block.records.len() > MAX_RECORDS {
+            return Err(BlockError::TooLarge("records"));
+        }
+        self.directory.clear();
+        directory::encode(&block.origins, &mut self.directory)?;
+        self.body.clear();
+        push_unsigned(&mut self.body, block.records.len() as u64);
+        for record in &block.records {
+            self.body = postcard::to_extend(record, core::mem::take(&mut self.body))
+                .map_err(|_| BlockError::Malformed(Part::Records))?;
+        }
+        columns::encode(&block.origins, &mut self.body, &mut self.scratch);
+        if self.body.len() > MAX_BODY_BYTES {
+            return Err(BlockError::TooLarge("unpacked bytes"));
+        }
+        self.packed.clear();
+        self.packed.reserve(zstd::zstd_safe::compress_bound(self.body.len()));
+        self.zstd
+            .compress_to_buffer(&self.body, &mut self.packed)
+            .map_err(|_| BlockError::TooLarge("unpacked bytes"))?;
+        let mut out = Vec::with_capacity(header::HEADER_BYTES + self.directory.len() + self.packed.len());
+        header::assemble(&mut out, readings as u32, &self.directory, &self.packed, self.body.len() as u32);
+        if out.len() > MAX_BLOCK_BYTES { Err(BlockError::TooLarge("bytes")) } else { Ok(out) }
+    }
+}
+
+/// Decodes blocks.
+pub struct Decoder {
+    zstd: zstd::bulk::Decompressor<'static>,
+    body: Vec<u8>,
+}
+
+impl Decoder {
+    /// Fails only when zstd gets no memory for its context.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self { zstd: zstd::bulk::Decompressor::new()?, body: Vec::new() })
+    }
+
+    /// What the directory says is inside; the columns are not touched (their checksum is).
+    pub fn directory(bytes: &[u8]) -> Result<Directory, BlockError> {
+        let header = Header::parse(bytes)?;
+        directory::decode(header.directory, header.readings)
+    }
+
+    /// Decodes all of it, or refuses all of it.
+    pub fn decode(&mut self, bytes: &[u8]) -> Result<Block, BlockError> {
+        let header = Header::parse(bytes)?;
+        let directory = directory::decode(header.directory, header.readings)?;
+        self.body.clear();
+        // zstd writes at most the capacity, so a bomb is bounded by what the header said and was checked for.
+        self.body.reserve_exact(header.unpacked_bytes as usize);
+        let columns = BlockError::Malformed(Part::Columns);
+        self.zstd.decompress_to_buffer(header.body, &mut self.body).map_err(|_| columns)?;
+        if self.body.len() != header.unpacked_bytes as usize {
+            return Err(columns);
+        }
+        let (records, rest) = decode_records(&self.body)?;
+        let origins = columns::decode(rest, &directory).ok_or(columns)?;
+        Ok(Block { records, origins })
+    }
+}
+
+fn decode_records(body: &[u8]) -> Result<(Vec<Record>, &[u8]), BlockError> {
+    let malformed = BlockError::Malformed(Part::Records);
+    let mut reader = Reader::new(body);
+    let count = reader.unsigned().map_err(|_| malformed)?;
+    if count > MAX_RECORDS as u64 {
+        return Err(BlockError::TooLarge("records"));
+    }
+    let mut records = Vec::new();
+    let mut rest = reader.rest();
+    for _ in 0..count {
+        let (record, others) = postcard::take_from_bytes(rest).map_err(|_| malformed)?;
+        if !bounded(&record) {
+            return Err(malformed);
+        }
+        records.push(record);
+        rest = others;
+    }
+    Ok((records, rest))
+}
+
+fn bounded(record: &Record) -> bool {
+    match record {
+        Record::Described(description) => description.channels.len() <= 256,
+        Record::Loss(loss) => !loss.range.is_empty(),
+        Record::Anchor { .. } | Record::Closed { .. } | Record::Measured { .. } => true,
+    }
+}

@@ -1,0 +1,87 @@
+//! The channels of a Hello: written from a slice, read in place, so that neither side allocates.
+
+use super::{FrameError, MAX_CHANNELS};
+use crate::{channel::ChannelDecl, unit::MAX_UNIT};
+
+/// The longest encoded declaration: name and unit with a length byte each, kind, scale.
+pub(super) const MAX_DECL: usize = 2 + crate::id::MAX_NAME + MAX_UNIT + 2;
+
+/// Channel declarations in the order of their index.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelList<'a>(Form<'a>);
+
+#[derive(Clone, Copy, Debug)]
+enum Form<'a> {
+    Given(&'a [ChannelDecl<&'a str>]),
+    /// Checked when it was read.
+    Packed {
+        count: u8,
+        bytes: &'a [u8],
+    },
+}
+
+impl<'a> ChannelList<'a> {
+    /// At most [`MAX_CHANNELS`] declarations, units of at most [`MAX_UNIT`] bytes.
+    pub fn new(channels: &'a [ChannelDecl<&'a str>]) -> Result<Self, FrameError> {
+        if channels.len() > MAX_CHANNELS || channels.iter().any(|channel| !valid(channel)) {
+            return Err(FrameError::Channels);
+        }
+        Ok(Self(Form::Given(channels)))
+    }
+
+    pub fn len(&self) -> usize {
+        match self.0 {
+            Form::Given(channels) => channels.len(),
+            Form::Packed { count, .. } => usize::from(count),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = ChannelDecl<&'a str>> + use<'a> {
+        let mut rest = *self;
+        core::iter::from_fn(move || match &mut rest.0 {
+            Form::Given(channels) => {
+                let (first, others) = channels.split_first()?;
+                *channels = others;
+                Some(*first)
+            }
+            Form::Packed { count, bytes } => {
+                *count = count.checked_sub(1)?;
+                let (decl, others) = postcard::take_from_bytes(bytes).ok()?;
+                *bytes = others;
+                Some(decl)
+            }
+        })
+    }
+
+    pub(super) fn parse(count: u8, bytes: &'a [u8]) -> Result<Self, FrameError> {
+        if usize::from(count) > MAX_CHANNELS {
+            return Err(FrameError::Channels);
+        }
+        let mut rest = bytes;
+        for _ in 0..count {
+            let (decl, others) = postcard::take_from_bytes::<ChannelDecl<&str>>(rest).map_err(|_| FrameError::Body)?;
+            if !valid(&decl) {
+                return Err(FrameError::Channels);
+            }
+            rest = others;
+        }
+        if !rest.is_empty() {
+            return Err(FrameError::Body);
+        }
+        Ok(Self(Form::Packed { count, bytes }))
+    }
+}
+
+fn valid(decl: &ChannelDecl<&str>) -> bool {
+    decl.unit.len() <= MAX_UNIT && decl.scale <= crate::reading::MAX_SCALE
+}
+
+impl PartialEq for ChannelList<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}

@@ -1,0 +1,33 @@
+//! Board link: what a sensor board and its agent say to each other, over serial or TCP. No allocation.
+//!
+//! A frame is a version byte, a postcard body and a CRC-32 (little-endian) over both, stuffed by COBS and ended by
+//! a zero byte. A raw frame is at most [`MAX_FRAME`] bytes; a longer one, a wrong checksum or a body that does not
+//! decode is an error that the receiver counts before it goes on at the next zero.
+//!
+//! ```text
+//! up      codec::Up:   Hello, Readings, Heartbeat, Lost, SettingsResult
+//! down    codec::Down: Welcome, Ack, Settings, Time, Identify
+//! samples the packed readings inside a Readings frame
+//! deframer  bytes of a link → frames
+//! ```
+//!
+//! The session: a board says Hello until a Welcome names its boot; only then it sends readings. The agent answers
+//! readings whose origin it does not know (it was restarted) with Identify, and the board says Hello again. Every
+//! Ack names the boot, so that an answer to the boot before can never release a reading of this one.
+
+mod channels;
+mod codec;
+pub mod crc;
+mod deframer;
+mod samples;
+
+pub use channels::ChannelList;
+pub use codec::{
+    BoardTime, Down, FrameError, Heartbeat, Hello, Lost, MAX_DOWN_FRAME, MAX_FRAME, Readings, Settings,
+    SettingsCode, SettingsResult, Up, Welcome, decode_down, decode_up, encode_down, encode_up, encoded_len,
+};
+pub use deframer::{Deframed, Deframer};
+pub use samples::{SamplePacker, Samples};
+
+/// How many channels one board may declare.
+pub const MAX_CHANNELS: usize = 64;

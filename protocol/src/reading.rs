@@ -1,0 +1,116 @@
+//! A reading: one value of one channel, measured once, immutable.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ChannelIndex, Seq};
+
+/// The origin's own milliseconds since its boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tick(pub u64);
+
+/// What the sensor's word is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum Quality {
+    #[default]
+    Good = 0,
+    Uncertain = 1,
+    Bad = 2,
+}
+
+impl Quality {
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Good),
+            1 => Some(Self::Uncertain),
+            2 => Some(Self::Bad),
+            _ => None,
+        }
+    }
+
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Uncertain => "uncertain",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// A measured value. Equality is that of the bits: two NaNs with one pattern are equal, `0.0` and `-0.0` are
+/// not, since a copy of a reading must be the same reading.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum Value {
+    Bool(bool),
+    /// `mantissa × 10^-scale`: what a board without floating point measures.
+    Decimal { mantissa: i64, scale: u8 },
+    F32(f32),
+    F64(f64),
+}
+
+/// The largest decimal scale; 10^18 is the last power of ten in 63 bits.
+pub const MAX_SCALE: u8 = 18;
+
+impl Value {
+    /// The value as a double, correctly rounded where the mantissa is below 2^53.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Bool(b) => f64::from(u8::from(b)),
+            Self::Decimal { mantissa, scale } => mantissa as f64 / power_of_ten(scale),
+            Self::F32(v) => f64::from(v),
+            Self::F64(v) => v,
+        }
+    }
+}
+
+/// 10^scale, exactly, for the scales that exist.
+pub const fn power_of_ten(scale: u8) -> f64 {
+    const POWERS: [f64; MAX_SCALE as usize + 1] = [
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    ];
+    let at = if scale > MAX_SCALE { MAX_SCALE } else { scale };
+    POWERS[at as usize]
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        match (*self, *other) {
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Decimal { mantissa: a, scale: s }, Self::Decimal { mantissa: b, scale: t }) => (a, s) == (b, t),
+            (Self::F32(a), Self::F32(b)) => a.to_bits() == b.to_bits(),
+            (Self::F64(a), Self::F64(b)) => a.to_bits() == b.to_bits(),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Value {}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Bool(b) => fmt::Display::fmt(&b, f),
+            Self::Decimal { scale, .. } => write!(f, "{:.*}", usize::from(scale), self.as_f64()),
+            Self::F32(v) => fmt::Display::fmt(&v, f),
+            Self::F64(v) => fmt::Display::fmt(&v, f),
+        }
+    }
+}
+
+/// One reading of an origin; the origin stands beside it (a block groups readings by origin).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub seq: Seq,
+    pub channel: ChannelIndex,
+    pub tick: Tick,
+    pub value: Value,
+    pub quality: Quality,
+}

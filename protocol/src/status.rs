@@ -1,0 +1,20 @@
+//! A gateway's birth and last will: retained JSON on its `status` topic.
+
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest status message that is read.
+pub const MAX_STATUS_BYTES: usize = 4096;
+
+/// What a gateway says of itself when it connects, and the broker on its behalf when it vanishes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayStatus {
+    pub online: bool,
+    /// The agent's version.
+    pub version: String,
+    /// The agent's process start, 16 hexadecimal digits: block numbers count within it.
+    pub epoch: String,
+    /// Unix milliseconds at the birth, by the gateway's own clock.
+    pub since_unix_ms: i64,
+}

@@ -1,0 +1,23 @@
+//! What the tests need and a Rust toolchain does not bring. Everything fetched goes below target/tools, except Debian
+//! packages, which only root can install.
+
+pub mod bare_metal;
+pub mod crates;
+pub mod debian;
+pub mod python;
+pub mod sysroot;
+
+use crate::repository::Repository;
+use crate::steps::Steps;
+use anyhow::Result;
+
+/// `cargo xtask tools`
+pub fn run(repository: &Repository) -> Result<()> {
+    let mut steps = Steps::new(repository)?;
+    steps.run("debian packages", debian::ensure);
+    steps.run("python packages", |step| python::ensure(repository, step));
+    steps.run("cargo-deny", |step| crates::ensure(repository, step, &crates::CARGO_DENY));
+    let firmware = crate::firmware::Options::default();
+    steps.run("bare-metal toolchain", |step| bare_metal::ensure(repository, step, firmware.toolchain));
+    steps.finish()
+}

@@ -1,0 +1,82 @@
+//! A Rust toolchain that can build for boards without an operating system.
+//!
+//! rustup brings the target's core library where it can download. Where it cannot, Debian packages a compiler together
+//! with the library's source, and [`super::sysroot`] builds the library from that.
+
+use super::sysroot;
+use crate::command::{capture, is_on_path};
+use crate::repository::Repository;
+use crate::steps::Step;
+use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Cortex-M0: the smallest processor that firmware is promised to fit.
+pub const TARGET: &str = "thumbv6m-none-eabi";
+
+/// Where the target's core library comes from.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// rustup if it has the target or can add it, else Debian
+    #[default]
+    Auto,
+    /// `rustup target add`, which needs its download server
+    Rustup,
+    /// Debian's packaged compiler and library source, unpacked below target/tools
+    Debian,
+}
+
+/// What a cargo command needs in its environment to build for [`TARGET`].
+pub struct Toolchain {
+    environment: Vec<(&'static str, OsString)>,
+}
+
+impl Toolchain {
+    /// A cargo command that builds for [`TARGET`], apart from the host's builds: the two may have different compilers.
+    pub fn cargo(&self, repository: &Repository, arguments: &[&str]) -> Command {
+        let mut command = repository.cargo(arguments);
+        command.args(["--target", TARGET]).arg("--target-dir").arg(build_folder(repository));
+        for (name, value) in &self.environment {
+            command.env(name, value);
+        }
+        command
+    }
+}
+
+pub fn build_folder(repository: &Repository) -> PathBuf {
+    repository.path("target/firmware/build")
+}
+
+pub fn ensure(repository: &Repository, step: &mut Step, source: Source) -> Result<Toolchain> {
+    match source {
+        Source::Rustup => from_rustup(step),
+        Source::Debian => from_debian(repository, step),
+        Source::Auto => match from_rustup(step) {
+            Ok(toolchain) => Ok(toolchain),
+            Err(error) => from_debian(repository, step).with_context(|| {
+                format!("rustup has no {TARGET} and could not add it ({error:#}), and Debian's compiler did not serve")
+            }),
+        },
+    }
+}
+
+fn from_rustup(step: &mut Step) -> Result<Toolchain> {
+    if !is_on_path("rustup") {
+        anyhow::bail!("there is no rustup");
+    }
+    let installed = capture(Command::new("rustup").args(["target", "list", "--installed"]))?;
+    if installed.lines().any(|line| line.trim() == TARGET) {
+        step.note(format!("rustup has {TARGET}"));
+    } else {
+        step.run(Command::new("rustup").args(["target", "add", TARGET]))?;
+        step.note(format!("rustup added {TARGET}"));
+    }
+    Ok(Toolchain { environment: Vec::new() })
+}
+
+fn from_debian(repository: &Repository, step: &mut Step) -> Result<Toolchain> {
+    let sysroot = sysroot::ensure(repository, step, TARGET)?;
+    step.note(format!("Debian's compiler, {TARGET} core library built here"));
+    Ok(Toolchain { environment: sysroot.environment() })
+}
