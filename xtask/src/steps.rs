@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(60);
 /// Lines between a command's pipes and the screen. When full, the command waits, as it would on a slow terminal.
 const LINES_IN_FLIGHT: usize = 256;
+/// A command that has ended may leave processes that still write. After this long they are reported, not waited for.
+const PATIENCE_WITH_LEFT_BEHIND: Duration = Duration::from_secs(10);
 /// What is shown of the log of a failed step; the log itself is complete.
 const SHOWN_LINES_OF_A_FAILURE: usize = 400;
 
@@ -67,7 +69,12 @@ impl Steps {
     pub fn finish(self) -> Result<()> {
         println!("\n{}, {} steps:", seconds(self.started.elapsed()), self.finished.len());
         for step in &self.finished {
-            println!("  {:>8}  {}{}", seconds(step.took), step.name, if step.passed { "" } else { "  FAILED" });
+            println!(
+                "  {:>8}  {}{}",
+                seconds(step.took),
+                step.name,
+                if step.passed { "" } else { "  FAILED" }
+            );
         }
         let failed: Vec<&str> =
             self.finished.iter().filter(|step| !step.passed).map(|step| step.name.as_str()).collect();
@@ -127,6 +134,11 @@ impl Step {
         self.drive(command, true, on_line)
     }
 
+    /// Runs a command to its end with its output in the log, and hands every line to `on_line`.
+    pub fn run_watched(&mut self, command: &mut Command, on_line: impl FnMut(&str)) -> Result<()> {
+        self.drive(command, false, on_line)
+    }
+
     /// Runs a command that must not say `warning:`, for builds where warnings cannot be made errors by a flag.
     pub fn run_without_warnings(&mut self, command: &mut Command) -> Result<()> {
         let mut warnings = 0;
@@ -141,26 +153,35 @@ impl Step {
         let shown = describe(command);
         writeln!(self.log, "$ {shown}")?;
         command.env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (pipe, writer) = io::pipe()?;
+        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
         let mut child =
             command.spawn().with_context(|| format!("`{shown}` could not be started; is it installed?"))?;
+        // The command holds our ends of the pipe for writing; the end of the output shows only once they are closed.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         let (sender, lines) = mpsc::sync_channel(LINES_IN_FLIGHT);
-        if let Some(pipe) = child.stdout.take() {
-            forward_lines(pipe, sender.clone());
-        }
-        if let Some(pipe) = child.stderr.take() {
-            forward_lines(pipe, sender);
-        }
-        self.follow(&lines, show, &mut on_line)?;
+        forward_lines(pipe, sender);
+        let left_behind = self.follow(&mut child, &lines, show, &mut on_line)?;
         let status = child.wait()?;
         if !status.success() {
             bail!("`{shown}` failed ({status})");
         }
+        if left_behind {
+            bail!("`{shown}` has ended, but a process that it started still runs and holds its output");
+        }
         Ok(())
     }
 
-    fn follow(&mut self, lines: &Receiver<String>, show: bool, on_line: &mut impl FnMut(&str)) -> Result<()> {
+    /// Takes lines until the output ends. True if the command ended and its output did not.
+    fn follow(
+        &mut self,
+        child: &mut Child,
+        lines: &Receiver<String>,
+        show: bool,
+        on_line: &mut impl FnMut(&str),
+    ) -> Result<bool> {
         let mut last = String::new();
+        let mut ended: Option<Instant> = None;
         loop {
             match lines.recv_timeout(REDRAW_INTERVAL) {
                 Ok(line) => {
@@ -173,7 +194,13 @@ impl Step {
                     last = line;
                 }
                 Err(RecvTimeoutError::Timeout) => self.show_life(&last),
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => return Ok(false),
+            }
+            if ended.is_none() && child.try_wait()?.is_some() {
+                ended = Some(Instant::now());
+            }
+            if ended.is_some_and(|ended| ended.elapsed() > PATIENCE_WITH_LEFT_BEHIND) {
+                return Ok(true);
             }
         }
     }
@@ -183,7 +210,12 @@ impl Step {
             self.draw(last_line);
         } else if self.last_sign_of_life.elapsed() >= SIGN_OF_LIFE_INTERVAL {
             self.last_sign_of_life = Instant::now();
-            println!("{:>8} … {}: {}", seconds(self.started.elapsed()), self.name, shorten(last_line.trim(), 80));
+            println!(
+                "{:>8} … {}: {}",
+                seconds(self.started.elapsed()),
+                self.name,
+                shorten(last_line.trim(), 80)
+            );
         }
     }
 
@@ -203,7 +235,8 @@ impl Step {
     fn close<T>(mut self, result: &Result<T>, took: Duration) {
         self.erase();
         let notes: String = self.notes.iter().map(|note| format!("  ({note})")).collect();
-        let (green, red, plain) = if self.terminal { ("\x1b[32m", "\x1b[31m", "\x1b[0m") } else { ("", "", "") };
+        let (green, red, plain) =
+            if self.terminal { ("\x1b[32m", "\x1b[31m", "\x1b[0m") } else { ("", "", "") };
         let took = seconds(took);
         match result {
             Ok(_) => println!("{took:>8} {green}✓{plain} {}{notes}", self.name),
@@ -245,7 +278,11 @@ fn forward_lines(pipe: impl Read + Send + 'static, sender: SyncSender<String>) {
 
 fn seconds(duration: Duration) -> String {
     let whole = duration.as_secs();
-    if whole >= 60 { format!("{}m {:02}s", whole / 60, whole % 60) } else { format!("{:.1}s", duration.as_secs_f64()) }
+    if whole >= 60 {
+        format!("{}m {:02}s", whole / 60, whole % 60)
+    } else {
+        format!("{:.1}s", duration.as_secs_f64())
+    }
 }
 
 fn shorten(line: &str, width: usize) -> String {

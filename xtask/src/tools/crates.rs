@@ -12,7 +12,7 @@ pub struct Subcommand {
 }
 
 pub const CARGO_DENY: Subcommand = Subcommand { crate_name: "cargo-deny", version: "0.20.2" };
-pub const CARGO_FUZZ: Subcommand = Subcommand { crate_name: "cargo-fuzz", version: "0.13.1" };
+pub const CARGO_FUZZ: Subcommand = Subcommand { crate_name: "cargo-fuzz", version: "0.13.2" };
 
 /// The program's path, built if it is not there at this version.
 pub fn ensure(repository: &Repository, step: &mut Step, wanted: &Subcommand) -> Result<PathBuf> {

@@ -47,9 +47,7 @@ pub fn ensure(step: &mut Step) -> Result<()> {
         bail!("{}", request(&missing));
     }
     refresh_lists(step)?;
-    step.run(
-        apt_get(&["install", "--yes", "--no-install-recommends"]).args(&packages),
-    )?;
+    step.run(apt_get(&["install", "--yes", "--no-install-recommends"]).args(&packages))?;
     step.note(format!("installed {}", packages.join(", ")));
     if let Some(still) = missing.iter().find(|needed| !(needed.is_present)()) {
         bail!("{} is installed, but what it should bring is not on PATH", still.package);
@@ -90,8 +88,10 @@ mod tests {
 
     #[test]
     fn the_request_is_one_line_to_type_with_a_reason_for_each_package() {
-        let missing: Vec<&Needed> =
-            NEEDED.iter().filter(|needed| ["mosquitto-clients", "qemu-system-arm"].contains(&needed.package)).collect();
+        let missing: Vec<&Needed> = NEEDED
+            .iter()
+            .filter(|needed| ["mosquitto-clients", "qemu-system-arm"].contains(&needed.package))
+            .collect();
         let text = request(&missing);
         let line = "  sudo apt-get install --no-install-recommends mosquitto-clients qemu-system-arm";
         assert!(text.lines().any(|found| found == line), "{text}");

@@ -23,7 +23,15 @@ pub fn ensure(repository: &Repository, step: &mut Step) -> Result<PathBuf> {
     step.run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
     step.run(
         Command::new(&interpreter)
-            .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--disable-pip-version-check",
+                "--no-input",
+                "--only-binary",
+                ":all:",
+            ])
             .args(REQUIREMENTS),
     )?;
     // Written last: a run that is cut short starts over.

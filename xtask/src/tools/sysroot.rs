@@ -125,8 +125,7 @@ fn build_core(
 ) -> Result<()> {
     let empty = folder.join("empty-crate");
     fs::create_dir_all(empty.join("src"))?;
-    let manifest =
-        "[package]\nname = \"empty\"\nedition = \"2024\"\n[profile.release]\npanic = \"abort\"\n[workspace]\n";
+    let manifest = "[package]\nname = \"empty\"\nedition = \"2024\"\n[profile.release]\npanic = \"abort\"\n[workspace]\n";
     fs::write(empty.join("Cargo.toml"), manifest)?;
     fs::write(empty.join("src/lib.rs"), "#![no_std]\n")?;
     let mut build = repository.cargo(&["build", "--release", "-Zbuild-std=core,alloc", "--target", target]);
@@ -149,7 +148,8 @@ fn copy_libraries(from: &Path, to: &Path) -> Result<usize> {
     for entry in fs::read_dir(from)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let wanted = ["libcore-", "liballoc-", "libcompiler_builtins-"].iter().any(|start| name.starts_with(start));
+        let wanted =
+            ["libcore-", "liballoc-", "libcompiler_builtins-"].iter().any(|start| name.starts_with(start));
         if wanted && name.ends_with(".rlib") {
             fs::copy(&path, to.join(&name))?;
             copied += 1;
@@ -178,7 +178,9 @@ mod tests {
     fn versioned_packages_are_found_through_their_dependants() {
         let depends = |package: &str| -> Result<String> {
             Ok(match package {
-                "rustc-web" => "rustc-web\n  Depends: libc6\n  Depends: libstd-rust-web-dev\n |Depends: clang\n",
+                "rustc-web" => {
+                    "rustc-web\n  Depends: libc6\n  Depends: libstd-rust-web-dev\n |Depends: clang\n"
+                }
                 "libstd-rust-web-dev" => "libstd-rust-web-dev\n  Depends: libstd-rust-web-1.96\n",
                 "libstd-rust-web-1.96" => "  Depends: libllvm22\n  Depends: libgcc-s1\n",
                 "rust-web-src" | "libllvm22" => "",
@@ -187,7 +189,8 @@ mod tests {
             .to_owned())
         };
         let found = packages(&depends).unwrap();
-        let expected = ["rustc-web", "rust-web-src", "libstd-rust-web-dev", "libstd-rust-web-1.96", "libllvm22"];
+        let expected =
+            ["rustc-web", "rust-web-src", "libstd-rust-web-dev", "libstd-rust-web-1.96", "libllvm22"];
         assert_eq!(found, expected);
     }
 
