@@ -1,0 +1,196 @@
+//! What the API shows, field by field as it goes out in JSON.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, GatewayId, Quality, SiteId, ValueKind};
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct DevicesView {
+    pub devices: Vec<DeviceView>,
+}
+
+/// A device in its most recently seen boot.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DeviceView {
+    pub site: SiteId,
+    pub device: DeviceId,
+    pub tag: String,
+    pub firmware: String,
+    #[serde(serialize_with = "boot_as_text")]
+    pub boot: BootId,
+    pub channels: Vec<DeviceChannelView>,
+    /// Who has brought readings of this boot.
+    pub gateways: Vec<GatewayId>,
+    pub last_arrival_unix_ms: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DeviceChannelView {
+    pub index: u8,
+    pub name: ChannelName,
+    pub unit: String,
+    pub kind: ValueKind,
+    pub scale: u8,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ChannelsView {
+    pub channels: Vec<ChannelView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ChannelView {
+    pub site: SiteId,
+    pub device: DeviceId,
+    pub channel: ChannelName,
+    pub unit: String,
+    pub kind: ValueKind,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LatestView {
+    pub readings: Vec<ReadingView>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ReadingsView {
+    pub readings: Vec<ReadingView>,
+    /// Give it back to go on where this page ended; absent at the end.
+    pub next_cursor: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReadingView {
+    pub site: SiteId,
+    pub device: DeviceId,
+    pub channel: ChannelName,
+    pub unit: String,
+    #[serde(serialize_with = "boot_as_text")]
+    pub boot: BootId,
+    pub seq: u64,
+    pub tick_ms: u64,
+    /// RFC 3339, in UTC; absent while no anchor ties the origin's ticks to wall time.
+    pub time: Option<String>,
+    pub time_unix_ms: Option<i64>,
+    pub time_quality: ClockQuality,
+    pub value: ValueView,
+    pub quality: Quality,
+}
+
+/// A number, true or false; null for what JSON cannot say (NaN, infinities).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ValueView {
+    Bool(bool),
+    Number(f64),
+    None,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct AuditView {
+    /// The journal's position that this look saw.
+    pub position: u64,
+    pub origins: Vec<OriginAudit>,
+    pub totals: AuditTotals,
+    /// Nothing is outstanding, and nothing conflicts.
+    pub complete: bool,
+}
+
+/// Where every reading of an origin is, as far as the cloud has heard of them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OriginAudit {
+    pub site: SiteId,
+    pub device: DeviceId,
+    #[serde(serialize_with = "boot_as_text")]
+    pub boot: BootId,
+    pub measured: Measured,
+    pub stored: u64,
+    /// By reason; reasons without a loss are left out.
+    pub lost: BTreeMap<&'static str, u64>,
+    pub outstanding: u64,
+    /// The first [`MAX_OUTSTANDING_RANGES`], half-open.
+    pub outstanding_ranges: Vec<(u64, u64)>,
+    pub closed: bool,
+    pub conflicts: u64,
+    /// Readings that were declared lost and arrived after all.
+    pub recovered: u64,
+    pub last_arrival_unix_ms: i64,
+}
+
+/// How many outstanding ranges one origin's audit lists.
+pub const MAX_OUTSTANDING_RANGES: usize = 32;
+
+/// How many readings are known to have been measured; `exact` only once the origin closed with a known tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Measured {
+    pub count: u64,
+    pub exact: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AuditTotals {
+    pub measured: u64,
+    pub stored: u64,
+    pub lost: u64,
+    pub outstanding: u64,
+    pub duplicates: u64,
+    pub conflicts: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct GatewaysView {
+    pub gateways: Vec<GatewayView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GatewayView {
+    pub site: SiteId,
+    pub gateway: GatewayId,
+    pub online: bool,
+    /// Empty until its birth message was seen.
+    pub version: String,
+    pub last_block_unix_ms: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HealthView {
+    /// `ok`, `degraded` (see `problems`).
+    pub status: &'static str,
+    pub version: &'static str,
+    pub broker_connected: bool,
+    /// The journal's next position.
+    pub position: u64,
+    /// What an operator should know, in words; empty when all is well.
+    pub problems: Vec<String>,
+}
+
+/// Figures for a metrics page. Counters start at zero with the process; gauges are as of the look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Figures {
+    pub blocks_received: u64,
+    pub bytes_received: u64,
+    pub readings_stored: u64,
+    pub readings_duplicate: u64,
+    pub readings_conflicting: u64,
+    pub blocks_rejected_corrupt: u64,
+    pub blocks_rejected_undescribed: u64,
+    pub blocks_refused_full: u64,
+    pub commits: u64,
+    pub commit_failures: u64,
+    pub last_commit_micros: u64,
+    pub acks_sent: u64,
+    pub alarm_events_provisional: u64,
+    pub alarm_events_committed: u64,
+    pub lake_files_written: u64,
+    pub lake_rows_written: u64,
+    pub broker_connects: u64,
+    /// Gauges.
+    pub uncommitted_bytes: u64,
+    pub map_used_bytes: u64,
+    pub map_size_bytes: u64,
+}
+
+fn boot_as_text<S: serde::Serializer>(boot: &BootId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(boot)
+}
