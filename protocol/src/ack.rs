@@ -99,7 +99,8 @@ impl BlockAck {
         if self.outcomes.len() > MAX_OUTCOMES {
             return Err(AckError::TooMany);
         }
-        let mut bytes = postcard::to_extend(self, Vec::from([WIRE_VERSION])).map_err(|_| AckError::Malformed)?;
+        let mut bytes =
+            postcard::to_extend(self, Vec::from([WIRE_VERSION])).map_err(|_| AckError::Malformed)?;
         bytes.extend_from_slice(&crc32c(&bytes).to_le_bytes());
         if bytes.len() > MAX_ACK_BYTES { Err(AckError::TooLong(bytes.len())) } else { Ok(bytes) }
     }

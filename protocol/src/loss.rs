@@ -24,8 +24,14 @@ pub enum LossReason {
 }
 
 impl LossReason {
-    pub const ALL: [Self; 6] =
-        [Self::RingOverflow, Self::Evicted, Self::Thinned, Self::Corrupt, Self::UncleanTail, Self::WrittenOff];
+    pub const ALL: [Self; 6] = [
+        Self::RingOverflow,
+        Self::Evicted,
+        Self::Thinned,
+        Self::Corrupt,
+        Self::UncleanTail,
+        Self::WrittenOff,
+    ];
 
     pub const fn code(self) -> u8 {
         self as u8

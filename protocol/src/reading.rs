@@ -51,7 +51,10 @@ impl Quality {
 pub enum Value {
     Bool(bool),
     /// `mantissa × 10^-scale`: what a board without floating point measures.
-    Decimal { mantissa: i64, scale: u8 },
+    Decimal {
+        mantissa: i64,
+        scale: u8,
+    },
     F32(f32),
     F64(f64),
 }
@@ -74,7 +77,8 @@ impl Value {
 /// 10^scale, exactly, for the scales that exist.
 pub const fn power_of_ten(scale: u8) -> f64 {
     const POWERS: [f64; MAX_SCALE as usize + 1] = [
-        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
+        1e18,
     ];
     let at = if scale > MAX_SCALE { MAX_SCALE } else { scale };
     POWERS[at as usize]
@@ -84,7 +88,9 @@ impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
         match (*self, *other) {
             (Self::Bool(a), Self::Bool(b)) => a == b,
-            (Self::Decimal { mantissa: a, scale: s }, Self::Decimal { mantissa: b, scale: t }) => (a, s) == (b, t),
+            (Self::Decimal { mantissa: a, scale: s }, Self::Decimal { mantissa: b, scale: t }) => {
+                (a, s) == (b, t)
+            }
             (Self::F32(a), Self::F32(b)) => a.to_bits() == b.to_bits(),
             (Self::F64(a), Self::F64(b)) => a.to_bits() == b.to_bits(),
             _ => false,
@@ -98,7 +104,16 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Bool(b) => fmt::Display::fmt(&b, f),
-            Self::Decimal { scale, .. } => write!(f, "{:.*}", usize::from(scale), self.as_f64()),
+            Self::Decimal { mantissa, scale } => {
+                // Digits are cut, not divided as doubles: every mantissa is printed exactly.
+                let unit = 10_u64.pow(u32::from(scale.min(MAX_SCALE)));
+                let (whole, rest) = (mantissa.unsigned_abs() / unit, mantissa.unsigned_abs() % unit);
+                let sign = if mantissa < 0 { "-" } else { "" };
+                match scale.min(MAX_SCALE) {
+                    0 => write!(f, "{sign}{whole}"),
+                    decimals => write!(f, "{sign}{whole}.{rest:0width$}", width = usize::from(decimals)),
+                }
+            }
             Self::F32(v) => fmt::Display::fmt(&v, f),
             Self::F64(v) => fmt::Display::fmt(&v, f),
         }
@@ -113,4 +128,30 @@ pub struct Reading {
     pub tick: Tick,
     pub value: Value,
     pub quality: Quality,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_print_every_digit() {
+        for (mantissa, scale, text) in [
+            (2145, 2, "21.45"),
+            (-5, 2, "-0.05"),
+            (7, 0, "7"),
+            (i64::MAX, 18, "9.223372036854775807"),
+            (i64::MIN, 1, "-922337203685477580.8"),
+        ] {
+            assert_eq!(std::format!("{}", Value::Decimal { mantissa, scale }), text);
+        }
+    }
+
+    #[test]
+    fn equality_is_that_of_the_bits() {
+        assert_eq!(Value::F64(f64::NAN), Value::F64(f64::NAN));
+        assert_ne!(Value::F64(0.0), Value::F64(-0.0));
+        assert_ne!(Value::F32(1.0), Value::F64(1.0));
+        assert_ne!(Value::Decimal { mantissa: 10, scale: 1 }, Value::Decimal { mantissa: 1, scale: 0 });
+    }
 }

@@ -33,6 +33,7 @@ impl<'a> Reader<'a> {
         Ok(first)
     }
 
+    #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Truncated> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(Truncated)?;
@@ -40,6 +41,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Truncated> {
         let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(Truncated)?;
         self.0 = rest;

@@ -1,13 +1,20 @@
 //! Blocks to bytes and back. Both sides keep their buffers and zstd contexts between blocks.
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 use super::{
-    Block, BlockError, Directory, Header, MAX_BLOCK_BYTES, MAX_BODY_BYTES, MAX_READINGS, MAX_RECORDS, Part, Record,
+    Block, BlockError, Description, Directory, Header, MAX_BLOCK_BYTES, MAX_BODY_BYTES,
+    MAX_CHANNELS_PER_ORIGIN, MAX_DESCRIBED_CHANNELS, MAX_DESCRIPTION_TEXT, MAX_READINGS, MAX_RECORDS, Part,
+    Record,
     columns::{self, Scratch},
     directory, header,
 };
-use crate::varint::{Reader, push_unsigned};
+use crate::{
+    channel::ChannelDecl,
+    reading::{MAX_SCALE, Reading, Value},
+    unit::MAX_UNIT,
+    varint::{Reader, push_unsigned},
+};
 
 /// Fast and nearly as small as slower levels on these columns.
 const ZSTD_LEVEL: i32 = 1;
@@ -25,7 +32,13 @@ impl Encoder {
     /// Fails only when zstd gets no memory for its context.
     pub fn new() -> std::io::Result<Self> {
         let zstd = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
-        Ok(Self { zstd, directory: Vec::new(), body: Vec::new(), packed: Vec::new(), scratch: Scratch::default() })
+        Ok(Self {
+            zstd,
+            directory: Vec::new(),
+            body: Vec::new(),
+            packed: Vec::new(),
+            scratch: Scratch::default(),
+        })
     }
 
     /// The block's bytes, not yet stamped. An error means that the content breaks a bound or an order.
@@ -37,11 +50,16 @@ impl Encoder {
         if block.records.len() > MAX_RECORDS {
             return Err(BlockError::TooLarge("records"));
         }
+        if block.origins.iter().flat_map(|origin| &origin.readings).any(unsendable) {
+            return Err(BlockError::TooLarge("a decimal's scale"));
+        }
         self.directory.clear();
         directory::encode(&block.origins, &mut self.directory)?;
         self.body.clear();
         push_unsigned(&mut self.body, block.records.len() as u64);
+        let mut channels = 0;
         for record in &block.records {
+            channels = check(record, channels)?;
             self.body = postcard::to_extend(record, core::mem::take(&mut self.body))
                 .map_err(|_| BlockError::Malformed(Part::Records))?;
         }
@@ -105,21 +123,39 @@ fn decode_records(body: &[u8]) -> Result<(Vec<Record>, &[u8]), BlockError> {
     }
     let mut records = Vec::new();
     let mut rest = reader.rest();
+    let mut channels = 0;
     for _ in 0..count {
         let (record, others) = postcard::take_from_bytes(rest).map_err(|_| malformed)?;
-        if !bounded(&record) {
-            return Err(malformed);
-        }
+        channels = check(&record, channels)?;
         records.push(record);
         rest = others;
     }
     Ok((records, rest))
 }
 
-fn bounded(record: &Record) -> bool {
+fn unsendable(reading: &Reading) -> bool {
+    matches!(reading.value, Value::Decimal { scale, .. } if scale > MAX_SCALE)
+}
+
+/// The bounds of a record, the same for both sides: what one may send, the other takes. `channels` counts those
+/// described so far; returns it with this record's.
+fn check(record: &Record, channels: usize) -> Result<usize, BlockError> {
     match record {
-        Record::Described(description) => description.channels.len() <= 256,
-        Record::Loss(loss) => !loss.range.is_empty(),
-        Record::Anchor { .. } | Record::Closed { .. } | Record::Measured { .. } => true,
+        Record::Described(description) => {
+            let Description { tag, firmware, channels: described, .. } = description;
+            let long = |decl: &ChannelDecl<String>| decl.unit.len() > MAX_UNIT || decl.scale > MAX_SCALE;
+            if tag.len().max(firmware.len()) > MAX_DESCRIPTION_TEXT || described.iter().any(long) {
+                return Err(BlockError::TooLarge("a description's texts and scales"));
+            }
+            let channels = channels + described.len();
+            if described.len() > MAX_CHANNELS_PER_ORIGIN || channels > MAX_DESCRIBED_CHANNELS {
+                return Err(BlockError::TooLarge("described channels"));
+            }
+            Ok(channels)
+        }
+        Record::Loss(loss) if loss.range.is_empty() => Err(BlockError::Malformed(Part::Records)),
+        Record::Loss(_) | Record::Anchor { .. } | Record::Closed { .. } | Record::Measured { .. } => {
+            Ok(channels)
+        }
     }
 }

@@ -35,8 +35,12 @@ pub(super) struct Scratch {
 
 pub(super) fn encode(origins: &[OriginReadings], out: &mut Vec<u8>, scratch: &mut Scratch) {
     scratch.columns.iter_mut().for_each(Vec::clear);
-    let Scratch { columns: [channels, ticks, quality, forms, values], mantissas, by_channel, values: series_values } =
-        scratch;
+    let Scratch {
+        columns: [channels, ticks, quality, forms, values],
+        mantissas,
+        by_channel,
+        values: series_values,
+    } = scratch;
     let mut run = (Quality::Good, 0_u64);
     for OriginReadings { readings, .. } in origins {
         let mut before = Tick(0);

@@ -39,7 +39,9 @@ pub(super) fn encode(origins: &[OriginReadings], out: &mut Vec<u8>) -> Result<()
     let mut before: Option<Origin> = None;
     for OriginReadings { origin, readings } in origins {
         let ascending = readings.windows(2).all(|pair| matches!(pair, [a, b] if a.seq < b.seq));
-        if readings.is_empty() || !ascending || before.is_some_and(|before| before >= *origin) {
+        // The last seq has no end that 64 bits could say.
+        let endless = readings.last().is_none_or(|last| last.seq.0 == u64::MAX);
+        if endless || !ascending || before.is_some_and(|before| before >= *origin) {
             return Err(BlockError::Disorder);
         }
         encode_origin(out, before, *origin);
@@ -58,9 +60,8 @@ pub(super) fn encode(origins: &[OriginReadings], out: &mut Vec<u8>) -> Result<()
 
 fn encode_origin(out: &mut Vec<u8>, before: Option<Origin>, origin: Origin) {
     let device = origin.device.as_str().as_bytes();
-    let shared = before.map_or(0, |before| {
-        before.device.as_str().bytes().zip(device).take_while(|(a, b)| a == *b).count()
-    });
+    let shared = before
+        .map_or(0, |before| before.device.as_str().bytes().zip(device).take_while(|(a, b)| a == *b).count());
     let rest = device.get(shared..).unwrap_or_default();
     out.extend_from_slice(&[shared as u8, rest.len() as u8]);
     out.extend_from_slice(rest);

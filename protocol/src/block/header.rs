@@ -59,7 +59,13 @@ fn stamped_half(stamp: Stamp) -> [u8; STAMPED] {
 }
 
 /// Puts a block together, unstamped (live lane, epoch and number zero).
-pub(super) fn assemble(out: &mut alloc::vec::Vec<u8>, readings: u32, directory: &[u8], body: &[u8], unpacked: u32) {
+pub(super) fn assemble(
+    out: &mut alloc::vec::Vec<u8>,
+    readings: u32,
+    directory: &[u8],
+    body: &[u8],
+    unpacked: u32,
+) {
     let half = stamped_half(Stamp { lane: Lane::Live, epoch: 0, number: 0 });
     out.extend_from_slice(&half);
     out.extend_from_slice(&crc32c(&half).to_le_bytes());

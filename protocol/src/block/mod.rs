@@ -23,7 +23,10 @@ mod series;
 
 use alloc::{string::String, vec::Vec};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{SeqAccess, Visitor},
+};
 
 pub use codec::{Decoder, Encoder};
 pub use directory::{Directory, Entry};
@@ -44,6 +47,12 @@ pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 pub const MAX_READINGS: usize = 65_536;
 pub const MAX_ORIGINS: usize = 4_096;
 pub const MAX_RECORDS: usize = 4_096;
+/// Channels in one description: as many as an index can name.
+pub const MAX_CHANNELS_PER_ORIGIN: usize = 256;
+/// Channels in all descriptions of a block together.
+pub const MAX_DESCRIBED_CHANNELS: usize = 65_536;
+/// The longest `tag` and `firmware` text in a description, in bytes.
+pub const MAX_DESCRIPTION_TEXT: usize = 256;
 
 /// A block's content. Origins ascend, each at most once; readings of an origin ascend by seq.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,11 +85,23 @@ pub enum Record {
     Described(Description),
     Loss(LossRecord),
     /// A clock anchor as this gateway saw it; the gateway is the sender.
-    Anchor { origin: Origin, tick: Tick, unix_ms: i64, error_ms: u32, quality: ClockQuality },
+    Anchor {
+        origin: Origin,
+        tick: Tick,
+        unix_ms: i64,
+        error_ms: u32,
+        quality: ClockQuality,
+    },
     /// The origin measures no more.
-    Closed { origin: Origin, tail: Tail },
+    Closed {
+        origin: Origin,
+        tail: Tail,
+    },
     /// The highest `next` an origin reported: readings below it exist, wherever they are.
-    Measured { origin: Origin, next: u64 },
+    Measured {
+        origin: Origin,
+        next: u64,
+    },
 }
 
 impl Record {
@@ -88,7 +109,9 @@ impl Record {
         match self {
             Self::Described(description) => description.origin,
             Self::Loss(loss) => loss.origin,
-            Self::Anchor { origin, .. } | Self::Closed { origin, .. } | Self::Measured { origin, .. } => *origin,
+            Self::Anchor { origin, .. } | Self::Closed { origin, .. } | Self::Measured { origin, .. } => {
+                *origin
+            }
         }
     }
 }
@@ -99,7 +122,30 @@ pub struct Description {
     pub origin: Origin,
     pub tag: String,
     pub firmware: String,
+    #[serde(deserialize_with = "few_channels")]
     pub channels: Vec<ChannelDecl<String>>,
+}
+
+/// Stops reading at the bound, so that a long list costs no memory before it is refused.
+fn few_channels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ChannelDecl<String>>, D::Error> {
+    struct Few;
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<ChannelDecl<String>>;
+        fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            write!(f, "at most {MAX_CHANNELS_PER_ORIGIN} channels")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut channels = Vec::new();
+            while let Some(channel) = seq.next_element()? {
+                if channels.len() == MAX_CHANNELS_PER_ORIGIN {
+                    return Err(serde::de::Error::invalid_length(channels.len() + 1, &self));
+                }
+                channels.push(channel);
+            }
+            Ok(channels)
+        }
+    }
+    deserializer.deserialize_seq(Few)
 }
 
 /// How many readings a closed origin measured.

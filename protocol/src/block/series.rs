@@ -88,13 +88,15 @@ pub(super) fn encode(values: &[Value], out: &mut Vec<u8>, scratch: &mut Vec<i64>
             mixed(values, out)
         }
         Some(Value::F32(_)) if values.iter().all(|value| matches!(value, Value::F32(_))) => {
-            let floats = values.iter().filter_map(|value| if let Value::F32(v) = value { Some(*v) } else { None });
+            let floats =
+                values.iter().filter_map(|value| if let Value::F32(v) = value { Some(*v) } else { None });
             floats_or_bits(floats, exact32, (Tag::F32Decimal, Tag::F32Bits), out, scratch, |v, out| {
                 out.extend_from_slice(&v.to_le_bytes());
             })
         }
         Some(Value::F64(_)) if values.iter().all(|value| matches!(value, Value::F64(_))) => {
-            let floats = values.iter().filter_map(|value| if let Value::F64(v) = value { Some(*v) } else { None });
+            let floats =
+                values.iter().filter_map(|value| if let Value::F64(v) = value { Some(*v) } else { None });
             floats_or_bits(floats, exact, (Tag::F64Decimal, Tag::F64Bits), out, scratch, |v, out| {
                 out.extend_from_slice(&v.to_le_bytes());
             })
@@ -138,7 +140,12 @@ fn push_deltas(mantissas: &[i64], out: &mut Vec<u8>) {
 }
 
 /// Reads `count` values of `form`; the count was bounded by the directory.
-pub(super) fn decode(reader: &mut Reader<'_>, form: Form, count: usize, mut each: impl FnMut(Value)) -> Option<()> {
+pub(super) fn decode(
+    reader: &mut Reader<'_>,
+    form: Form,
+    count: usize,
+    mut each: impl FnMut(Value),
+) -> Option<()> {
     let scale = form.scale;
     match form.tag {
         Tag::Bool => {

@@ -63,7 +63,8 @@ impl<'a> ChannelList<'a> {
         }
         let mut rest = bytes;
         for _ in 0..count {
-            let (decl, others) = postcard::take_from_bytes::<ChannelDecl<&str>>(rest).map_err(|_| FrameError::Body)?;
+            let (decl, others) =
+                postcard::take_from_bytes::<ChannelDecl<&str>>(rest).map_err(|_| FrameError::Body)?;
             if !valid(&decl) {
                 return Err(FrameError::Channels);
             }

@@ -3,12 +3,16 @@
 use cobs::CobsEncoder;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{ChannelList, Samples, channels::MAX_DECL, crc::CRC32};
+use super::{
+    ChannelList, Samples,
+    channels::MAX_DECL,
+    crc::{Crc32, crc32},
+};
 use crate::{
     WIRE_VERSION,
     id::{BootId, DeviceId, Seq, SeqRange},
     loss::LossReason,
-    reading::{Tick, Value},
+    reading::{MAX_SCALE, Tick, Value},
     varint::Truncated,
 };
 
@@ -25,7 +29,7 @@ pub const fn encoded_len(raw: usize) -> usize {
 /// The longest head of an up frame (a Hello's fixed part with its texts).
 const MAX_HEAD: usize = 200;
 /// The longest `tag` and `firmware` text in a Hello, in bytes.
-const MAX_TEXT: usize = 64;
+pub const MAX_TEXT: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
@@ -95,6 +99,23 @@ impl<'a> Readings<'a> {
     pub const fn samples(&self) -> Samples<'a> {
         Samples::new(self.samples, self.first_seq, self.base_tick, self.count)
     }
+
+    /// Appends all readings to `out`, or none: on an error `out` is as it was.
+    #[cfg(feature = "alloc")]
+    pub fn unpack_into(
+        &self,
+        scales: &[u8],
+        out: &mut alloc::vec::Vec<crate::Reading>,
+    ) -> Result<(), FrameError> {
+        let before = out.len();
+        // A packed reading takes at least two bytes, so the frame's length bounds what is reserved.
+        out.reserve(usize::from(self.count).min(self.samples.len() / 2));
+        let unpacked = self.samples().for_each(scales, |reading| out.push(reading));
+        if unpacked.is_err() {
+            out.truncate(before);
+        }
+        unpacked
+    }
 }
 
 /// Sent at least every few seconds, and when the board has nothing else to say.
@@ -152,9 +173,15 @@ pub enum SettingsCode {
 pub enum Down {
     Welcome(Welcome),
     /// Everything below `up_to` is safe: forget it. Only of the boot that is named.
-    Ack { boot: BootId, up_to: Seq },
+    Ack {
+        boot: BootId,
+        up_to: Seq,
+    },
     Settings(Settings),
-    Time { unix_ms: i64, error_ms: u32 },
+    Time {
+        unix_ms: i64,
+        error_ms: u32,
+    },
     /// Say Hello again: the agent does not know who is speaking.
     Identify,
 }
@@ -214,7 +241,15 @@ pub fn encode_up(frame: &Up<'_>, out: &mut [u8]) -> Result<usize, FrameError> {
             }
             let &Hello { device, tag, firmware, boot, floor, next, channels } = hello;
             let count = channels.len() as u8;
-            wire.postcard::<MAX_HEAD>(&Head::Hello { device, tag, firmware, boot, floor, next, channels: count })?;
+            wire.postcard::<MAX_HEAD>(&Head::Hello {
+                device,
+                tag,
+                firmware,
+                boot,
+                floor,
+                next,
+                channels: count,
+            })?;
             for channel in channels.iter() {
                 wire.postcard::<MAX_DECL>(&channel)?;
             }
@@ -255,7 +290,11 @@ pub fn decode_up(stuffed: &mut [u8]) -> Result<Up<'_>, FrameError> {
                 return Err(FrameError::TooLong);
             }
             let channels = ChannelList::parse(channels, tail)?;
-            return ordered(floor, next, Up::Hello(Hello { device, tag, firmware, boot, floor, next, channels }));
+            return ordered(
+                floor,
+                next,
+                Up::Hello(Hello { device, tag, firmware, boot, floor, next, channels }),
+            );
         }
         Head::Readings { first_seq, floor, next, base_tick, count } => {
             let end = first_seq.0.checked_add(u64::from(count)).ok_or(FrameError::Body)?;
@@ -282,7 +321,15 @@ fn ordered(floor: Seq, next: Seq, frame: Up<'_>) -> Result<Up<'_>, FrameError> {
 
 /// Reads a stuffed frame (without its zero) in place.
 pub fn decode_down(stuffed: &mut [u8]) -> Result<Down, FrameError> {
-    exactly(open(stuffed)?)
+    let down = exactly(open(stuffed)?)?;
+    match down {
+        Down::Settings(Settings { report_deadband: Some(Value::Decimal { scale, .. }), .. })
+            if scale > MAX_SCALE =>
+        {
+            Err(FrameError::Body)
+        }
+        _ => Ok(down),
+    }
 }
 
 fn exactly<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
@@ -297,32 +344,54 @@ fn open(stuffed: &mut [u8]) -> Result<&[u8], FrameError> {
     if stuffed.len() > encoded_len(MAX_FRAME) {
         return Err(FrameError::TooLong);
     }
-    let len = cobs::decode_in_place(stuffed).map_err(|_| FrameError::Stuffing)?;
+    let len = unstuff(stuffed).ok_or(FrameError::Stuffing)?;
     let raw = stuffed.get(..len).ok_or(FrameError::Stuffing)?;
     let (signed, crc) = raw.split_last_chunk::<4>().ok_or(FrameError::Checksum)?;
-    if CRC32.checksum(signed) != u32::from_le_bytes(*crc) {
+    if crc32(signed) != u32::from_le_bytes(*crc) {
         return Err(FrameError::Checksum);
     }
     let (&version, body) = signed.split_first().ok_or(FrameError::Body)?;
     if version == WIRE_VERSION { Ok(body) } else { Err(FrameError::Version(version)) }
 }
 
+/// Undoes COBS in place: each group's bytes move down by the code bytes before them, as whole runs. Returns the
+/// length, or none when a group runs past the end or a zero stands where a code must.
+fn unstuff(stuffed: &mut [u8]) -> Option<usize> {
+    let (mut from, mut to) = (0, 0);
+    while let Some(&code) = stuffed.get(from) {
+        let run = usize::from(code.checked_sub(1)?);
+        let end = from + 1 + run;
+        if end > stuffed.len() {
+            return None;
+        }
+        stuffed.copy_within(from + 1..end, to);
+        to += run;
+        // A full group (0xff) stands for no zero, and neither does the last one.
+        if code != 0xff && end < stuffed.len() {
+            *stuffed.get_mut(to)? = 0;
+            to += 1;
+        }
+        from = end;
+    }
+    Some(to)
+}
+
 /// Stuffs a frame piece by piece, so that no second buffer of a frame's size is needed.
 struct FrameWriter<'a> {
     cobs: CobsEncoder<'a>,
-    digest: crc::Digest<'static, u32, super::crc::Table>,
+    crc: Crc32,
     raw: usize,
 }
 
 impl<'a> FrameWriter<'a> {
     fn new(out: &'a mut [u8]) -> Result<Self, FrameError> {
-        let mut writer = Self { cobs: CobsEncoder::new(out), digest: CRC32.digest(), raw: 0 };
+        let mut writer = Self { cobs: CobsEncoder::new(out), crc: Crc32::new(), raw: 0 };
         writer.push(&[WIRE_VERSION])?;
         Ok(writer)
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
-        self.digest.update(bytes);
+        self.crc.update(bytes);
         self.stuff(bytes)
     }
 
@@ -341,8 +410,7 @@ impl<'a> FrameWriter<'a> {
     }
 
     fn finish(mut self) -> Result<usize, FrameError> {
-        let crc = self.digest.clone().finalize();
-        self.stuff(&crc.to_le_bytes())?;
+        self.stuff(&self.crc.finish().to_le_bytes())?;
         Ok(self.cobs.finalize())
     }
 }

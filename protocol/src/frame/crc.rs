@@ -1,14 +1,52 @@
 //! The two checksums of the wire: CRC-32 (ISO-HDLC) on board frames, where a small board computes it bit by bit
 //! without a table, and CRC-32C (Castagnoli) on blocks and acknowledgements, where the processor has it built in.
 
-use crc::Crc;
+/// CRC-32 of `bytes`.
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = Crc32::new();
+    crc.update(bytes);
+    crc.finish()
+}
+
+/// CRC-32 of bytes that come in pieces: with the processor's help on hosts, without a table on boards.
+#[cfg(feature = "std")]
+pub(crate) struct Crc32(crc32fast::Hasher);
+
+#[cfg(feature = "std")]
+impl Crc32 {
+    pub(crate) fn new() -> Self {
+        Self(crc32fast::Hasher::new())
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(&self) -> u32 {
+        self.0.clone().finalize()
+    }
+}
 
 #[cfg(not(feature = "std"))]
-pub(crate) type Table = crc::NoTable;
-#[cfg(feature = "std")]
-pub(crate) type Table = crc::Table<16>;
+static CRC32: crc::Crc<u32, crc::NoTable> = crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC);
 
-pub(crate) static CRC32: Crc<u32, Table> = Crc::<u32, Table>::new(&crc::CRC_32_ISO_HDLC);
+#[cfg(not(feature = "std"))]
+pub(crate) struct Crc32(crc::Digest<'static, u32, crc::NoTable>);
+
+#[cfg(not(feature = "std"))]
+impl Crc32 {
+    pub(crate) fn new() -> Self {
+        Self(CRC32.digest())
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(&self) -> u32 {
+        self.0.clone().finalize()
+    }
+}
 
 /// CRC-32C of `bytes`.
 pub fn crc32c(bytes: &[u8]) -> u32 {
@@ -18,7 +56,21 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     }
     #[cfg(not(feature = "std"))]
     {
-        const CRC32C: Crc<u32, crc::NoTable> = Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISCSI);
+        const CRC32C: crc::Crc<u32, crc::NoTable> = crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISCSI);
         CRC32C.checksum(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn checksums_pass_the_catalogue_check() {
+        assert_eq!(super::crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(super::crc32c(b"123456789"), 0xe306_9283);
+        // What a board computes without a table is what a host computes.
+        assert_eq!(
+            crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(b"tidegate"),
+            super::crc32(b"tidegate")
+        );
     }
 }

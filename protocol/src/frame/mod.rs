@@ -23,8 +23,9 @@ mod samples;
 
 pub use channels::ChannelList;
 pub use codec::{
-    BoardTime, Down, FrameError, Heartbeat, Hello, Lost, MAX_DOWN_FRAME, MAX_FRAME, Readings, Settings,
-    SettingsCode, SettingsResult, Up, Welcome, decode_down, decode_up, encode_down, encode_up, encoded_len,
+    BoardTime, Down, FrameError, Heartbeat, Hello, Lost, MAX_DOWN_FRAME, MAX_FRAME, MAX_TEXT, Readings,
+    Settings, SettingsCode, SettingsResult, Up, Welcome, decode_down, decode_up, encode_down, encode_up,
+    encoded_len,
 };
 pub use deframer::{Deframed, Deframer};
 pub use samples::{SamplePacker, Samples};

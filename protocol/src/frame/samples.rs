@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! meta   bits 0–1 value kind (0 bool, 1 decimal, 2 f32, 3 f64); bits 2–3 quality; bit 4 tick delta follows;
-//!        bit 5 the bool's value; bits 6–7 zero
+//!        bit 5 the bool's value, zero with other kinds; bits 6–7 zero
 //! tick   zigzag varint: difference to the reading before (the first: to base_tick)
 //! value  decimal: zigzag varint of the mantissa; f32, f64: little-endian; bool: nothing
 //! ```
@@ -18,7 +18,7 @@ use crate::{
     varint::{Reader, Truncated, Writer},
 };
 
-const TICK_FOLLOWS: u8 = 1 << 4;
+pub(super) const TICK_FOLLOWS: u8 = 1 << 4;
 const TRUE: u8 = 1 << 5;
 const RESERVED: u8 = 0b1100_0000;
 
@@ -49,7 +49,7 @@ impl<'a> SamplePacker<'a> {
 
     /// Adds a reading; false, and nothing added, when the buffer cannot hold it.
     pub fn push(&mut self, reading: &Reading) -> bool {
-        // A reading is at most 21 bytes; it is packed aside so that a full buffer is left whole.
+        // A reading is at most 22 bytes; it is packed aside so that a full buffer is left whole.
         let mut aside = [0; 24];
         let mut writer = Writer::new(&mut aside);
         if pack(&mut writer, reading, self.tick).is_err() {
@@ -118,23 +118,35 @@ impl<'a> Samples<'a> {
         Some(reading)
     }
 
+    /// Hands over every reading that is left, and stops at the first error. The way for an agent with many boards:
+    /// one tight loop, no iterator state between readings.
+    pub fn for_each(mut self, scales: &[u8], mut each: impl FnMut(Reading)) -> Result<(), FrameError> {
+        for _ in 0..self.left {
+            each(self.unpack(scales)?);
+            self.seq = Seq(self.seq.0.wrapping_add(1));
+        }
+        if self.reader.rest().is_empty() { Ok(()) } else { Err(FrameError::Body) }
+    }
+
     fn fail(&mut self, error: FrameError) -> FrameError {
         self.left = 0;
         self.reader = Reader::new(&[]);
         error
     }
 
+    #[inline]
     fn unpack(&mut self, scales: &[u8]) -> Result<Reading, FrameError> {
         let [channel, meta] = self.reader.array()?;
         let scale = *scales.get(usize::from(channel)).ok_or(FrameError::UnknownChannel(channel))?;
-        if meta & RESERVED != 0 || scale > MAX_SCALE {
+        let kind = ValueKind::from_code(meta & 3).ok_or(FrameError::Body)?;
+        if meta & RESERVED != 0 || scale > MAX_SCALE || (meta & TRUE != 0 && kind != ValueKind::Bool) {
             return Err(FrameError::Body);
         }
         let quality = Quality::from_code(meta >> 2 & 3).ok_or(FrameError::Body)?;
         if meta & TICK_FOLLOWS != 0 {
             self.tick = Tick(self.tick.0.wrapping_add(self.reader.signed()? as u64));
         }
-        let value = match ValueKind::from_code(meta & 3).ok_or(FrameError::Body)? {
+        let value = match kind {
             ValueKind::Bool => Value::Bool(meta & TRUE != 0),
             ValueKind::Decimal => Value::Decimal { mantissa: self.reader.signed()?, scale },
             ValueKind::F32 => Value::F32(f32::from_le_bytes(self.reader.array()?)),
