@@ -1,0 +1,204 @@
+//! A raise or clear as it is stored, streamed and retained.
+
+use alloc::{format, string::String, string::ToString};
+
+use serde::{Deserialize, Serialize};
+use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, Seq, SiteId};
+
+use crate::{
+    digest::{Digest, EventId, Revision},
+    message::Subject,
+    rule::{Priority, Rule, RuleId},
+    step::{Point, Raised, Transition, TransitionKind},
+};
+
+/// The channel an alarm is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    pub site: SiteId,
+    pub device: DeviceId,
+    pub channel: ChannelName,
+    pub unit: &'a str,
+}
+
+/// Wall time, derived from an anchor; `None` where no anchor is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WallTime {
+    pub unix_ms: Option<i64>,
+    pub quality: ClockQuality,
+}
+
+impl WallTime {
+    pub const UNKNOWN: Self = Self { unix_ms: None, quality: ClockQuality::Unsynced };
+}
+
+/// Which product an event belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Emitted before the commit that holds its reading.
+    pub provisional: bool,
+    /// Learned after newer readings of the channel had been seen.
+    pub late: bool,
+}
+
+/// One reading of an occurrence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventPoint {
+    #[serde(with = "boot_as_hex")]
+    pub boot: BootId,
+    pub seq: Seq,
+    pub tick_ms: u64,
+    pub time_unix_ms: Option<i64>,
+}
+
+/// The worst value so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventPeak {
+    #[serde(with = "boot_as_hex")]
+    pub boot: BootId,
+    pub seq: Seq,
+    /// `None`: infinite.
+    pub value: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlarmEvent {
+    /// A function of (site, origin, seq, rule, revision, transition): what is emitted again has the same id.
+    pub id: EventId,
+    pub transition: TransitionKind,
+    pub provisional: bool,
+    pub late: bool,
+    /// The id of the occurrence's raise.
+    pub occurrence: EventId,
+    pub site: SiteId,
+    pub device: DeviceId,
+    pub channel: ChannelName,
+    pub unit: String,
+    pub rule: RuleId,
+    pub revision: Revision,
+    pub priority: Priority,
+    /// The triggering reading.
+    #[serde(with = "boot_as_hex")]
+    pub boot: BootId,
+    pub seq: Seq,
+    pub tick_ms: u64,
+    pub time_unix_ms: Option<i64>,
+    pub time_quality: ClockQuality,
+    /// Of the triggering reading; a bool is 0 or 1. `None`: infinite.
+    pub value: Option<f64>,
+    /// The limit that the occurrence's peak crossed.
+    pub limit: f64,
+    pub message: String,
+    /// Where the condition (or its end) began, before the delay.
+    pub onset: EventPoint,
+    pub peak: EventPeak,
+}
+
+impl AlarmEvent {
+    /// `time_of` derives the wall time of a reading's tick in its boot.
+    pub fn new(
+        rule: &Rule,
+        place: Place<'_>,
+        transition: &Transition,
+        standing: Standing,
+        time_of: impl Fn(Point) -> WallTime,
+    ) -> Self {
+        let Place { site, device, channel, unit } = place;
+        let Transition { kind, onset, trigger, value, raised } = *transition;
+        let limit = rule.band.limit_for(raised.peak.value);
+        let value_text = value.to_string();
+        let subject = Subject {
+            site: site.as_str(),
+            device: device.as_str(),
+            channel: channel.as_str(),
+            rule: rule.id().as_str(),
+            priority: rule.priority().name(),
+            transition: kind.name(),
+            value: &value_text,
+            unit,
+            limit,
+        };
+        let message = match rule.message() {
+            Some(template) => template.render(&subject),
+            None => subject.plain_sentence(kind == TransitionKind::Raise),
+        };
+        let time = time_of(trigger);
+        let id = |revision, at: Point, kind| event_id(&place, rule.id(), revision, at, kind);
+        Self {
+            id: id(rule.revision(), trigger, kind),
+            transition: kind,
+            provisional: standing.provisional,
+            late: standing.late,
+            occurrence: id(raised.revision, raised.at, TransitionKind::Raise),
+            site,
+            device,
+            channel,
+            unit: unit.into(),
+            rule: rule.id().clone(),
+            revision: rule.revision(),
+            priority: rule.priority(),
+            boot: trigger.boot,
+            seq: trigger.seq,
+            tick_ms: trigger.tick.0,
+            time_unix_ms: time.unix_ms,
+            time_quality: time.quality,
+            value: finite(value.as_f64()),
+            limit,
+            message,
+            onset: EventPoint {
+                boot: onset.boot,
+                seq: onset.seq,
+                tick_ms: onset.tick.0,
+                time_unix_ms: time_of(onset).unix_ms,
+            },
+            peak: EventPeak {
+                boot: raised.peak.at.boot,
+                seq: raised.peak.at.seq,
+                value: finite(raised.peak.value),
+            },
+        }
+    }
+}
+
+/// The occurrence of an active state, as its events name it.
+pub fn occurrence_id(place: &Place<'_>, rule: &RuleId, raised: &Raised) -> EventId {
+    event_id(place, rule, raised.revision, raised.at, TransitionKind::Raise)
+}
+
+/// The channel needs no place in it: a seq belongs to one channel of its origin.
+fn event_id(
+    place: &Place<'_>,
+    rule: &RuleId,
+    revision: Revision,
+    at: Point,
+    kind: TransitionKind,
+) -> EventId {
+    let digest = Digest::new("event")
+        .text(place.site.as_str())
+        .text(place.device.as_str())
+        .number(at.boot.0)
+        .number(at.seq.0)
+        .text(rule.as_str())
+        .number(revision.0)
+        .text(kind.name());
+    EventId(digest.finish())
+}
+
+fn finite(value: f64) -> Option<f64> {
+    Some(value).filter(|value| value.is_finite())
+}
+
+/// A boot in JSON is the text people see everywhere else.
+mod boot_as_hex {
+    use super::*;
+    use serde::{Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(boot: &BootId, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(boot)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BootId, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| D::Error::custom(format!("{text:?} is no boot: 16 hexadecimal digits")))
+    }
+}
