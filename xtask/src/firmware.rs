@@ -4,7 +4,7 @@ use crate::elf;
 use crate::repository::Repository;
 use crate::steps::{Step, Steps};
 use crate::tools::bare_metal::{self, Source, TARGET, Toolchain};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub struct Image {
     pub elf: PathBuf,
 }
 
-#[derive(clap::Args, Default)]
+#[derive(clap::Args)]
 pub struct Options {
     /// Where the compiler comes from
     #[arg(long, env = "TIDEGATE_FIRMWARE_TOOLCHAIN", default_value = "auto")]
@@ -65,6 +65,9 @@ fn build_board(
     board: &Board,
 ) -> Result<Image> {
     let folder = repository.path("firmware/boards").join(board.name);
+    if !folder.join("Cargo.toml").exists() {
+        bail!("firmware/boards/{} is missing", board.name);
+    }
     // In the board's folder, so that cargo reads the linker's flags from the board's .cargo/config.toml.
     let mut build = toolchain.cargo(repository, &["build", "--release", "--bin", board.name]);
     step.run_without_warnings(build.current_dir(&folder))?;

@@ -19,6 +19,7 @@ mod tools;
 
 use clap::{Parser, Subcommand};
 use repository::Repository;
+use std::process::ExitCode;
 
 /// What developers and CI run.
 #[derive(Parser)]
@@ -33,7 +34,7 @@ enum Command {
     /// Check everything: tools, formatting, lints, every test, board images, fuzz targets. CI runs this
     Test(test::Options),
     /// Fetch the tools that the tests need, and nothing else
-    Tools,
+    Tools(firmware::Options),
     /// Run the benches in release mode and write their tables into docs/benchmarks.md
     Bench(bench::Options),
     /// Build the board images for bare metal and print what they take of flash and RAM
@@ -48,12 +49,22 @@ enum Command {
     Deny(deny::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The error says what failed; a backtrace through xtask would bury it.
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
     let repository = Repository::locate()?;
-    match arguments.command {
+    match command {
         Command::Test(options) => test::run(&repository, &options),
-        Command::Tools => tools::run(&repository),
+        Command::Tools(options) => tools::run(&repository, &options),
         Command::Bench(options) => bench::run(&repository, &options),
         Command::Firmware(options) => firmware::run(&repository, &options),
         Command::Fuzz(options) => fuzz::run(&repository, &options),

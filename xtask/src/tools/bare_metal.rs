@@ -16,10 +16,9 @@ use std::process::Command;
 pub const TARGET: &str = "thumbv6m-none-eabi";
 
 /// Where the target's core library comes from.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(clap::ValueEnum, Clone, Copy)]
 pub enum Source {
     /// rustup if it has the target or can add it, else Debian
-    #[default]
     Auto,
     /// `rustup target add`, which needs its download server
     Rustup,
