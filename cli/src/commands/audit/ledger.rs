@@ -1,0 +1,46 @@
+//! The ledger as `/api/v1/audit` shows it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    pub position: u64,
+    pub origins: Vec<OriginAudit>,
+    pub totals: Totals,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginAudit {
+    pub site: String,
+    pub device: String,
+    pub boot: String,
+    pub measured: Measured,
+    pub stored: u64,
+    pub lost: BTreeMap<String, u64>,
+    pub outstanding: u64,
+    /// The first few of them, half-open.
+    pub outstanding_ranges: Vec<(u64, u64)>,
+    pub closed: bool,
+    pub conflicts: u64,
+    pub recovered: u64,
+    pub last_arrival_unix_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    pub count: u64,
+    /// The origin ended, and said how many readings it had taken.
+    pub exact: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    pub measured: u64,
+    pub stored: u64,
+    pub lost: u64,
+    pub outstanding: u64,
+    pub duplicates: u64,
+    pub conflicts: u64,
+}

@@ -1,0 +1,169 @@
+//! What the audit says, for people.
+
+use std::collections::BTreeMap;
+
+use super::{
+    ledger::{Audit, OriginAudit},
+    verdict::{Finding, Verdict, What},
+};
+use crate::{
+    instant::roughly,
+    paint::{Paint, Style},
+    table::{Align, Table},
+};
+
+/// How many ranges a finding spells out.
+const MAX_RANGES: usize = 4;
+
+/// The table of origins, what is wrong with which, and one last line with the verdict.
+pub fn render(audit: &Audit, verdict: Verdict, findings: &[Finding], paint: Paint) -> String {
+    let mut text =
+        if audit.origins.is_empty() { String::new() } else { table(audit, findings).render(paint) };
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    for finding in findings {
+        text.push_str(&paint.bold_red(&describe(finding)));
+        text.push('\n');
+    }
+    let style = match verdict {
+        Verdict::Complete => Style::Green,
+        Verdict::InFlight => Style::Yellow,
+        Verdict::Missing => Style::BoldRed,
+    };
+    text.push_str(&paint.apply(style, &conclusion(audit, verdict)));
+    text.push('\n');
+    text
+}
+
+fn table(audit: &Audit, findings: &[Finding]) -> Table {
+    let mut table = Table::new([
+        ("SITE", Align::Left),
+        ("DEVICE", Align::Left),
+        ("BOOT", Align::Left),
+        ("MEASURED", Align::Right),
+        ("STORED", Align::Right),
+        ("OUTSTANDING", Align::Right),
+        ("LOST", Align::Left),
+    ]);
+    for origin in &audit.origins {
+        let found =
+            |f: &&Finding| (&f.site, &f.device, &f.boot) == (&origin.site, &origin.device, &origin.boot);
+        let style = match findings.iter().find(found) {
+            Some(_) => Style::Red,
+            None if origin.outstanding > 0 => Style::Yellow,
+            None => Style::Plain,
+        };
+        table.row(
+            style,
+            [
+                origin.site.clone(),
+                origin.device.clone(),
+                origin.boot.clone(),
+                measured(origin),
+                origin.stored.to_string(),
+                origin.outstanding.to_string(),
+                reasons(&origin.lost),
+            ],
+        );
+    }
+    table
+}
+
+/// A running origin has measured what it said so far; one that ended without a word may have measured more.
+fn measured(origin: &OriginAudit) -> String {
+    let count = origin.measured.count;
+    if origin.closed && !origin.measured.exact { format!("at least {count}") } else { count.to_string() }
+}
+
+fn reasons(lost: &BTreeMap<String, u64>) -> String {
+    let parts: Vec<String> = lost.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    if parts.is_empty() { "0".to_owned() } else { parts.join(", ") }
+}
+
+fn describe(finding: &Finding) -> String {
+    let Finding { site, device, boot, what } = finding;
+    match what {
+        What::Outstanding { count, ranges, silent_ms } => {
+            let mut spelled: Vec<String> =
+                ranges.iter().take(MAX_RANGES).map(|(start, end)| format!("{start}..{end}")).collect();
+            if ranges.len() > MAX_RANGES {
+                spelled.push("…".to_owned());
+            }
+            format!(
+                "missing: {count} of {site}/{device} boot {boot}, seq {}; nothing was heard of it for {}",
+                spelled.join(", "),
+                roughly(*silent_ms)
+            )
+        }
+        What::Conflicts { count } => format!(
+            "conflict: {count} of {site}/{device} boot {boot} came twice with different values; \
+             two devices may share that name"
+        ),
+        What::Lost { count, reasons: why } => {
+            format!("lost: {count} of {site}/{device} boot {boot} ({})", reasons(why))
+        }
+    }
+}
+
+fn conclusion(audit: &Audit, verdict: Verdict) -> String {
+    let totals = &audit.totals;
+    if audit.origins.is_empty() {
+        return "Nothing was measured yet.".to_owned();
+    }
+    let counts = format!(
+        "{} measured, {} stored, {} declared lost, {} outstanding",
+        totals.measured, totals.stored, totals.lost, totals.outstanding
+    );
+    match verdict {
+        Verdict::Complete => format!("Complete: {counts}."),
+        Verdict::InFlight => format!("On its way: {counts}."),
+        Verdict::Missing => format!("Not complete: {counts}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn audit() -> Audit {
+        let mut origin =
+            OriginAudit { site: "s".into(), device: "b1".into(), boot: "0a".into(), ..Default::default() };
+        origin.measured.count = 120;
+        (origin.stored, origin.outstanding, origin.closed) = (100, 18, true);
+        origin.lost = BTreeMap::from([("evicted".into(), 2)]);
+        let totals = super::super::ledger::Totals {
+            measured: 120,
+            stored: 100,
+            lost: 2,
+            outstanding: 18,
+            ..Default::default()
+        };
+        Audit { position: 1, origins: vec![origin], totals }
+    }
+
+    #[test]
+    fn the_report_names_what_is_missing_and_ends_with_the_verdict() {
+        let what = What::Outstanding {
+            count: 18,
+            ranges: vec![(1, 2), (3, 4), (5, 6), (7, 8), (100, 114)],
+            silent_ms: 600_000,
+        };
+        let finding = Finding { site: "s".into(), device: "b1".into(), boot: "0a".into(), what };
+        let text = render(&audit(), Verdict::Missing, &[finding], Paint::always(false));
+        let expected = "\
+SITE  DEVICE  BOOT      MEASURED  STORED  OUTSTANDING  LOST
+s     b1      0a    at least 120     100           18  2 evicted
+
+missing: 18 of s/b1 boot 0a, seq 1..2, 3..4, 5..6, 7..8, …; nothing was heard of it for 10 min
+Not complete: 120 measured, 100 stored, 2 declared lost, 18 outstanding.
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn an_empty_ledger_says_so() {
+        let text = render(&Audit::default(), Verdict::Complete, &[], Paint::always(false));
+        assert_eq!(text, "Nothing was measured yet.\n");
+    }
+}

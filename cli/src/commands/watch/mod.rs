@@ -1,0 +1,102 @@
+//! `tidegate watch`: alarms as they happen.
+//!
+//! The stream is followed for as long as it lasts. When it breaks, it is asked for again with growing pauses, from
+//! the last committed event on, so that nothing between is missed; what comes twice is shown once.
+
+pub mod print;
+pub mod stream;
+
+use std::process::ExitCode;
+
+use futures_util::StreamExt;
+use tokio::time::sleep;
+
+use self::{
+    print::Printer,
+    stream::{Backoff, Position, Start},
+};
+use crate::{client::Client, error::CliError, paint::Paint, sse, view::AlarmEvent};
+
+/// Follow the alarm stream; with --raw, follow every reading on the broker.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Print one JSON object a line: every event as the stream gives it, provisional ones too.
+    #[arg(long)]
+    pub json: bool,
+    /// Begin with the first event ever recorded instead of now.
+    #[arg(long, conflicts_with = "raw")]
+    from_beginning: bool,
+    /// Show only events whose reading is durably stored.
+    #[arg(long, conflicts_with = "raw")]
+    committed: bool,
+    /// Subscribe to the MQTT broker and print every reading of every block that passes.
+    #[arg(long)]
+    pub raw: bool,
+    /// The broker, for --raw.
+    #[arg(long, requires = "raw", value_name = "HOST:PORT", default_value = "127.0.0.1:1883")]
+    pub mqtt: String,
+    /// The broker's user, for --raw; one with the role `observer` is enough.
+    #[arg(long, requires = "raw", env = "TIDEGATE_MQTT_USER")]
+    pub user: Option<String>,
+    /// The user's password, for --raw.
+    #[arg(long, requires = "raw", env = "TIDEGATE_MQTT_PASSWORD", hide_env_values = true)]
+    pub password: Option<String>,
+}
+
+pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, CliError> {
+    let start = if arguments.from_beginning { Start::Beginning } else { Start::Now };
+    let mut position = Position::new(start, arguments.committed);
+    let mut printer = Printer::new(arguments.json, Paint::for_stdout());
+    // The first connection must stand: a wrong address is told at once, not retried for ever.
+    let mut response = position.open(client).await?;
+    let mut backoff = Backoff::default();
+    loop {
+        let why = follow(response, &mut position, &mut printer, &mut backoff).await?;
+        eprintln!("tidegate: the event stream broke ({why}); connecting again");
+        response = loop {
+            sleep(backoff.next()).await;
+            match position.open(client).await {
+                Ok(response) => break response,
+                Err(error) => eprintln!("tidegate: {error}"),
+            }
+        };
+    }
+}
+
+/// Prints events until the stream ends; returns why it did.
+async fn follow(
+    response: reqwest::Response,
+    position: &mut Position,
+    printer: &mut Printer,
+    backoff: &mut Backoff,
+) -> Result<String, CliError> {
+    let mut chunks = response.bytes_stream();
+    let mut parser = sse::Parser::default();
+    while let Some(chunk) = chunks.next().await {
+        let events = match chunk {
+            Ok(chunk) => parser.push(&chunk),
+            Err(error) if error.is_timeout() => return Ok("it fell silent".to_owned()),
+            Err(_) => return Ok("the connection was lost".to_owned()),
+        };
+        let Ok(events) = events else { return Ok("it sent an event that is too long".to_owned()) };
+        // Only a stream that says something is a good one; one that is accepted and dropped backs off.
+        backoff.reset();
+        for event in events {
+            show(&event, printer)?;
+            // After printing: an event that was not shown must come again.
+            position.passed(&event);
+        }
+    }
+    Ok("the ingest closed it".to_owned())
+}
+
+fn show(event: &sse::Event, printer: &mut Printer) -> Result<(), CliError> {
+    if event.name != "alarm" {
+        return Ok(());
+    }
+    match serde_json::from_str::<AlarmEvent>(&event.data) {
+        Ok(alarm) => printer.event(&alarm, &event.data)?,
+        Err(error) => eprintln!("tidegate: an event could not be read and is skipped: {error}"),
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Alarm events as lines, each shown once.
+//!
+//! A provisional event and its committed twin have one id. People see whichever comes first; `--json` gives both,
+//! since a program may want to act only on what is stored. Of what was shown the last [`REMEMBERED`] ids are kept: an
+//! older event that comes again is shown again.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    io::{self, Write},
+};
+
+use crate::{
+    commands::alarms::when,
+    paint::{Paint, Style, priority_style},
+    view::{AlarmEvent, show_value},
+};
+
+pub const REMEMBERED: usize = 4_096;
+
+pub struct Printer {
+    json: bool,
+    paint: Paint,
+    shown: Shown,
+}
+
+impl Printer {
+    pub fn new(json: bool, paint: Paint) -> Self {
+        Self { json, paint, shown: Shown::default() }
+    }
+
+    pub fn event(&mut self, event: &AlarmEvent, raw: &str) -> io::Result<()> {
+        // What is provisional is another message to a program than what is committed.
+        let provisional = self.json && event.provisional;
+        if !self.shown.first_time(format!("{}{}", event.id, if provisional { "?" } else { "" })) {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        if self.json {
+            writeln!(out, "{}", raw.replace('\n', " "))?;
+        } else {
+            writeln!(out, "{}", line(event, self.paint))?;
+        }
+        out.flush()
+    }
+}
+
+/// `2026-11-22 20:00:00.123  RAISED   high      plant/board-7 temperature = 39.5 Cel  too-cold: …`
+pub fn line(event: &AlarmEvent, paint: Paint) -> String {
+    let (word, style) = match event.transition.as_str() {
+        "raise" => ("RAISED", priority_style(&event.priority)),
+        _ => ("CLEARED", Style::Green),
+    };
+    let unit = event.unit.as_deref().unwrap_or_default();
+    let late = if event.late { "  (learned late)" } else { "" };
+    let message = event.message.as_deref().unwrap_or_default();
+    format!(
+        "{}  {}  {:<8}  {}/{} {} = {} {unit}  {}: {message}{late}",
+        paint.apply(Style::Dim, &when(event)),
+        paint.apply(style, &format!("{word:<7}")),
+        event.priority,
+        event.site,
+        event.device,
+        event.channel,
+        show_value(&event.value),
+        paint.apply(Style::Bold, &event.rule),
+    )
+}
+
+#[derive(Default)]
+struct Shown {
+    ids: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Shown {
+    fn first_time(&mut self, id: String) -> bool {
+        if !self.ids.insert(id.clone()) {
+            return false;
+        }
+        self.order.push_back(id);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_remembered_up_to_the_bound() {
+        let mut shown = Shown::default();
+        assert!((0..=REMEMBERED).all(|id| shown.first_time(id.to_string())));
+        assert!(!shown.first_time("1".to_owned()));
+        assert!(shown.first_time("0".to_owned()), "the oldest is forgotten");
+        assert_eq!(shown.ids.len(), REMEMBERED);
+    }
+}

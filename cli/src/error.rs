@@ -1,0 +1,41 @@
+//! Why a command ended without doing what was asked. Each message is one line that says what to do.
+
+use std::io;
+
+use crate::client::ClientError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+    #[error("no device `{device}` is known; `tidegate devices` lists those that are")]
+    UnknownDevice { device: String },
+    #[error("`{address}` is no MQTT address; write it as host:port, for example 127.0.0.1:1883")]
+    MqttAddress { address: String },
+    #[error(
+        "the broker at {address} refuses this client ({reason}); name a user that may read with --user and --password"
+    )]
+    MqttRefused { address: String, reason: String },
+    /// What `audit` makes of any other error, so that scripts can tell "missing" from "unknown".
+    #[error("could not check: {0}")]
+    CouldNotCheck(Box<CliError>),
+}
+
+impl CliError {
+    /// Wraps what kept `audit` from looking; a closed pipe stays what it is.
+    pub fn could_not_check(self) -> Self {
+        match self {
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::Output(error),
+            other => Self::CouldNotCheck(Box::new(other)),
+        }
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::CouldNotCheck(_) | Self::MqttAddress { .. } | Self::Client(ClientError::Url { .. }) => 2,
+            _ => 1,
+        }
+    }
+}

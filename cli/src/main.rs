@@ -1,0 +1,77 @@
+//! `tidegate`: the face of Tidegate for people.
+//!
+//! Every command but `demo` and `watch --raw` asks the HTTP API of a running ingest. Standard output carries what
+//! was asked for and nothing else; one line on standard error says what went wrong.
+
+mod client;
+mod commands;
+mod error;
+mod instant;
+mod paint;
+mod sse;
+mod table;
+mod view;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{client::Client, commands::*, error::CliError};
+
+const EXIT_CODES: &str = "Exit codes:\n  \
+    0  it did what was asked; for audit: every reading is accounted for\n  \
+    1  it failed; for audit: something is missing\n  \
+    2  wrong usage; for audit: it could not check";
+
+/// See what Tidegate's sensors say, which alarms are up, and whether any reading is missing.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct Arguments {
+    /// Where the ingest's HTTP API listens.
+    #[arg(long, global = true, env = "TIDEGATE_URL", value_name = "URL", default_value = client::DEFAULT_URL)]
+    url: String,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Devices(devices::Arguments),
+    Readings(readings::Arguments),
+    Alarms(alarms::Arguments),
+    Watch(watch::Arguments),
+    Audit(audit::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments).await {
+        Ok(code) => code,
+        // Whoever reads our output has heard enough (`tidegate readings … | head`).
+        Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let paint = paint::Paint::for_stderr();
+            // Without a standard error there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "{} {error}", paint.bold_red("tidegate:"));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
+    let client = || Client::new(&arguments.url);
+    match arguments.command {
+        Command::Devices(asked) => devices::run(&asked, &client()?).await,
+        Command::Readings(asked) => readings::run(&asked, &client()?).await,
+        Command::Alarms(asked) => alarms::run(&asked, &client()?).await,
+        Command::Watch(asked) if asked.raw => raw::run(&asked).await,
+        Command::Watch(asked) => watch::run(&asked, &client()?).await,
+        Command::Audit(asked) => match client() {
+            Ok(client) => audit::run(&asked, &client).await,
+            Err(error) => Err(error.into()),
+        }
+        .map_err(CliError::could_not_check),
+    }
+}
