@@ -1,1 +1,131 @@
+//! The Tidegate MQTT broker: a guarded listener in front of rumqttd's router.
+//!
+//! A connection's way through the files:
+//!
+//! ```text
+//! listener ──▶ transport ──▶ handshake ──▶ connection ⇄ session ⇄ window       mqtt: the codec
+//! (caps)       (TLS's place) (users,        (I/O, one    (pure: what MQTT       access: who may do what
+//!                             access,        task each)   asks of a broker)     retained, catalogue
+//!                             registry)          ⇅
+//!                                              router (rumqttd, behind links) ◀── health (probe, restart)
+//! ```
+//!
+//! [`config`] validates [`settings`]; [`status_page`] shows [`metrics`] and health.
+//!
+//! What it does not do: store anything on disk. A message is the sender's duty until the next hop has committed it.
 
+pub mod access;
+mod broker;
+mod catalogue;
+pub mod config;
+mod connection;
+mod handshake;
+mod health;
+mod listener;
+mod metrics;
+pub mod mqtt;
+mod registry;
+mod retained;
+mod router;
+mod session;
+pub mod settings;
+mod status_page;
+mod transport;
+mod users;
+mod window;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+
+pub use access::Role;
+pub use broker::Broker;
+pub use config::Config;
+pub use users::{Password, User, Users};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(
+        "cannot listen for MQTT on {address} ({error}); stop what listens there, or set `listen` to another address"
+    )]
+    Listen { address: SocketAddr, error: std::io::Error },
+    #[error(
+        "cannot serve metrics on {address} ({error}); stop what listens there, or set `metrics.listen` to another address"
+    )]
+    Metrics { address: SocketAddr, error: std::io::Error },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    #[error("{0} ended by itself; the log says why")]
+    TaskEnded(&'static str),
+    #[error("{connections} connections did not end within the deadline")]
+    Deadline { connections: usize },
+}
+
+/// A broker that is up. Dropping it leaves it running; [`Running::drain`] ends it.
+#[derive(Debug)]
+pub struct Running {
+    /// Where MQTT clients connect.
+    pub mqtt: SocketAddr,
+    /// Where `/metrics` and `/health` are.
+    pub metrics: SocketAddr,
+    broker: Arc<Broker>,
+    connections: TaskTracker,
+    accepting: JoinHandle<()>,
+    supervising: JoinHandle<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+/// Binds both listeners and starts to serve.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let address = config.listen;
+    let listen_error = |error| StartError::Listen { address, error };
+    let listener = TcpListener::bind(address).await.map_err(listen_error)?;
+    let mqtt = listener.local_addr().map_err(listen_error)?;
+    let address = config.metrics_listen;
+    let metrics_error = |error| StartError::Metrics { address, error };
+    let pages = TcpListener::bind(address).await.map_err(metrics_error)?;
+    let metrics = pages.local_addr().map_err(metrics_error)?;
+
+    if !mqtt.ip().is_loopback() {
+        tracing::warn!(%mqtt, "passwords and readings cross the network in clear; keep it a trusted one");
+    }
+    let broker = Arc::new(Broker::new(config));
+    let connections = TaskTracker::new();
+    let accepting = tokio::spawn(listener::accept(listener, Arc::clone(&broker), connections.clone()));
+    let supervised = Arc::clone(&broker);
+    let supervising = tokio::spawn(async move { health::supervise(&supervised).await });
+    let serving = tokio::spawn(status_page::serve(pages, Arc::clone(&broker)));
+    tracing::info!(%mqtt, %metrics, "broker up");
+    Ok(Running { mqtt, metrics, broker, connections, accepting, supervising, serving })
+}
+
+impl Running {
+    /// Resolves only if the broker cannot go on.
+    pub async fn stopped(&mut self) -> Result<(), StopError> {
+        let ended = tokio::select! {
+            _ = &mut self.accepting => "the listener",
+            _ = &mut self.supervising => "the router's supervisor",
+            _ = &mut self.serving => "the metrics page",
+        };
+        if self.broker.shutdown.is_triggered() { Ok(()) } else { Err(StopError::TaskEnded(ended)) }
+    }
+
+    /// Stops accepting, lets every connection write what it has, closes them, within the deadline.
+    pub async fn drain(self, deadline: Duration) -> Result<(), StopError> {
+        self.broker.shutdown.trigger();
+        self.connections.close();
+        let ended = tokio::time::timeout(deadline, self.connections.wait()).await;
+        self.serving.abort();
+        ended.map_err(|_| StopError::Deadline { connections: self.broker.registry.connections() })
+    }
+
+    pub fn connections(&self) -> usize {
+        self.broker.registry.connections()
+    }
+}

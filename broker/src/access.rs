@@ -1,0 +1,258 @@
+//! Who may do what. Pure: names and strings in, a verdict out.
+//!
+//! | role | subscribes | publishes (wills too) |
+//! |---|---|---|
+//! | gateway | below its own `…/down/` | its own `…/up/{lane}` and `…/status` |
+//! | ingest | `tidegate/v1/+/+/+/up/+`, `tidegate/v1/+/+/+/status`, or narrower | `tidegate/v1/+/+/+/down/#`, `tidegate/v1/alarms/#` |
+//! | observer | `tidegate/v1/#` or narrower | nothing |
+//! | operator | everything | everything outside `tidegate/v1` |
+//!
+//! Nobody uses topics or filters that start with `$`, shared subscriptions included, nor the broker's own
+//! ([`PROBE_ROOT`]), nor those that start with a character outside ASCII: the router's matching slices the
+//! first byte and would panic.
+
+use std::sync::Arc;
+
+use tidegate_protocol::topic::{ALL_BLOCKS, ALL_STATUS, GatewayPath, Lane};
+
+use crate::mqtt::{covers, matches};
+
+/// Topics below this are the broker's own: its health probe.
+pub const PROBE_ROOT: &str = "tidegate-broker/";
+
+const ALL_DOWN: &str = "tidegate/v1/+/+/+/down/#";
+const ALL_ALARMS: &str = "tidegate/v1/alarms/#";
+const EVERYTHING_OF_OURS: &str = "tidegate/v1/#";
+
+/// Longer ids buy nothing and cost memory in every table.
+pub const MAX_CLIENT_ID_BYTES: usize = 64;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    Gateway(GatewayAccess),
+    Ingest,
+    Observer,
+    Operator,
+}
+
+/// What one gateway may use, spelled out once at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayAccess {
+    client_id: String,
+    up_prefix: String,
+    down_prefix: String,
+    status: String,
+}
+
+impl GatewayAccess {
+    pub fn new(path: GatewayPath) -> Self {
+        let root = path.root();
+        Self {
+            client_id: format!("{}.{}", path.site, path.gateway),
+            up_prefix: format!("{root}/up/"),
+            down_prefix: format!("{root}/down/"),
+            status: path.status(),
+        }
+    }
+
+    fn owns_client_id(&self, id: &str) -> bool {
+        id.strip_prefix(&self.client_id).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+}
+
+impl Role {
+    pub fn may_publish(&self, topic: &str) -> bool {
+        if !usable_by_clients(topic) {
+            return false;
+        }
+        match self {
+            Self::Gateway(gateway) => match topic.strip_prefix(&gateway.up_prefix) {
+                Some(lane) => lane.parse::<Lane>().is_ok(),
+                None => topic == gateway.status,
+            },
+            Self::Ingest => matches(ALL_DOWN, topic) || matches(ALL_ALARMS, topic),
+            Self::Observer => false,
+            Self::Operator => !covers(EVERYTHING_OF_OURS, topic),
+        }
+    }
+
+    /// `filter` is well-formed (see [`crate::mqtt::filter_problem`]).
+    pub fn may_subscribe(&self, filter: &str) -> bool {
+        if !usable_by_clients(filter) {
+            return false;
+        }
+        match self {
+            // What follows the prefix can only narrow it.
+            Self::Gateway(gateway) => filter.starts_with(&gateway.down_prefix),
+            Self::Ingest => covers(ALL_BLOCKS, filter) || covers(ALL_STATUS, filter),
+            Self::Observer => covers(EVERYTHING_OF_OURS, filter),
+            Self::Operator => true,
+        }
+    }
+}
+
+fn usable_by_clients(topic_or_filter: &str) -> bool {
+    let first = topic_or_filter.chars().next();
+    first.is_some_and(|first| first.is_ascii() && first != '$') && !topic_or_filter.starts_with(PROBE_ROOT)
+}
+
+/// Who a connection belongs to, for as long as it lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's name; empty for a client without credentials.
+    pub user: Arc<str>,
+    pub role: Arc<Role>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClientIdProblem {
+    #[error("it is longer than {MAX_CLIENT_ID_BYTES} bytes")]
+    TooLong,
+    #[error("it holds one of + $ # / or a control character")]
+    Character,
+    #[error("an empty one needs a clean session")]
+    Empty,
+    #[error("a gateway's is {{site}}.{{gateway}}, or that and a dot and more")]
+    NotTheGateways,
+    #[error("it is reserved for a gateway")]
+    Reserved,
+}
+
+/// Whether `identity` may call itself `id`. The names of all gateways are reserved for them, so that no other
+/// user can push a gateway off the broker by taking its session over.
+pub fn check_client_id(identity: &Identity, id: &str, all: &[Identity]) -> Result<(), ClientIdProblem> {
+    if id.len() > MAX_CLIENT_ID_BYTES {
+        return Err(ClientIdProblem::TooLong);
+    }
+    if id.contains(|character: char| character.is_control() || "+$#/".contains(character)) {
+        return Err(ClientIdProblem::Character);
+    }
+    if id.is_empty() {
+        return Err(ClientIdProblem::Empty);
+    }
+    match &*identity.role {
+        Role::Gateway(gateway) if gateway.owns_client_id(id) => Ok(()),
+        Role::Gateway(_) => Err(ClientIdProblem::NotTheGateways),
+        _ => {
+            let taken = |other: &Identity| matches!(&*other.role, Role::Gateway(gateway) if gateway.owns_client_id(id));
+            if all.iter().any(taken) { Err(ClientIdProblem::Reserved) } else { Ok(()) }
+        }
+    }
+}
+
+/// The id of a client that sent none. A gateway's keeps its required start.
+pub fn generated_client_id(identity: &Identity, random: u64) -> String {
+    match &*identity.role {
+        Role::Gateway(gateway) => format!("{}.auto-{random:016x}", gateway.client_id),
+        _ => format!("auto-{random:016x}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_protocol::{GatewayId, SiteId};
+
+    use super::*;
+
+    fn gateway(site: &str, gateway: &str) -> Identity {
+        let site = SiteId::new(site).expect("a site");
+        let path = GatewayPath::new(site, GatewayId::new(gateway).expect("a gateway"));
+        Identity { user: gateway.into(), role: Arc::new(Role::Gateway(GatewayAccess::new(path))) }
+    }
+
+    fn root() -> String {
+        GatewayPath::new(SiteId::new("plant").expect("a site"), GatewayId::new("gw1").expect("a gateway"))
+            .root()
+    }
+
+    #[test]
+    fn a_gateway_speaks_on_its_own_topics_only() {
+        let role = gateway("plant", "gw1").role;
+        let root = root();
+        for topic in ["up/alarm", "up/live", "up/backlog", "up/bulk", "status"] {
+            assert!(role.may_publish(&format!("{root}/{topic}")), "{topic}");
+        }
+        for topic in ["up/other", "up/live/x", "up/", "down/ack", "status/x", ""] {
+            assert!(!role.may_publish(&format!("{root}/{topic}")), "{topic}");
+        }
+        let wrong_partition = format!("tidegate/v1/zz/plant/gw1/{}", "up/live");
+        for topic in ["tidegate/v1/alarms/plant/d/c/r", &wrong_partition, &format!("{root}2/up/live"), "x"] {
+            assert!(!role.may_publish(topic), "{topic}");
+        }
+        for filter in ["down/#", "down/ack", "down/+"] {
+            assert!(role.may_subscribe(&format!("{root}/{filter}")), "{filter}");
+        }
+        for filter in ["up/live", "#", "+/ack", "down", "status"] {
+            assert!(!role.may_subscribe(&format!("{root}/{filter}")), "{filter}");
+        }
+        for filter in ["#", "tidegate/v1/#", "tidegate/v1/+/plant/gw1/down/#", "$share/g/x"] {
+            assert!(!role.may_subscribe(filter), "{filter}");
+        }
+    }
+
+    #[test]
+    fn the_ingest_hears_blocks_and_status_and_speaks_down_and_on_alarms() {
+        let role = Role::Ingest;
+        for filter in [ALL_BLOCKS, ALL_STATUS, "tidegate/v1/3f/plant/+/up/live"] {
+            assert!(role.may_subscribe(filter), "{filter}");
+        }
+        for filter in ["tidegate/v1/#", "tidegate/v1/+/+/+/up/#", "tidegate/v1/+/+/+/down/#", "#"] {
+            assert!(!role.may_subscribe(filter), "{filter}");
+        }
+        for topic in ["tidegate/v1/3f/plant/gw1/down/ack", "tidegate/v1/alarms/plant/d/c/r"] {
+            assert!(role.may_publish(topic), "{topic}");
+        }
+        for topic in ["tidegate/v1/3f/plant/gw1/up/live", "tidegate/v1/3f/plant/gw1/status", "elsewhere"] {
+            assert!(!role.may_publish(topic), "{topic}");
+        }
+    }
+
+    #[test]
+    fn observers_read_and_operators_also_speak_outside() {
+        for filter in ["tidegate/v1/#", "tidegate/v1/alarms/+/+/+/+"] {
+            assert!(Role::Observer.may_subscribe(filter), "{filter}");
+            assert!(Role::Operator.may_subscribe(filter), "{filter}");
+        }
+        for filter in ["#", "home/+"] {
+            assert!(!Role::Observer.may_subscribe(filter), "{filter}");
+            assert!(Role::Operator.may_subscribe(filter), "{filter}");
+        }
+        assert!(!Role::Observer.may_publish("home/lamp"));
+        assert!(Role::Operator.may_publish("home/lamp"));
+        for topic in ["tidegate/v1", "tidegate/v1/alarms/a/b/c/d", "tidegate/v1/3f/plant/gw1/down/ack"] {
+            assert!(!Role::Operator.may_publish(topic), "{topic}");
+        }
+    }
+
+    #[test]
+    fn nobody_uses_reserved_topics_or_what_the_router_cannot_take() {
+        for text in ["$SYS/x", "$share/g/tidegate/v1/#", "tidegate-broker/probe/1", "é/x", ""] {
+            assert!(!Role::Operator.may_publish(text), "{text}");
+            assert!(!Role::Operator.may_subscribe(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn client_ids_are_bounded_and_a_gateways_are_its_own() {
+        let (gw1, gw2) = (gateway("plant", "gw1"), gateway("plant", "gw2"));
+        let viewer = Identity { user: "viewer".into(), role: Arc::new(Role::Observer) };
+        let all = [gw1.clone(), gw2.clone(), viewer.clone()];
+        let check = |identity, id: &str| check_client_id(identity, id, &all);
+        assert_eq!(check(&gw1, "plant.gw1"), Ok(()));
+        assert_eq!(check(&gw1, "plant.gw1.test"), Ok(()));
+        assert_eq!(check(&gw1, "plant.gw11"), Err(ClientIdProblem::NotTheGateways));
+        assert_eq!(check(&gw2, "plant.gw1"), Err(ClientIdProblem::NotTheGateways));
+        assert_eq!(check(&viewer, "plant.gw1"), Err(ClientIdProblem::Reserved));
+        assert_eq!(check(&viewer, "plant.gw1.x"), Err(ClientIdProblem::Reserved));
+        assert_eq!(check(&viewer, "plant.gw11"), Ok(()));
+        assert_eq!(check(&viewer, ""), Err(ClientIdProblem::Empty));
+        assert_eq!(check(&viewer, &"x".repeat(64)), Ok(()));
+        assert_eq!(check(&viewer, &"x".repeat(65)), Err(ClientIdProblem::TooLong));
+        for id in ["a+b", "a$b", "a#b", "a/b", "a\nb"] {
+            assert_eq!(check(&viewer, id), Err(ClientIdProblem::Character), "{id:?}");
+        }
+        for identity in [&gw1, &viewer] {
+            assert_eq!(check(identity, &generated_client_id(identity, 7)), Ok(()));
+        }
+    }
+}

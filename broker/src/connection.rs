@@ -1,0 +1,386 @@
+//! One client's connection, from accept to the end. One task reads, writes and listens to the router, so that an
+//! answer never waits for another task; what one wake-up gives rise to leaves in one write.
+//!
+//! Bounds: `limits.max_packet_bytes` of a packet being read; [`OUT_FILL_BYTES`] and one packet of messages being
+//! written, [`OUT_READ_BYTES`] with answers. Beyond the first no more messages are taken from the router, beyond the
+//! second nothing is read; a client that reads nothing for `limits.write_timeout_ms` is dropped.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::broker::Broker;
+use crate::handshake::{Admitted, Refusal, admit, read_connect};
+use crate::mqtt::{self, ConnectCode, Decoded, Malformed, Message, SUBSCRIBE_REFUSED, decode};
+use crate::router::{Link, RouterGone};
+use crate::session::{Arrived, Effect, Flow, Session, Violation};
+
+const OUT_FILL_BYTES: usize = 256 * 1024;
+const OUT_READ_BYTES: usize = 512 * 1024;
+/// What a read asks for at first; it doubles while the client fills it.
+const MIN_READ_BYTES: usize = 4 * 1024;
+const MAX_READ_BYTES: usize = 128 * 1024;
+/// How long a connection that ends may take to write what it still has.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// How often a connection looks whether an overloaded router has room again.
+const ROOM_CHECK: Duration = Duration::from_millis(1);
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the client said goodbye")]
+    Goodbye,
+    #[error("the client closed the connection")]
+    Closed,
+    #[error("nothing was heard for one and a half times the keep-alive")]
+    KeepAlive,
+    #[error("the client does not read: nothing could be written for limits.write_timeout_ms")]
+    Stalled,
+    #[error("another connection took the client id over")]
+    TakenOver,
+    #[error("the broker is shutting down")]
+    Shutdown,
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    #[error("{0}")]
+    Violation(#[from] Violation),
+    #[error("{0}")]
+    Router(#[from] RouterGone),
+}
+
+impl End {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Goodbye => "goodbye",
+            Self::Closed => "closed",
+            Self::KeepAlive => "keep-alive",
+            Self::Stalled => "stalled",
+            Self::TakenOver => "taken-over",
+            Self::Shutdown => "shutdown",
+            Self::Malformed(_) => "protocol",
+            Self::Violation(Violation::PublishRefused(_)) => "unauthorised",
+            Self::Violation(_) => "protocol",
+            Self::Router(_) => "router",
+        }
+    }
+
+    fn is_the_clients_fault(&self) -> bool {
+        matches!(self, Self::Malformed(_) | Self::Violation(_) | Self::Stalled)
+    }
+}
+
+/// Serves one client until it ends.
+pub async fn serve<S: AsyncRead + AsyncWrite>(broker: &Broker, stream: S, peer: SocketAddr) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let mut inbox = BytesMut::with_capacity(MIN_READ_BYTES);
+    let admitted = welcome(broker, &mut reader, &mut inbox).await;
+    match admitted {
+        Err(refusal) => {
+            broker.metrics.refuse(refusal.reason());
+            tracing::info!(%peer, reason = %refusal, "client refused");
+            if let Some(code) = refusal.code() {
+                let mut out = BytesMut::new();
+                mqtt::connack(&mut out, false, code);
+                farewell(&mut writer, &mut out).await;
+            }
+        }
+        Ok(admitted) => {
+            broker.metrics.accepted.inc();
+            tracing::debug!(%peer, client = admitted.held.client_id(), "client connected");
+            converse(broker, reader, writer, inbox, admitted, peer).await;
+        }
+    }
+}
+
+async fn welcome(
+    broker: &Broker,
+    reader: &mut (impl AsyncRead + Unpin),
+    inbox: &mut BytesMut,
+) -> Result<Admitted, Refusal> {
+    let limit = broker.config.limits.connect_timeout;
+    let connect = tokio::select! {
+        connect = timeout(limit, read_connect(reader, inbox)) => connect.unwrap_or(Err(Refusal::Timeout))?,
+        () = broker.shutdown.wait() => return Err(Refusal::Closed),
+    };
+    admit(broker, connect).await
+}
+
+async fn converse<S: AsyncRead + AsyncWrite>(
+    broker: &Broker,
+    reader: ReadHalf<S>,
+    writer: WriteHalf<S>,
+    inbox: BytesMut,
+    admitted: Admitted,
+    peer: SocketAddr,
+) {
+    let Admitted { held, session, link, resumed, clean_session, will, silence_limit } = admitted;
+    let mut out = BytesMut::with_capacity(MIN_READ_BYTES);
+    mqtt::connack(&mut out, resumed, ConnectCode::Accepted);
+    session.resume(&mut out);
+    let mut connection = Connection {
+        broker,
+        session,
+        link,
+        inbox,
+        out,
+        effects: Vec::new(),
+        publishes: Vec::new(),
+        read_bytes: MIN_READ_BYTES,
+    };
+    let clock = Clock::new(silence_limit, broker.config.limits.write_timeout);
+    let mut writer = writer;
+    let end = connection.run(reader, &mut writer, clock, held.takeover().cancelled()).await;
+    broker.metrics.end(end.reason());
+    let client = held.client_id();
+    if end.is_the_clients_fault() {
+        tracing::warn!(%peer, client, reason = %end, "connection ended");
+    } else {
+        tracing::debug!(%peer, client, reason = %end, "connection ended");
+    }
+    if let (Some(will), false) = (will, matches!(end, End::Goodbye | End::Shutdown)) {
+        connection.publish_will(will);
+    }
+    if !matches!(end, End::Router(_)) {
+        farewell(&mut writer, &mut connection.out).await;
+    }
+    let Connection { session, link, .. } = connection;
+    if !clean_session && !matches!(end, End::Shutdown) {
+        held.keep(session, link);
+    }
+}
+
+/// Writes what is left and closes, if the client lets us.
+async fn farewell(writer: &mut (impl AsyncWrite + Unpin), out: &mut BytesMut) {
+    let goodbye = async {
+        writer.write_all_buf(out).await?;
+        writer.shutdown().await
+    };
+    // A client that is gone or does not read is simply cut off.
+    let _cut_off = timeout(FAREWELL, goodbye).await;
+}
+
+struct Connection<'b> {
+    broker: &'b Broker,
+    session: Session,
+    link: Link,
+    inbox: BytesMut,
+    out: BytesMut,
+    /// Both are empty between wake-ups.
+    effects: Vec<Effect>,
+    publishes: Vec<Message>,
+    read_bytes: usize,
+}
+
+impl Connection<'_> {
+    async fn run<S: AsyncRead + AsyncWrite>(
+        &mut self,
+        mut reader: ReadHalf<S>,
+        writer: &mut WriteHalf<S>,
+        mut clock: Clock,
+        takeover: impl Future<Output = ()>,
+    ) -> End {
+        let lost = self.link.router().lost().clone();
+        let ends = async {
+            tokio::select! {
+                () = takeover => End::TakenOver,
+                () = self.broker.shutdown.wait() => End::Shutdown,
+                () = lost.cancelled() => End::Router(RouterGone),
+            }
+        };
+        tokio::pin!(ends);
+        let timer = sleep_until(clock.next_check());
+        tokio::pin!(timer);
+        // What came together with the CONNECT.
+        if let Some(end) = self.take_inbox().unwrap_or_else(Some) {
+            return end;
+        }
+        loop {
+            if let Err(gone) = self.fill_out() {
+                return gone.into();
+            }
+            self.make_room_to_read();
+            let reads = self.out.len() < OUT_READ_BYTES;
+            let router_has_room = self.link.has_room();
+            let delivers = self.out.len() < OUT_FILL_BYTES && self.session.has_room();
+            tokio::select! {
+                end = &mut ends => return end,
+                read = reader.read_buf(&mut self.inbox), if reads && router_has_room => match read {
+                    Ok(0) | Err(_) => return End::Closed,
+                    Ok(bytes) => {
+                        clock.heard();
+                        self.broker.metrics.bytes_in.inc_by(bytes as u64);
+                        if let Some(end) = self.take_inbox().unwrap_or_else(Some) {
+                            return end;
+                        }
+                    }
+                },
+                written = writer.write_buf(&mut self.out), if !self.out.is_empty() => match written {
+                    Ok(0) | Err(_) => return End::Closed,
+                    Ok(bytes) => {
+                        clock.wrote();
+                        self.broker.metrics.bytes_out.inc_by(bytes as u64);
+                    }
+                },
+                arrived = self.link.next(), if delivers => match arrived {
+                    Ok(arrived) => self.deliver(arrived),
+                    Err(gone) => return gone.into(),
+                },
+                () = sleep(ROOM_CHECK), if !router_has_room => {}
+                () = &mut timer => {
+                    if let Some(end) = clock.check(self.out.is_empty()) {
+                        return end;
+                    }
+                    timer.as_mut().reset(clock.next_check());
+                }
+            }
+        }
+    }
+
+    /// Handles every complete packet that has been read. `Ok(Some)` and `Err` end the connection alike.
+    fn take_inbox(&mut self) -> Result<Option<End>, End> {
+        let result = self.handle_packets();
+        // What came before a bad packet is valid and goes its way.
+        let sent = self.link.publish(&mut self.publishes);
+        sent?;
+        result
+    }
+
+    fn handle_packets(&mut self) -> Result<Option<End>, End> {
+        loop {
+            let packet = match decode(&mut self.inbox, self.broker.config.limits.max_packet_bytes)? {
+                Decoded::Packet(packet) => packet,
+                Decoded::Incomplete(missing) => {
+                    self.read_bytes = self.read_bytes.max(missing.min(MAX_READ_BYTES));
+                    return Ok(None);
+                }
+            };
+            let catalogue = &self.broker.catalogue;
+            let flow = self.session.handle(packet, catalogue, &mut self.out, &mut self.effects);
+            let flow = flow.inspect_err(|violation| {
+                if matches!(violation, Violation::PublishRefused(_)) {
+                    self.broker.metrics.refuse_action("publish", 1);
+                }
+            })?;
+            self.perform_effects()?;
+            if flow == Flow::Ends {
+                return Ok(Some(End::Goodbye));
+            }
+        }
+    }
+
+    fn perform_effects(&mut self) -> Result<(), RouterGone> {
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Publish(message) => {
+                    if message.retain {
+                        self.broker.retain(&message);
+                    }
+                    self.broker.metrics.messages_in.inc();
+                    self.publishes.push(message);
+                }
+                Effect::Subscribe { filter, number } => self.link.subscribe(filter, number)?,
+                Effect::Unsubscribe { filter } => self.link.unsubscribe(filter)?,
+                Effect::FindRetained { filter, qos } => {
+                    let found = self.broker.retained().matching(&filter);
+                    self.session.send_retained(found, qos);
+                }
+                Effect::Refused { filter } => {
+                    self.broker.metrics.refuse_action("subscribe", 1);
+                    tracing::warn!(
+                        user = &*self.session.identity().user,
+                        filter,
+                        code = SUBSCRIBE_REFUSED,
+                        "subscription refused"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what is already here, so that it leaves in one write.
+    fn fill_out(&mut self) -> Result<(), RouterGone> {
+        let sent = self.session.write_backlog(&mut self.out, OUT_FILL_BYTES);
+        self.broker.metrics.messages_out.inc_by(sent);
+        while self.out.len() < OUT_FILL_BYTES && self.session.has_room() {
+            let Some(arrived) = self.link.try_next()? else { break };
+            self.deliver(arrived);
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, arrived: Arrived) {
+        let delivered = self.session.deliver(arrived, &mut self.out);
+        self.broker.metrics.messages_out.inc_by(u64::from(delivered.sent));
+        if delivered.skipped > 0 {
+            self.broker.metrics.skipped.inc_by(delivered.skipped);
+            let user = &*self.session.identity().user;
+            tracing::warn!(user, skipped = delivered.skipped, "a lagging subscriber missed messages");
+        }
+    }
+
+    /// Messages are slices of the inbox's memory, so it is renewed only when little of it is left, and grows with
+    /// what the client sends.
+    fn make_room_to_read(&mut self) {
+        let free = self.inbox.capacity() - self.inbox.len();
+        if free < self.read_bytes / 4 || free == 0 {
+            self.inbox.reserve(self.read_bytes);
+            self.read_bytes = (self.read_bytes * 2).min(MAX_READ_BYTES);
+        }
+        if self.out.is_empty() && self.out.capacity() > OUT_FILL_BYTES {
+            self.out = BytesMut::with_capacity(MIN_READ_BYTES);
+        }
+    }
+
+    fn publish_will(&mut self, will: Message) {
+        if will.retain {
+            self.broker.retain(&will);
+        }
+        self.broker.metrics.wills.inc();
+        // Without a router there is nobody who could hear it now.
+        let _nobody_hears = self.link.publish(&mut vec![will]);
+    }
+}
+
+/// When a client has been silent, or not reading, for too long.
+struct Clock {
+    silence_limit: Option<Duration>,
+    write_timeout: Duration,
+    last_heard: Instant,
+    last_wrote: Instant,
+}
+
+impl Clock {
+    fn new(silence_limit: Option<Duration>, write_timeout: Duration) -> Self {
+        let now = Instant::now();
+        Self { silence_limit, write_timeout, last_heard: now, last_wrote: now }
+    }
+
+    fn heard(&mut self) {
+        self.last_heard = Instant::now();
+    }
+
+    fn wrote(&mut self) {
+        self.last_wrote = Instant::now();
+    }
+
+    fn next_check(&self) -> Instant {
+        let writes = Instant::now() + self.write_timeout;
+        self.silence_limit.map_or(writes, |limit| writes.min(self.last_heard + limit))
+    }
+
+    fn check(&mut self, nothing_to_write: bool) -> Option<End> {
+        if self.silence_limit.is_some_and(|limit| self.last_heard.elapsed() >= limit) {
+            return Some(End::KeepAlive);
+        }
+        if nothing_to_write {
+            self.last_wrote = Instant::now();
+        } else if self.last_wrote.elapsed() >= self.write_timeout {
+            return Some(End::Stalled);
+        }
+        None
+    }
+}

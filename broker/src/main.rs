@@ -1,0 +1,103 @@
+//! `tidegate-broker`: reads arguments and configuration, builds, waits for a signal, drains with a deadline.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use tidegate_broker::Config;
+use tidegate_service::exit::{self, Exit};
+use tidegate_service::logging::init_logging_with;
+use tidegate_service::{LogFormat, notify_ready, notify_stopping, termination};
+
+/// How long connections may take to end after a signal.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+/// The router logs every packet; its warnings are enough.
+const DEFAULT_FILTER: &str = "info,rumqttd=warn";
+
+/// The Tidegate MQTT broker.
+#[derive(Parser)]
+#[command(name = "tidegate-broker", version, after_help = exit::HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the broker until SIGTERM or SIGINT
+    Run {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// How logs are written to standard error
+        #[arg(long, value_enum, default_value_t)]
+        log_format: LogFormat,
+    },
+    /// Check a configuration and say what it means, without running it
+    Check {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+}
+
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration file
+    #[arg(long = "config", value_name = "FILE", default_value = "/etc/tidegate/broker.toml")]
+    path: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let (Command::Run { config: file, .. } | Command::Check { config: file }) = &arguments.command;
+    let config = match Config::load(&file.path) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return Exit::Usage.into();
+        }
+    };
+    let result = match arguments.command {
+        Command::Check { .. } => {
+            println!("{}: {}", file.path.display(), summary(&config));
+            Ok(())
+        }
+        Command::Run { log_format, .. } => {
+            init_logging_with(log_format, DEFAULT_FILTER);
+            run(config)
+        }
+    };
+    match result {
+        Ok(()) => Exit::Ok.into(),
+        Err(error) => {
+            eprintln!("{error:#}");
+            Exit::Failed.into()
+        }
+    }
+}
+
+fn summary(config: &Config) -> String {
+    format!(
+        "good. MQTT on {}, metrics on {}, {} users, up to {} connections",
+        config.listen,
+        config.metrics_listen,
+        config.users.identities().len(),
+        config.limits.max_connections
+    )
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut running = tidegate_broker::start(config).await?;
+        notify_ready();
+        tokio::select! {
+            () = termination() => {}
+            stopped = running.stopped() => stopped.context("the broker cannot go on")?,
+        }
+        notify_stopping();
+        running.drain(DRAIN_DEADLINE).await?;
+        Ok(())
+    })
+}

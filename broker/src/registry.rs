@@ -1,0 +1,239 @@
+//! Who is connected: counts per address, one connection per client id, and the kept sessions of clients that are
+//! away.
+//!
+//! Bounds: connections in total and per address; kept sessions, of which the oldest goes when there are too many,
+//! and each after its expiry. A kept session holds its place in the router's logs and no messages beyond its window.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Identity;
+use crate::router::Link;
+use crate::session::Session;
+
+#[derive(Debug, Clone, Copy)]
+pub struct RegistryLimits {
+    pub max_connections: usize,
+    pub max_connections_per_address: usize,
+    pub max_kept_sessions: usize,
+    pub kept_session_expiry: Duration,
+}
+
+#[derive(Debug)]
+pub struct Registry {
+    limits: RegistryLimits,
+    tables: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    connections: usize,
+    per_address: HashMap<IpAddr, usize>,
+    seats: HashMap<String, Seat>,
+}
+
+#[derive(Debug)]
+enum Seat {
+    Taken { user: Arc<str>, takeover: CancellationToken, left: CancellationToken },
+    Kept(Kept),
+}
+
+#[derive(Debug)]
+struct Kept {
+    user: Arc<str>,
+    since: Instant,
+    session: Box<Session>,
+    link: Link,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdmissionRefused {
+    Total,
+    PerAddress,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeatRefused {
+    /// The id is in use by another user.
+    Foreign,
+    /// The connection that holds the id did not end in time.
+    Busy,
+}
+
+enum Attempt {
+    Taken(Held, Option<(Session, Link)>),
+    Occupied { left: CancellationToken },
+}
+
+impl Registry {
+    pub fn new(limits: RegistryLimits) -> Self {
+        Self { limits, tables: Mutex::default() }
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn connections(&self) -> usize {
+        self.tables().connections
+    }
+
+    pub fn kept_sessions(&self) -> usize {
+        self.tables().seats.values().filter(|seat| matches!(seat, Seat::Kept(_))).count()
+    }
+
+    /// Counts a connection for as long as the result lives.
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admission, AdmissionRefused> {
+        let mut tables = self.tables();
+        if tables.connections >= self.limits.max_connections {
+            return Err(AdmissionRefused::Total);
+        }
+        let of_address = tables.per_address.entry(address).or_default();
+        if *of_address >= self.limits.max_connections_per_address {
+            return Err(AdmissionRefused::PerAddress);
+        }
+        *of_address += 1;
+        tables.connections += 1;
+        Ok(Admission { registry: Arc::clone(self), address })
+    }
+
+    /// Takes the place of `client_id`, after the connection that may hold it has been told to leave and has left.
+    /// With it comes the kept session, if there is one.
+    pub async fn take_seat(
+        self: &Arc<Self>,
+        client_id: &str,
+        identity: &Identity,
+        patience: Duration,
+    ) -> Result<(Held, Option<(Session, Link)>), SeatRefused> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let previous_left = match self.try_take(client_id, identity)? {
+                Attempt::Taken(held, kept) => return Ok((held, kept)),
+                Attempt::Occupied { left } => left,
+            };
+            tokio::time::timeout_at(deadline, previous_left.cancelled())
+                .await
+                .map_err(|_| SeatRefused::Busy)?;
+        }
+    }
+
+    fn try_take(self: &Arc<Self>, client_id: &str, identity: &Identity) -> Result<Attempt, SeatRefused> {
+        let mut tables = self.tables();
+        let owner = tables.seats.get(client_id).map(|seat| match seat {
+            Seat::Taken { user, takeover, left } => (user, Some((takeover, left))),
+            Seat::Kept(kept) => (&kept.user, None),
+        });
+        match owner {
+            Some((user, _)) if **user != *identity.user => return Err(SeatRefused::Foreign),
+            Some((_, Some((takeover, left)))) => {
+                takeover.cancel();
+                return Ok(Attempt::Occupied { left: left.clone() });
+            }
+            _ => {}
+        }
+        let (takeover, left) = (CancellationToken::new(), CancellationToken::new());
+        let user = Arc::clone(&identity.user);
+        let seat = Seat::Taken { user, takeover: takeover.clone(), left: left.clone() };
+        let kept = match tables.seats.insert(client_id.to_owned(), seat) {
+            Some(Seat::Kept(kept)) => Some((*kept.session, kept.link)),
+            _ => None,
+        };
+        let held = Held { registry: Arc::clone(self), client_id: client_id.to_owned(), takeover, left };
+        Ok(Attempt::Taken(held, kept))
+    }
+
+    /// Ends kept sessions whose time is over. Gives their number.
+    pub fn expire(&self, now: Instant) -> usize {
+        // Taken out first: dropping a link talks to the router, which must not happen under the lock.
+        let expired: Vec<Seat> = {
+            let mut tables = self.tables();
+            let old = |kept: &Kept| now.duration_since(kept.since) >= self.limits.kept_session_expiry;
+            tables
+                .seats
+                .extract_if(|_, seat| matches!(seat, Seat::Kept(kept) if old(kept)))
+                .map(|(_, seat)| seat)
+                .collect()
+        };
+        expired.len()
+    }
+}
+
+/// One counted connection.
+#[derive(Debug)]
+pub struct Admission {
+    registry: Arc<Registry>,
+    address: IpAddr,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut tables = self.registry.tables();
+        tables.connections = tables.connections.saturating_sub(1);
+        if let Some(count) = tables.per_address.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                tables.per_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// A client id that is held by one connection.
+#[derive(Debug)]
+pub struct Held {
+    registry: Arc<Registry>,
+    client_id: String,
+    takeover: CancellationToken,
+    left: CancellationToken,
+}
+
+impl Held {
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// Cancelled when another connection wants the id.
+    pub fn takeover(&self) -> &CancellationToken {
+        &self.takeover
+    }
+
+    /// Leaves the session behind for the client's return.
+    pub fn keep(self, session: Session, link: Link) {
+        let limits = self.registry.limits;
+        let mut evicted = None;
+        if limits.max_kept_sessions > 0 {
+            let mut tables = self.registry.tables();
+            let kept_since = |(id, seat): (&String, &Seat)| match seat {
+                Seat::Kept(kept) => Some((kept.since, id.clone())),
+                Seat::Taken { .. } => None,
+            };
+            let kept: Vec<_> = tables.seats.iter().filter_map(kept_since).collect();
+            if kept.len() >= limits.max_kept_sessions
+                && let Some((_, oldest)) = kept.into_iter().min()
+            {
+                evicted = tables.seats.remove(&oldest);
+            }
+            let user = Arc::clone(&session.identity().user);
+            let kept = Kept { user, since: Instant::now(), session: Box::new(session), link };
+            tables.seats.insert(self.client_id.clone(), Seat::Kept(kept));
+        }
+        drop(evicted);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut tables = self.registry.tables();
+        let own = |seat: &Seat| matches!(seat, Seat::Taken { .. });
+        if tables.seats.get(&self.client_id).is_some_and(own) {
+            tables.seats.remove(&self.client_id);
+        }
+        drop(tables);
+        self.left.cancel();
+    }
+}

@@ -1,0 +1,314 @@
+//! One client's session: what the standard makes the broker remember and answer. Pure: packets and messages in;
+//! bytes to write and effects for the router out.
+//!
+//! Acknowledgements are flow control (custody is end to end, from the agent's queue to the ingest's journal): a
+//! PUBACK or PUBREC leaves once the message is on its way to the router.
+//!
+//! Bounds: `max_filters` subscriptions; `max_inflight` messages out and as many QoS 2 exchanges in; the backlog is
+//! at most the retained messages of one round of subscriptions.
+
+use std::collections::{HashSet, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::access::{Identity, PROBE_ROOT};
+use crate::catalogue::Catalogue;
+use crate::mqtt::{self, Message, Packet, QoS, SUBSCRIBE_REFUSED, ShortAck, Topic, filter_problem};
+use crate::window::Window;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLimits {
+    pub max_filters: usize,
+    pub max_inflight: u16,
+}
+
+#[derive(Debug)]
+pub struct Session {
+    identity: Identity,
+    limits: SessionLimits,
+    subscriptions: Vec<Subscription>,
+    next_subscription: usize,
+    window: Window,
+    /// QoS 2 ids received and not yet released.
+    received: HashSet<u16>,
+    /// Retained messages that wait for room.
+    backlog: VecDeque<Message>,
+    /// Topics that were authorised before, so that a steady publisher is not checked again and again.
+    allowed_topics: HashSet<Bytes>,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    filter: String,
+    qos: QoS,
+    number: usize,
+    /// The offset that the router's log should deliver next; `None` before the first.
+    next_offset: Option<u64>,
+}
+
+/// What the shell does on the session's behalf, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    Publish(Message),
+    /// Ask the router for a filter; what arrives on it carries the number.
+    Subscribe {
+        filter: String,
+        number: usize,
+    },
+    /// Find the retained messages for a filter and give them to [`Session::send_retained`].
+    FindRetained {
+        filter: String,
+        qos: QoS,
+    },
+    Unsubscribe {
+        filter: String,
+    },
+    /// Nothing but a note for the log: this filter was answered with 0x80.
+    Refused {
+        filter: String,
+    },
+}
+
+/// A message from the router's log.
+#[derive(Debug)]
+pub struct Arrived {
+    pub message: Message,
+    pub subscription: usize,
+    pub offset: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    GoesOn,
+    /// The client said goodbye: its will is void.
+    Ends,
+}
+
+/// What a client must not do; the connection ends.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    #[error("not authorised to publish on {0}")]
+    PublishRefused(String),
+    #[error("the broker knows limits.max_topics topics and refuses the new one {0}")]
+    TooManyTopics(String),
+    #[error("more than limits.max_inflight QoS 2 messages without a PUBREL")]
+    TooManyUnreleased,
+    #[error("a second CONNECT")]
+    SecondConnect,
+}
+
+/// What became of a message from the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Delivered {
+    pub sent: bool,
+    /// Messages that the log dropped before this one, because the client lagged too far behind.
+    pub skipped: u64,
+}
+
+impl Session {
+    pub fn new(identity: Identity, limits: SessionLimits, clean: bool) -> Self {
+        Self {
+            identity,
+            limits,
+            subscriptions: Vec::new(),
+            next_subscription: 1,
+            window: Window::new(limits.max_inflight, !clean),
+            received: HashSet::new(),
+            backlog: VecDeque::new(),
+            allowed_topics: HashSet::new(),
+        }
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What the router has to know again after it was restarted; its offsets start anew.
+    pub fn resubscribe(&mut self) -> Vec<Effect> {
+        let again = |subscription: &mut Subscription| {
+            subscription.next_offset = None;
+            Effect::Subscribe { filter: subscription.filter.clone(), number: subscription.number }
+        };
+        self.subscriptions.iter_mut().map(again).collect()
+    }
+
+    /// After the client came back to a kept session.
+    pub fn resume(&self, out: &mut BytesMut) {
+        self.window.resend(out);
+    }
+
+    /// Whether anything more may be taken from the router.
+    pub fn has_room(&self) -> bool {
+        self.backlog.is_empty() && !self.window.is_full()
+    }
+
+    pub fn handle(
+        &mut self,
+        packet: Packet,
+        catalogue: &Catalogue,
+        out: &mut BytesMut,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Flow, Violation> {
+        match packet {
+            Packet::Connect(_) => return Err(Violation::SecondConnect),
+            Packet::Publish { message, id } => self.publish(message, id, catalogue, out, effects)?,
+            Packet::PubAck(id) => self.window.pub_ack(id),
+            Packet::PubRec(id) => self.window.pub_rec(id, out),
+            Packet::PubComp(id) => self.window.pub_comp(id),
+            Packet::PubRel(id) => {
+                self.received.remove(&id);
+                mqtt::short_ack(out, ShortAck::PubComp, id);
+            }
+            Packet::Subscribe { id, filters } => {
+                let codes: Vec<u8> = filters
+                    .into_iter()
+                    .map(|(filter, qos)| self.subscribe(filter, qos, catalogue, effects))
+                    .collect();
+                mqtt::suback(out, id, &codes);
+            }
+            Packet::Unsubscribe { id, filters } => {
+                for filter in filters {
+                    self.unsubscribe(filter, effects);
+                }
+                mqtt::short_ack(out, ShortAck::UnsubAck, id);
+            }
+            Packet::PingReq => mqtt::pingresp(out),
+            Packet::Disconnect => return Ok(Flow::Ends),
+        }
+        Ok(Flow::GoesOn)
+    }
+
+    fn publish(
+        &mut self,
+        message: Message,
+        id: u16,
+        catalogue: &Catalogue,
+        out: &mut BytesMut,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Violation> {
+        self.authorise(&message.topic, catalogue)?;
+        match message.qos {
+            QoS::AtMostOnce => effects.push(Effect::Publish(message)),
+            QoS::AtLeastOnce => {
+                effects.push(Effect::Publish(message));
+                mqtt::short_ack(out, ShortAck::PubAck, id);
+            }
+            QoS::ExactlyOnce => {
+                if self.received.len() >= usize::from(self.limits.max_inflight)
+                    && !self.received.contains(&id)
+                {
+                    return Err(Violation::TooManyUnreleased);
+                }
+                if self.received.insert(id) {
+                    effects.push(Effect::Publish(message));
+                }
+                mqtt::short_ack(out, ShortAck::PubRec, id);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rule for publishes, which is that for wills too.
+    pub fn authorise(&mut self, topic: &Topic, catalogue: &Catalogue) -> Result<(), Violation> {
+        /// A gateway has five topics; an ingest with more gateways than this is merely checked again.
+        const REMEMBERED_TOPICS: usize = 256;
+        if self.allowed_topics.contains(topic.bytes()) {
+            return Ok(());
+        }
+        let name = topic.as_str();
+        if !self.identity.role.may_publish(name) {
+            return Err(Violation::PublishRefused(name.to_owned()));
+        }
+        if !catalogue.admits_topic(name) {
+            return Err(Violation::TooManyTopics(name.to_owned()));
+        }
+        if self.allowed_topics.len() >= REMEMBERED_TOPICS {
+            self.allowed_topics.clear();
+        }
+        self.allowed_topics.insert(Bytes::copy_from_slice(topic.bytes()));
+        Ok(())
+    }
+
+    /// The SUBACK code. A filter that is subscribed already changes its QoS and sends the retained messages again.
+    fn subscribe(
+        &mut self,
+        filter: String,
+        qos: QoS,
+        catalogue: &Catalogue,
+        effects: &mut Vec<Effect>,
+    ) -> u8 {
+        if filter_problem(&filter).is_some() || !self.identity.role.may_subscribe(&filter) {
+            effects.push(Effect::Refused { filter });
+            return SUBSCRIBE_REFUSED;
+        }
+        if let Some(known) = self.subscriptions.iter_mut().find(|known| known.filter == filter) {
+            known.qos = qos;
+        } else {
+            if self.subscriptions.len() >= self.limits.max_filters || !catalogue.admits_filter(&filter) {
+                effects.push(Effect::Refused { filter });
+                return SUBSCRIBE_REFUSED;
+            }
+            let number = self.next_subscription;
+            self.next_subscription += 1;
+            self.subscriptions.push(Subscription { filter: filter.clone(), qos, number, next_offset: None });
+            effects.push(Effect::Subscribe { filter: filter.clone(), number });
+        }
+        effects.push(Effect::FindRetained { filter, qos });
+        qos as u8
+    }
+
+    fn unsubscribe(&mut self, filter: String, effects: &mut Vec<Effect>) {
+        let before = self.subscriptions.len();
+        self.subscriptions.retain(|subscription| subscription.filter != filter);
+        if self.subscriptions.len() < before {
+            effects.push(Effect::Unsubscribe { filter });
+        }
+    }
+
+    /// Queues what [`Effect::FindRetained`] asked for.
+    pub fn send_retained(&mut self, messages: Vec<Message>, qos: QoS) {
+        let granted = |message: Message| Message { qos: message.qos.min(qos), ..message };
+        self.backlog.extend(messages.into_iter().map(granted));
+    }
+
+    /// Writes queued retained messages until the window or `out` is full. Gives their number.
+    pub fn write_backlog(&mut self, out: &mut BytesMut, out_limit_bytes: usize) -> u64 {
+        let mut sent = 0;
+        while out.len() < out_limit_bytes && !self.window.is_full() {
+            let Some(message) = self.backlog.pop_front() else { break };
+            self.write(message, out);
+            sent += 1;
+        }
+        sent
+    }
+
+    /// Writes a message from the router, at the lower of its own and the granted QoS. Call it only while
+    /// [`Session::has_room`]. What comes on a filter that was unsubscribed meanwhile is dropped, as is the
+    /// broker's own probe.
+    pub fn deliver(&mut self, arrived: Arrived, out: &mut BytesMut) -> Delivered {
+        let Arrived { mut message, subscription, offset } = arrived;
+        // Numbers ascend, so the list is sorted by them.
+        let found = self.subscriptions.binary_search_by_key(&subscription, |known| known.number);
+        let Some(known) = found.ok().and_then(|index| self.subscriptions.get_mut(index)) else {
+            return Delivered::default();
+        };
+        let expected = known.next_offset.replace(offset.saturating_add(1));
+        let skipped = expected.map_or(0, |expected| offset.saturating_sub(expected));
+        if message.topic.as_str().starts_with(PROBE_ROOT) {
+            return Delivered { sent: false, skipped };
+        }
+        message.qos = message.qos.min(known.qos);
+        Delivered { sent: self.write(message, out), skipped }
+    }
+
+    fn write(&mut self, message: Message, out: &mut BytesMut) -> bool {
+        if message.qos == QoS::AtMostOnce {
+            mqtt::publish(out, &message, None, false);
+            return true;
+        }
+        self.window.send(message, out)
+    }
+}
+
+#[cfg(test)]
+mod tests;

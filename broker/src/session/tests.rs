@@ -1,0 +1,147 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::access::Role;
+
+const LIMITS: SessionLimits = SessionLimits { max_filters: 2, max_inflight: 2 };
+
+fn session() -> Session {
+    let identity = Identity { user: "o".into(), role: Arc::new(Role::Operator) };
+    Session::new(identity, LIMITS, true)
+}
+
+fn message(topic: &'static str, qos: QoS) -> Message {
+    let topic = Topic::new(Bytes::from_static(topic.as_bytes())).expect("a topic");
+    Message { topic, payload: Bytes::from_static(b"p"), qos, retain: false }
+}
+
+/// Feeds packets; gives the bytes answered, the effects, and how it ended.
+fn feed(session: &mut Session, packets: Vec<Packet>) -> (Vec<u8>, Vec<Effect>, Result<Flow, Violation>) {
+    let catalogue = Catalogue::new(100, 100);
+    let (mut out, mut effects, mut last) = (BytesMut::new(), Vec::new(), Ok(Flow::GoesOn));
+    for packet in packets {
+        last = session.handle(packet, &catalogue, &mut out, &mut effects);
+    }
+    (out.to_vec(), effects, last)
+}
+
+fn subscribe(filters: &[(&str, QoS)]) -> Packet {
+    let filters = filters.iter().map(|(filter, qos)| (filter.to_string(), *qos)).collect();
+    Packet::Subscribe { id: 7, filters }
+}
+
+fn arrived(topic: &'static str, qos: QoS, subscription: usize, offset: u64) -> Arrived {
+    Arrived { message: message(topic, qos), subscription, offset }
+}
+
+#[test]
+fn each_qos_is_acknowledged_its_own_way() {
+    let publish = |qos, id| Packet::Publish { message: message("home/x", qos), id };
+    let packets =
+        vec![publish(QoS::AtMostOnce, 0), publish(QoS::AtLeastOnce, 5), publish(QoS::ExactlyOnce, 6)];
+    let (out, effects, _) = feed(&mut session(), packets);
+    assert_eq!(out, [0x40, 2, 0, 5, 0x50, 2, 0, 6]);
+    assert_eq!(effects.len(), 3);
+}
+
+#[test]
+fn a_repeated_qos_2_publish_is_routed_once_until_released() {
+    let publish = || Packet::Publish { message: message("home/x", QoS::ExactlyOnce), id: 6 };
+    let (out, effects, _) =
+        feed(&mut session(), vec![publish(), publish(), Packet::PubRel(6), Packet::PubRel(6), publish()]);
+    assert_eq!(out, [0x50, 2, 0, 6, 0x50, 2, 0, 6, 0x70, 2, 0, 6, 0x70, 2, 0, 6, 0x50, 2, 0, 6]);
+    assert_eq!(effects.len(), 2);
+}
+
+#[test]
+fn unreleased_qos_2_exchanges_are_bounded() {
+    let publish = |id| Packet::Publish { message: message("home/x", QoS::ExactlyOnce), id };
+    let (_, _, last) = feed(&mut session(), vec![publish(1), publish(2), publish(2)]);
+    assert_eq!(last, Ok(Flow::GoesOn));
+    let (_, _, last) = feed(&mut session(), vec![publish(1), publish(2), publish(3)]);
+    assert_eq!(last, Err(Violation::TooManyUnreleased));
+}
+
+#[test]
+fn a_refused_publish_ends_the_connection_and_routes_nothing() {
+    let refused = Packet::Publish { message: message("tidegate/v1/alarms/a/b/c/d", QoS::AtLeastOnce), id: 1 };
+    let (out, effects, last) = feed(&mut session(), vec![refused]);
+    assert!(matches!(last, Err(Violation::PublishRefused(_))));
+    assert!(out.is_empty() && effects.is_empty());
+}
+
+#[test]
+fn refused_filters_get_0x80_beside_granted_ones() {
+    let filters = [("$share/g/x", QoS::AtMostOnce), ("a/#/b", QoS::AtMostOnce), ("a", QoS::AtLeastOnce)];
+    let mut session = session();
+    let (out, effects, _) = feed(&mut session, vec![subscribe(&filters)]);
+    assert_eq!(out, [0x90, 5, 0, 7, 0x80, 0x80, 1]);
+    let expected = [
+        Effect::Refused { filter: "$share/g/x".into() },
+        Effect::Refused { filter: "a/#/b".into() },
+        Effect::Subscribe { filter: "a".into(), number: 1 },
+        Effect::FindRetained { filter: "a".into(), qos: QoS::AtLeastOnce },
+    ];
+    assert_eq!(effects, expected);
+    let more = [("b", QoS::AtMostOnce), ("c", QoS::AtMostOnce), ("a", QoS::ExactlyOnce)];
+    let (out, effects, _) = feed(&mut session, vec![subscribe(&more)]);
+    assert_eq!(out, [0x90, 5, 0, 7, 0, 0x80, 2], "the third filter is over the limit, a known one is not");
+    assert!(!effects.contains(&Effect::Subscribe { filter: "a".into(), number: 3 }));
+    assert!(effects.contains(&Effect::FindRetained { filter: "a".into(), qos: QoS::ExactlyOnce }));
+}
+
+#[test]
+fn every_unsubscribe_is_acknowledged_once_known_or_not() {
+    let mut session = session();
+    let unsubscribe = || Packet::Unsubscribe { id: 9, filters: vec!["a".into(), "unknown".into()] };
+    let (out, effects, _) =
+        feed(&mut session, vec![subscribe(&[("a", QoS::AtMostOnce)]), unsubscribe(), unsubscribe()]);
+    assert_eq!(out[5..], [0xb0, 2, 0, 9, 0xb0, 2, 0, 9]);
+    let unsubscribed = Effect::Unsubscribe { filter: "a".into() };
+    assert_eq!(effects.iter().filter(|effect| **effect == unsubscribed).count(), 1);
+    let mut out = BytesMut::new();
+    assert!(!session.deliver(arrived("a", QoS::AtMostOnce, 1, 0), &mut out).sent);
+    assert!(out.is_empty());
+}
+
+#[test]
+fn a_delivery_takes_the_lower_qos_and_counts_what_the_log_skipped() {
+    let mut session = session();
+    assert_eq!(feed(&mut session, vec![subscribe(&[("a", QoS::AtLeastOnce)])]).2, Ok(Flow::GoesOn));
+    let mut out = BytesMut::new();
+    let deliver = |session: &mut Session, out: &mut BytesMut, qos, offset| {
+        out.clear();
+        let delivered = session.deliver(arrived("a", qos, 1, offset), out);
+        (delivered, out.first().map_or(0, |first| first >> 1 & 3))
+    };
+    let sent = |skipped| Delivered { sent: true, skipped };
+    assert_eq!(deliver(&mut session, &mut out, QoS::AtMostOnce, 10), (sent(0), 0));
+    assert_eq!(deliver(&mut session, &mut out, QoS::ExactlyOnce, 11), (sent(0), 1));
+    assert_eq!(deliver(&mut session, &mut out, QoS::AtLeastOnce, 15), (sent(3), 1));
+    assert!(!session.has_room(), "two unacknowledged messages fill the window");
+}
+
+#[test]
+fn retained_messages_wait_for_the_window_and_come_before_new_ones() {
+    let mut session = session();
+    let kept = (0..3).map(|_| Message { retain: true, ..message("a", QoS::AtLeastOnce) }).collect();
+    session.send_retained(kept, QoS::AtLeastOnce);
+    let mut out = BytesMut::new();
+    assert_eq!(session.write_backlog(&mut out, 1000), 2);
+    assert!(!session.has_room());
+    assert_eq!(feed(&mut session, vec![Packet::PubAck(1), Packet::PubAck(2)]).2, Ok(Flow::GoesOn));
+    assert!(!session.has_room(), "one retained message is still to be sent");
+    out.clear();
+    assert_eq!(session.write_backlog(&mut out, 1000), 1);
+    assert_eq!(out[0], 0x33, "QoS 1, retain");
+    assert!(session.has_room());
+}
+
+#[test]
+fn the_brokers_own_probe_reaches_nobody() {
+    let mut session = session();
+    assert_eq!(feed(&mut session, vec![subscribe(&[("#", QoS::AtMostOnce)])]).2, Ok(Flow::GoesOn));
+    let mut out = BytesMut::new();
+    let delivered = session.deliver(arrived("tidegate-broker/probe", QoS::AtMostOnce, 1, 0), &mut out);
+    assert_eq!((delivered.sent, out.len()), (false, 0));
+}
