@@ -8,17 +8,24 @@
 //! up      codec::Up:   Hello, Readings, Heartbeat, Lost, SettingsResult
 //! down    codec::Down: Welcome, Ack, Settings, Time, Identify
 //! samples the packed readings inside a Readings frame
+//! packed  measuring them where they lie
 //! deframer  bytes of a link → frames
 //! ```
 //!
 //! The session: a board says Hello until a Welcome names its boot; only then it sends readings. The agent answers
 //! readings whose origin it does not know (it was restarted) with Identify, and the board says Hello again. Every
-//! Ack names the boot, so that an answer to the boot before can never release a reading of this one.
+//! Ack names the boot, so that an answer to the boot before can never release a reading of this one. A Hello that
+//! asks for a boot and comes again on the same link, its answer lost or late, gets the same boot again.
+//!
+//! A board keeps the declaration of a loss as it keeps a reading: its `floor` stays at the start of the lost range,
+//! and it repeats `Lost`, until an Ack passes the range. So an agent counts a range whose loss record is durable as
+//! part of the safe run; were it not to, the board could release nothing behind the hole.
 
 mod channels;
 mod codec;
 pub mod crc;
 mod deframer;
+mod packed;
 mod samples;
 
 pub use channels::ChannelList;
@@ -28,6 +35,7 @@ pub use codec::{
     encoded_len,
 };
 pub use deframer::{Deframed, Deframer};
+pub use packed::{MAX_PACKED, measure_packed};
 pub use samples::{SamplePacker, Samples};
 
 /// How many channels one board may declare.

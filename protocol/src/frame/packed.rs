@@ -24,10 +24,10 @@ pub fn measure_packed(bytes: &[u8], before: Tick) -> Option<(usize, Tick)> {
             reader.signed().ok()?;
         }
         ValueKind::F32 => {
-            reader.bytes(4).ok()?;
+            reader.array::<4>().ok()?;
         }
         ValueKind::F64 => {
-            reader.bytes(8).ok()?;
+            reader.array::<8>().ok()?;
         }
     }
     Some((bytes.len() - reader.rest().len(), tick))

@@ -1,0 +1,109 @@
+//! A shell for boards with an executor (embassy, RTIC): three loops over one node, joined in one task.
+//!
+//! ```ignore
+//! let node = RefCell::new(node);
+//! join3(
+//!     asynchronous::receive(&node, uart_rx, now),
+//!     asynchronous::transmit(&node, uart_tx, &mut buffer, Delay, now),
+//!     asynchronous::sample(&node, &mut sensor, Delay, now),
+//! ).await
+//! ```
+//! The node is borrowed between awaits only, so the loops must share one executor; that is also why a `RefCell`
+//! is enough. Each ends only with an error, which is for the caller to answer (reconnect, then start them again).
+
+use core::{cell::RefCell, convert::Infallible};
+
+use embedded_hal_async::delay::DelayNs;
+use embedded_io_async::{Read, Write};
+use tidegate_protocol::Tick;
+
+use crate::{
+    blocking::LinkError,
+    channels::SampleError,
+    node::Node,
+    sampler::{Sensor, sample_due},
+};
+
+const RECEIVE_BYTES: usize = 64;
+/// How late a sample or a received frame may be noticed by the other loops.
+const LOOK_MS: u64 = 10;
+
+/// Why the receiving loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiveError<E> {
+    #[error("the link failed: {0}")]
+    Io(E),
+    #[error("the other side closed the link")]
+    Closed,
+}
+
+/// Gives the node what comes. Ends with the link.
+pub async fn receive<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>, R: Read>(
+    node: &RefCell<Node<'_, CHANNELS, S>>,
+    mut reader: R,
+    now: impl Fn() -> Tick,
+) -> Result<Infallible, ReceiveError<R::Error>> {
+    let mut received = [0; RECEIVE_BYTES];
+    loop {
+        let len = reader.read(&mut received).await.map_err(ReceiveError::Io)?;
+        if len == 0 {
+            node.borrow_mut().link_down();
+            return Err(ReceiveError::Closed);
+        }
+        node.borrow_mut().receive(now(), received.get(..len).unwrap_or_default());
+    }
+}
+
+/// Says Hello and sends what the node has. `buffer` holds at least [`Node::transmit_len`] bytes. Ends with the link.
+pub async fn transmit<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>, W: Write>(
+    node: &RefCell<Node<'_, CHANNELS, S>>,
+    mut writer: W,
+    buffer: &mut [u8],
+    mut delay: impl DelayNs,
+    now: impl Fn() -> Tick,
+) -> Result<Infallible, LinkError<W::Error>> {
+    let (have, need) = (buffer.len(), node.borrow().transmit_len());
+    if have < need {
+        return Err(LinkError::BufferTooShort { have, need });
+    }
+    node.borrow_mut().link_up(now());
+    loop {
+        let frame = node.borrow_mut().poll_transmit(now(), buffer);
+        match frame.and_then(|len| buffer.get(..len)) {
+            Some(frame) => {
+                if let Err(error) = send(&mut writer, frame).await {
+                    node.borrow_mut().link_down();
+                    return Err(LinkError::Io(error));
+                }
+            }
+            None => {
+                let wait = wait_ms(node.borrow().next_wakeup(now()), now());
+                delay.delay_ms(wait).await;
+            }
+        }
+    }
+}
+
+async fn send<W: Write>(writer: &mut W, frame: &[u8]) -> Result<(), W::Error> {
+    writer.write_all(frame).await?;
+    writer.flush().await
+}
+
+/// Samples the polled channels as they fall due. Ends only when the sensor gives what its channel does not take.
+pub async fn sample<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
+    node: &RefCell<Node<'_, CHANNELS, S>>,
+    sensor: &mut impl Sensor,
+    mut delay: impl DelayNs,
+    now: impl Fn() -> Tick,
+) -> Result<Infallible, SampleError> {
+    loop {
+        sample_due(&mut node.borrow_mut(), sensor, now())?;
+        delay.delay_ms(wait_ms(None, now())).await;
+    }
+}
+
+/// At least a millisecond, so that no loop keeps the others from running.
+fn wait_ms(until: Option<Tick>, now: Tick) -> u32 {
+    let wait = until.map_or(LOOK_MS, |until| until.0.saturating_sub(now.0));
+    wait.clamp(1, LOOK_MS) as u32
+}

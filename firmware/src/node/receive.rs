@@ -1,0 +1,86 @@
+//! Frames to state: what the gateway says.
+
+use tidegate_protocol::{
+    BootId, Tick,
+    frame::{Down, Welcome, decode_down},
+    id::Seq,
+};
+
+use super::{Node, Session};
+use crate::{clock::WallTime, counters::Counters};
+
+impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> {
+    /// Takes bytes from the link, in whatever pieces they come. What does not decode is counted and skipped.
+    pub fn receive(&mut self, now: Tick, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let deframed = self.deframer.push(bytes);
+            bytes = bytes.get(deframed.used..).unwrap_or_default();
+            match deframed.frame.map(|frame| frame.and_then(decode_down)) {
+                Some(Ok(down)) => self.handle(now, down),
+                Some(Err(_)) => Counters::add(&mut self.counters.bad_frames, 1),
+                None => {}
+            }
+        }
+    }
+
+    fn handle(&mut self, now: Tick, down: Down) {
+        match down {
+            Down::Welcome(welcome) => self.welcomed(now, &welcome),
+            Down::Ack { boot, up_to } => self.acknowledged(now, boot, up_to),
+            Down::Settings(settings) => {
+                let periods_ms = self.config.min_period_ms..=self.config.max_period_ms;
+                self.channels.apply(&settings, &periods_ms, now);
+            }
+            Down::Time { unix_ms, error_ms } => self.wall.hear(now, WallTime { unix_ms, error_ms }),
+            // While greeting, the Hello is on its way already.
+            Down::Identify if self.is_welcomed() => self.greet(now),
+            Down::Identify => {}
+        }
+    }
+
+    fn welcomed(&mut self, now: Tick, welcome: &Welcome) {
+        let same = self.boot == Some(welcome.boot);
+        match self.session {
+            Session::Greeting { said_at: Some(said_at), .. } => {
+                if !same {
+                    self.adopt(welcome.boot);
+                }
+                // The answer cannot be older than the question.
+                let error_ms = u64::from(welcome.error_ms).saturating_add(now.0.saturating_sub(said_at.0));
+                let error_ms = u32::try_from(error_ms).unwrap_or(u32::MAX);
+                self.wall.hear(now, WallTime { unix_ms: welcome.unix_ms, error_ms });
+                // The gateway may have lost all it had not made safe: from the floor again.
+                self.window.rewind(self.ring.tail(), now, &self.config);
+                self.session = Session::Welcomed { heartbeat_at: now };
+            }
+            // The gateway takes this board's frames for another boot's: say again which one it is.
+            Session::Welcomed { .. } if !same => self.greet(now),
+            Session::Welcomed { .. } | Session::Greeting { said_at: None, .. } | Session::Down => {}
+        }
+    }
+
+    /// Readings are numbered under `boot` from now on, from 0: what is held was acknowledged under no boot.
+    fn adopt(&mut self, boot: BootId) {
+        if self.boot.is_some() {
+            Counters::add(&mut self.counters.reassigned_boots, 1);
+        }
+        self.boot = Some(boot);
+        self.ring.renumber(self.floor.0);
+        self.floor = Seq(0);
+        self.window.forget();
+    }
+
+    fn acknowledged(&mut self, now: Tick, boot: BootId, up_to: Seq) {
+        if self.boot != Some(boot) || up_to > self.window.told() {
+            Counters::add(&mut self.counters.refused_acks, 1);
+            return;
+        }
+        if up_to <= self.floor {
+            return;
+        }
+        Counters::add(&mut self.counters.acknowledged, up_to.0 - self.floor.0);
+        self.ring.release(up_to);
+        self.floor = up_to;
+        self.window.acknowledged(up_to, self.ring.tail(), now, &self.config);
+    }
+}

@@ -1,0 +1,199 @@
+//! Ring to frames: what goes out next, and when there will be something to send.
+
+use tidegate_protocol::{
+    LossReason, Tick,
+    frame::{ChannelList, Heartbeat, Hello, Lost, MAX_FRAME, Readings, Up, encode_up},
+    id::Seq,
+};
+
+use super::{Node, Session};
+use crate::{
+    counters::Counters,
+    ring::{Cursor, Stretch},
+    window::after,
+};
+
+/// Version, head and checksum of a Readings frame at their longest.
+const READINGS_HEAD: usize = 1 + 48 + 4;
+
+impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> {
+    /// Writes the next frame, its final zero included, and returns its length. Call until it returns None, after
+    /// every sample, every receive and at [`Self::next_wakeup`]. A buffer below [`Self::transmit_len`] may be too
+    /// short for a frame, which then is never sent.
+    pub fn poll_transmit(&mut self, now: Tick, out: &mut [u8]) -> Option<usize> {
+        let len = match self.session {
+            Session::Down => None,
+            Session::Greeting { .. } => self.transmit_hello(now, out),
+            Session::Welcomed { .. } => {
+                self.check_timeout(now);
+                self.transmit_answer(out)
+                    .or_else(|| self.transmit_heartbeat(now, out))
+                    .or_else(|| self.transmit_lost(now, out))
+                    .or_else(|| self.transmit_repeat(out))
+                    .or_else(|| self.transmit_fresh(now, out))
+            }
+        }?;
+        Counters::add(&mut self.counters.frames_sent, 1);
+        Some(len)
+    }
+
+    fn transmit_hello(&mut self, now: Tick, out: &mut [u8]) -> Option<usize> {
+        let Session::Greeting { hello_at, retry_ms, .. } = self.session else { return None };
+        if now < hello_at {
+            return None;
+        }
+        let hello = Hello {
+            device: self.identity.device,
+            tag: self.identity.tag,
+            firmware: self.identity.firmware,
+            boot: self.boot,
+            floor: self.floor,
+            next: self.ring.next(),
+            channels: ChannelList::new(self.channels.declared()).ok()?,
+        };
+        let len = encode_up(&Up::Hello(hello), out).ok()?;
+        self.session = Session::Greeting {
+            hello_at: after(now, retry_ms),
+            retry_ms: retry_ms.saturating_mul(2).min(self.config.hello_retry_max_ms),
+            said_at: Some(now),
+        };
+        Some(len)
+    }
+
+    fn transmit_answer(&mut self, out: &mut [u8]) -> Option<usize> {
+        let answer = self.channels.answer()?;
+        let len = encode_up(&Up::SettingsResult(answer), out).ok()?;
+        self.channels.answered(&answer);
+        Some(len)
+    }
+
+    fn transmit_heartbeat(&mut self, now: Tick, out: &mut [u8]) -> Option<usize> {
+        let Session::Welcomed { heartbeat_at } = self.session else { return None };
+        if now < heartbeat_at {
+            return None;
+        }
+        let heartbeat = Heartbeat {
+            floor: self.floor,
+            next: self.ring.next(),
+            // Readings may be stamped on another scale than that of the node's own timers (a recording replayed).
+            tick: now.max(self.ring.newest_tick()),
+            ring_free: self.ring.free_readings(),
+            clock: self.board_time,
+            bad_frames: self.counters.bad_frames,
+        };
+        let len = encode_up(&Up::Heartbeat(heartbeat), out).ok()?;
+        self.session = Session::Welcomed { heartbeat_at: after(now, self.config.heartbeat_ms) };
+        Some(len)
+    }
+
+    fn declare_at(&self) -> Option<Tick> {
+        let lost = self.lost();
+        if lost.is_empty() { None } else { self.window.declare_at(Seq(lost.end), &self.config) }
+    }
+
+    fn transmit_lost(&mut self, now: Tick, out: &mut [u8]) -> Option<usize> {
+        if self.declare_at()? > now {
+            return None;
+        }
+        let (range, floor, next) = (self.lost(), self.floor, self.ring.next());
+        let lost = Lost { range, reason: LossReason::RingOverflow, floor, next };
+        let len = encode_up(&Up::Lost(lost), out).ok()?;
+        self.window.announce(Seq(range.end), now);
+        self.window.tell(floor, Seq(range.end), now);
+        Some(len)
+    }
+
+    fn check_timeout(&mut self, now: Tick) {
+        if self.window.timeout_at(self.floor).is_some_and(|at| at <= now) {
+            self.window.timed_out(self.ring.tail(), now, &self.config);
+        }
+    }
+
+    /// The repeat's cursor, while it has readings left to send.
+    fn repeat(&self) -> Option<Cursor> {
+        let cursor = self.ring.held(self.window.repeat);
+        (cursor.seq < self.window.repeat_end).then_some(cursor)
+    }
+
+    fn transmit_repeat(&mut self, out: &mut [u8]) -> Option<usize> {
+        let from = self.repeat()?;
+        let (len, end) = self.transmit_readings(from, self.window.repeat_end, out)?;
+        Counters::add(&mut self.counters.repeated, end.seq.0 - from.seq.0);
+        self.window.repeat = end;
+        Some(len)
+    }
+
+    /// Where first transmissions go on and where the window ends them; None when there is nothing to send.
+    fn fresh(&self) -> Option<(Cursor, Seq)> {
+        let from = self.ring.held(self.window.sent);
+        let window = u64::from(self.config.window_readings.max(1));
+        let until = Seq(self.ring.tail().seq.0.saturating_add(window)).min(self.ring.next());
+        (from.seq < until).then_some((from, until))
+    }
+
+    fn transmit_fresh(&mut self, now: Tick, out: &mut [u8]) -> Option<usize> {
+        let (from, until) = self.fresh()?;
+        if self.config.linger_ms > 0 {
+            let since = *self.lingering_since.get_or_insert(now);
+            let full = self.ring.stretch(from, until, samples_len(out.len())).end.seq < self.ring.next();
+            if !full && now < after(since, self.config.linger_ms) {
+                return None;
+            }
+        }
+        let (len, end) = self.transmit_readings(from, until, out)?;
+        // What was sent before a rewind is sent once more.
+        let again = self.window.told().min(end.seq).0.saturating_sub(from.seq.0);
+        Counters::add(&mut self.counters.repeated, again);
+        self.window.sent = end;
+        self.window.tell(self.floor, end.seq, now);
+        self.lingering_since = None;
+        Some(len)
+    }
+
+    fn transmit_readings(&self, from: Cursor, until: Seq, out: &mut [u8]) -> Option<(usize, Cursor)> {
+        let Stretch { bytes, count, base_tick, end } = self.ring.stretch(from, until, samples_len(out.len()));
+        if count == 0 {
+            return None;
+        }
+        let readings = Readings {
+            first_seq: from.seq,
+            floor: self.floor,
+            next: self.ring.next(),
+            base_tick,
+            count,
+            samples: bytes,
+        };
+        let len = encode_up(&Up::Readings(readings), out).ok()?;
+        Some((len, end))
+    }
+
+    /// When to poll again (for sending or for samples that are due), if nothing else happens before. Not later than
+    /// `now` when something waits already; None when only the link can bring something new.
+    pub fn next_wakeup(&self, now: Tick) -> Option<Tick> {
+        let transmit = match self.session {
+            Session::Down => None,
+            Session::Greeting { hello_at, .. } => Some(hello_at),
+            Session::Welcomed { heartbeat_at }
+                if self.channels.answer().is_some() || self.repeat().is_some() =>
+            {
+                Some(now.min(heartbeat_at))
+            }
+            Session::Welcomed { heartbeat_at } => {
+                let fresh = self.fresh().map(|_| match self.lingering_since {
+                    Some(since) => after(since, self.config.linger_ms),
+                    None => now,
+                });
+                let times =
+                    [Some(heartbeat_at), self.declare_at(), self.window.timeout_at(self.floor), fresh];
+                times.into_iter().flatten().min()
+            }
+        };
+        [transmit, self.channels.next_due()].into_iter().flatten().min()
+    }
+}
+
+/// How many bytes of samples a frame in a buffer of `out` bytes can carry, stuffing and terminator deducted.
+fn samples_len(out: usize) -> usize {
+    let raw = out.saturating_sub(2 + out / 254).min(MAX_FRAME);
+    raw.saturating_sub(READINGS_HEAD)
+}
