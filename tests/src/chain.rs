@@ -1,0 +1,251 @@
+//! Broker, ingest and agent as three processes, with their configuration files and data in one temporary folder.
+//!
+//! Every listener binds port 0 at first; what it got is written into the file, so that a restarted program is found
+//! where its neighbours look for it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+};
+
+use tempfile::TempDir;
+use toml::{Table, Value};
+
+use crate::{api::Api, daemon::Daemon};
+
+pub const SITE: &str = "plant";
+pub const GATEWAY: &str = "gw-a";
+const PASSWORD: &str = "for this test only";
+const ANY_PORT: &str = "127.0.0.1:0";
+
+/// One program of the chain: its file, and its process while it runs.
+pub struct Part {
+    program: &'static str,
+    file: PathBuf,
+    pub settings: Table,
+    /// Name of a listener in the log, and the key that holds its address.
+    listeners: &'static [(&'static str, &'static [&'static str])],
+    daemon: Option<Daemon>,
+}
+
+impl Part {
+    fn new(
+        program: &'static str,
+        file: PathBuf,
+        settings: Table,
+        listeners: &'static [(&'static str, &'static [&'static str])],
+    ) -> Self {
+        Self { program, file, settings, listeners, daemon: None }
+    }
+
+    pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// Starts it and waits until its listeners are bound.
+    pub fn start_with(&mut self, environment: &[(&str, &str)]) {
+        self.launch(environment);
+        let daemon = self.daemon.as_ref().expect("launched");
+        for (name, key) in self.listeners {
+            let address = daemon.address(name).to_string();
+            set(&mut self.settings, key, address.into());
+        }
+    }
+
+    /// Starts it without waiting: it may die on its way.
+    pub fn launch(&mut self, environment: &[(&str, &str)]) {
+        assert!(self.daemon.is_none(), "{} runs already", self.program);
+        let text = toml::to_string(&self.settings).expect("a table is TOML");
+        std::fs::write(&self.file, text).expect("the temporary folder can be written");
+        self.daemon = Some(Daemon::start(self.program, &self.file, environment));
+    }
+
+    /// Where the listener is that the log calls `name`.
+    pub fn address(&self, name: &str) -> SocketAddr {
+        self.daemon.as_ref().expect("it runs").address(name)
+    }
+
+    pub fn daemon(&mut self) -> &mut Daemon {
+        self.daemon.as_mut().expect("it runs")
+    }
+
+    pub fn kill(&mut self) {
+        self.daemon.take().expect("it runs").kill();
+    }
+
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.daemon.take().expect("it runs").terminate()
+    }
+
+    /// Waits until it dies by itself, as at a failure point.
+    pub fn wait_for_death(&mut self) -> ExitStatus {
+        self.daemon.take().expect("it runs").wait_for_death()
+    }
+}
+
+fn set(table: &mut Table, key: &[&str], value: Value) {
+    let Some((last, sections)) = key.split_last() else { return };
+    let mut at = table;
+    for section in sections {
+        let slot = match at.entry(*section).or_insert_with(|| Table::new().into()) {
+            // `source.0`: the first of an array of tables
+            Value::Array(items) => items.first_mut().expect("the array has an element"),
+            one => one,
+        };
+        at = slot.as_table_mut().expect("a section is a table");
+    }
+    at.insert((*last).to_owned(), value);
+}
+
+/// The three of them. Dropping it kills what runs and removes the folder.
+pub struct Chain {
+    pub broker: Part,
+    pub ingest: Part,
+    pub agent: Part,
+    folder: TempDir,
+}
+
+impl Chain {
+    /// Writes nothing and starts nothing yet.
+    pub fn new(rules: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("rules.toml"), rules).expect("the temporary folder can be written");
+        let broker = Part::new(
+            "tidegate-broker",
+            at("broker.toml"),
+            broker_settings(),
+            &[("mqtt", &["listen"]), ("metrics", &["metrics", "listen"])],
+        );
+        let ingest = ingest_settings(&at("ingest"));
+        let ingest =
+            Part::new("tidegate-ingest", at("ingest.toml"), ingest, &[("http", &["http", "listen"])]);
+        let agent = agent_settings(&at("agent"));
+        let agent = Part::new(
+            "tidegate-agent",
+            at("agent.toml"),
+            agent,
+            &[("board_link", &["source", "listen"]), ("status", &["status", "listen"])],
+        );
+        Self { broker, ingest, agent, folder }
+    }
+
+    /// Starts the broker and points ingest and agent at it.
+    pub fn start_broker(&mut self) {
+        self.broker.start();
+        let address = self.mqtt();
+        self.connect_ingest(address);
+        self.connect_agent(address);
+    }
+
+    /// Broker, ingest, agent.
+    pub fn start(&mut self) {
+        self.start_broker();
+        self.ingest.start();
+        self.agent.start();
+    }
+
+    pub fn connect_ingest(&mut self, broker: SocketAddr) {
+        set(&mut self.ingest.settings, &["broker", "address"], broker.to_string().into());
+    }
+
+    pub fn connect_agent(&mut self, broker: SocketAddr) {
+        set(&mut self.agent.settings, &["broker", "address"], broker.to_string().into());
+    }
+
+    pub fn mqtt(&self) -> SocketAddr {
+        self.broker.address("mqtt")
+    }
+
+    /// Where boards connect.
+    pub fn board_link(&self) -> SocketAddr {
+        self.agent.address("board_link")
+    }
+
+    pub fn api(&self) -> Api {
+        Api::new(self.ingest.address("http"))
+    }
+
+    pub fn agent_status(&self) -> Api {
+        Api::new(self.agent.address("status"))
+    }
+
+    pub fn ingest_data(&self) -> PathBuf {
+        self.folder.path().join("ingest")
+    }
+
+    pub fn agent_data(&self) -> PathBuf {
+        self.folder.path().join("agent")
+    }
+}
+
+fn broker_settings() -> Table {
+    let text = format!(
+        r#"
+        listen = "{ANY_PORT}"
+        [metrics]
+        listen = "{ANY_PORT}"
+        [[users]]
+        name = "ingest"
+        password = "{PASSWORD}"
+        role = "ingest"
+        [[users]]
+        name = "{GATEWAY}"
+        password = "{PASSWORD}"
+        role = "gateway"
+        site = "{SITE}"
+        gateway = "{GATEWAY}"
+        [[users]]
+        name = "viewer"
+        password = "{PASSWORD}"
+        role = "observer"
+        "#
+    );
+    text.parse().expect("TOML")
+}
+
+fn ingest_settings(data: &Path) -> Table {
+    let text = format!(
+        r#"
+        rules = "rules.toml"
+        [broker]
+        address = "{ANY_PORT}"
+        user = "ingest"
+        password = "{PASSWORD}"
+        [http]
+        listen = "{ANY_PORT}"
+        [lake]
+        enabled = true
+        roll_interval_ms = 200
+        "#
+    );
+    with_data_dir(text.parse().expect("TOML"), data)
+}
+
+fn agent_settings(data: &Path) -> Table {
+    let text = format!(
+        r#"
+        site = "{SITE}"
+        gateway = "{GATEWAY}"
+        [broker]
+        address = "{ANY_PORT}"
+        user = "{GATEWAY}"
+        password = "{PASSWORD}"
+        [status]
+        listen = "{ANY_PORT}"
+        [queue]
+        flush_interval_ms = 200
+        outage_flush_interval_ms = 500
+        [[source]]
+        type = "board-tcp"
+        listen = "{ANY_PORT}"
+        "#
+    );
+    with_data_dir(text.parse().expect("TOML"), data)
+}
+
+fn with_data_dir(mut settings: Table, data: &Path) -> Table {
+    settings.insert("data_dir".to_owned(), data.display().to_string().into());
+    settings
+}

@@ -1,0 +1,53 @@
+//! The lake as another program reads it: DuckDB, from PyPI, in a process of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+use crate::programs::workspace;
+
+/// Reads a query from the arguments; prints the rows as one JSON array of arrays. Doubles go out as their bits, so
+/// that not even the last one is lost on the way.
+const SCRIPT: &str = r#"
+import duckdb, json, struct, sys
+def plain(value):
+    if isinstance(value, float):
+        return "f64:%016x" % struct.unpack(">Q", struct.pack(">d", value))[0]
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+rows = duckdb.connect().execute(sys.argv[1]).fetchall()
+json.dump([[plain(value) for value in row] for row in rows], sys.stdout)
+"#;
+
+/// Rows of `select`, in which `LAKE` stands for the Parquet files below `ingest_data`.
+///
+/// # Panics
+/// When there is no Python with DuckDB; the message names the command that installs one.
+pub fn query(ingest_data: &Path, select: &str) -> Vec<Vec<Value>> {
+    let files = ingest_data.join("lake/readings/*/*.parquet");
+    let select = select.replace("LAKE", &format!("read_parquet('{}')", files.display()));
+    let output = Command::new(python())
+        .args(["-c", SCRIPT, &select])
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}; {REMEDY}", python().display()));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "DuckDB cannot answer `{select}`: {said}\n{REMEDY}");
+    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
+}
+
+const REMEDY: &str = "`cargo xtask test` makes a Python with duckdb under target/tools/venv; \
+    TIDEGATE_TEST_PYTHON names another";
+
+fn python() -> PathBuf {
+    std::env::var_os("TIDEGATE_TEST_PYTHON")
+        .map_or_else(|| workspace().join("target/tools/venv/bin/python"), PathBuf::from)
+}
+
+/// A double as [`query`] gives it.
+pub fn double(value: &Value) -> f64 {
+    let bits = value.as_str().and_then(|text| text.strip_prefix("f64:"));
+    let bits = bits.and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    f64::from_bits(bits.unwrap_or_else(|| panic!("no double: {value}")))
+}
