@@ -47,6 +47,13 @@ pub fn stamp(block: &mut [u8], stamp: Stamp) -> Result<(), BlockError> {
     Ok(())
 }
 
+/// Reads the stamp alone, which has a checksum of its own: a block whose rest is damaged can still be answered.
+pub fn read_stamp(block: &[u8]) -> Result<Stamp, BlockError> {
+    let (half, rest) = block.split_first_chunk::<STAMPED>().ok_or(BlockError::Truncated)?;
+    let crc = rest.first_chunk::<4>().ok_or(BlockError::Truncated)?;
+    parse_stamp(half, u32::from_le_bytes(*crc))
+}
+
 fn stamped_half(stamp: Stamp) -> [u8; STAMPED] {
     let mut half = [0; STAMPED];
     let mut writer = crate::varint::Writer::new(&mut half);

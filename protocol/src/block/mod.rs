@@ -30,7 +30,7 @@ use serde::{
 
 pub use codec::{Decoder, Encoder};
 pub use directory::{Directory, Entry};
-pub use header::{HEADER_BYTES, Header, Stamp, stamp};
+pub use header::{HEADER_BYTES, Header, Stamp, read_stamp, stamp};
 
 use crate::{
     channel::ChannelDecl,
