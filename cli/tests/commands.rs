@@ -219,7 +219,7 @@ fn breaking_stream(request: &Request, asked: usize) -> Response {
     let provisional = |id| sse(None, &event("raise", id, true));
     let committed = |id| sse(Some(id), &event("raise", id, false));
     let body = match asked {
-        0 => format!(": hello\n\n{}{}{}", provisional(1), committed(1), provisional(2)),
+        0 => format!("retry: 1000\nid: 0\n\n: hello\n\n{}{}{}", provisional(1), committed(1), provisional(2)),
         1 => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
         _ => {
             let after: u64 = request.header("last-event-id").and_then(|id| id.parse().ok()).unwrap_or(0);
@@ -229,8 +229,12 @@ fn breaking_stream(request: &Request, asked: usize) -> Response {
     ([("content-type", "text/event-stream")], body).into_response()
 }
 
-fn watch_lines(arguments: &[&str], count: usize) -> (Vec<String>, Vec<Request>) {
-    let ingest = FakeIngest::start_counting(breaking_stream);
+fn watch_lines(
+    arguments: &[&str],
+    count: usize,
+    stream: fn(&Request, usize) -> Response,
+) -> (Vec<String>, Vec<Request>) {
+    let ingest = FakeIngest::start_counting(stream);
     let mut child = tidegate(ingest.url(), arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -245,7 +249,7 @@ fn watch_lines(arguments: &[&str], count: usize) -> (Vec<String>, Vec<Request>) 
 
 #[test]
 fn the_watch_resumes_without_gaps_and_shows_each_alarm_once() {
-    let (lines, requests) = watch_lines(&["watch"], 4);
+    let (lines, requests) = watch_lines(&["watch"], 4, breaking_stream);
     let seconds: Vec<&str> = lines.iter().map(|line| &line[..23]).collect();
     let expected: Vec<String> = (1..=4).map(|id| format!("1970-01-01 00:00:0{id}.000")).collect();
     assert_eq!(seconds, expected);
@@ -260,11 +264,25 @@ fn the_watch_resumes_without_gaps_and_shows_each_alarm_once() {
 
 #[test]
 fn the_watch_as_json_gives_provisional_and_committed_events() {
-    let (lines, _) = watch_lines(&["watch", "--json"], 6);
+    let (lines, _) = watch_lines(&["watch", "--json"], 6, breaking_stream);
     let events: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let seen: Vec<(u64, bool)> =
         events.iter().map(|e| (e["seq"].as_u64().unwrap(), e["provisional"].as_bool().unwrap())).collect();
     assert_eq!(seen, [(1, true), (1, false), (2, true), (2, false), (3, false), (4, false)]);
+}
+
+#[test]
+fn a_watch_that_loses_its_connection_before_the_first_alarm_misses_none() {
+    let stream = |request: &Request, asked| {
+        let body = match (asked, request.header("last-event-id")) {
+            (0, _) => "retry: 1000\nid: 41\n\n".to_owned(),
+            (_, Some("41")) => sse(Some(42), &event("raise", 42, false)),
+            (_, other) => panic!("asked to go on after {other:?}"),
+        };
+        ([("content-type", "text/event-stream")], body).into_response()
+    };
+    let (lines, _) = watch_lines(&["watch"], 1, stream);
+    assert!(lines[0].starts_with("1970-01-01 00:00:42.000  RAISED"), "{lines:?}");
 }
 
 /// An address on which nobody listens: bound once, and released.

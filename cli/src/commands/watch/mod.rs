@@ -91,6 +91,11 @@ async fn follow(
 }
 
 fn show(event: &sse::Event, printer: &mut Printer) -> Result<(), CliError> {
+    if event.name == "reset" {
+        eprintln!(
+            "tidegate: this ingest's store is another one; `tidegate alarms --all` shows what it knows"
+        );
+    }
     if event.name != "alarm" {
         return Ok(());
     }
