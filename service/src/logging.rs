@@ -3,7 +3,7 @@
 //! `RUST_LOG` chooses what is shown (`info`, `tidegate_agent=debug,info`). Without it, or when it cannot be
 //! understood, the default filter applies.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
@@ -25,7 +25,10 @@ pub fn init_logging(format: LogFormat) {
 /// so that several services can live in one process.
 pub fn init_logging_with(format: LogFormat, default_filter: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     // The only error is "already initialised", which is the documented no-op.
     let _already_initialised = match format {
         LogFormat::Text => builder.try_init(),

@@ -1,0 +1,10 @@
+//! The broker over real loop-back sockets: rumqttc as an honest client, bare TCP for everything else.
+
+mod access;
+mod configuration;
+mod hostile;
+mod messages;
+mod raw;
+mod service;
+mod sessions;
+mod support;
