@@ -5,9 +5,7 @@ use alloc::{string::String, vec::Vec};
 use super::{
     Block, BlockError, Description, Directory, Header, MAX_BLOCK_BYTES, MAX_BODY_BYTES,
     MAX_CHANNELS_PER_ORIGIN, MAX_DESCRIBED_CHANNELS, MAX_DESCRIPTION_TEXT, MAX_READINGS, MAX_RECORDS, Part,
-    Record,
-    columns::{self, Scratch},
-    directory, header,
+    Record, columns::Columns, directory, header,
 };
 use crate::{
     channel::ChannelDecl,
@@ -25,7 +23,7 @@ pub struct Encoder {
     directory: Vec<u8>,
     body: Vec<u8>,
     packed: Vec<u8>,
-    scratch: Scratch,
+    columns: Columns,
 }
 
 impl Encoder {
@@ -37,7 +35,7 @@ impl Encoder {
             directory: Vec::new(),
             body: Vec::new(),
             packed: Vec::new(),
-            scratch: Scratch::default(),
+            columns: Columns::default(),
         })
     }
 
@@ -63,7 +61,7 @@ impl Encoder {
             self.body = postcard::to_extend(record, core::mem::take(&mut self.body))
                 .map_err(|_| BlockError::Malformed(Part::Records))?;
         }
-        columns::encode(&block.origins, &mut self.body, &mut self.scratch);
+        self.columns.encode(&block.origins, &mut self.body);
         if self.body.len() > MAX_BODY_BYTES {
             return Err(BlockError::TooLarge("unpacked bytes"));
         }
@@ -82,12 +80,13 @@ impl Encoder {
 pub struct Decoder {
     zstd: zstd::bulk::Decompressor<'static>,
     body: Vec<u8>,
+    columns: Columns,
 }
 
 impl Decoder {
     /// Fails only when zstd gets no memory for its context.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { zstd: zstd::bulk::Decompressor::new()?, body: Vec::new() })
+        Ok(Self { zstd: zstd::bulk::Decompressor::new()?, body: Vec::new(), columns: Columns::default() })
     }
 
     /// What the directory says is inside; the columns are not touched (their checksum is).
@@ -109,7 +108,7 @@ impl Decoder {
             return Err(columns);
         }
         let (records, rest) = decode_records(&self.body)?;
-        let origins = columns::decode(rest, &directory).ok_or(columns)?;
+        let origins = self.columns.decode(rest, &directory).ok_or(columns)?;
         Ok(Block { records, origins })
     }
 }

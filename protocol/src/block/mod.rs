@@ -14,12 +14,16 @@
 //! [`MAX_RECORDS`], [`MAX_BODY_BYTES`] unpacked. A block beyond them, with a wrong checksum, or that does not decode
 //! to the last byte is refused as a whole with a [`BlockError`].
 
+mod bits;
 mod codec;
 mod columns;
 mod decimal;
 mod directory;
+mod foretell;
 mod header;
 mod series;
+mod timeline;
+mod values;
 
 use alloc::{string::String, vec::Vec};
 

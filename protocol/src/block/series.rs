@@ -1,19 +1,26 @@
-//! One series: the values of one channel of one origin within a block.
+//! A series: the values of one channel of one origin within a block, as integers that a few bits can say.
 //!
 //! ```text
-//! tag     0 bool · 1 decimal · 2 f32 as decimal · 3 f64 as decimal · 4 f32 bits · 5 f64 bits · 6 mixed
-//! scale   a byte, with tags 1, 2 and 3
-//! values  bool: packed, low bit first · decimals: zigzag varint of the difference to the one before (the first: to 0),
-//!         wrapping · bits: little-endian · mixed: each a postcard `Value`
+//! tag  bits  integer                                          scale follows
+//!  0    3    bool: 0 or 1
+//!  1    3    decimal: the mantissa                            5 bits
+//!  2    3    f32 that is a decimal: the mantissa              5 bits
+//!  3    3    f64 that is a decimal: the mantissa              5 bits
+//!  4    3    f32: its bits
+//!  5    3    f64: its bits
+//!  6    3    mixed: no integers; per value kind (2 bits), then 1 bit, scale and 64, 32 or 64 bits
 //! ```
 //! Mixed is for a channel whose values changed kind or scale within the block; no board does it, and none is harmed.
 
 use alloc::vec::Vec;
 
-use super::decimal::{common_scale, exact, exact32, restore, restore32};
+use super::{
+    bits::{BitReader, BitWriter},
+    decimal::{common_scale, exact, exact32, restore, restore32},
+};
 use crate::{
+    channel::ValueKind,
     reading::{MAX_SCALE, Value},
-    varint::{Reader, push_unsigned, unzigzag, zigzag},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,142 +58,136 @@ impl Tag {
 }
 
 impl Form {
-    pub(super) fn write(self, out: &mut Vec<u8>) {
-        out.push(self.tag as u8);
+    /// Chooses the form of a series, not empty, and appends its integers; `before` is the form of the series before,
+    /// whose scale is tried first, so that the same channel of many boards keeps one form.
+    pub(super) fn of(values: &[Value], before: Option<Self>, integers: &mut Vec<i64>) -> Self {
+        let start = integers.len();
+        let hint = before.map_or(0, |before| before.scale);
+        let form = match values.first() {
+            Some(Value::Bool(_)) => Some(Self { tag: Tag::Bool, scale: 0 })
+                .filter(|_| every(values, integers, |value| matches_bool(value).map(i64::from))),
+            Some(&Value::Decimal { scale, .. }) => Some(Self { tag: Tag::Decimal, scale })
+                .filter(|_| every(values, integers, |value| mantissa(value, scale))),
+            Some(Value::F32(_)) => {
+                common_scale(values, hint, |value, scale| exact32(f32_of(value)?, scale), integers)
+                    .map(|scale| Self { tag: Tag::F32Decimal, scale })
+                    .or_else(|| {
+                        integers.truncate(start);
+                        every(values, integers, |value| f32_of(value).map(|v| i64::from(v.to_bits())))
+                            .then_some(Self { tag: Tag::F32Bits, scale: 0 })
+                    })
+            }
+            Some(Value::F64(_)) => {
+                common_scale(values, hint, |value, scale| exact(f64_of(value)?, scale), integers)
+                    .map(|scale| Self { tag: Tag::F64Decimal, scale })
+                    .or_else(|| {
+                        integers.truncate(start);
+                        every(values, integers, |value| f64_of(value).map(|v| v.to_bits() as i64))
+                            .then_some(Self { tag: Tag::F64Bits, scale: 0 })
+                    })
+            }
+            None => None,
+        };
+        form.unwrap_or_else(|| {
+            integers.truncate(start);
+            Self { tag: Tag::Mixed, scale: 0 }
+        })
+    }
+
+    pub(super) fn is_mixed(self) -> bool {
+        self.tag == Tag::Mixed
+    }
+
+    pub(super) fn write(self, bits: &mut BitWriter<'_>) {
+        bits.bits(self.tag as u64, 3);
         if self.tag.has_scale() {
-            out.push(self.scale);
+            bits.bits(self.scale.into(), 5);
         }
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let tag = *Tag::ALL.get(usize::from(reader.byte().ok()?))?;
-        let scale = if tag.has_scale() { reader.byte().ok()? } else { 0 };
+    pub(super) fn read(bits: &mut BitReader<'_>) -> Option<Self> {
+        let tag = *Tag::ALL.get(bits.bits(3) as usize)?;
+        let scale = if tag.has_scale() { bits.bits(5) as u8 } else { 0 };
         (scale <= MAX_SCALE).then_some(Self { tag, scale })
     }
+
+    /// The value that an integer stands for; none when the form has no such value.
+    #[inline]
+    pub(super) fn value(self, integer: i64) -> Option<Value> {
+        Some(match self.tag {
+            Tag::Bool => match integer {
+                0 => Value::Bool(false),
+                1 => Value::Bool(true),
+                _ => return None,
+            },
+            Tag::Decimal => Value::Decimal { mantissa: integer, scale: self.scale },
+            Tag::F32Decimal => Value::F32(restore32(integer, self.scale)),
+            Tag::F64Decimal => Value::F64(restore(integer, self.scale)),
+            Tag::F32Bits => Value::F32(f32::from_bits(u32::try_from(integer).ok()?)),
+            Tag::F64Bits => Value::F64(f64::from_bits(integer as u64)),
+            Tag::Mixed => return None,
+        })
+    }
 }
 
-/// Writes the values, choosing the shortest exact form; `scratch` is reused between series.
-pub(super) fn encode(values: &[Value], out: &mut Vec<u8>, scratch: &mut Vec<i64>) -> Form {
-    match values.first() {
-        Some(Value::Bool(_)) if values.iter().all(|value| matches!(value, Value::Bool(_))) => {
-            for eight in values.chunks(8) {
-                let bit = |(at, value): (usize, &Value)| u8::from(*value == Value::Bool(true)) << at;
-                out.push(eight.iter().enumerate().map(bit).sum());
+/// Appends the integer of every value; false when one has none.
+fn every(values: &[Value], integers: &mut Vec<i64>, integer: impl Fn(&Value) -> Option<i64>) -> bool {
+    let before = integers.len();
+    integers.extend(values.iter().map_while(integer));
+    integers.len() - before == values.len()
+}
+
+fn matches_bool(value: &Value) -> Option<bool> {
+    if let Value::Bool(truth) = value { Some(*truth) } else { None }
+}
+
+fn mantissa(value: &Value, of_scale: u8) -> Option<i64> {
+    match value {
+        Value::Decimal { mantissa, scale } if *scale == of_scale => Some(*mantissa),
+        _ => None,
+    }
+}
+
+fn f32_of(value: &Value) -> Option<f32> {
+    if let Value::F32(v) = value { Some(*v) } else { None }
+}
+
+fn f64_of(value: &Value) -> Option<f64> {
+    if let Value::F64(v) = value { Some(*v) } else { None }
+}
+
+/// Writes a value of a mixed series.
+pub(super) fn write_mixed(value: Value, bits: &mut BitWriter<'_>) {
+    match value {
+        Value::Bool(truth) => bits.bits(ValueKind::Bool as u64 | u64::from(truth) << 2, 3),
+        Value::Decimal { mantissa, scale } => {
+            bits.bits(ValueKind::Decimal as u64 | u64::from(scale) << 2, 7);
+            bits.bits(mantissa as u64, 64);
+        }
+        Value::F32(v) => {
+            bits.bits(ValueKind::F32 as u64, 2);
+            bits.bits(v.to_bits().into(), 32);
+        }
+        Value::F64(v) => {
+            bits.bits(ValueKind::F64 as u64, 2);
+            bits.bits(v.to_bits(), 64);
+        }
+    }
+}
+
+/// Reads a value of a mixed series; none when its scale is beyond the bound.
+pub(super) fn read_mixed(bits: &mut BitReader<'_>) -> Option<Value> {
+    Some(match ValueKind::from_code(bits.bits(2) as u8)? {
+        ValueKind::Bool => Value::Bool(bits.bits(1) == 1),
+        ValueKind::Decimal => {
+            let scale = bits.bits(5) as u8;
+            let mantissa = bits.bits(64) as i64;
+            if scale > MAX_SCALE {
+                return None;
             }
-            Form { tag: Tag::Bool, scale: 0 }
+            Value::Decimal { mantissa, scale }
         }
-        Some(&Value::Decimal { scale, .. }) => {
-            scratch.clear();
-            scratch.extend(values.iter().map_while(|value| match value {
-                Value::Decimal { mantissa, scale: own } if *own == scale => Some(*mantissa),
-                _ => None,
-            }));
-            if scratch.len() == values.len() && scale <= MAX_SCALE {
-                push_deltas(scratch, out);
-                return Form { tag: Tag::Decimal, scale };
-            }
-            mixed(values, out)
-        }
-        Some(Value::F32(_)) if values.iter().all(|value| matches!(value, Value::F32(_))) => {
-            let floats =
-                values.iter().filter_map(|value| if let Value::F32(v) = value { Some(*v) } else { None });
-            floats_or_bits(floats, exact32, (Tag::F32Decimal, Tag::F32Bits), out, scratch, |v, out| {
-                out.extend_from_slice(&v.to_le_bytes());
-            })
-        }
-        Some(Value::F64(_)) if values.iter().all(|value| matches!(value, Value::F64(_))) => {
-            let floats =
-                values.iter().filter_map(|value| if let Value::F64(v) = value { Some(*v) } else { None });
-            floats_or_bits(floats, exact, (Tag::F64Decimal, Tag::F64Bits), out, scratch, |v, out| {
-                out.extend_from_slice(&v.to_le_bytes());
-            })
-        }
-        _ => mixed(values, out),
-    }
-}
-
-fn floats_or_bits<V: Copy>(
-    floats: impl Iterator<Item = V> + Clone,
-    exact: impl Fn(V, u8) -> Option<i64>,
-    (decimal, bits): (Tag, Tag),
-    out: &mut Vec<u8>,
-    scratch: &mut Vec<i64>,
-    push_bits: impl Fn(V, &mut Vec<u8>),
-) -> Form {
-    if let Some(scale) = common_scale(floats.clone(), exact, scratch) {
-        push_deltas(scratch, out);
-        return Form { tag: decimal, scale };
-    }
-    floats.for_each(|value| push_bits(value, out));
-    Form { tag: bits, scale: 0 }
-}
-
-fn mixed(values: &[Value], out: &mut Vec<u8>) -> Form {
-    for value in values {
-        // A Value is at most 12 bytes of postcard; it always fits.
-        if let Ok(bytes) = postcard::to_slice(value, &mut [0; 16]) {
-            out.extend_from_slice(bytes);
-        }
-    }
-    Form { tag: Tag::Mixed, scale: 0 }
-}
-
-fn push_deltas(mantissas: &[i64], out: &mut Vec<u8>) {
-    let mut before = 0_i64;
-    for &mantissa in mantissas {
-        push_unsigned(out, zigzag(mantissa.wrapping_sub(before)));
-        before = mantissa;
-    }
-}
-
-/// Reads `count` values of `form`; the count was bounded by the directory.
-pub(super) fn decode(
-    reader: &mut Reader<'_>,
-    form: Form,
-    count: usize,
-    mut each: impl FnMut(Value),
-) -> Option<()> {
-    let scale = form.scale;
-    match form.tag {
-        Tag::Bool => {
-            let packed = reader.bytes(count.div_ceil(8)).ok()?;
-            (0..count).for_each(|at| {
-                let byte = packed.get(at / 8).copied().unwrap_or_default();
-                each(Value::Bool(byte >> (at % 8) & 1 == 1));
-            });
-        }
-        Tag::Decimal => deltas(reader, count, |mantissa| each(Value::Decimal { mantissa, scale }))?,
-        Tag::F32Decimal => deltas(reader, count, |mantissa| each(Value::F32(restore32(mantissa, scale))))?,
-        Tag::F64Decimal => deltas(reader, count, |mantissa| each(Value::F64(restore(mantissa, scale))))?,
-        Tag::F32Bits => {
-            for _ in 0..count {
-                each(Value::F32(f32::from_le_bytes(reader.array().ok()?)));
-            }
-        }
-        Tag::F64Bits => {
-            for _ in 0..count {
-                each(Value::F64(f64::from_le_bytes(reader.array().ok()?)));
-            }
-        }
-        Tag::Mixed => {
-            for _ in 0..count {
-                let (value, rest) = postcard::take_from_bytes::<Value>(reader.rest()).ok()?;
-                if matches!(value, Value::Decimal { scale, .. } if scale > MAX_SCALE) {
-                    return None;
-                }
-                *reader = Reader::new(rest);
-                each(value);
-            }
-        }
-    }
-    Some(())
-}
-
-fn deltas(reader: &mut Reader<'_>, count: usize, mut each: impl FnMut(i64)) -> Option<()> {
-    let mut mantissa = 0_i64;
-    for _ in 0..count {
-        mantissa = mantissa.wrapping_add(unzigzag(reader.unsigned().ok()?));
-        each(mantissa);
-    }
-    Some(())
+        ValueKind::F32 => Value::F32(f32::from_bits(bits.bits(32) as u32)),
+        ValueKind::F64 => Value::F64(f64::from_bits(bits.bits(64))),
+    })
 }

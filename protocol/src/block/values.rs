@@ -1,0 +1,268 @@
+//! The values of a block, channel by channel: by channel index, then by origin, then by seq. The same channel of
+//! many boards is mostly the same quantity, so it shares a form, a way to foretell and the shifts of its numbers.
+//!
+//! ```text
+//! per channel that occurs, ascending
+//!   how      2 bits, how a value is foretold: 0 the one before; 1 that and its step again; 2 a running mean
+//!   shifts   6 bits for first values, 6 bits for later ones
+//!   per run of series (one per origin) of one form
+//!     form   see `series`
+//!     more   number under shift 4: further series of this form
+//!     per series, unless mixed
+//!       first   number: zigzag difference to the first value of the series before in this channel, at first to 0
+//!       later   number each: zigzag difference to what was foretold
+//! ```
+//! All differences wrap. The running mean counts in sixteenths and moves half the way to each value.
+
+use alloc::vec::Vec;
+
+use super::{
+    OriginReadings,
+    bits::{BitReader, BitWriter, best_shift},
+    foretell::{Foretell, Mean, Same, Steady},
+    series::{Form, read_mixed, write_mixed},
+};
+use crate::{
+    id::ChannelIndex,
+    reading::Value,
+    varint::{unzigzag, zigzag},
+};
+
+/// The shift of `more`.
+const MORE_SHIFT: u32 = 4;
+
+/// Buffers kept between blocks. Values stand by channel, origin, seq; the owner of each is its origin's place in the
+/// block, so that a change of owner begins a series.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    values: Vec<Value>,
+    owners: Vec<u32>,
+    channel: Channel,
+}
+
+/// One channel while it is encoded.
+#[derive(Debug, Default)]
+struct Channel {
+    forms: Vec<(Form, usize)>,
+    integers: Vec<i64>,
+    firsts: Vec<u64>,
+    later: [Vec<u64>; 3],
+}
+
+impl Values {
+    pub(super) fn encode(&mut self, origins: &[OriginReadings], bits: &mut BitWriter<'_>) {
+        let Self { values, owners, channel } = self;
+        let counts = count_channels(origins);
+        let mut places = Places::new(&counts);
+        values.clear();
+        values.resize(places.total(), Value::Bool(false));
+        owners.clear();
+        owners.resize(places.total(), 0);
+        for (origin, owner) in origins.iter().zip(0..) {
+            for reading in &origin.readings {
+                let place = places.next(reading.channel);
+                if let Some((to, of)) = values.get_mut(place).zip(owners.get_mut(place)) {
+                    (*to, *of) = (reading.value, owner);
+                }
+            }
+        }
+        let (mut values, mut owners) = (values.as_slice(), owners.as_slice());
+        for count in counts.into_iter().filter(|count| *count > 0) {
+            let (these, others) = values.split_at(count as usize);
+            let (their_owners, other_owners) = owners.split_at(count as usize);
+            channel.encode(these, their_owners, bits);
+            (values, owners) = (others, other_owners);
+        }
+    }
+
+    /// Reads the values of readings whose channels are known.
+    pub(super) fn decode(&mut self, origins: &mut [OriginReadings], bits: &mut BitReader<'_>) -> Option<()> {
+        let Self { values, owners, .. } = self;
+        let counts = count_channels(origins);
+        let mut places = Places::new(&counts);
+        owners.clear();
+        owners.resize(places.total(), 0);
+        for (origin, owner) in origins.iter().zip(0..) {
+            for reading in &origin.readings {
+                *owners.get_mut(places.next(reading.channel))? = owner;
+            }
+        }
+        values.clear();
+        let mut owners = owners.as_slice();
+        for count in counts.into_iter().filter(|count| *count > 0) {
+            let (these, others) = owners.split_at(count as usize);
+            decode_channel(these, bits, values)?;
+            owners = others;
+        }
+        let mut places = Places::new(&counts);
+        for reading in origins.iter_mut().flat_map(|origin| &mut origin.readings) {
+            reading.value = *values.get(places.next(reading.channel))?;
+        }
+        Some(())
+    }
+}
+
+fn count_channels(origins: &[OriginReadings]) -> [u32; 256] {
+    let mut counts = [0; 256];
+    for reading in origins.iter().flat_map(|origin| &origin.readings) {
+        if let Some(count) = counts.get_mut(usize::from(reading.channel.0)) {
+            *count += 1;
+        }
+    }
+    counts
+}
+
+/// Where each channel's next value stands.
+struct Places {
+    next: [u32; 256],
+    total: u32,
+}
+
+impl Places {
+    fn new(counts: &[u32; 256]) -> Self {
+        let (mut next, mut total) = ([0; 256], 0);
+        for (next, count) in next.iter_mut().zip(counts) {
+            *next = total;
+            total += count;
+        }
+        Self { next, total }
+    }
+
+    const fn total(&self) -> usize {
+        self.total as usize
+    }
+
+    #[inline]
+    fn next(&mut self, channel: ChannelIndex) -> usize {
+        let Some(next) = self.next.get_mut(usize::from(channel.0)) else { return usize::MAX };
+        *next += 1;
+        *next as usize - 1
+    }
+}
+
+impl Channel {
+    fn encode(&mut self, values: &[Value], owners: &[u32], bits: &mut BitWriter<'_>) {
+        self.integers.clear();
+        self.forms.clear();
+        let (mut rest, mut before) = (values, None);
+        for series in owners.chunk_by(PartialEq::eq) {
+            let (series, others) = rest.split_at(series.len());
+            let form = Form::of(series, before, &mut self.integers);
+            self.forms.push((form, series.len()));
+            (rest, before) = (others, Some(form));
+        }
+        self.take_differences();
+        let best = |numbers: &Vec<u64>| best_shift(numbers);
+        let shift_first = best(&self.firsts).shift;
+        let ways = self.later.each_ref().map(best);
+        let (how, way) = (0..).zip(ways).min_by_key(|(_, way)| way.bits).unwrap_or_default();
+        bits.bits(how, 2);
+        bits.shift(shift_first);
+        bits.shift(way.shift);
+        let mut firsts = self.firsts.iter();
+        let mut later = self.later.get(how as usize).map(Vec::as_slice).unwrap_or_default();
+        let mut rest = values;
+        for run in self.forms.chunk_by(|a, b| a.0 == b.0) {
+            let Some((form, _)) = run.first() else { continue };
+            form.write(bits);
+            bits.number(run.len() as u64 - 1, MORE_SHIFT);
+            for (_, len) in run {
+                let (series, others) = rest.split_at(*len);
+                rest = others;
+                if form.is_mixed() {
+                    series.iter().for_each(|value| write_mixed(*value, bits));
+                } else if let Some((first, (numbers, others))) =
+                    firsts.next().zip(later.split_at_checked(len - 1))
+                {
+                    bits.number(*first, shift_first);
+                    numbers.iter().for_each(|number| bits.number(*number, way.shift));
+                    later = others;
+                }
+            }
+        }
+    }
+
+    /// Fills `firsts` and the three ways of `later`.
+    fn take_differences(&mut self) {
+        let Self { forms, integers, firsts, later } = self;
+        let [same, steady, mean] = later;
+        firsts.clear();
+        [&mut *same, steady, mean].into_iter().for_each(Vec::clear);
+        let (mut rest, mut before) = (integers.as_slice(), 0_i64);
+        for (_, len) in forms.iter().filter(|(form, _)| !form.is_mixed()) {
+            let (series, others) = rest.split_at(*len);
+            rest = others;
+            let Some((first, series)) = series.split_first() else { continue };
+            firsts.push(zigzag(first.wrapping_sub(before)));
+            before = *first;
+            differences::<Same>(*first, series, same);
+            differences::<Steady>(*first, series, steady);
+            differences::<Mean>(*first, series, mean);
+        }
+    }
+}
+
+fn differences<F: Foretell>(first: i64, series: &[i64], out: &mut Vec<u64>) {
+    let mut foretell = F::start(first);
+    out.extend(series.iter().map(|value| {
+        let difference = zigzag(value.wrapping_sub(foretell.next()));
+        foretell.saw(*value);
+        difference
+    }));
+}
+
+fn decode_channel(owners: &[u32], bits: &mut BitReader<'_>, values: &mut Vec<Value>) -> Option<()> {
+    let how = bits.bits(2);
+    let (shift_first, shift) = (bits.shift(), bits.shift());
+    let (mut form, mut more, mut before) = (None, 0_u64, 0_i64);
+    for series in owners.chunk_by(PartialEq::eq) {
+        let form = match form {
+            Some(form) if more > 0 => {
+                more -= 1;
+                form
+            }
+            _ => {
+                let new = Form::read(bits)?;
+                more = bits.number(MORE_SHIFT)?;
+                *form.insert(new)
+            }
+        };
+        if form.is_mixed() {
+            for _ in series {
+                values.push(read_mixed(bits)?);
+            }
+            continue;
+        }
+        before = before.wrapping_add(unzigzag(bits.number(shift_first)?));
+        values.push(form.value(before)?);
+        let later = Later { form, first: before, count: series.len() - 1, shift };
+        match how {
+            0 => later.decode::<Same>(bits, values)?,
+            1 => later.decode::<Steady>(bits, values)?,
+            2 => later.decode::<Mean>(bits, values)?,
+            _ => return None,
+        }
+    }
+    (more == 0).then_some(())
+}
+
+/// What follows a series' first value.
+struct Later {
+    form: Form,
+    first: i64,
+    count: usize,
+    shift: u32,
+}
+
+impl Later {
+    #[inline]
+    fn decode<F: Foretell>(self, bits: &mut BitReader<'_>, values: &mut Vec<Value>) -> Option<()> {
+        let mut foretell = F::start(self.first);
+        for _ in 0..self.count {
+            let value = foretell.next().wrapping_add(unzigzag(bits.number(self.shift)?));
+            foretell.saw(value);
+            values.push(self.form.value(value)?);
+        }
+        Some(())
+    }
+}
