@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: runs benches in release mode and writes docs/benchmarks.md.
 //!
-//! A bench is any cargo command whose last line on standard output is one JSON object:
+//! A bench is any cargo command that ends its standard output with one JSON object on a line of its own:
 //!
 //! ```json
 //! {"name": "wire", "rows": [{"what": "bytes per reading", "value": 2.31, "unit": "B"}], "note": "400 series"}
@@ -88,13 +88,13 @@ pub fn run(repository: &Repository, options: &Options) -> Result<()> {
 
 fn measure(repository: &Repository, step: &mut Step, bench: &Bench, machine: &Machine) -> Result<()> {
     let mut command = repository.cargo(bench.command);
-    let mut last = String::new();
+    let mut last_object = String::new();
     step.stream(&mut command, |line| {
-        if !line.trim().is_empty() {
-            line.clone_into(&mut last);
+        if line.starts_with('{') {
+            line.clone_into(&mut last_object);
         }
     })?;
-    let report = parse(&last)?;
+    let report = parse(&last_object)?;
     let section = document::section(bench.title, &describe(&command), machine, &report);
     println!("\n{section}");
     let path = repository.path(DOCUMENT);
@@ -108,7 +108,7 @@ fn measure(repository: &Repository, step: &mut Step, bench: &Bench, machine: &Ma
 
 fn parse(line: &str) -> Result<Report> {
     let report: Report = serde_json::from_str(line).with_context(|| {
-        format!("the bench's last line should be {{\"name\", \"rows\": [{{\"what\", \"value\", \"unit\"}}]}}, but is: {line}")
+        format!("the bench should end with {{\"name\", \"rows\": [{{\"what\", \"value\", \"unit\"}}]}}, but gave: {line}")
     })?;
     if report.rows.is_empty() {
         bail!("bench `{}` measured nothing", report.name);
@@ -134,6 +134,6 @@ mod tests {
         let empty = parse(r#"{"name":"wire","rows":[],"note":""}"#).unwrap_err().to_string();
         assert!(empty.contains("`wire` measured nothing"), "{empty}");
         let text = parse("done").unwrap_err().to_string();
-        assert!(text.contains("but is: done"), "{text}");
+        assert!(text.contains("but gave: done"), "{text}");
     }
 }

@@ -28,7 +28,7 @@ impl Machine {
                 .unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             cores: std::thread::available_parallelism()?.get(),
             memory_gib: memory_gib(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
-            kernel: capture(Command::new("uname").arg("-sr"))?.trim().to_owned(),
+            kernel: kernel(&capture(Command::new("uname").arg("-sr"))?),
             compiler: capture(Command::new("rustc").arg("--version"))?.trim().to_owned(),
             commit: if is_changed { format!("{commit} with changes") } else { commit },
             date: capture(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.trim().to_owned(),
@@ -42,6 +42,11 @@ fn field(text: &str, name: &str) -> Option<String> {
         .filter_map(|line| line.split_once(':'))
         .find(|(key, _)| key.trim() == name)
         .map(|(_, value)| value.trim().to_owned())
+}
+
+/// `Linux 6.1.0`: what follows the version names a distribution's or a machine's build.
+fn kernel(uname: &str) -> String {
+    uname.trim().split('-').next().unwrap_or_default().to_owned()
 }
 
 fn memory_gib(meminfo: &str) -> f64 {
@@ -58,6 +63,11 @@ mod tests {
         let cpuinfo = "processor\t: 0\nmodel name\t: Some CPU @ 2.0GHz\nmodel name\t: Other\n";
         assert_eq!(field(cpuinfo, "model name").as_deref(), Some("Some CPU @ 2.0GHz"));
         assert_eq!(field(cpuinfo, "flags"), None);
+    }
+
+    #[test]
+    fn a_kernel_is_named_by_its_version() {
+        assert_eq!(kernel("Linux 6.1.0-18-amd64\n"), "Linux 6.1.0");
     }
 
     #[test]
