@@ -121,7 +121,7 @@ impl fmt::Display for Value {
 }
 
 /// One reading of an origin; the origin stands beside it (a block groups readings by origin).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     pub seq: Seq,
     pub channel: ChannelIndex,

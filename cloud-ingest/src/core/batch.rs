@@ -1,0 +1,186 @@
+//! What one commit writes. Everything in a batch is stored in one transaction, or nothing of it.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tidegate_alarms::{AlarmEvent, Priority, Revision, RuleId, State, step::Peak, step::Point};
+use tidegate_protocol::{
+    ChannelName, ClockAnchor, DeviceId, GatewayId, Origin, Reading, SeqRange, SiteId,
+    ack::RejectReason,
+    block::Description,
+    topic::{GatewayPath, Lane},
+};
+
+use super::{ledger::Ledger, ranges::RangeSet};
+
+/// An origin's number in this ingest, given in the order in which origins were first heard of, without holes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OriginNo(pub u32);
+
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub number: u64,
+    pub entries: Vec<Entry>,
+    pub origins: Vec<(OriginNo, OriginRecord)>,
+    pub descriptions: Vec<(OriginNo, Description)>,
+    pub gateways: Vec<(GatewayPath, GatewayRecord)>,
+    pub quarantine: Vec<Quarantined>,
+    /// In the order of their happening. An event whose id is stored already is left out by the store.
+    pub events: Vec<AlarmEvent>,
+    pub live: Vec<((SiteId, DeviceId), LiveRecord)>,
+    pub settled: Vec<(OriginNo, SettledRecord)>,
+    /// Applied in order.
+    pub history: Vec<HistoryChange>,
+    /// For the view of latest values; not stored, shown once the batch is.
+    pub latest: Vec<(OriginNo, Vec<Reading>)>,
+}
+
+/// A journal entry: a block as it came, and what of it was accepted (rule i).
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub position: u64,
+    pub head: EntryHead,
+    pub block: Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryHead {
+    pub from: GatewayPath,
+    pub lane: Lane,
+    pub arrival_unix_ms: i64,
+    pub accepted: Vec<Accepted>,
+}
+
+/// A run of readings that this entry is the one to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    pub origin: OriginNo,
+    /// The origin's place in the block.
+    pub entry: u32,
+    pub range: SeqRange,
+    /// The lowest and highest tick inside, so that a look for a time can pass over the run.
+    pub ticks: (u64, u64),
+}
+
+/// All that is kept of an origin but its channels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginRecord {
+    pub site: SiteId,
+    pub origin: Origin,
+    pub ledger: Ledger,
+    pub anchor: Option<ClockAnchor>,
+    /// Who brought readings of it, at most [`MAX_GATEWAYS_PER_ORIGIN`].
+    pub gateways: Vec<GatewayId>,
+    /// Alarm history is settled below this seq.
+    pub settled: u64,
+    pub duplicates: u64,
+    /// Seqs that came again with another content.
+    pub conflicts: RangeSet,
+    pub last_arrival_unix_ms: i64,
+    /// Another boot of the device has taken its place in the live view.
+    pub superseded: bool,
+}
+
+/// More gateways than this are not listed; their readings are stored all the same.
+pub const MAX_GATEWAYS_PER_ORIGIN: usize = 16;
+
+impl OriginRecord {
+    pub fn new(site: SiteId, origin: Origin) -> Self {
+        Self {
+            site,
+            origin,
+            ledger: Ledger::default(),
+            anchor: None,
+            gateways: Vec::new(),
+            settled: 0,
+            duplicates: 0,
+            conflicts: RangeSet::default(),
+            last_arrival_unix_ms: 0,
+            superseded: false,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayRecord {
+    pub online: bool,
+    pub version: String,
+    pub last_block_unix_ms: Option<i64>,
+}
+
+/// A block, or bytes that are none, kept for people to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    pub from: GatewayPath,
+    pub arrival_unix_ms: i64,
+    pub reason: RejectReason,
+    /// In words.
+    pub because: String,
+    pub bytes: Vec<u8>,
+}
+
+/// The live alarm states of one device: those that notifications come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LiveRecord {
+    /// The boot whose readings are live.
+    pub current: OriginNo,
+    pub channels: Vec<LiveChannel>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LiveChannel {
+    pub channel: ChannelName,
+    pub states: Vec<RuleState>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleState {
+    pub rule: RuleId,
+    pub revision: Revision,
+    pub state: State,
+}
+
+/// The settled alarm states of one origin, by channel: those that history comes from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SettledRecord {
+    pub channels: Vec<(ChannelName, Vec<RuleState>)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum HistoryChange {
+    /// The origin's history is told again from its beginning (a lost reading arrived after all).
+    Forget(OriginNo),
+    Put(OriginNo, Occurrence),
+}
+
+/// One raise-to-clear episode in settled history. Its times are derived when it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Occurrence {
+    pub site: SiteId,
+    pub device: DeviceId,
+    pub channel: ChannelName,
+    pub unit: String,
+    pub rule: RuleId,
+    pub revision: Revision,
+    pub priority: Priority,
+    /// The first reading of the delay.
+    pub onset: Point,
+    /// The reading that raised.
+    pub raised: Point,
+    /// The reading that cleared.
+    pub cleared: Option<Point>,
+    pub peak: Peak,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+            && self.origins.is_empty()
+            && self.descriptions.is_empty()
+            && self.gateways.is_empty()
+            && self.quarantine.is_empty()
+            && self.events.is_empty()
+            && self.live.is_empty()
+            && self.settled.is_empty()
+            && self.history.is_empty()
+    }
+}

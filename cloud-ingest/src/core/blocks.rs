@@ -1,0 +1,243 @@
+//! A block against the ledger: what of it is new, known, or cannot be taken.
+//!
+//! Of a block with readings of origins that are not described, the described origins' readings are accepted and only
+//! the others are rejected (`undescribed`, with their ranges). A block that does not decode is rejected as a whole and
+//! kept in quarantine; one whose stamp cannot be read has no number to answer to, so it is only kept and counted.
+
+use bytes::Bytes;
+use tidegate_protocol::{
+    GatewayId, Origin, Reading, SeqRange,
+    ack::RejectReason,
+    block::{Block, BlockError, OriginReadings, Stamp, ranges_of, read_stamp},
+    topic::{GatewayPath, Lane},
+};
+
+use super::{
+    Core, Fate, Mode, VerifyJob,
+    acks::Rejection,
+    alarming,
+    batch::{Accepted, Entry, EntryHead, MAX_GATEWAYS_PER_ORIGIN, OriginNo, Quarantined},
+    ledger::Split,
+    origins::{MAX_ORIGINS_KEPT, OriginState},
+};
+
+/// One block on its way through.
+struct Arrival {
+    from: GatewayPath,
+    lane: Lane,
+    unix_ms: i64,
+    accepted: Vec<Accepted>,
+    known: Vec<(OriginNo, Origin, SeqRange)>,
+    undescribed: Vec<(Origin, SeqRange)>,
+}
+
+impl Core {
+    pub(super) fn block(&mut self, now_ms: u64, from: GatewayPath, lane: Lane, bytes: Bytes, unix_ms: i64) {
+        self.counters.blocks_received += 1;
+        self.counters.bytes_received += bytes.len() as u64;
+        if self.mode != Mode::Taking {
+            return;
+        }
+        if (self.is_full() && lane != Lane::Alarm) || self.origins.len() >= MAX_ORIGINS_KEPT {
+            self.counters.blocks_refused_full += 1;
+            return;
+        }
+        let stamp = read_stamp(&bytes).ok();
+        let decoded = self.decoder.decode(&bytes).and_then(|block| self.well_described(block));
+        self.heard(from, unix_ms);
+        let (Some(stamp), Ok(block)) = (stamp, &decoded) else {
+            let error = decoded.err().unwrap_or(BlockError::Truncated);
+            return self.refuse(now_ms, from, stamp, error, bytes, unix_ms);
+        };
+        let mut arrival =
+            Arrival { from, lane, unix_ms, accepted: Vec::new(), known: Vec::new(), undescribed: Vec::new() };
+        let news = self.records(from, &block.records);
+        for (entry, readings) in block.origins.iter().enumerate() {
+            self.origin_readings(&mut arrival, entry as u32, readings);
+        }
+        self.keep(now_ms, arrival, stamp, bytes, news);
+    }
+
+    /// A channel is known by its name: a description that uses one twice is no description.
+    fn well_described(&self, block: Block) -> Result<Block, BlockError> {
+        let doubled = block.records.iter().any(|record| match record {
+            tidegate_protocol::block::Record::Described(description) => {
+                let mut names: Vec<_> = description.channels.iter().map(|channel| channel.name).collect();
+                names.sort_unstable();
+                names.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
+            }
+            _ => false,
+        });
+        if doubled { Err(BlockError::Malformed(tidegate_protocol::block::Part::Records)) } else { Ok(block) }
+    }
+
+    fn heard(&mut self, from: GatewayPath, unix_ms: i64) {
+        let gateway = self.gateways.entry(from).or_default();
+        gateway.heard = true;
+        gateway.dirty = true;
+        gateway.record.last_block_unix_ms = Some(unix_ms);
+    }
+
+    fn refuse(
+        &mut self,
+        now_ms: u64,
+        from: GatewayPath,
+        stamp: Option<Stamp>,
+        error: BlockError,
+        bytes: Bytes,
+        arrival_unix_ms: i64,
+    ) {
+        self.counters.blocks_rejected_corrupt += 1;
+        let reason = match error {
+            BlockError::Version(_) => RejectReason::Unsupported,
+            _ => RejectReason::Corrupt,
+        };
+        let len = bytes.len();
+        let because = error.to_string();
+        let kept = Quarantined { from, arrival_unix_ms, reason, because, bytes: bytes.to_vec() };
+        self.building.quarantine.push(kept);
+        self.building_bytes += len;
+        self.touch_batch(now_ms);
+        if let Some(Stamp { epoch, number, .. }) = stamp {
+            let rejection = Some(Rejection { reason, parts: Vec::new() });
+            let barrier = self.building.number;
+            self.fates.push_back(Fate {
+                to: from,
+                epoch,
+                number,
+                block: bytes,
+                barrier,
+                rejection,
+                verify: None,
+            });
+        }
+    }
+
+    /// One origin's readings: accepted, known, or undescribed.
+    fn origin_readings(&mut self, arrival: &mut Arrival, entry: u32, readings: &OriginReadings) {
+        let OriginReadings { origin, readings } = readings;
+        let ranges = ranges_of(readings);
+        let site = arrival.from.site;
+        let described = self
+            .origins
+            .number(site, *origin)
+            .filter(|no| self.origins.get(*no).is_some_and(|state| state.describes(readings)));
+        let Some(no) = described else {
+            arrival.undescribed.extend(ranges.into_iter().map(|range| (*origin, range)));
+            return;
+        };
+        let Some(state) = self.origins.get_mut(no) else { return };
+        let mut new = Vec::new();
+        let mut rest = readings.as_slice();
+        let mut recovered_settled = false;
+        for range in ranges {
+            let (run, others) = rest.split_at_checked(range.len() as usize).unwrap_or((rest, &[]));
+            rest = others;
+            let mut split = Split::default();
+            state.record.ledger.classify(range, &mut split);
+            let known: u64 = split.known.iter().map(SeqRange::len).sum();
+            state.record.duplicates += known;
+            self.counters.readings_duplicate += known;
+            arrival.known.extend(split.known.into_iter().map(|part| (no, *origin, part)));
+            for part in split.new {
+                let recovered = state.record.ledger.store(part);
+                recovered_settled |= recovered > 0 && part.start < state.record.settled;
+                self.counters.readings_stored += part.len();
+                new.push((part, part_of(run, range, part)));
+            }
+        }
+        state.arrived(arrival.from.gateway, arrival.unix_ms);
+        for (range, run) in &new {
+            let ticks = state.take_run(run);
+            arrival.accepted.push(Accepted { origin: no, entry, range: *range, ticks });
+        }
+        self.mark_dirty(no);
+        if recovered_settled {
+            self.unsettle(no);
+        }
+        self.evaluate(no, arrival.lane, &new);
+    }
+
+    /// Rules over what was just accepted of an origin.
+    fn evaluate(&mut self, no: OriginNo, lane: Lane, runs: &[(SeqRange, &[Reading])]) {
+        if runs.is_empty() {
+            return;
+        }
+        let live = self.make_current(no, lane);
+        let Some(state) = self.origins.get_mut(no) else { return };
+        if state.watch.any() {
+            let mut out = alarming::Outcome::default();
+            for (range, run) in runs {
+                let at = state.record.ledger.lost_run_end(state.record.settled);
+                let settle = at == range.start;
+                state.feed(run, live, settle, &mut out);
+                if settle {
+                    state.record.settled = range.end;
+                }
+            }
+            self.emit(no, out);
+        }
+        self.settle_on(no);
+    }
+
+    /// Journal entry and outcome of a block that was taken apart.
+    fn keep(&mut self, now_ms: u64, arrival: Arrival, stamp: Stamp, bytes: Bytes, news: bool) {
+        let Arrival { from, lane, unix_ms, accepted, known, undescribed } = arrival;
+        let len = bytes.len();
+        if news || !accepted.is_empty() {
+            let head = EntryHead { from, lane, arrival_unix_ms: unix_ms, accepted };
+            let position = self.next_position;
+            self.next_position += 1;
+            self.building.entries.push(Entry { position, head, block: bytes.clone() });
+            self.building_bytes += len;
+            self.urgent |= lane == Lane::Alarm;
+            self.touch_batch(now_ms);
+        }
+        let rejection = (!undescribed.is_empty()).then(|| {
+            self.counters.blocks_rejected_undescribed += 1;
+            Rejection { reason: RejectReason::Undescribed, parts: undescribed }
+        });
+        let verify = (!known.is_empty()).then(|| VerifyJob { block: bytes.clone(), ranges: known });
+        // What is known may be in the batch being written, or in the one being filled.
+        let barrier = if self.has_content() { self.building.number } else { self.in_flight.unwrap_or(0) };
+        let Stamp { epoch, number, .. } = stamp;
+        let fate = Fate { to: from, epoch, number, block: bytes, barrier, rejection, verify };
+        self.fates.push_back(fate);
+        self.release_fates();
+    }
+}
+
+/// The readings of `part`, which lies inside the run of `range`.
+fn part_of(run: &[Reading], range: SeqRange, part: SeqRange) -> &[Reading] {
+    let from = (part.start - range.start) as usize;
+    run.get(from..from + part.len() as usize).unwrap_or_default()
+}
+
+impl OriginState {
+    fn arrived(&mut self, gateway: GatewayId, unix_ms: i64) {
+        self.record.last_arrival_unix_ms = self.record.last_arrival_unix_ms.max(unix_ms);
+        let gateways = &mut self.record.gateways;
+        if !gateways.contains(&gateway) && gateways.len() < MAX_GATEWAYS_PER_ORIGIN {
+            gateways.push(gateway);
+        }
+    }
+
+    /// Notes the newest values of a run, and says its lowest and highest tick.
+    fn take_run(&mut self, run: &[Reading]) -> (u64, u64) {
+        let mut ticks = (u64::MAX, 0);
+        for reading in run {
+            ticks = (ticks.0.min(reading.tick.0), ticks.1.max(reading.tick.0));
+            self.seen_latest(reading);
+        }
+        ticks
+    }
+
+    pub(super) fn seen_latest(&mut self, reading: &Reading) {
+        if let Some(latest) = self.latest.get_mut(usize::from(reading.channel.0))
+            && latest.as_ref().is_none_or(|known| known.seq <= reading.seq)
+        {
+            *latest = Some(*reading);
+            self.latest_changed = true;
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What the cloud knows of one origin's readings: which seqs are stored, lost (and why), or outstanding.
+//!
+//! Per seq, `unknown < lost(reason) < stored`, and merging takes the greater, so that records and blocks may come in
+//! any order and any number of times: a lost seq that arrives after all becomes stored, a stored one is never lost
+//! again. Of two reasons for one loss the one with the lower code stays, the cause nearer to the sensor. The work is per range; memory
+//! is that of the ranges (an origin without holes has one). Nothing here reads a clock or a file.
+
+use serde::{Deserialize, Serialize};
+use tidegate_protocol::{LossReason, SeqRange, block::Tail};
+
+use super::ranges::RangeSet;
+
+const REASONS: usize = LossReason::ALL.len();
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    stored: RangeSet,
+    /// By reason code; disjoint from each other and from `stored`.
+    lost: [RangeSet; REASONS],
+    /// The highest `next` that anyone reported.
+    reported_next: u64,
+    tail: Option<Tail>,
+    /// Lost readings that arrived after all.
+    recovered: u64,
+}
+
+/// What a range of arriving readings is to the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// Not stored so far.
+    pub new: Vec<SeqRange>,
+    /// Stored, or on its way to the disk.
+    pub known: Vec<SeqRange>,
+}
+
+impl Ledger {
+    /// Sorts a range into what is new and what is known, adding to `split`.
+    pub fn classify(&self, range: SeqRange, split: &mut Split) {
+        self.stored.split(range, &mut split.known, &mut split.new);
+    }
+
+    /// Marks a range stored; says how many of it had been declared lost.
+    pub fn store(&mut self, range: SeqRange) -> u64 {
+        let lost_before = self.lost_count();
+        if lost_before > 0 {
+            self.lost.iter_mut().for_each(|lost| lost.remove(range));
+        }
+        self.stored.insert(range);
+        let recovered = lost_before - self.lost_count();
+        self.recovered += recovered;
+        recovered
+    }
+
+    /// Marks what is not stored of a range as lost; says whether that changed anything.
+    pub fn lose(&mut self, range: SeqRange, reason: LossReason) -> bool {
+        let mut open = Split::default();
+        self.classify(range, &mut open);
+        let before = self.lost.clone();
+        for part in open.new {
+            let mut parts = vec![part];
+            for (code, lost) in self.lost.iter_mut().enumerate() {
+                match code.cmp(&usize::from(reason.code())) {
+                    // A reason nearer to the sensor stays.
+                    std::cmp::Ordering::Less => {
+                        let (mut kept, mut others) = (Vec::new(), Vec::new());
+                        parts.iter().for_each(|part| lost.split(*part, &mut kept, &mut others));
+                        parts = others;
+                    }
+                    std::cmp::Ordering::Equal => parts.iter().for_each(|part| lost.insert(*part)),
+                    std::cmp::Ordering::Greater => parts.iter().for_each(|part| lost.remove(*part)),
+                }
+            }
+        }
+        self.lost != before
+    }
+
+    /// Somebody heard that readings below `next` exist; says whether that was news.
+    pub fn report(&mut self, next: u64) -> bool {
+        let news = next > self.reported_next;
+        self.reported_next = self.reported_next.max(next);
+        news
+    }
+
+    /// The origin measures no more; a known tail outweighs an open one. Says whether that was news.
+    pub fn close(&mut self, tail: Tail) -> bool {
+        let before = (self.tail, self.reported_next);
+        self.report(tail.next());
+        self.tail = Some(match (before.0, tail) {
+            (Some(Tail::Known(a)), Tail::Known(b)) => Tail::Known(a.max(b)),
+            (Some(Tail::Known(a)), Tail::AtLeast(_)) => Tail::Known(a),
+            (_, Tail::Known(b)) => Tail::Known(b),
+            (Some(Tail::AtLeast(a)), Tail::AtLeast(b)) => Tail::AtLeast(a.max(b)),
+            (None, open) => open,
+        });
+        before != (self.tail, self.reported_next)
+    }
+
+    /// One past the highest seq that anyone spoke of.
+    pub fn next(&self) -> u64 {
+        let lost = self.lost.iter().map(RangeSet::end).max().unwrap_or(0);
+        self.reported_next.max(self.stored.end()).max(lost)
+    }
+
+    pub fn tail(&self) -> Option<Tail> {
+        self.tail
+    }
+
+    pub fn stored(&self) -> &RangeSet {
+        &self.stored
+    }
+
+    pub fn lost(&self) -> impl Iterator<Item = (LossReason, &RangeSet)> {
+        LossReason::ALL.into_iter().zip(&self.lost)
+    }
+
+    pub fn lost_count(&self) -> u64 {
+        self.lost.iter().fold(0, |sum, lost| sum.saturating_add(lost.count()))
+    }
+
+    pub fn recovered(&self) -> u64 {
+        self.recovered
+    }
+
+    /// The seqs that exist and are neither stored nor lost.
+    pub fn outstanding(&self) -> RangeSet {
+        let mut open = RangeSet::default();
+        open.insert(SeqRange::new(0, self.next()));
+        self.stored.iter().for_each(|range| open.remove(range));
+        self.lost.iter().flat_map(RangeSet::iter).for_each(|range| open.remove(range));
+        open
+    }
+
+    /// The end of the lost run at `seq`; `seq` itself when it is not lost.
+    pub fn lost_run_end(&self, seq: u64) -> u64 {
+        let mut at = seq;
+        while let Some(end) = self.lost.iter().map(|lost| lost.run_end(at)).find(|end| *end > at) {
+            at = end;
+        }
+        at
+    }
+
+    /// The first seq from `seq` on that is neither stored nor lost: how far history can be settled.
+    pub fn settled_end(&self, seq: u64) -> u64 {
+        let mut at = seq;
+        loop {
+            let end = self.lost_run_end(self.stored.run_end(at));
+            if end == at {
+                return at;
+            }
+            at = end;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

@@ -1,0 +1,377 @@
+//! The ingest's core: what becomes of every block. Pure: no clock, file, socket or random number; time comes with the
+//! events, everything to be done leaves as an [`Effect`], and its result comes back as an [`Event`].
+//!
+//! ```text
+//! ranges    a set of seqs, by ranges             ledger    one origin: stored, lost, outstanding
+//! origins   all origins, by number and name      batch     what one commit writes
+//! blocks    a block against the ledger           records   what travels beside readings
+//! alarming  rules over readings, live and settled
+//! settling  history where a hole has filled      acks      outcomes and credit
+//! commits   when a batch is written, and what follows from its success or failure
+//! ```
+//!
+//! One batch is being written while the next one is filled, so that intake never waits for a disk. Every outcome
+//! waits for the commit that holds its readings, a duplicate's for the one that holds the original. After a failed commit
+//! all of this state is thrown away and read again from the store, under a new incarnation, so that agents send
+//! again what was in flight.
+
+mod acks;
+pub mod alarming;
+pub mod batch;
+mod blocks;
+mod commits;
+pub mod ledger;
+pub mod origins;
+pub mod ranges;
+mod records;
+mod settling;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use bytes::Bytes;
+use tidegate_alarms::{AlarmEvent, RuleSet};
+use tidegate_protocol::{
+    Origin, Reading, SeqRange, SiteId,
+    ack::BlockAck,
+    block::{Decoder, Description},
+    status::GatewayStatus,
+    topic::{GatewayPath, Lane},
+};
+
+use self::{
+    acks::{Credits, Outbox, Rejection},
+    batch::{Batch, GatewayRecord, LiveRecord, OriginNo, OriginRecord, SettledRecord},
+    origins::{OriginState, Origins},
+};
+
+/// Bounds and rhythm of the core.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How much all agents together may have unacknowledged, alarms apart.
+    pub credit_total_bytes: u32,
+    /// A batch lingers at most this long for more to join it.
+    pub linger_ms: u64,
+    /// Above this use of the store only the alarm lane is taken.
+    pub quota_bytes: u64,
+}
+
+/// A batch of this size does not linger.
+const EAGER_BATCH_BYTES: usize = 256 * 1024;
+/// At this size the shell must not bring more blocks until the batch before has been written.
+pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// Everything that can happen to the core.
+#[derive(Debug)]
+pub enum Event {
+    Block {
+        from: GatewayPath,
+        lane: Lane,
+        bytes: Bytes,
+        arrival_unix_ms: i64,
+    },
+    Status {
+        from: GatewayPath,
+        status: GatewayStatus,
+    },
+    /// The broker can be reached (again): gateways are told of this incarnation.
+    BrokerConnected,
+    Committed {
+        batch: u64,
+        used_bytes: u64,
+    },
+    CommitFailed {
+        batch: u64,
+    },
+    /// What [`Effect::Reload`] asked for; the incarnation is one that was never used.
+    Reloaded {
+        snapshot: Box<Snapshot>,
+        incarnation: u64,
+    },
+    /// The answer to [`Effect::Verify`]: the ranges that differ from what is stored, or nothing where the store could
+    /// not be read.
+    Verified {
+        ticket: u64,
+        differing: Option<Vec<(Origin, SeqRange)>>,
+    },
+    /// The answer to [`Effect::Load`]; `None` where the store could not be read.
+    Loaded {
+        origin: OriginNo,
+        readings: Option<Vec<Reading>>,
+    },
+    /// The lake took journal entries away.
+    Trimmed {
+        used_bytes: u64,
+    },
+    /// The time asked for with [`Core::next_wakeup`] has come.
+    Wakeup,
+}
+
+/// What the core wants done.
+#[derive(Debug)]
+pub enum Effect {
+    Commit(Box<Batch>),
+    Ack {
+        to: GatewayPath,
+        ack: BlockAck,
+    },
+    Provisional(AlarmEvent),
+    /// Compare these ranges of the block with what is stored.
+    Verify {
+        ticket: u64,
+        job: VerifyJob,
+    },
+    /// Read stored readings of this range, ascending; what is not stored is left out.
+    Load {
+        origin: OriginNo,
+        range: SeqRange,
+    },
+    /// Read the committed state; until then nothing is taken.
+    Reload,
+}
+
+#[derive(Clone, Debug)]
+pub struct VerifyJob {
+    pub block: Bytes,
+    pub ranges: Vec<(OriginNo, Origin, SeqRange)>,
+}
+
+/// The committed state, as far as the core needs it.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    pub next_position: u64,
+    pub used_bytes: u64,
+    /// By number.
+    pub origins: Vec<(OriginRecord, Option<Description>)>,
+    pub gateways: Vec<(GatewayPath, GatewayRecord)>,
+    pub live: Vec<((SiteId, tidegate_protocol::DeviceId), LiveRecord)>,
+    pub settled: Vec<(OriginNo, SettledRecord)>,
+    pub latest: Vec<(OriginNo, Vec<Reading>)>,
+}
+
+/// What the core counts since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub blocks_received: u64,
+    pub bytes_received: u64,
+    pub readings_stored: u64,
+    pub readings_duplicate: u64,
+    pub readings_conflicting: u64,
+    pub blocks_rejected_corrupt: u64,
+    pub blocks_rejected_undescribed: u64,
+    pub blocks_refused_full: u64,
+    pub commits: u64,
+    pub commit_failures: u64,
+    pub acks_sent: u64,
+    pub alarm_events_provisional: u64,
+    pub uncommitted_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Gateway {
+    record: GatewayRecord,
+    dirty: bool,
+    /// Heard of since this incarnation began: shares the credit.
+    heard: bool,
+}
+
+/// A block whose outcome waits.
+#[derive(Debug)]
+struct Fate {
+    to: GatewayPath,
+    epoch: u64,
+    number: u64,
+    block: Bytes,
+    /// The batch that must be committed first.
+    barrier: u64,
+    rejection: Option<Rejection>,
+    verify: Option<VerifyJob>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Taking,
+    /// After a failed commit, until the committed state is back. Blocks are dropped: they were never acknowledged.
+    Reloading,
+    /// The state is back; wait before trying the disk again.
+    BackingOff {
+        until_ms: u64,
+    },
+}
+
+pub struct Core {
+    settings: Settings,
+    rules: RuleSet,
+    incarnation: u64,
+    decoder: Decoder,
+    mode: Mode,
+    failures_in_a_row: u32,
+    origins: Origins,
+    gateways: BTreeMap<GatewayPath, Gateway>,
+    dirty_origins: Vec<OriginNo>,
+    building: Batch,
+    building_bytes: usize,
+    building_since_ms: Option<u64>,
+    urgent: bool,
+    in_flight: Option<u64>,
+    next_position: u64,
+    used_bytes: u64,
+    /// In the order of their barriers.
+    fates: VecDeque<Fate>,
+    verifying: HashMap<u64, Fate>,
+    next_ticket: u64,
+    to_load: BTreeSet<OriginNo>,
+    loading: BTreeSet<OriginNo>,
+    outbox: Outbox,
+    credits: Credits,
+    effects: VecDeque<Effect>,
+    counters: Counters,
+}
+
+impl Core {
+    pub fn new(
+        settings: Settings,
+        rules: RuleSet,
+        decoder: Decoder,
+        snapshot: Snapshot,
+        incarnation: u64,
+    ) -> Self {
+        let mut core = Self {
+            settings,
+            rules,
+            incarnation,
+            decoder,
+            mode: Mode::Taking,
+            failures_in_a_row: 0,
+            origins: Origins::default(),
+            gateways: BTreeMap::new(),
+            dirty_origins: Vec::new(),
+            building: Batch { number: 1, ..Batch::default() },
+            building_bytes: 0,
+            building_since_ms: None,
+            urgent: false,
+            in_flight: None,
+            next_position: 0,
+            used_bytes: 0,
+            fates: VecDeque::new(),
+            verifying: HashMap::new(),
+            next_ticket: 0,
+            to_load: BTreeSet::new(),
+            loading: BTreeSet::new(),
+            outbox: Outbox::default(),
+            credits: Credits::new(settings.credit_total_bytes),
+            effects: VecDeque::new(),
+            counters: Counters::default(),
+        };
+        core.adopt(snapshot);
+        core
+    }
+
+    pub fn handle(&mut self, now_ms: u64, event: Event) {
+        match event {
+            Event::Block { from, lane, bytes, arrival_unix_ms } => {
+                self.block(now_ms, from, lane, bytes, arrival_unix_ms)
+            }
+            Event::Status { from, status } => self.status(now_ms, from, status),
+            Event::BrokerConnected => self.announce_to_all(),
+            Event::Committed { batch, used_bytes } => self.committed(batch, used_bytes),
+            Event::CommitFailed { batch } => self.commit_failed(batch),
+            Event::Reloaded { snapshot, incarnation } => self.reloaded(now_ms, *snapshot, incarnation),
+            Event::Verified { ticket, differing } => self.verified(now_ms, ticket, differing),
+            Event::Loaded { origin, readings } => self.loaded(now_ms, origin, readings),
+            Event::Trimmed { used_bytes } => self.used_bytes = used_bytes,
+            Event::Wakeup => self.end_back_off(now_ms),
+        }
+        self.commit_if_due(now_ms);
+    }
+
+    pub fn poll(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When to come back with [`Event::Wakeup`] at the latest.
+    pub fn next_wakeup(&self) -> Option<u64> {
+        match self.mode {
+            Mode::Reloading => None,
+            Mode::BackingOff { until_ms } => Some(until_ms),
+            Mode::Taking if self.in_flight.is_some() => None,
+            Mode::Taking => Some(self.building_since_ms?.saturating_add(self.settings.linger_ms)),
+        }
+    }
+
+    /// The batch is at its bound: bring no more blocks until a commit has ended.
+    pub fn is_at_bound(&self) -> bool {
+        self.building_bytes >= MAX_BATCH_BYTES
+    }
+
+    /// Nothing waits for a commit or a look at the store.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_none()
+            && self.building.is_empty()
+            && self.dirty_origins.is_empty()
+            && self.verifying.is_empty()
+    }
+
+    pub fn counters(&self) -> Counters {
+        let waiting = self.fates.iter().chain(self.verifying.values()).map(|fate| fate.block.len() as u64);
+        Counters { uncommitted_bytes: waiting.sum(), ..self.counters }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.used_bytes >= self.settings.quota_bytes
+    }
+
+    /// Starts over from committed state.
+    fn adopt(&mut self, snapshot: Snapshot) {
+        self.next_position = snapshot.next_position;
+        self.used_bytes = snapshot.used_bytes;
+        self.origins = Origins::default();
+        for (record, description) in snapshot.origins {
+            let end = record.ledger.stored().end();
+            let mut state = OriginState::new(record);
+            if let Some(description) = description {
+                state.describe(&description, &self.rules);
+                state.watch.seen_up_to(end);
+            }
+            self.origins.push(state);
+        }
+        for ((site, device), live) in snapshot.live {
+            self.origins.set_current(site, device, live.current);
+            if let Some(state) = self.origins.get_mut(live.current) {
+                state.watch.restore_live(&live.channels);
+            }
+        }
+        for (no, settled) in snapshot.settled {
+            if let Some(state) = self.origins.get_mut(no) {
+                state.watch.restore_settled(&settled);
+            }
+        }
+        for (no, readings) in snapshot.latest {
+            if let Some(state) = self.origins.get_mut(no) {
+                readings.iter().for_each(|reading| state.seen_latest(reading));
+                state.latest_changed = false;
+            }
+        }
+        let gateway = |(path, record)| (path, Gateway { record, ..Gateway::default() });
+        self.gateways = snapshot.gateways.into_iter().map(gateway).collect();
+        self.to_load =
+            self.origins.iter().filter(|(_, state)| state.can_settle()).map(|(no, _)| no).collect();
+        self.request_loads();
+    }
+
+    fn status(&mut self, now_ms: u64, from: GatewayPath, status: GatewayStatus) {
+        let gateway = self.gateways.entry(from).or_default();
+        gateway.heard |= status.online;
+        if (gateway.record.online, &gateway.record.version) != (status.online, &status.version) {
+            gateway.record.online = status.online;
+            gateway.record.version = status.version;
+            self.building.gateways.push((from, gateway.record.clone()));
+            self.touch_batch(now_ms);
+        }
+        if status.online {
+            self.announce(from);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! What travels beside readings: descriptions, losses, anchors, ends. All of it merges, so that repetition and order do
+//! not matter; what changes nothing is not written again.
+
+use tidegate_protocol::{ClockAnchor, block::Record, topic::GatewayPath};
+
+use super::Core;
+
+impl Core {
+    /// Takes all records of a block; says whether any was news.
+    pub(super) fn records(&mut self, from: GatewayPath, records: &[Record]) -> bool {
+        // Descriptions first: what follows may rest on them.
+        let (described, others): (Vec<_>, Vec<_>) =
+            records.iter().partition(|record| matches!(record, Record::Described(_)));
+        let mut news = false;
+        for record in described.into_iter().chain(others) {
+            news |= self.record(from, record);
+        }
+        news
+    }
+
+    fn record(&mut self, from: GatewayPath, record: &Record) -> bool {
+        let no = self.origins.number_or_new(from.site, record.origin());
+        let Some(state) = self.origins.get_mut(no) else { return false };
+        let ledger = &mut state.record.ledger;
+        let news = match record {
+            Record::Described(description) => {
+                let news = state.describe(description, &self.rules);
+                if news {
+                    self.building.descriptions.push((no, description.clone()));
+                }
+                news
+            }
+            Record::Loss(loss) => ledger.lose(loss.range, loss.reason),
+            Record::Closed { tail, .. } => ledger.close(*tail),
+            Record::Measured { next, .. } => ledger.report(*next),
+            Record::Anchor { origin, tick, unix_ms, error_ms, quality } => state.anchored(ClockAnchor {
+                origin: *origin,
+                gateway: from.gateway,
+                tick: *tick,
+                unix_ms: *unix_ms,
+                error_ms: *error_ms,
+                quality: *quality,
+            }),
+        };
+        if news {
+            self.mark_dirty(no);
+            self.settle_on(no);
+        }
+        news
+    }
+}

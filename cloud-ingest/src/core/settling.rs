@@ -1,0 +1,173 @@
+//! Alarm history, and who is live.
+//!
+//! History is settled in seq order up to the first seq that is neither stored nor lost. Readings that continue it are fed
+//! as they arrive; where a hole fills, what lies behind it is read back from the store after its commit, in portions. Where a
+//! reading arrives that had been declared lost and passed over, the origin's history is told again from the start.
+
+use tidegate_protocol::{Reading, SeqRange, topic::Lane};
+
+use super::{
+    Core, Effect,
+    alarming::{self, Feed},
+    batch::{HistoryChange, LiveRecord, OriginNo},
+    origins::OriginState,
+};
+
+/// How many readings one look back reads at most.
+const LOAD_READINGS: u64 = 65_536;
+/// How many looks back are under way at most.
+const MAX_LOADS: usize = 4;
+
+impl OriginState {
+    /// Whether stored readings wait to be settled.
+    pub(super) fn can_settle(&self) -> bool {
+        self.watch.any() && self.record.ledger.settled_end(self.record.settled) > self.record.settled
+    }
+
+    pub(super) fn feed(&mut self, run: &[Reading], live: bool, settle: bool, out: &mut alarming::Outcome) {
+        let record = &self.record;
+        let anchor = record.anchor.as_ref();
+        let feed = Feed { site: record.site, origin: record.origin, anchor, live, settle };
+        self.watch.feed(&feed, run, out);
+    }
+}
+
+impl Core {
+    /// Whether the origin's readings are the device's live ones; a newer boot takes over the live states.
+    pub(super) fn make_current(&mut self, no: OriginNo, lane: Lane) -> bool {
+        let Some(state) = self.origins.get(no) else { return false };
+        let (site, device) = (state.record.site, state.record.origin.device);
+        let Some(current) = self.origins.current(site, device) else {
+            self.origins.set_current(site, device, no);
+            return true;
+        };
+        if current == no {
+            return true;
+        }
+        let Some((old, new)) = self.origins.pair_mut(current, no) else { return false };
+        if new.record.superseded || !is_newer(old, new, lane) {
+            return false;
+        }
+        old.record.superseded = true;
+        old.watch.hand_over(&mut new.watch);
+        self.origins.set_current(site, device, no);
+        self.mark_dirty(current);
+        self.put_live(no);
+        true
+    }
+
+    /// Moves the settled point on as far as no readings need be looked at, and asks for those that do.
+    pub(super) fn settle_on(&mut self, no: OriginNo) {
+        let Some(state) = self.origins.get_mut(no) else { return };
+        let record = &mut state.record;
+        if state.watch.any() {
+            record.settled = record.ledger.lost_run_end(record.settled);
+            if state.can_settle() {
+                self.to_load.insert(no);
+            }
+        } else {
+            record.settled = record.ledger.settled_end(record.settled);
+        }
+    }
+
+    /// Tells the origin's history again from the beginning.
+    pub(super) fn unsettle(&mut self, no: OriginNo) {
+        let Some(state) = self.origins.get_mut(no).filter(|state| state.watch.any()) else { return };
+        state.record.settled = 0;
+        state.watch.unsettle();
+        let settled = state.watch.settled_states();
+        self.building.history.push(HistoryChange::Forget(no));
+        self.building.settled.push((no, settled));
+        self.to_load.insert(no);
+    }
+
+    /// Asks for the readings behind filled holes. Called when a commit has ended, so that the store has them.
+    pub(super) fn request_loads(&mut self) {
+        while self.loading.len() < MAX_LOADS {
+            let Some(no) = self.to_load.iter().copied().find(|no| !self.loading.contains(no)) else { return };
+            self.to_load.remove(&no);
+            let Some(state) = self.origins.get(no).filter(|state| state.can_settle()) else { continue };
+            let from = state.record.settled;
+            let end = state.record.ledger.settled_end(from).min(from.saturating_add(LOAD_READINGS));
+            self.loading.insert(no);
+            self.effects.push_back(Effect::Load { origin: no, range: SeqRange::new(from, end) });
+        }
+    }
+
+    pub(super) fn loaded(&mut self, now_ms: u64, no: OriginNo, readings: Option<Vec<Reading>>) {
+        self.loading.remove(&no);
+        let Some(readings) = readings else {
+            // Unreadable now; the next commit tries again.
+            self.to_load.insert(no);
+            return;
+        };
+        let Some(state) = self.origins.get_mut(no) else { return };
+        let mut out = alarming::Outcome::default();
+        let before = state.record.settled;
+        for reading in &readings {
+            let at = state.record.ledger.lost_run_end(state.record.settled);
+            if reading.seq.0 < at {
+                continue;
+            }
+            // The store may not have all yet; the next commit brings us back.
+            if reading.seq.0 > at {
+                break;
+            }
+            state.feed(std::slice::from_ref(reading), false, true, &mut out);
+            state.record.settled = at.saturating_add(1);
+        }
+        let moved = state.record.settled != before;
+        self.emit(no, out);
+        self.settle_on(no);
+        if moved {
+            self.mark_dirty(no);
+            self.touch_batch(now_ms);
+        }
+    }
+
+    /// Puts what evaluation brought into the batch; provisional events leave at once.
+    pub(super) fn emit(&mut self, no: OriginNo, out: alarming::Outcome) {
+        let alarming::Outcome { live, late, history, live_changed, settled_changed } = out;
+        for event in live {
+            let mut committed = event.clone();
+            committed.provisional = false;
+            self.building.events.push(committed);
+            self.counters.alarm_events_provisional += 1;
+            self.effects.push_back(Effect::Provisional(event));
+            self.urgent = true;
+        }
+        self.building.events.extend(late);
+        self.building
+            .history
+            .extend(history.into_iter().map(|occurrence| HistoryChange::Put(no, occurrence)));
+        if live_changed {
+            self.put_live(no);
+        }
+        if settled_changed && let Some(state) = self.origins.get(no) {
+            let open = state.watch.open_occurrences(state.record.site, state.record.origin);
+            self.building
+                .history
+                .extend(open.into_iter().map(|occurrence| HistoryChange::Put(no, occurrence)));
+            self.building.settled.push((no, state.watch.settled_states()));
+        }
+    }
+
+    fn put_live(&mut self, no: OriginNo) {
+        let Some(state) = self.origins.get(no) else { return };
+        let key = (state.record.site, state.record.origin.device);
+        let record = LiveRecord { current: no, channels: state.watch.live_states() };
+        self.building.live.push((key, record));
+    }
+}
+
+/// Which of two boots of a device is the later one: by their anchors where both have one; else what comes live is, or what
+/// goes on after the other ended.
+fn is_newer(old: &OriginState, new: &OriginState, lane: Lane) -> bool {
+    match (old.started_unix_ms(), new.started_unix_ms()) {
+        (Some(old_start), Some(new_start)) => new_start > old_start,
+        _ => {
+            let ended = |state: &OriginState| state.record.ledger.tail().is_some();
+            matches!(lane, Lane::Alarm | Lane::Live) || (ended(old) && !ended(new))
+        }
+    }
+}

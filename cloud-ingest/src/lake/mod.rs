@@ -1,0 +1,100 @@
+//! The lake: accepted readings as plain Parquet, for any program that reads it.
+//!
+//! ```text
+//! lake/readings/arrived=YYYY-MM-DD/{from:020}-{to:020}.parquet      the journal's positions [from, to)
+//! ```
+//!
+//! Going there is exactly-once (rule j): the store commits the intent; the file is written under a temporary name,
+//! synced, renamed to the name that follows from the intent, and its folder synced; one transaction then registers it
+//! and trims the journal. A roll that is cut off anywhere is done again over the same names. Temporary files left behind
+//! are removed at the start. The bounds are in `roll`; on an error the journal simply keeps what it has, and the
+//! next turn tries again.
+
+mod parquet_file;
+mod read;
+mod roll;
+mod rows;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use ::parquet::errors::ParquetError;
+use tidegate_protocol::{Reading, SeqRange, SiteId, block::Description};
+
+pub use self::roll::{RollSettings, Rolled, Roller};
+use crate::store::keys::{Intent, LakeFile};
+
+/// Temporary files end with this.
+const TEMPORARY: &str = "tmp";
+
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    #[error("{path}: {error}")]
+    File { path: PathBuf, error: io::Error },
+    #[error("{path}: {error}")]
+    Parquet { path: PathBuf, error: ParquetError },
+    #[error("{path} is not as this program writes it: {what}")]
+    Shape { path: PathBuf, what: &'static str },
+}
+
+/// The lake's folder.
+#[derive(Clone, Debug)]
+pub struct Lake {
+    folder: PathBuf,
+}
+
+impl Lake {
+    /// Opens the folder, making it where it is missing; removes temporary files.
+    pub fn open(folder: &Path) -> Result<Self, LakeError> {
+        let lake = Self { folder: folder.to_owned() };
+        let readings = folder.join("readings");
+        fs::create_dir_all(&readings).map_err(|error| file_error(&readings, error))?;
+        for day in list(&readings)? {
+            if !day.is_dir() {
+                continue;
+            }
+            for path in list(&day)? {
+                if path.extension().is_some_and(|extension| extension == TEMPORARY) {
+                    fs::remove_file(&path).map_err(|error| file_error(&path, error))?;
+                }
+            }
+        }
+        Ok(lake)
+    }
+
+    /// The readings of one origin within `range`, ascending by seq.
+    pub fn read(
+        &self,
+        file: &LakeFile,
+        site: SiteId,
+        description: &Description,
+        range: SeqRange,
+    ) -> Result<Vec<Reading>, LakeError> {
+        read::read(&self.folder.join(&file.path), site, description, range)
+    }
+}
+
+/// The name of an intent's file, relative to the lake's folder.
+fn path_of(intent: &Intent) -> String {
+    format!("readings/arrived={}/{:020}-{:020}.parquet", intent.arrived, intent.from, intent.to)
+}
+
+fn list(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {
+    let entries = fs::read_dir(folder).map_err(|error| file_error(folder, error))?;
+    let paths =
+        entries.map(|entry| entry.map(|entry| entry.path()).map_err(|error| file_error(folder, error)));
+    paths.collect()
+}
+
+fn file_error(path: &Path, error: io::Error) -> LakeError {
+    LakeError::File { path: path.to_owned(), error }
+}
+
+fn parquet_error(path: &Path, error: ParquetError) -> LakeError {
+    LakeError::Parquet { path: path.to_owned(), error }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! One origin's readings out of a lake file. Row groups whose device or boot cannot match are not read; the file is
+//! sorted so that few remain.
+
+use std::{fs::File, path::Path};
+
+use arrow::{
+    array::{AsArray, StringArray},
+    datatypes::{Float64Type, UInt64Type},
+    record_batch::RecordBatch,
+};
+use parquet::{
+    arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
+    file::metadata::RowGroupMetaData,
+};
+use tidegate_protocol::{
+    ChannelIndex, Reading, Seq, SeqRange, SiteId, Tick, Value, block::Description, reading::power_of_ten,
+};
+
+use super::{
+    LakeError, file_error, parquet_error,
+    parquet_file::{KINDS, quality_of},
+};
+
+const COLUMNS: [&str; 9] =
+    ["site", "device", "boot", "seq", "channel", "tick_ms", "value", "kind", "quality"];
+
+pub(super) fn read(
+    path: &Path,
+    site: SiteId,
+    description: &Description,
+    range: SeqRange,
+) -> Result<Vec<Reading>, LakeError> {
+    let refused = |error| parquet_error(path, error);
+    let file = File::open(path).map_err(|error| file_error(path, error))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(refused)?;
+    let wanted = Wanted {
+        site: site.to_string(),
+        device: description.origin.device.to_string(),
+        boot: description.origin.boot.to_string(),
+        range,
+    };
+    let groups = builder.metadata().row_groups().iter().enumerate();
+    let groups = groups.filter(|(_, group)| wanted.may_be_in(group)).map(|(at, _)| at).collect();
+    let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+    let batches = builder.with_row_groups(groups).with_projection(mask).build().map_err(refused)?;
+    let mut readings = Vec::new();
+    for batch in batches {
+        let batch = batch.map_err(|error| refused(error.into()))?;
+        let shape = |what| LakeError::Shape { path: path.to_owned(), what };
+        wanted.take(&batch, description, &mut readings).map_err(shape)?;
+    }
+    readings.sort_unstable_by_key(|reading| reading.seq);
+    Ok(readings)
+}
+
+struct Wanted {
+    site: String,
+    device: String,
+    boot: String,
+    range: SeqRange,
+}
+
+impl Wanted {
+    /// By the row group's statistics; where there are none, it may.
+    fn may_be_in(&self, group: &RowGroupMetaData) -> bool {
+        [("site", &self.site), ("device", &self.device), ("boot", &self.boot)].iter().all(|(name, text)| {
+            let column = group.columns().iter().find(|column| column.column_path().string() == *name);
+            let statistics = column.and_then(|column| column.statistics());
+            let bounds = statistics.and_then(|known| known.min_bytes_opt().zip(known.max_bytes_opt()));
+            bounds.is_none_or(|(min, max)| min <= text.as_bytes() && text.as_bytes() <= max)
+        })
+    }
+
+    fn take(
+        &self,
+        batch: &RecordBatch,
+        description: &Description,
+        readings: &mut Vec<Reading>,
+    ) -> Result<(), &'static str> {
+        let (site, device, boot) = (text(batch, "site")?, text(batch, "device")?, text(batch, "boot")?);
+        let (channel, kind, quality) =
+            (text(batch, "channel")?, text(batch, "kind")?, text(batch, "quality")?);
+        let number = |name| {
+            let column = batch.column_by_name(name).ok_or("a column is missing")?;
+            column.as_primitive_opt::<UInt64Type>().ok_or("a column has another type")
+        };
+        let (seq, tick) = (number("seq")?, number("tick_ms")?);
+        let value = batch.column_by_name("value").ok_or("a column is missing")?;
+        let value = value.as_primitive_opt::<Float64Type>().ok_or("a column has another type")?;
+        for row in 0..batch.num_rows() {
+            let ours = site.value(row) == self.site
+                && device.value(row) == self.device
+                && boot.value(row) == self.boot
+                && self.range.contains(seq.value(row));
+            if !ours {
+                continue;
+            }
+            let named =
+                |channel: &str| description.channels.iter().position(|known| known.name.as_str() == channel);
+            let index = named(channel.value(row)).ok_or("a channel is not described")?;
+            let scale = description.channels.get(index).map_or(0, |channel| channel.scale);
+            readings.push(Reading {
+                seq: Seq(seq.value(row)),
+                channel: ChannelIndex(index as u8),
+                tick: Tick(tick.value(row)),
+                value: restored(kind.value(row), value.value(row), scale).ok_or("a kind is unknown")?,
+                quality: quality_of(quality.value(row)).ok_or("a quality is unknown")?,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn text<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b StringArray, &'static str> {
+    let column = batch.column_by_name(name).ok_or("a column is missing")?;
+    column.as_string_opt::<i32>().ok_or("a column has another type")
+}
+
+/// The value as it was measured. A mantissa beyond 2^53 comes back as near as a double is.
+fn restored(kind: &str, value: f64, scale: u8) -> Option<Value> {
+    let [bool_kind, decimal, f32_kind, f64_kind] = KINDS;
+    match kind {
+        kind if kind == bool_kind => Some(Value::Bool(value != 0.0)),
+        kind if kind == decimal => {
+            Some(Value::Decimal { mantissa: (value * power_of_ten(scale)).round() as i64, scale })
+        }
+        kind if kind == f32_kind => Some(Value::F32(value as f32)),
+        kind if kind == f64_kind => Some(Value::F64(value)),
+        _ => None,
+    }
+}

@@ -1,0 +1,163 @@
+//! Stored readings, wherever they are: in the journal's blocks or in the lake's files. Only accepted seqs (rule i).
+
+use tidegate_protocol::{
+    Reading, SeqRange,
+    block::{Block, Decoder},
+};
+
+use crate::{
+    core::{
+        VerifyJob,
+        batch::{Accepted, EntryHead, OriginNo},
+    },
+    lake::{Lake, LakeError},
+    store::{Look, StoreError, keys::Place, look::Run},
+};
+
+/// Why stored readings cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+}
+
+/// The readings that a journal entry is the one to hold, run by run.
+pub fn accepted_of<'b>(
+    head: &'b EntryHead,
+    block: &'b Block,
+) -> impl Iterator<Item = (&'b Accepted, &'b [Reading])> {
+    head.accepted.iter().filter_map(|accepted| {
+        let origin = block.origins.get(accepted.entry as usize)?;
+        Some((accepted, within(&origin.readings, accepted.range)))
+    })
+}
+
+/// The readings of an ascending list whose seqs lie in `range`.
+fn within(readings: &[Reading], range: SeqRange) -> &[Reading] {
+    let from = readings.partition_point(|reading| reading.seq.0 < range.start);
+    let to = readings.partition_point(|reading| reading.seq.0 < range.end);
+    readings.get(from..to).unwrap_or_default()
+}
+
+/// Reads runs; keeps the block it decoded last, since neighbours often share one.
+pub struct Source<'a> {
+    look: &'a Look<'a>,
+    lake: &'a Lake,
+    decoder: Decoder,
+    cached: Option<(u64, EntryHead, Block)>,
+}
+
+impl<'a> Source<'a> {
+    pub fn new(look: &'a Look<'a>, lake: &'a Lake) -> Result<Self, ReadError> {
+        Ok(Self { look, lake, decoder: Decoder::new().map_err(StoreError::from)?, cached: None })
+    }
+
+    /// Stored readings of an origin within `wanted`, ascending, until `each` says stop. Runs whose ticks lie outside
+    /// `ticks` are passed over unread.
+    pub fn read(
+        &mut self,
+        no: OriginNo,
+        wanted: SeqRange,
+        ticks: (u64, u64),
+        mut each: impl FnMut(&Reading) -> bool,
+    ) -> Result<(), ReadError> {
+        let mut next = wanted.start;
+        while next < wanted.end {
+            // Run by run, so that the list of a long range's runs is never held.
+            let mut found = None;
+            self.look.runs(no, SeqRange::new(next, wanted.end), |run| {
+                let outside = run.ticks.1 < ticks.0 || run.ticks.0 > ticks.1;
+                found = (!outside).then_some(run);
+                next = run.range.end;
+                Ok(outside)
+            })?;
+            let Some(run) = found else { return Ok(()) };
+            if !self.run(no, run, run.range.intersection(wanted), &mut each)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        no: OriginNo,
+        run: Run,
+        part: SeqRange,
+        each: &mut impl FnMut(&Reading) -> bool,
+    ) -> Result<bool, ReadError> {
+        match run.place {
+            Place::Journal(position) => {
+                let (head, block) = self.entry(position)?;
+                let same = |accepted: &&Accepted| accepted.origin == no && accepted.range == run.range;
+                let accepted = head.accepted.iter().find(same);
+                let origin = accepted.and_then(|accepted| block.origins.get(accepted.entry as usize));
+                let origin =
+                    origin.ok_or(StoreError::Damaged("the index points at a block without its readings"))?;
+                Ok(within(&origin.readings, part).iter().all(each))
+            }
+            Place::Lake(from) => {
+                let missing = StoreError::Damaged("the index points at a lake file that is not registered");
+                let file = self.look.lake_file(from)?.ok_or(missing)?;
+                let undescribed = || StoreError::Damaged("readings without a description");
+                let site = self.look.origin(no)?.ok_or_else(undescribed)?.site;
+                let description = self.look.description(no)?.ok_or_else(undescribed)?;
+                let readings = self.lake.read(&file, site, &description, part)?;
+                Ok(readings.iter().all(each))
+            }
+        }
+    }
+
+    fn entry(&mut self, position: u64) -> Result<(&EntryHead, &Block), ReadError> {
+        if self.cached.as_ref().is_none_or(|(cached, ..)| *cached != position) {
+            let missing = StoreError::Damaged("the index points at a missing journal entry");
+            let (head, bytes) = self.look.journal_entry(position)?.ok_or(missing)?;
+            let block = self
+                .decoder
+                .decode(bytes)
+                .map_err(|_| StoreError::Damaged("a stored block does not decode"))?;
+            self.cached = Some((position, head, block));
+        }
+        let (_, head, block) =
+            self.cached.as_ref().ok_or(StoreError::Damaged("the index points at a missing journal entry"))?;
+        Ok((head, block))
+    }
+
+    /// Compares ranges of a block that came again with what is stored: which of them differ (rule b).
+    pub fn verify(
+        &mut self,
+        job: &VerifyJob,
+    ) -> Result<Vec<(tidegate_protocol::Origin, SeqRange)>, ReadError> {
+        let block = self
+            .decoder
+            .decode(&job.block)
+            .map_err(|_| StoreError::Damaged("a block in memory does not decode"))?;
+        let mut differing = Vec::new();
+        for (no, origin, range) in &job.ranges {
+            let came = block.origins.iter().find(|readings| readings.origin == *origin);
+            let came = came.map(|readings| within(&readings.readings, *range)).unwrap_or_default();
+            let mut compared = came.iter();
+            let mut same = true;
+            self.read(*no, *range, (0, u64::MAX), |stored| {
+                same &= compared.next().is_some_and(|came| is_same(came, stored));
+                same
+            })?;
+            // What came of this range must be all there, and nothing else.
+            if !same || compared.next().is_some() {
+                differing.push((*origin, *range));
+            }
+        }
+        Ok(differing)
+    }
+}
+
+/// The lake keeps values as doubles and a kind: that is what can be compared.
+fn is_same(came: &Reading, stored: &Reading) -> bool {
+    let kind = |reading: &Reading| std::mem::discriminant(&reading.value);
+    (came.seq, came.channel, came.tick, came.quality)
+        == (stored.seq, stored.channel, stored.tick, stored.quality)
+        && kind(came) == kind(stored)
+        && came.value.as_f64().to_bits() == stored.value.as_f64().to_bits()
+}

@@ -1,0 +1,140 @@
+//! A batch into one transaction.
+
+use tidegate_alarms::{AlarmEvent, TransitionKind};
+
+use super::{
+    Receipt, StoreError,
+    keys::{self, AlarmRecord, IndexEntry, Place},
+    lmdb::{Lmdb, Table, Writer},
+};
+use crate::{
+    core::batch::{Batch, Entry, HistoryChange, Quarantined},
+    failpoint::FailPoint,
+};
+
+/// The oldest quarantined blocks leave when more than this is kept: they are there for people to look at, their readings
+/// were never in custody here.
+const MAX_QUARANTINE_BYTES: u64 = 64 * 1024 * 1024;
+
+pub(super) fn write(lmdb: &Lmdb, batch: &Batch) -> Result<Receipt, StoreError> {
+    let mut writer = lmdb.writer()?;
+    let mut scratch = Vec::new();
+    for entry in &batch.entries {
+        write_entry(&mut writer, entry, &mut scratch)?;
+    }
+    if let Some(last) = batch.entries.last() {
+        writer.put(Table::Meta, keys::META_POSITION, &keys::number(last.position + 1))?;
+    }
+    for (no, record) in &batch.origins {
+        writer.put(Table::Origins, &keys::origin(*no), &keys::encode(record)?)?;
+    }
+    for (no, description) in &batch.descriptions {
+        writer.put(Table::Descriptions, &keys::origin(*no), &keys::encode(description)?)?;
+    }
+    for (path, record) in &batch.gateways {
+        writer.put(Table::Gateways, &keys::gateway(*path), &keys::encode(record)?)?;
+    }
+    for ((site, device), record) in &batch.live {
+        writer.put(Table::Live, &keys::device(*site, *device), &keys::encode(record)?)?;
+    }
+    for (no, record) in &batch.settled {
+        writer.put(Table::Settled, &keys::origin(*no), &keys::encode(record)?)?;
+    }
+    write_history(&mut writer, &batch.history)?;
+    write_quarantine(&mut writer, &batch.quarantine)?;
+    let events = write_events(&mut writer, &batch.events)?;
+    let used_bytes = writer.used_bytes()?;
+    FailPoint::BeforeCommit.hit();
+    writer.commit()?;
+    FailPoint::AfterCommitBeforeAck.hit();
+    Ok(Receipt { used_bytes, events })
+}
+
+fn write_entry(writer: &mut Writer<'_>, entry: &Entry, scratch: &mut Vec<u8>) -> Result<(), StoreError> {
+    keys::encode_entry(&entry.head, &entry.block, scratch)?;
+    writer.append(Table::Journal, &keys::number(entry.position), scratch)?;
+    for accepted in &entry.head.accepted {
+        let value = IndexEntry {
+            len: accepted.range.len(),
+            place: Place::Journal(entry.position),
+            ticks: accepted.ticks,
+        };
+        writer.put(
+            Table::Index,
+            &keys::index(accepted.origin, accepted.range.start),
+            &keys::encode(&value)?,
+        )?;
+    }
+    Ok(())
+}
+
+fn write_history(writer: &mut Writer<'_>, changes: &[HistoryChange]) -> Result<(), StoreError> {
+    for change in changes {
+        match change {
+            HistoryChange::Forget(no) => {
+                writer.delete_range(Table::History, &keys::origin(*no), &keys::after_origin(*no))?;
+            }
+            HistoryChange::Put(no, occurrence) => {
+                writer.put(Table::History, &keys::occurrence(*no, occurrence), &keys::encode(occurrence)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_quarantine(writer: &mut Writer<'_>, blocks: &[Quarantined]) -> Result<(), StoreError> {
+    for block in blocks {
+        let next = writer
+            .last(Table::Quarantine)?
+            .map_or(Ok(0), |(key, _)| keys::read_number(key).map(|last| last + 1))?;
+        writer.append(Table::Quarantine, &keys::number(next), &keys::encode(block)?)?;
+    }
+    while !blocks.is_empty() && writer.table_bytes(Table::Quarantine)? > MAX_QUARANTINE_BYTES {
+        let Some(oldest) = writer.first(Table::Quarantine)?.map(|(key, _)| key.to_vec()) else { break };
+        writer.delete(Table::Quarantine, &oldest)?;
+    }
+    Ok(())
+}
+
+/// Stores events that are not stored yet: what a replay or a second look tells again has the same id.
+fn write_events(
+    writer: &mut Writer<'_>,
+    events: &[AlarmEvent],
+) -> Result<Vec<(u64, AlarmEvent)>, StoreError> {
+    let mut written = Vec::new();
+    let last = writer.last(Table::Events)?.map(|(key, _)| keys::read_number(key)).transpose()?;
+    // Cursors start at 1, so that 0 means "from the beginning".
+    let mut cursor = last.unwrap_or(0);
+    for event in events {
+        let id = keys::event_id(event.id);
+        if writer.get(Table::EventIds, &id)?.is_some() {
+            continue;
+        }
+        cursor += 1;
+        writer.append(Table::Events, &keys::number(cursor), &json(event)?)?;
+        writer.put(Table::EventIds, &id, &keys::number(cursor))?;
+        if !event.late {
+            write_alarm(writer, event)?;
+        }
+        written.push((cursor, event.clone()));
+    }
+    Ok(written)
+}
+
+/// The latest occurrence per rule and channel: late news does not touch it.
+fn write_alarm(writer: &mut Writer<'_>, event: &AlarmEvent) -> Result<(), StoreError> {
+    let key = keys::alarm(event.site, event.device, event.channel, &event.rule);
+    let record = match event.transition {
+        TransitionKind::Raise => AlarmRecord { raised: Some(event.clone()), cleared: None },
+        TransitionKind::Clear => {
+            let known = writer.get(Table::Alarms, &key)?.and_then(|bytes| serde_json::from_slice(bytes).ok());
+            let raised = known.and_then(|record: AlarmRecord| record.raised);
+            AlarmRecord { raised, cleared: Some(event.clone()) }
+        }
+    };
+    writer.put(Table::Alarms, &key, &json(&record)?)
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(|_| StoreError::Damaged("an event does not encode"))
+}

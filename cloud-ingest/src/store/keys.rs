@@ -1,0 +1,185 @@
+//! Keys and values as bytes. Numbers in keys are big-endian; texts end with a zero byte, which no name has. Values
+//! are postcard, but events, which are JSON as they go out. The format's version is in `meta`; a store of another
+//! version is refused, not guessed at.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tidegate_alarms::{AlarmEvent, EventId, RuleId};
+use tidegate_protocol::{ChannelName, DeviceId, SeqRange, SiteId, topic::GatewayPath};
+
+use super::StoreError;
+use crate::core::batch::{EntryHead, Occurrence, OriginNo};
+
+/// Raised with every change of what is below.
+pub const FORMAT: u32 = 1;
+
+pub const META_FORMAT: &[u8] = b"format";
+/// The next journal position.
+pub const META_POSITION: &[u8] = b"position";
+/// A roll to the lake that was begun and not ended.
+pub const META_INTENT: &[u8] = b"intent";
+
+/// Where a run of readings is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexEntry {
+    pub len: u64,
+    pub place: Place,
+    pub ticks: (u64, u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// In the journal entry of this position.
+    Journal(u64),
+    /// In the lake file that begins with this position.
+    Lake(u64),
+}
+
+/// A Parquet file that holds the accepted readings of the journal's `[from, to)`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LakeFile {
+    pub from: u64,
+    pub to: u64,
+    /// Relative to the lake's folder.
+    pub path: String,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// What a roll set out to do. Its file's name follows from it, so that doing it again makes the same file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    pub from: u64,
+    pub to: u64,
+    /// `YYYY-MM-DD`, in UTC, of the entries' arrival.
+    pub arrived: String,
+}
+
+/// The latest occurrence of one rule on one channel, as its events told it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlarmRecord {
+    pub raised: Option<AlarmEvent>,
+    pub cleared: Option<AlarmEvent>,
+}
+
+pub fn number(value: u64) -> [u8; 8] {
+    value.to_be_bytes()
+}
+
+pub fn read_number(key: &[u8]) -> Result<u64, StoreError> {
+    key.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Damaged("a key has the wrong length"))
+}
+
+pub fn origin(no: OriginNo) -> [u8; 4] {
+    no.0.to_be_bytes()
+}
+
+pub fn read_origin(key: &[u8]) -> Result<OriginNo, StoreError> {
+    let bytes = key.first_chunk().ok_or(StoreError::Damaged("a key has the wrong length"))?;
+    Ok(OriginNo(u32::from_be_bytes(*bytes)))
+}
+
+/// The key right behind all keys of an origin.
+pub fn after_origin(no: OriginNo) -> [u8; 4] {
+    no.0.saturating_add(1).to_be_bytes()
+}
+
+pub fn index(no: OriginNo, seq: u64) -> [u8; 12] {
+    let mut key = [0; 12];
+    let (origin_part, seq_part) = key.split_at_mut(4);
+    origin_part.copy_from_slice(&no.0.to_be_bytes());
+    seq_part.copy_from_slice(&seq.to_be_bytes());
+    key
+}
+
+pub fn read_index(key: &[u8]) -> Result<(OriginNo, u64), StoreError> {
+    let (origin_part, seq_part) =
+        key.split_at_checked(4).ok_or(StoreError::Damaged("an index key is short"))?;
+    Ok((read_origin(origin_part)?, read_number(seq_part)?))
+}
+
+pub fn event_id(id: EventId) -> [u8; 16] {
+    id.0.to_be_bytes()
+}
+
+fn texts(parts: &[&str]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+    for part in parts {
+        key.extend_from_slice(part.as_bytes());
+        key.push(0);
+    }
+    key
+}
+
+pub fn gateway(path: GatewayPath) -> Vec<u8> {
+    texts(&[path.site.as_str(), path.gateway.as_str()])
+}
+
+pub fn read_gateway(key: &[u8]) -> Result<GatewayPath, StoreError> {
+    let (site, gateway) = two_names(key)?;
+    let damaged = |_| StoreError::Damaged("a gateway's key is no name");
+    Ok(GatewayPath::new(site.parse().map_err(damaged)?, gateway.parse().map_err(damaged)?))
+}
+
+pub fn device(site: SiteId, device: DeviceId) -> Vec<u8> {
+    texts(&[site.as_str(), device.as_str()])
+}
+
+pub fn read_device(key: &[u8]) -> Result<(SiteId, DeviceId), StoreError> {
+    let (site, device) = two_names(key)?;
+    let damaged = |_| StoreError::Damaged("a device's key is no name");
+    Ok((site.parse().map_err(damaged)?, device.parse().map_err(damaged)?))
+}
+
+fn two_names(key: &[u8]) -> Result<(&str, &str), StoreError> {
+    let text = std::str::from_utf8(key).map_err(|_| StoreError::Damaged("a key is no text"))?;
+    let mut names = text.split_terminator('\0');
+    match (names.next(), names.next(), names.next()) {
+        (Some(first), Some(second), None) => Ok((first, second)),
+        _ => Err(StoreError::Damaged("a key has the wrong parts")),
+    }
+}
+
+pub fn alarm(site: SiteId, device: DeviceId, channel: ChannelName, rule: &RuleId) -> Vec<u8> {
+    texts(&[site.as_str(), device.as_str(), channel.as_str(), rule.as_str()])
+}
+
+pub fn occurrence(no: OriginNo, occurrence: &Occurrence) -> Vec<u8> {
+    let mut key = origin(no).to_vec();
+    key.extend(texts(&[occurrence.channel.as_str(), occurrence.rule.as_str()]));
+    key.extend_from_slice(&number(occurrence.raised.seq.0));
+    key
+}
+
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+    postcard::to_stdvec(value).map_err(|_| StoreError::Damaged("a record does not encode"))
+}
+
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    postcard::from_bytes(bytes).map_err(|_| StoreError::Damaged("a record does not decode"))
+}
+
+/// A journal entry's value into `out`.
+pub fn encode_entry(head: &EntryHead, block: &[u8], out: &mut Vec<u8>) -> Result<(), StoreError> {
+    out.clear();
+    out.extend_from_slice(&[0; 4]);
+    *out = postcard::to_extend(head, std::mem::take(out))
+        .map_err(|_| StoreError::Damaged("a journal entry does not encode"))?;
+    let len = (out.len() - 4) as u32;
+    if let Some(place) = out.first_chunk_mut::<4>() {
+        *place = len.to_be_bytes();
+    }
+    out.extend_from_slice(block);
+    Ok(())
+}
+
+pub fn decode_entry(bytes: &[u8]) -> Result<(EntryHead, &[u8]), StoreError> {
+    let short = StoreError::Damaged("a journal entry is short");
+    let Some((len, rest)) = bytes.split_first_chunk::<4>() else { return Err(short) };
+    let (head, block) = rest.split_at_checked(u32::from_be_bytes(*len) as usize).ok_or(short)?;
+    Ok((decode(head)?, block))
+}
+
+/// The part of an index entry's run that starts at `start` which lies in `wanted`.
+pub fn part_of(start: u64, len: u64, wanted: SeqRange) -> SeqRange {
+    SeqRange::new(start, start.saturating_add(len)).intersection(wanted)
+}

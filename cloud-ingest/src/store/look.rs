@@ -1,0 +1,199 @@
+//! One committed state, for those who ask: a read transaction. What a roll trims meanwhile stays visible here, so that a
+//! look never sees a reading twice or not at all.
+
+use tidegate_alarms::AlarmEvent;
+use tidegate_protocol::{DeviceId, Reading, SeqRange, SiteId, block::Description, topic::GatewayPath};
+
+use super::{
+    StoreError,
+    keys::{self, AlarmRecord, IndexEntry, Intent, LakeFile, Place},
+    lmdb::{Reader, Table},
+};
+use crate::core::batch::{
+    EntryHead, GatewayRecord, LiveRecord, Occurrence, OriginNo, OriginRecord, SettledRecord,
+};
+
+pub struct Look<'e> {
+    reader: Reader<'e>,
+}
+
+/// A run of stored readings, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub range: SeqRange,
+    pub place: Place,
+    pub ticks: (u64, u64),
+}
+
+impl<'e> Look<'e> {
+    pub(super) fn new(reader: Reader<'e>) -> Self {
+        Self { reader }
+    }
+
+    /// The position that the next journal entry gets.
+    pub fn next_position(&self) -> Result<u64, StoreError> {
+        self.reader.get(Table::Meta, keys::META_POSITION)?.map_or(Ok(0), keys::read_number)
+    }
+
+    pub fn used_bytes(&self) -> Result<u64, StoreError> {
+        self.reader.used_bytes()
+    }
+
+    /// What the journal takes of the store.
+    pub fn journal_bytes(&self) -> Result<u64, StoreError> {
+        self.reader.table_bytes(Table::Journal)
+    }
+
+    /// All origins, by number.
+    pub fn origins(&self) -> Result<Vec<(OriginNo, OriginRecord)>, StoreError> {
+        self.all(Table::Origins, keys::read_origin)
+    }
+
+    pub fn origin(&self, no: OriginNo) -> Result<Option<OriginRecord>, StoreError> {
+        self.reader.get(Table::Origins, &keys::origin(no))?.map(keys::decode).transpose()
+    }
+
+    pub fn description(&self, no: OriginNo) -> Result<Option<Description>, StoreError> {
+        self.reader.get(Table::Descriptions, &keys::origin(no))?.map(keys::decode).transpose()
+    }
+
+    pub fn gateways(&self) -> Result<Vec<(GatewayPath, GatewayRecord)>, StoreError> {
+        self.all(Table::Gateways, keys::read_gateway)
+    }
+
+    pub fn live(&self) -> Result<Vec<((SiteId, DeviceId), LiveRecord)>, StoreError> {
+        self.all(Table::Live, keys::read_device)
+    }
+
+    pub fn settled(&self) -> Result<Vec<(OriginNo, SettledRecord)>, StoreError> {
+        self.all(Table::Settled, keys::read_origin)
+    }
+
+    /// The newest readings per channel among those in the lake.
+    pub fn latest(&self) -> Result<Vec<(OriginNo, Vec<Reading>)>, StoreError> {
+        self.all(Table::Latest, keys::read_origin)
+    }
+
+    /// The runs of an origin that meet `wanted`, ascending; each is called with its whole range until `each` says stop.
+    pub fn runs(
+        &self,
+        no: OriginNo,
+        wanted: SeqRange,
+        mut each: impl FnMut(Run) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let start = keys::index(no, wanted.start);
+        // The run that holds the first wanted seq may begin before it.
+        let from = match self.reader.floor(Table::Index, &start)? {
+            Some((key, _)) if keys::read_index(key)?.0 == no => key.to_vec(),
+            _ => start.to_vec(),
+        };
+        for pair in self.reader.scan(Table::Index, &from)? {
+            let (key, value) = pair?;
+            let (found, first) = keys::read_index(key)?;
+            if found != no || first >= wanted.end {
+                break;
+            }
+            let IndexEntry { len, place, ticks } = keys::decode(value)?;
+            let range = SeqRange::new(first, first.saturating_add(len));
+            if range.end > wanted.start && !each(Run { range, place, ticks })? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn journal_entry(&self, position: u64) -> Result<Option<(EntryHead, &[u8])>, StoreError> {
+        self.reader.get(Table::Journal, &keys::number(position))?.map(keys::decode_entry).transpose()
+    }
+
+    /// Journal entries from a position on, until `each` says stop.
+    pub fn journal(
+        &self,
+        from: u64,
+        mut each: impl FnMut(u64, EntryHead, &[u8]) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        for pair in self.reader.scan(Table::Journal, &keys::number(from))? {
+            let (key, value) = pair?;
+            let (head, block) = keys::decode_entry(value)?;
+            if !each(keys::read_number(key)?, head, block)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest journal entries, newest first, until `each` says stop.
+    pub fn journal_back(
+        &self,
+        mut each: impl FnMut(EntryHead, &[u8]) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        for pair in self.reader.scan_back(Table::Journal)? {
+            let (head, block) = keys::decode_entry(pair?.1)?;
+            if !each(head, block)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn lake_file(&self, from: u64) -> Result<Option<LakeFile>, StoreError> {
+        self.reader.get(Table::LakeFiles, &keys::number(from))?.map(keys::decode).transpose()
+    }
+
+    pub fn lake_files(&self) -> Result<Vec<(u64, LakeFile)>, StoreError> {
+        self.all(Table::LakeFiles, keys::read_number)
+    }
+
+    pub fn intent(&self) -> Result<Option<Intent>, StoreError> {
+        self.reader.get(Table::Meta, keys::META_INTENT)?.map(keys::decode).transpose()
+    }
+
+    /// Events behind a cursor, in order.
+    pub fn events_after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, AlarmEvent)>, StoreError> {
+        let from = keys::number(cursor.saturating_add(1));
+        let events = self.reader.scan(Table::Events, &from)?.take(limit).map(|pair| {
+            let (key, value) = pair?;
+            Ok((keys::read_number(key)?, from_json(value)?))
+        });
+        events.collect()
+    }
+
+    /// The cursor of the newest event; 0 where there is none.
+    pub fn last_cursor(&self) -> Result<u64, StoreError> {
+        self.reader.last(Table::Events)?.map_or(Ok(0), |(key, _)| keys::read_number(key))
+    }
+
+    pub fn alarms(&self) -> Result<Vec<AlarmRecord>, StoreError> {
+        self.reader.scan(Table::Alarms, &[])?.map(|pair| from_json(pair?.1)).collect()
+    }
+
+    pub fn history(&self) -> Result<Vec<(OriginNo, Occurrence)>, StoreError> {
+        self.all(Table::History, keys::read_origin)
+    }
+
+    /// How many blocks are in quarantine.
+    pub fn quarantined(&self) -> Result<usize, StoreError> {
+        let mut count = 0;
+        for pair in self.reader.scan(Table::Quarantine, &[])? {
+            pair?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn all<K, V: serde::de::DeserializeOwned>(
+        &self,
+        table: Table,
+        key_of: impl Fn(&[u8]) -> Result<K, StoreError>,
+    ) -> Result<Vec<(K, V)>, StoreError> {
+        let pairs = self.reader.scan(table, &[])?.map(|pair| {
+            let (key, value) = pair?;
+            Ok((key_of(key)?, keys::decode(value)?))
+        });
+        pairs.collect()
+    }
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes).map_err(|_| StoreError::Damaged("an event does not decode"))
+}

@@ -1,0 +1,113 @@
+//! What is durable: journal, ledger, alarm state and events, in LMDB.
+//!
+//! ```text
+//! lmdb      tables of bytes; the only file that names heed
+//! keys      keys and values as bytes, the format's version
+//! commit    a batch into one transaction
+//! snapshot  the committed state for the core
+//! look      one committed state for those who ask
+//! roll      the journal's part of going to the lake
+//! ```
+
+mod commit;
+pub mod keys;
+mod lmdb;
+pub mod look;
+mod roll;
+mod snapshot;
+
+use std::{io, path::Path};
+
+use tidegate_alarms::AlarmEvent;
+
+use self::lmdb::{Lmdb, Table};
+pub use self::look::Look;
+use crate::core::{Snapshot, batch::Batch};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the store's map is full: raise journal.map_size_bytes, or let the lake take from the journal")]
+    Full,
+    #[error("the disk is full: free some space; nothing that was acknowledged is lost")]
+    DiskFull,
+    #[error("the store is damaged ({0}): stop, keep a copy of the data folder, and restore it from a backup")]
+    Damaged(&'static str),
+    #[error(
+        "the store has format {found}; this program reads format {}: use the program that wrote it",
+        keys::FORMAT
+    )]
+    Format { found: u32 },
+    #[error("the store's folder cannot be used: {0}")]
+    Folder(#[from] io::Error),
+    #[error("LMDB: {0}")]
+    Lmdb(String),
+}
+
+/// What a commit did.
+#[derive(Debug, Default)]
+pub struct Receipt {
+    pub used_bytes: u64,
+    /// The batch's events that were new, with their cursors.
+    pub events: Vec<(u64, AlarmEvent)>,
+}
+
+/// What the core's shell needs of a store. The seam along which another one could be put in place.
+pub trait Store: Send + Sync + 'static {
+    /// The committed state.
+    fn snapshot(&self) -> Result<Snapshot, StoreError>;
+    /// Writes all of a batch durably, or nothing.
+    fn commit(&self, batch: &Batch) -> Result<Receipt, StoreError>;
+}
+
+/// The store in LMDB.
+pub struct LmdbStore {
+    lmdb: Lmdb,
+}
+
+impl LmdbStore {
+    /// Opens the store, or makes a new one; the folder is made where it is missing.
+    pub fn open(folder: &Path, map_size_bytes: u64) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(folder)?;
+        let store = Self { lmdb: Lmdb::open(folder, map_size_bytes)? };
+        store.check_format()?;
+        Ok(store)
+    }
+
+    fn check_format(&self) -> Result<(), StoreError> {
+        let reader = self.lmdb.reader()?;
+        let found = reader.get(Table::Meta, keys::META_FORMAT)?.map(keys::decode::<u32>).transpose()?;
+        drop(reader);
+        match found {
+            Some(keys::FORMAT) => Ok(()),
+            Some(found) => Err(StoreError::Format { found }),
+            None => {
+                let mut writer = self.lmdb.writer()?;
+                writer.put(Table::Meta, keys::META_FORMAT, &keys::encode(&keys::FORMAT)?)?;
+                writer.commit()
+            }
+        }
+    }
+
+    /// One committed state, to be read at leisure, but not for long: it pins what is deleted meanwhile.
+    pub fn look(&self) -> Result<Look<'_>, StoreError> {
+        Ok(Look::new(self.lmdb.reader()?))
+    }
+
+    pub fn map_size_bytes(&self) -> u64 {
+        self.lmdb.map_size_bytes()
+    }
+}
+
+impl Store for LmdbStore {
+    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        snapshot::read(&self.look()?)
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<Receipt, StoreError> {
+        commit::write(&self.lmdb, batch)
+    }
+}
+
+#[cfg(test)]
+mod tests;

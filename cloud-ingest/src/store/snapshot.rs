@@ -1,0 +1,64 @@
+//! The committed state for the core. The newest readings are gathered from the lake's summary and from the end of the
+//! journal, at most [`MAX_LATEST_SCAN_BYTES`] of it: a longer journal (no lake) may leave a silent channel's last value out
+//! of the view of latest values, never out of the store.
+
+use std::collections::HashMap;
+
+use tidegate_protocol::{Reading, block::Decoder};
+
+use super::{Look, StoreError};
+use crate::{
+    core::{Snapshot, batch::OriginNo},
+    readings::accepted_of,
+};
+
+const MAX_LATEST_SCAN_BYTES: usize = 64 * 1024 * 1024;
+
+pub(super) fn read(look: &Look<'_>) -> Result<Snapshot, StoreError> {
+    let mut origins = Vec::new();
+    for (at, (no, record)) in look.origins()?.into_iter().enumerate() {
+        if no.0 as usize != at {
+            return Err(StoreError::Damaged("origins are not numbered without holes"));
+        }
+        let description = look.description(no)?;
+        origins.push((record, description));
+    }
+    Ok(Snapshot {
+        next_position: look.next_position()?,
+        used_bytes: look.used_bytes()?,
+        origins,
+        gateways: look.gateways()?,
+        live: look.live()?,
+        settled: look.settled()?,
+        latest: latest(look)?,
+    })
+}
+
+fn latest(look: &Look<'_>) -> Result<Vec<(OriginNo, Vec<Reading>)>, StoreError> {
+    let mut newest: HashMap<(OriginNo, u8), Reading> = HashMap::new();
+    let mut offer = |no: OriginNo, reading: &Reading| {
+        let known = newest.entry((no, reading.channel.0)).or_insert(*reading);
+        if known.seq < reading.seq {
+            *known = *reading;
+        }
+    };
+    for (no, readings) in look.latest()? {
+        readings.iter().for_each(|reading| offer(no, reading));
+    }
+    let mut decoder = Decoder::new()?;
+    let mut scanned = 0;
+    look.journal_back(|head, bytes| {
+        scanned += bytes.len();
+        let block =
+            decoder.decode(bytes).map_err(|_| StoreError::Damaged("a stored block does not decode"))?;
+        for (accepted, readings) in accepted_of(&head, &block) {
+            readings.iter().for_each(|reading| offer(accepted.origin, reading));
+        }
+        Ok(scanned < MAX_LATEST_SCAN_BYTES)
+    })?;
+    let mut latest: HashMap<OriginNo, Vec<Reading>> = HashMap::new();
+    for ((no, _), reading) in newest {
+        latest.entry(no).or_default().push(reading);
+    }
+    Ok(latest.into_iter().collect())
+}
