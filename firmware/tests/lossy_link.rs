@@ -139,7 +139,7 @@ impl<'a> World<'a> {
         let channel = (self.dice.next() % 4) as u8;
         let bits = self.dice.next() >> (self.dice.next() % 64);
         let value = match channel {
-            0 => Value::Bool(bits % 2 == 0),
+            0 => Value::Bool(bits.is_multiple_of(2)),
             1 => Value::Decimal { mantissa: bits as i64, scale: 2 },
             2 => Value::F32(f32::from_bits(bits as u32)),
             _ => Value::F64(f64::from_bits(bits)),
@@ -232,7 +232,11 @@ impl<'a> World<'a> {
     }
 
     fn lost_only(&self, boot: BootId) -> usize {
-        self.gateway.losses.iter().filter(|key| key.0 == boot && !self.gateway.readings.contains_key(key)).count()
+        self.gateway
+            .losses
+            .iter()
+            .filter(|key| key.0 == boot && !self.gateway.readings.contains_key(key))
+            .count()
     }
 }
 

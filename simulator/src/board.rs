@@ -21,8 +21,8 @@ const GATHER_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
-    #[error("board {device}: {source}")]
-    Plan { device: DeviceId, source: NodeError },
+    #[error("board {device}: {problem}")]
+    Plan { device: DeviceId, problem: NodeError },
     #[error("no random numbers for a boot id: {0}")]
     Entropy(getrandom::Error),
 }
@@ -88,7 +88,7 @@ fn node<'a>(
     let device = plan.device;
     let identity = tidegate_firmware::Identity { device, tag: &plan.tag, firmware: FIRMWARE };
     VirtualNode::new(identity, boot, channels, vec![0; plan.ring_bytes], plan.node)
-        .map_err(|source| BoardError::Plan { device, source })
+        .map_err(|problem| BoardError::Plan { device, problem })
 }
 
 const FIRMWARE: &str = concat!("tidegate-sim ", env!("CARGO_PKG_VERSION"));

@@ -38,7 +38,8 @@ pub fn generate(seed: u64, rows: u64, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{},{value}", time.strftime("%Y-%m-%d %H:%M:%S"))?;
         clock_s += match rng.random_range(0..500) {
             0 => 0,
-            1 => -STEP_S * 12,
+            // Not before the recording's own start.
+            1 if row > 100 => -STEP_S * 12,
             _ => STEP_S,
         };
     }

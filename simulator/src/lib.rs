@@ -5,10 +5,12 @@
 //! plan       what a board is: channels, signals, ring, boot         script  the plan at work
 //! signal, fault   seeded signals and what goes wrong with sensors   fleet   many boards
 //! recording  CSV files to replay                                    generate  such files from a seed
+//! proxy      a TCP proxy that cuts, stalls and slows                blast   pre-encoded frames, for measurements
 //! ```
 
 #![forbid(unsafe_code)]
 
+pub mod blast;
 pub mod board;
 pub mod fault;
 pub mod fleet;
@@ -20,6 +22,7 @@ pub mod recording;
 mod script;
 pub mod signal;
 
+pub use blast::{Blast, BlastError, BlastPlan, BlastReport};
 pub use board::{BoardError, BoardHandle, BoardStatus, VirtualBoard};
 pub use fault::{Fault, FaultKind};
 pub use fleet::{Fleet, FleetPlan, FleetStatus};

@@ -3,7 +3,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::{fleet, generate, replay};
+use commands::{blast, fleet, generate, replay};
 use std::process::ExitCode;
 use tidegate_service::{
     exit::{self, Exit},
@@ -29,6 +29,8 @@ enum Command {
     Replay(replay::Options),
     /// Write a recording from a seed
     Generate(generate::Options),
+    /// Send pre-encoded frames as fast as they are acknowledged, to measure what is behind
+    Blast(blast::Options),
 }
 
 #[tokio::main]
@@ -39,6 +41,7 @@ async fn main() -> ExitCode {
         Command::Fleet(options) => fleet::run(options).await,
         Command::Replay(options) => replay::run(options).await,
         Command::Generate(options) => generate::run(&options),
+        Command::Blast(options) => blast::run(options).await,
     };
     match ended {
         Ok(exit) => exit.into(),

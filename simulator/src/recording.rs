@@ -42,8 +42,8 @@ impl std::str::FromStr for Pace {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
-    #[error("{file}: {source}; name a readable CSV file")]
-    Open { file: PathBuf, source: io::Error },
+    #[error("{file}: {problem}; name a readable CSV file")]
+    Open { file: PathBuf, problem: io::Error },
     #[error("{file}, line {line}: {problem}")]
     Row { file: PathBuf, line: u64, problem: RowProblem },
     #[error("{file}: its first line must name the columns timestamp and value; it names {found}")]
@@ -100,7 +100,7 @@ impl Recording {
     }
 
     pub fn read_with(path: &Path, options: &ReadOptions) -> Result<Self, RecordingError> {
-        let open = |source| RecordingError::Open { file: path.to_owned(), source };
+        let open = |problem| RecordingError::Open { file: path.to_owned(), problem };
         let mut reader =
             csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(File::open(path).map_err(open)?);
         let columns = columns(path, &mut reader)?;

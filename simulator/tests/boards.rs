@@ -15,7 +15,8 @@ use tidegate_protocol::{
 };
 use tidegate_service::Shutdown;
 use tidegate_simulator::{
-    BoardPlan, BootPlan, Fleet, FleetPlan, Pace, Proxy, Recorded, Recording, Script, VirtualBoard,
+    Blast, BlastPlan, BoardPlan, BootPlan, Fleet, FleetPlan, Pace, Proxy, Recorded, Recording, Script,
+    VirtualBoard,
 };
 
 /// Far more than anything here takes; a test that hangs must end.
@@ -167,4 +168,26 @@ async fn a_plan_that_makes_no_board_is_an_error_with_the_board_s_name() {
     let plan = BoardPlan { ring_bytes: 10, ..plan };
     let error = VirtualBoard::spawn(plan, "127.0.0.1:1".parse().unwrap(), Shutdown::new()).unwrap_err();
     assert_eq!(error.to_string(), "board mill-3: the ring needs at least 88 bytes");
+}
+
+#[tokio::test]
+async fn a_blast_arrives_whole_and_within_its_window() {
+    let (gateway, addr) = Gateway::start().await;
+    let plan = BlastPlan {
+        devices: 3,
+        prefix: "blast".to_owned(),
+        readings_per_device: 5_001,
+        window_readings: 1_200,
+        seed: 1,
+    };
+    let blast = Blast::prepare(&plan).unwrap();
+    let report = tokio::time::timeout(PATIENCE, blast.run(addr)).await.expect("it ends").unwrap();
+    assert_eq!((report.readings, report.frames_resent), (15_003, 0));
+    let origins = gateway.origins();
+    assert_eq!(origins.len(), 3);
+    for kept in origins.values() {
+        assert_eq!(kept.readings.len(), 5_001);
+        assert_eq!(kept.readings.keys().last(), Some(&5_000));
+        assert_eq!(kept.conflicts, 0);
+    }
 }

@@ -1,5 +1,6 @@
 //! What the commands share: addresses, durations, the progress line, how they fail.
 
+pub mod blast;
 pub mod fleet;
 pub mod generate;
 pub mod progress;
