@@ -65,15 +65,24 @@ impl Encoder {
         if self.body.len() > MAX_BODY_BYTES {
             return Err(BlockError::TooLarge("unpacked bytes"));
         }
-        self.packed.clear();
-        self.packed.reserve(zstd::zstd_safe::compress_bound(self.body.len()));
-        self.zstd
-            .compress_to_buffer(&self.body, &mut self.packed)
-            .map_err(|_| BlockError::TooLarge("unpacked bytes"))?;
-        let mut out = Vec::with_capacity(header::HEADER_BYTES + self.directory.len() + self.packed.len());
-        header::assemble(&mut out, readings as u32, &self.directory, &self.packed, self.body.len() as u32);
+        let packed = pack(&mut self.zstd, &self.body, &mut self.packed)?;
+        let mut out = Vec::with_capacity(header::HEADER_BYTES + self.directory.len() + packed.len());
+        header::assemble(&mut out, readings as u32, &self.directory, packed, self.body.len() as u32);
         if out.len() > MAX_BLOCK_BYTES { Err(BlockError::TooLarge("bytes")) } else { Ok(out) }
     }
+}
+
+/// The body as it travels: compressed where that makes it shorter. Columns alone are dense already; what shrinks
+/// are descriptions, and columns in which nothing happens.
+fn pack<'a>(
+    zstd: &mut zstd::bulk::Compressor<'_>,
+    body: &'a [u8],
+    packed: &'a mut Vec<u8>,
+) -> Result<&'a [u8], BlockError> {
+    packed.clear();
+    packed.reserve(zstd::zstd_safe::compress_bound(body.len()));
+    zstd.compress_to_buffer(body, packed).map_err(|_| BlockError::TooLarge("unpacked bytes"))?;
+    Ok(if packed.len() < body.len() { packed } else { body })
 }
 
 /// Decodes blocks.
@@ -99,16 +108,22 @@ impl Decoder {
     pub fn decode(&mut self, bytes: &[u8]) -> Result<Block, BlockError> {
         let header = Header::parse(bytes)?;
         let directory = directory::decode(header.directory, header.readings)?;
-        self.body.clear();
-        // zstd writes at most the capacity, so a bomb is bounded by what the header said and was checked for.
-        self.body.reserve_exact(header.unpacked_bytes as usize);
-        let columns = BlockError::Malformed(Part::Columns);
-        self.zstd.decompress_to_buffer(header.body, &mut self.body).map_err(|_| columns)?;
-        if self.body.len() != header.unpacked_bytes as usize {
-            return Err(columns);
-        }
-        let (records, rest) = decode_records(&self.body)?;
-        let origins = self.columns.decode(rest, &directory).ok_or(columns)?;
+        let malformed = BlockError::Malformed(Part::Columns);
+        let unpacked = header.unpacked_bytes as usize;
+        let body = if header.body.len() == unpacked {
+            header.body
+        } else {
+            self.body.clear();
+            // zstd writes at most the capacity, so a bomb is bounded by what the header said and was checked for.
+            self.body.reserve_exact(unpacked);
+            self.zstd.decompress_to_buffer(header.body, &mut self.body).map_err(|_| malformed)?;
+            if self.body.len() != unpacked {
+                return Err(malformed);
+            }
+            &self.body
+        };
+        let (records, rest) = decode_records(body)?;
+        let origins = self.columns.decode(rest, &directory).ok_or(malformed)?;
         Ok(Block { records, origins })
     }
 }

@@ -2,18 +2,27 @@
 //!
 //! ```text
 //! origins   varint, how many
-//! each      shared: bytes the device id has in common with the one before; rest: length byte and bytes;
-//!           boot: 8 bytes little-endian;
-//!           ranges: varint, how many; each: gap from the end of the one before (the first from 0), length ≥ 1
+//! each      device: a byte, low half: characters dropped from the end of the device id before (the first: of
+//!           nothing), high half: characters added; a half of 15 has a byte more, which adds to it, the dropped
+//!           ones' first; then the added characters
+//!           boot: 8 bytes little-endian
+//!           ranges: varint, start of the first, or the gap from the end before less 1; varint, length less 1,
+//!           doubled, plus 1 when another range follows
 //! ```
 
 use alloc::vec::Vec;
 
-use super::{BlockError, MAX_ORIGINS, MAX_READINGS, OriginReadings, Part, ranges_of};
+use super::{BlockError, MAX_ORIGINS, OriginReadings, Part};
 use crate::{
-    id::{BootId, DeviceId, MAX_NAME, Origin, SeqRange},
+    id::{BootId, DeviceId, MAX_NAME, Origin, Seq, SeqRange},
+    reading::Reading,
     varint::{Reader, push_unsigned},
 };
+
+/// What half a byte holds; of more the rest is in a byte of its own.
+const HALF: usize = 15;
+/// An entry is a byte for the device, the boot, and one range.
+const MIN_ENTRY: usize = 11;
 
 /// One origin's seqs; ranges ascend, do not touch and are not empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,85 +54,87 @@ pub(super) fn encode(origins: &[OriginReadings], out: &mut Vec<u8>) -> Result<()
             return Err(BlockError::Disorder);
         }
         encode_origin(out, before, *origin);
-        let ranges = ranges_of(readings);
-        push_unsigned(out, ranges.len() as u64);
-        let mut end = 0;
-        for range in ranges {
-            push_unsigned(out, range.start - end);
-            push_unsigned(out, range.len());
-            end = range.end;
-        }
+        encode_ranges(out, readings);
         before = Some(*origin);
     }
     Ok(())
 }
 
 fn encode_origin(out: &mut Vec<u8>, before: Option<Origin>, origin: Origin) {
+    let before = before.as_ref().map_or("", |before| before.device.as_str());
     let device = origin.device.as_str().as_bytes();
-    let shared = before
-        .map_or(0, |before| before.device.as_str().bytes().zip(device).take_while(|(a, b)| a == *b).count());
-    let rest = device.get(shared..).unwrap_or_default();
-    out.extend_from_slice(&[shared as u8, rest.len() as u8]);
-    out.extend_from_slice(rest);
+    let shared = before.bytes().zip(device).take_while(|(a, b)| a == *b).count();
+    let added = device.get(shared..).unwrap_or_default();
+    let counts = [before.len() - shared, added.len()];
+    let [dropped_half, added_half] = counts.map(|count| count.min(HALF));
+    out.push((dropped_half | added_half << 4) as u8);
+    out.extend(counts.iter().filter_map(|count| count.checked_sub(HALF)).map(|more| more as u8));
+    out.extend_from_slice(added);
     out.extend_from_slice(&origin.boot.0.to_le_bytes());
+}
+
+fn encode_ranges(out: &mut Vec<u8>, readings: &[Reading]) {
+    // Where the next range may start at the earliest: ranges that touch would be one.
+    let mut least = 0;
+    let mut ranges = readings.chunk_by(|a, b| b.seq.0 - a.seq.0 == 1).peekable();
+    while let Some(range) = ranges.next() {
+        let Some(Reading { seq: Seq(start), .. }) = range.first() else { continue };
+        push_unsigned(out, start - least);
+        push_unsigned(out, (range.len() as u64 - 1) << 1 | u64::from(ranges.peek().is_some()));
+        least = start + range.len() as u64 + 1;
+    }
 }
 
 /// Reads a directory that lists exactly `readings` readings.
 pub(super) fn decode(bytes: &[u8], readings: u32) -> Result<Directory, BlockError> {
     let mut reader = Reader::new(bytes);
-    let malformed = |_| BlockError::Malformed(Part::Directory);
-    let count = reader.unsigned().map_err(malformed)?;
+    let malformed = BlockError::Malformed(Part::Directory);
+    let count = reader.unsigned().map_err(|_| malformed)?;
     if count > MAX_ORIGINS as u64 {
         return Err(BlockError::TooLarge("origins"));
     }
-    // An entry takes at least 12 bytes, so the bytes bound what is reserved.
-    let mut directory: Directory = Vec::with_capacity((count as usize).min(bytes.len() / 12));
-    let mut listed = 0_u64;
+    let mut directory: Directory = Vec::with_capacity((count as usize).min(bytes.len() / MIN_ENTRY));
+    // How many readings are not listed yet: bounds the ranges, too.
+    let mut left = u64::from(readings);
     for _ in 0..count {
         let before = directory.last().map(|entry| entry.origin);
-        let origin = decode_origin(&mut reader, before).ok_or(BlockError::Malformed(Part::Directory))?;
+        let origin = decode_origin(&mut reader, before).ok_or(malformed)?;
         if before.is_some_and(|before| before >= origin) {
             return Err(BlockError::Disorder);
         }
-        let ranges = decode_ranges(&mut reader).ok_or(BlockError::Malformed(Part::Directory))?;
-        listed = ranges.iter().fold(listed, |sum, range| sum.saturating_add(range.len()));
+        let ranges = decode_ranges(&mut reader, &mut left).ok_or(malformed)?;
         directory.push(Entry { origin, ranges });
     }
-    if listed != u64::from(readings) || !reader.rest().is_empty() {
-        return Err(BlockError::Malformed(Part::Directory));
-    }
-    Ok(directory)
+    if left == 0 && reader.rest().is_empty() { Ok(directory) } else { Err(malformed) }
 }
 
 fn decode_origin(reader: &mut Reader<'_>, before: Option<Origin>) -> Option<Origin> {
-    let [shared, rest] = reader.array().ok()?;
+    let before = before.as_ref().map_or("", |before| before.device.as_str()).as_bytes();
+    let halves = usize::from(reader.byte().ok()?);
+    let mut count =
+        |half| if half == HALF { reader.byte().map(|more| HALF + usize::from(more)) } else { Ok(half) };
+    let (dropped, added) = (count(halves & HALF).ok()?, count(halves >> 4).ok()?);
     let mut device = heapless::Vec::<u8, MAX_NAME>::new();
-    if shared > 0 {
-        device.extend_from_slice(before?.device.as_str().as_bytes().get(..usize::from(shared))?).ok()?;
-    }
-    device.extend_from_slice(reader.bytes(usize::from(rest)).ok()?).ok()?;
+    device.extend_from_slice(before.get(..before.len().checked_sub(dropped)?)?).ok()?;
+    device.extend_from_slice(reader.bytes(added).ok()?).ok()?;
     let device = DeviceId::new(core::str::from_utf8(&device).ok()?).ok()?;
     let boot = BootId(u64::from_le_bytes(reader.array().ok()?));
     Some(Origin { device, boot })
 }
 
-fn decode_ranges(reader: &mut Reader<'_>) -> Option<Vec<SeqRange>> {
-    let count = reader.unsigned().ok()?;
-    if count == 0 || count > MAX_READINGS as u64 {
-        return None;
-    }
-    // A range takes at least two bytes.
-    let mut ranges = Vec::with_capacity((count as usize).min(reader.rest().len() / 2));
-    let mut end = 0_u64;
-    for at in 0..count {
-        let gap = reader.unsigned().ok()?;
+fn decode_ranges(reader: &mut Reader<'_>, left: &mut u64) -> Option<Vec<SeqRange>> {
+    // Nearly every origin has one range in a block.
+    let mut ranges = Vec::with_capacity(1);
+    let mut least = 0_u64;
+    loop {
+        let start = least.checked_add(reader.unsigned().ok()?)?;
         let len = reader.unsigned().ok()?;
-        if len == 0 || (gap == 0 && at > 0) {
-            return None;
+        let range = SeqRange { start, end: start.checked_add((len >> 1) + 1)? };
+        *left = left.checked_sub(range.len())?;
+        ranges.push(range);
+        if len & 1 == 0 {
+            return Some(ranges);
         }
-        let start = end.checked_add(gap)?;
-        end = start.checked_add(len)?;
-        ranges.push(SeqRange { start, end });
+        least = range.end.checked_add(1)?;
     }
-    Some(ranges)
 }

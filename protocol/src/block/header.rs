@@ -12,7 +12,7 @@
 //!                              52  4  zero
 //! ```
 
-use super::{BlockError, MAX_BLOCK_BYTES, MAX_BODY_BYTES, MAX_READINGS, Part};
+use super::{BlockError, Directory, MAX_BLOCK_BYTES, MAX_BODY_BYTES, MAX_READINGS, Part};
 use crate::{WIRE_VERSION, frame::crc::crc32c, topic::Lane, varint::Reader};
 
 pub const HEADER_BYTES: usize = 56;
@@ -125,6 +125,25 @@ impl<'a> Header<'a> {
             return Err(BlockError::TooLarge("unpacked bytes"));
         }
         Ok(Self { stamp, readings, directory, body, unpacked_bytes })
+    }
+
+    /// The directory of a block whose other parts may be damaged: it has a checksum of its own, so that what is
+    /// missing can still be named.
+    pub fn salvage_directory(block: &[u8]) -> Result<Directory, BlockError> {
+        let truncated = |_| BlockError::Truncated;
+        let mut reader = Reader::new(block);
+        reader.bytes(FIXED).map_err(truncated)?;
+        let fixed: [u8; 20] = reader.array().map_err(truncated)?;
+        let crc = u32::from_le_bytes(reader.array().map_err(truncated)?);
+        reader.bytes(4).map_err(truncated)?;
+        let mut fields = Reader::new(&fixed);
+        let mut field = || fields.array().map(u32::from_le_bytes).map_err(truncated);
+        let (readings, directory_len) = (field()?, field()?);
+        let directory = reader.bytes(directory_len as usize).map_err(truncated)?;
+        if crc32c::crc32c_append(crc32c(&fixed), directory) != crc {
+            return Err(BlockError::Checksum(Part::Directory));
+        }
+        super::directory::decode(directory, readings)
     }
 }
 

@@ -6,7 +6,8 @@
 //! ```text
 //! header     56 bytes, see `header`: what the sender stamps at each transmission, then what never changes
 //! directory  per origin: device, boot, ranges of seqs                          CRC-32C
-//! body       zstd of: records (postcard), then columns, see `columns`          CRC-32C over the compressed bytes
+//! body       records (postcard), then columns, see `columns`; zstd where       CRC-32C over the bytes that travel
+//!            that is shorter, as it is where both lengths are the same
 //! ```
 //!
 //! The directory alone says which readings are inside, so a ledger can work on ranges without the columns.

@@ -146,10 +146,10 @@ impl Foretold {
     /// A step is learned when the one known misses it by more than a sixteenth: jitter teaches nothing.
     #[inline]
     fn saw_step(&mut self, channel: u8, step: i64) {
-        if let Some(known) = self.steps.get_mut(usize::from(channel)) {
-            if step.wrapping_sub(*known).unsigned_abs() > known.unsigned_abs() / 16 {
-                *known = step;
-            }
+        if let Some(known) = self.steps.get_mut(usize::from(channel))
+            && step.wrapping_sub(*known).unsigned_abs() > known.unsigned_abs() / 16
+        {
+            *known = step;
         }
     }
 }

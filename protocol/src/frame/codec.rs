@@ -354,26 +354,34 @@ fn open(stuffed: &mut [u8]) -> Result<&[u8], FrameError> {
     if version == WIRE_VERSION { Ok(body) } else { Err(FrameError::Version(version)) }
 }
 
-/// Undoes COBS in place: each group's bytes move down by the code bytes before them, as whole runs. Returns the
-/// length, or none when a group runs past the end or a zero stands where a code must.
+/// Undoes COBS in place; returns the length, or none when a group runs past the end or has no code. Code bytes become
+/// the zeros they stand for where they are; only after a full group (0xff), whose follower stands for nothing, do
+/// bytes move.
 fn unstuff(stuffed: &mut [u8]) -> Option<usize> {
-    let (mut from, mut to) = (0, 0);
-    while let Some(&code) = stuffed.get(from) {
-        let run = usize::from(code.checked_sub(1)?);
-        let end = from + 1 + run;
-        if end > stuffed.len() {
-            return None;
-        }
-        stuffed.copy_within(from + 1..end, to);
-        to += run;
-        // A full group (0xff) stands for no zero, and neither does the last one.
-        if code != 0xff && end < stuffed.len() {
-            *stuffed.get_mut(to)? = 0;
-            to += 1;
-        }
-        from = end;
+    let (mut at, mut code) = (0, *stuffed.first()?);
+    let (mut from, mut to) = (1, 0);
+    loop {
+        let end = at + usize::from(code);
+        let Some(next) = stuffed.get_mut(end) else {
+            // The last group ends with the frame.
+            if end > stuffed.len() {
+                return None;
+            }
+            break;
+        };
+        (at, code) = match code {
+            0 => return None,
+            0xff => {
+                let next = *next;
+                stuffed.copy_within(from..end, to);
+                (to, from) = (to + end - from, end + 1);
+                (end, next)
+            }
+            _ => (end, core::mem::take(next)),
+        };
     }
-    Some(to)
+    stuffed.copy_within(from.., to);
+    Some(to + stuffed.len() - from)
 }
 
 /// Stuffs a frame piece by piece, so that no second buffer of a frame's size is needed.

@@ -40,7 +40,7 @@ impl<const N: usize> Deframer<N> {
     /// Takes bytes up to and including the next zero. Empty frames (a zero after a zero) are skipped: senders may
     /// use them to flush a line's garbage.
     pub fn push(&mut self, bytes: &[u8]) -> Deframed<'_> {
-        let zero = bytes.iter().position(|&byte| byte == 0);
+        let zero = find_zero(bytes);
         let taken = zero.unwrap_or(bytes.len());
         match bytes.get(..taken).zip(self.buffer.get_mut(self.len..self.len.saturating_add(taken))) {
             Some((source, target)) => {
@@ -87,6 +87,42 @@ impl<const N: usize> Deframer<N> {
                 }
             }
             bytes = bytes.get(used..).unwrap_or_default();
+        }
+    }
+}
+
+/// Where the first zero is, eight bytes at a time: a zero byte, and none below it, borrows from its top bit.
+fn find_zero(bytes: &[u8]) -> Option<usize> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (word, at) in words.iter().zip((0..).step_by(8)) {
+        let word = u64::from_le_bytes(*word);
+        let zeros = word.wrapping_sub(LOW) & !word & LOW << 7;
+        if zeros != 0 {
+            return Some(at + zeros.trailing_zeros() as usize / 8);
+        }
+    }
+    let before = words.len() * 8;
+    rest.iter().position(|&byte| byte == 0).map(|at| before + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find_zero;
+
+    #[test]
+    fn the_first_zero_is_found_wherever_it_is() {
+        for len in 0..40 {
+            let mut bytes = [1; 40];
+            assert_eq!(find_zero(&bytes[..len]), None);
+            for at in 0..len {
+                bytes = [0x80; 40];
+                // What follows must not matter: 0x01 after a zero borrows falsely.
+                bytes[at + 1..].fill(1);
+                bytes[at] = 0;
+                bytes[39] = 0;
+                assert_eq!(find_zero(&bytes[..len]), Some(at), "{len}");
+            }
         }
     }
 }

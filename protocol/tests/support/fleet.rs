@@ -76,7 +76,7 @@ struct Board {
     origin: Origin,
     seq: u64,
     tick: u64,
-    tick_now: u64,
+    late_ms: u64,
     means: [f64; 7],
     levels: [f64; 7],
     running: bool,
@@ -116,7 +116,7 @@ impl Board {
             // A block may start anywhere in a round.
             seq: rounds * CHANNELS as u64 + random.below(CHANNELS as u64),
             tick: rounds * PERIOD_MS + random.below(PERIOD_MS),
-            tick_now: rounds * PERIOD_MS,
+            late_ms: 0,
             means,
             levels: means,
             running: random.below(2) == 1,
@@ -127,12 +127,12 @@ impl Board {
         let channel = (self.seq % CHANNELS as u64) as usize;
         if channel == 0 {
             self.tick += PERIOD_MS;
-            self.tick_now = self.tick + u64::from(random.below(8) == 0);
+            self.late_ms = u64::from(random.below(8) == 0);
         }
         let reading = Reading {
             seq: Seq(self.seq),
             channel: ChannelIndex(channel as u8),
-            tick: Tick(self.tick_now),
+            tick: Tick(self.tick + self.late_ms),
             value: self.sample(channel, random),
             quality: if random.below(1000) == 0 { Quality::Uncertain } else { Quality::Good },
         };

@@ -1,0 +1,191 @@
+//! Bytes of an enemy, or of a bad line: typed errors, never a panic, and never something else than was sent.
+
+#[path = "support/fleet.rs"]
+mod fleet;
+#[path = "support/hostile.rs"]
+mod hostile;
+#[path = "support/samples.rs"]
+mod samples;
+
+use fleet::{Fleet, Random};
+use tidegate_protocol::{
+    ack::BlockAck,
+    block::{Decoder, Encoder, Header},
+    frame::{MAX_FRAME, decode_down, decode_up, encode_down, encode_up, encoded_len},
+};
+
+/// Mutated inputs for each body.
+const CASES: usize = 20_000;
+
+fn up_frames() -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    samples::each_up(|_, _, up| {
+        let mut line = vec![0; encoded_len(MAX_FRAME)];
+        let len = encode_up(up, &mut line).unwrap();
+        frames.push(line[..len].to_vec());
+    });
+    frames
+}
+
+fn down_frames() -> Vec<Vec<u8>> {
+    let encode = |(_, _, down)| {
+        let mut line = [0; 64];
+        let len = encode_down(&down, &mut line).unwrap();
+        line[..len].to_vec()
+    };
+    samples::downs().into_iter().map(encode).collect()
+}
+
+fn acks() -> Vec<Vec<u8>> {
+    samples::acks().into_iter().map(|(_, _, ack)| ack.encode().unwrap()).collect()
+}
+
+fn blocks() -> Vec<Vec<u8>> {
+    let fleet = Fleet::new(3, 1).block(60);
+    let all = samples::blocks().into_iter().map(|(_, _, block)| block).chain([fleet]);
+    all.map(|block| Encoder::new().unwrap().encode(&block).unwrap()).collect()
+}
+
+/// Every prefix and every single flipped bit must be refused.
+fn assert_no_damage_passes(messages: &[Vec<u8>], mut accepts: impl FnMut(&[u8]) -> bool) {
+    for message in messages {
+        assert!(accepts(message));
+        for len in 0..message.len() {
+            assert!(!accepts(&message[..len]), "cut to {len} of {message:02x?}");
+        }
+        let mut damaged = message.clone();
+        for bit in 0..message.len() * 8 {
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(!accepts(&damaged), "bit {bit} of {message:02x?}");
+            damaged[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+}
+
+/// A frame is what stands before its zero.
+fn unended(frames: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    frames.into_iter().map(|frame| frame[..frame.len() - 1].to_vec()).collect()
+}
+
+#[test]
+fn no_damaged_frame_passes() {
+    assert_no_damage_passes(&unended(up_frames()), |bytes| decode_up(&mut bytes.to_vec()).is_ok());
+    assert_no_damage_passes(&unended(down_frames()), |bytes| decode_down(&mut bytes.to_vec()).is_ok());
+}
+
+#[test]
+fn no_damaged_ack_passes() {
+    assert_no_damage_passes(&acks(), |bytes| BlockAck::decode(bytes).is_ok());
+}
+
+#[test]
+fn no_damaged_block_passes() {
+    let mut decoder = Decoder::new().unwrap();
+    assert_no_damage_passes(&blocks(), |bytes| decoder.decode(bytes).is_ok());
+}
+
+/// Damages a seed in one to four ways; the result is at most 4 KiB.
+fn mutate(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    let pick = |random: &mut Random| seeds[random.below(seeds.len() as u64) as usize].clone();
+    let mut bytes = pick(random);
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len() as u64 + 1) as usize;
+        match random.below(7) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, random.bits() as u8),
+            2 => bytes.extend(pick(random)),
+            3 => {
+                let other = pick(random);
+                bytes.splice(at.., other[at.min(other.len())..].iter().copied());
+            }
+            // An extreme value, a flipped bit, another byte.
+            way => {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = match way {
+                        4 => [0, 1, 0x7f, 0x80, 0xfe, 0xff][random.below(6) as usize],
+                        5 => *byte ^ 1 << random.below(8),
+                        _ => random.bits() as u8,
+                    };
+                }
+            }
+        }
+    }
+    bytes.truncate(4096);
+    bytes
+}
+
+fn run(seeds: &[Vec<u8>], seed: u64, mut body: impl FnMut(&[u8])) {
+    let mut random = Random::new(seed);
+    for case in 0..CASES {
+        // Some start from nothing.
+        let bytes = match case % 10 {
+            0 => (0..random.below(200)).map(|_| random.bits() as u8).collect(),
+            _ => mutate(seeds, &mut random),
+        };
+        body(&bytes);
+    }
+}
+
+/// Bodies of frames and acknowledgements, so that mutations with repaired checksums go deep.
+fn bodies(frames: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let body = |frame: &Vec<u8>| {
+        let raw = cobs::decode_vec(&frame[..frame.len() - 1]).unwrap();
+        raw[1..raw.len() - 4].to_vec()
+    };
+    frames.iter().map(body).chain(frames.iter().cloned()).collect()
+}
+
+#[test]
+fn mutated_up_frames() {
+    run(&bodies(up_frames()), 1, hostile::frame_up);
+}
+
+#[test]
+fn mutated_down_frames() {
+    run(&bodies(down_frames()), 2, hostile::frame_down);
+}
+
+#[test]
+fn mutated_acks() {
+    let unsigned = acks().into_iter().map(|ack| ack[..ack.len() - 4].to_vec());
+    run(&unsigned.chain(acks()).collect::<Vec<_>>(), 3, hostile::ack);
+}
+
+/// What [`hostile::assembled`] makes this block of, if its directory is short.
+fn parts_of(block: &[u8]) -> Option<Vec<u8>> {
+    let Header { readings, directory, body, .. } = Header::parse(block).unwrap();
+    let head = [readings as u8, (readings >> 8) as u8, u8::try_from(directory.len()).ok()?];
+    Some([&head, directory, body].concat())
+}
+
+#[test]
+fn mutated_blocks() {
+    let mut blocks_body = hostile::Blocks::new();
+    // As whole blocks, and as the parts that `assembled` takes.
+    let parts = blocks().into_iter().filter_map(|block| parts_of(&block));
+    let seeds: Vec<_> = parts.chain(blocks()).collect();
+    run(&seeds, 4, |bytes| blocks_body.check(bytes));
+}
+
+/// A test of the test: what `framed` and `assembled` make of good parts is accepted.
+#[test]
+fn repaired_messages_are_accepted() {
+    for body in &bodies(up_frames())[..up_frames().len()] {
+        assert!(decode_up(&mut hostile::framed(body)).is_ok());
+    }
+    for mut block in blocks() {
+        let good = block.clone();
+        block[24] ^= 1;
+        block[45] ^= 1;
+        block[50] ^= 1;
+        assert!(hostile::repair(&mut block));
+        assert_eq!(block, good);
+    }
+    for (_, _, block) in samples::blocks() {
+        let encoded = Encoder::new().unwrap().encode(&block).unwrap();
+        let Header { body, unpacked_bytes, .. } = Header::parse(&encoded).unwrap();
+        if body.len() == unpacked_bytes as usize {
+            assert_eq!(hostile::assembled(&parts_of(&encoded).unwrap()), encoded);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What must hold for any bytes whatever, in one place for the fuzzer and for the seeded test: no panic, and what is
+//! accepted can be sent again and is then the same. Each body takes the bytes as they are, and once more with the
+//! checksums put right, since hardly any mutation would get past those.
+
+#[path = "repair.rs"]
+mod repair;
+
+use repair::put;
+pub use repair::repair;
+use tidegate_protocol::{
+    ack::BlockAck,
+    block::{Block, Decoder, Directory, Encoder, HEADER_BYTES, ranges_of},
+    frame::{
+        Deframer, MAX_FRAME, Up, crc::crc32c, decode_down, decode_up, encode_down, encode_up, encoded_len,
+    },
+};
+
+/// The longest frame on the line.
+const LINE: usize = encoded_len(MAX_FRAME);
+/// Scales of the channels that a frame's readings may name.
+const SCALES: [u8; 64] = [3; 64];
+
+/// An agent's side of the line.
+pub fn frame_up(bytes: &[u8]) {
+    let mut deframer = Box::new(Deframer::<LINE>::new());
+    deframer.up(bytes, |frame| {
+        if let Ok(frame) = frame {
+            check_up(&frame);
+        }
+    });
+    if let Ok(frame) = decode_up(&mut framed(bytes)) {
+        check_up(&frame);
+    }
+}
+
+fn check_up(frame: &Up<'_>) {
+    let mut line = vec![0; LINE];
+    let len = encode_up(frame, &mut line).expect("what came in one frame goes into one");
+    let again = decode_up(&mut line[..len - 1]).expect("what was encoded decodes");
+    assert_eq!(format!("{again:?}"), format!("{frame:?}"));
+    match frame {
+        Up::Hello(hello) => assert_eq!(hello.channels.iter().count(), hello.channels.len()),
+        Up::Readings(readings) => {
+            let mut at_once = Vec::new();
+            let unpacked = readings.unpack_into(&SCALES, &mut at_once);
+            assert!(at_once.len() <= usize::from(readings.count));
+            let mut samples = readings.samples();
+            let one_by_one: Result<Vec<_>, _> = std::iter::from_fn(|| samples.next(&SCALES)).collect();
+            assert_eq!(unpacked.map(|()| at_once), one_by_one);
+        }
+        Up::Heartbeat(_) | Up::Lost(_) | Up::SettingsResult(_) => {}
+    }
+}
+
+/// A board's side of the line.
+pub fn frame_down(bytes: &[u8]) {
+    let mut deframer = Deframer::<64>::new();
+    let check = |frame| {
+        let mut line = [0; 64];
+        let len = encode_down(&frame, &mut line).expect("every down frame is short");
+        let again = decode_down(&mut line[..len - 1]).expect("what was encoded decodes");
+        assert_eq!(format!("{again:?}"), format!("{frame:?}"));
+    };
+    deframer.down(bytes, |frame| {
+        if let Ok(frame) = frame {
+            check(frame);
+        }
+    });
+    if let Ok(frame) = decode_down(&mut framed(bytes)) {
+        check(frame);
+    }
+}
+
+/// Bytes as the body of a frame that is otherwise right, without its final zero.
+pub fn framed(body: &[u8]) -> Vec<u8> {
+    let mut raw = vec![tidegate_protocol::WIRE_VERSION];
+    raw.extend_from_slice(body);
+    let crc = crc32(&raw);
+    raw.extend_from_slice(&crc.to_le_bytes());
+    let mut stuffed = vec![0; encoded_len(raw.len())];
+    let len = cobs::encode(&raw, &mut stuffed);
+    stuffed.truncate(len);
+    stuffed
+}
+
+/// CRC-32, bit by bit: nothing here may come from the code under test.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+/// Encoder and decoder, used again and again as a program does.
+pub struct Blocks {
+    encoder: Encoder,
+    decoder: Decoder,
+}
+
+impl Blocks {
+    pub fn new() -> Self {
+        Self { encoder: Encoder::new().expect("memory"), decoder: Decoder::new().expect("memory") }
+    }
+
+    /// An ingest's side of the uplink.
+    pub fn check(&mut self, bytes: &[u8]) {
+        self.check_one(bytes);
+        let mut repaired = bytes.to_vec();
+        if repair(&mut repaired) {
+            self.check_one(&repaired);
+        }
+        self.check_one(&assembled(bytes));
+    }
+
+    fn check_one(&mut self, bytes: &[u8]) {
+        let directory = Decoder::directory(bytes);
+        let Ok(block) = self.decoder.decode(bytes) else { return };
+        check_directory(&directory.expect("a block that decodes has a directory"), &block);
+        let again = self.encoder.encode(&block).expect("what was received can be sent");
+        assert_eq!(self.decoder.decode(&again).as_ref(), Ok(&block));
+    }
+}
+
+fn check_directory(directory: &Directory, block: &Block) {
+    assert_eq!(directory.len(), block.origins.len());
+    for (entry, origin) in directory.iter().zip(&block.origins) {
+        assert_eq!((entry.origin, &entry.ranges), (origin.origin, &ranges_of(&origin.readings)));
+    }
+}
+
+/// A block whose header is right, and whose parts are these bytes: readings (2), directory length (1), the
+/// directory, and the body as it is.
+pub fn assembled(bytes: &[u8]) -> Vec<u8> {
+    let (head, rest) = bytes.split_at(bytes.len().min(3));
+    let [low, high, len] = [0, 1, 2].map(|at| head.get(at).copied().unwrap_or_default());
+    let (directory, body) = rest.split_at(rest.len().min(usize::from(len)));
+    let mut block = b"TGBK\x00\x01\x00\x00".to_vec();
+    block.resize(HEADER_BYTES, 0);
+    put(&mut block, 28, u32::from(low) | u32::from(high) << 8);
+    put(&mut block, 32, directory.len() as u32);
+    put(&mut block, 36, body.len() as u32);
+    put(&mut block, 40, body.len() as u32);
+    block.extend_from_slice(directory);
+    block.extend_from_slice(body);
+    assert!(repair(&mut block));
+    block
+}
+
+/// An agent's side of the acknowledgements.
+pub fn ack(bytes: &[u8]) {
+    let mut signed = bytes.to_vec();
+    signed.extend_from_slice(&crc32c(bytes).to_le_bytes());
+    for bytes in [bytes, &signed] {
+        if let Ok(ack) = BlockAck::decode(bytes) {
+            let again = ack.encode().expect("what was received can be sent");
+            assert_eq!(BlockAck::decode(&again), Ok(ack));
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! One named example of everything that crosses the wire. Golden vectors are made of them, and hostile input starts
+//! from them.
+
+use tidegate_protocol::{
+    BootId, ChannelDecl, ChannelIndex, ChannelName, ClockQuality, DeviceId, LossReason, LossRecord, Origin,
+    Quality, Reading, Seq, SeqRange, Tick, Value, ValueKind,
+    ack::{BlockAck, BlockOutcome, Credit, Outcome, RejectReason},
+    block::{Block, Description, OriginReadings, Record, Tail},
+    frame::{
+        BoardTime, ChannelList, Down, Heartbeat, Hello, Lost, Readings, SamplePacker, Settings, SettingsCode,
+        SettingsResult, Up, Welcome,
+    },
+};
+
+pub const BOOT: BootId = BootId(0x0123_4567_89ab_cdef);
+
+pub fn origin(device: &str, boot: BootId) -> Origin {
+    Origin::new(DeviceId::new(device).expect("a slug"), boot)
+}
+
+fn channel<U>(name: &str, unit: U, kind: ValueKind, scale: u8) -> ChannelDecl<U> {
+    ChannelDecl { name: ChannelName::new(name).expect("a name"), unit, kind, scale }
+}
+
+pub fn decimal(mantissa: i64, scale: u8) -> Value {
+    Value::Decimal { mantissa, scale }
+}
+
+pub fn reading(seq: u64, channel: u8, tick: u64, value: Value) -> Reading {
+    Reading { seq: Seq(seq), channel: ChannelIndex(channel), tick: Tick(tick), value, quality: Quality::Good }
+}
+
+/// Two rounds of three channels, as a small board measures them.
+pub fn board_readings() -> Vec<Reading> {
+    let mut readings = Vec::new();
+    for (round, (cold, wet)) in (0..).zip([(2145, 480), (2146, 479)]) {
+        let (seq, tick) = (100 + 3 * round, 60_000 + 1000 * round);
+        readings.push(reading(seq, 0, tick, decimal(cold, 2)));
+        readings.push(reading(seq + 1, 1, tick, decimal(wet, 1)));
+        readings.push(reading(seq + 2, 2, tick, Value::Bool(round == 1)));
+    }
+    readings
+}
+
+/// Every up frame, with its name and what it says.
+pub fn each_up(mut each: impl FnMut(&str, &str, &Up<'_>)) {
+    let channels = [
+        channel("temperature", "Cel", ValueKind::Decimal, 2),
+        channel("humidity", "%RH", ValueKind::Decimal, 1),
+        channel("running", "", ValueKind::Bool, 0),
+    ];
+    let hello = Hello {
+        device: DeviceId::new("board-7").expect("a slug"),
+        tag: "TT-101A",
+        firmware: "demo 1.0",
+        boot: None,
+        floor: Seq(0),
+        next: Seq(0),
+        channels: ChannelList::new(&channels).expect("few channels"),
+    };
+    each("up-hello", "a board without a boot says who it is and what it measures", &Up::Hello(hello));
+    let known = Hello { boot: Some(BOOT), floor: Seq(90), next: Seq(106), ..hello };
+    each(
+        "up-hello-boot",
+        "the same after a broken link: it has a boot and holds 16 readings",
+        &Up::Hello(known),
+    );
+
+    let given = board_readings();
+    let mut samples = [0; 64];
+    let mut packer = SamplePacker::new(&mut samples, Tick(60_000));
+    assert!(given.iter().all(|reading| packer.push(reading)));
+    let (count, len) = (packer.count(), packer.len());
+    let readings = Readings {
+        first_seq: Seq(100),
+        floor: Seq(90),
+        next: Seq(106),
+        base_tick: Tick(60_000),
+        count,
+        samples: &samples[..len],
+    };
+    each("up-readings", "two rounds of three channels, a second apart", &Up::Readings(readings));
+
+    let mut samples = [0; 64];
+    let mut packer = SamplePacker::new(&mut samples, Tick(u64::MAX));
+    let late = Reading { quality: Quality::Uncertain, ..reading(7, 0, 4, Value::F32(-0.5)) };
+    let early = Reading { quality: Quality::Bad, ..reading(8, 1, 3, Value::F64(f64::NAN)) };
+    assert!(packer.push(&late) && packer.push(&early));
+    let (count, len) = (packer.count(), packer.len());
+    let odd = Readings {
+        first_seq: Seq(7),
+        floor: Seq(7),
+        next: Seq(9),
+        base_tick: Tick(u64::MAX),
+        count,
+        samples: &samples[..len],
+    };
+    each("up-readings-floats", "floats of doubtful quality, ticks that wrap and go back", &Up::Readings(odd));
+
+    let heartbeat = Heartbeat {
+        floor: Seq(90),
+        next: Seq(106),
+        tick: Tick(61_500),
+        ring_free: 4080,
+        clock: Some(BoardTime { tick: Tick(61_000), unix_ms: 1_790_000_000_000, error_ms: 20 }),
+        bad_frames: 1,
+    };
+    each("up-heartbeat", "nothing to send; the board's own clock is told", &Up::Heartbeat(heartbeat));
+    let lost = Lost {
+        range: SeqRange::new(90, 96),
+        reason: LossReason::RingOverflow,
+        floor: Seq(96),
+        next: Seq(106),
+    };
+    each("up-lost", "six readings were overwritten in a full ring", &Up::Lost(lost));
+    let result = SettingsResult { channel: 1, revision: 9, code: SettingsCode::Applied };
+    each("up-settings-result", "settings were taken", &Up::SettingsResult(result));
+}
+
+/// Every down frame, with its name and what it says.
+pub fn downs() -> Vec<(&'static str, &'static str, Down)> {
+    let settings = Settings {
+        revision: 9,
+        channel: 1,
+        enabled: true,
+        period_ms: 500,
+        report_deadband: Some(decimal(5, 1)),
+        max_silence_ms: 60_000,
+    };
+    let welcome = Welcome { boot: BOOT, unix_ms: 1_790_000_000_000, error_ms: 5 };
+    vec![
+        ("down-welcome", "the agent knows the board, and names its boot", Down::Welcome(welcome)),
+        ("down-ack", "readings below 103 are safe", Down::Ack { boot: BOOT, up_to: Seq(103) }),
+        ("down-settings", "how to measure channel 1", Down::Settings(settings)),
+        ("down-time", "wall time", Down::Time { unix_ms: 1_790_000_000_000, error_ms: 5 }),
+        ("down-identify", "who is speaking?", Down::Identify),
+    ]
+}
+
+/// Acknowledgements, with their names and what they say.
+pub fn acks() -> Vec<(&'static str, &'static str, BlockAck)> {
+    let credit = Credit { seq: 41, window_bytes: 262_144 };
+    let outcome = |number, outcome| BlockOutcome { number, outcome };
+    let rejected = |reason, parts| Outcome::Rejected { reason, parts };
+    let part = (origin("board-7", BOOT), SeqRange::new(100, 103));
+    let outcomes = vec![
+        outcome(17, Outcome::Durable),
+        outcome(18, rejected(RejectReason::Undescribed, vec![part])),
+        outcome(300, rejected(RejectReason::Corrupt, Vec::new())),
+    ];
+    let (incarnation, epoch) = (0x1111_2222_3333_4444, 0x5555_6666_7777_8888);
+    vec![
+        (
+            "ack-announce",
+            "a new ingest announces itself",
+            BlockAck { incarnation, epoch: 0, outcomes: vec![], credit },
+        ),
+        (
+            "ack-outcomes",
+            "one block durable, one in part, one not at all",
+            BlockAck { incarnation, epoch, outcomes, credit },
+        ),
+    ]
+}
+
+/// Blocks, with their names and what they hold.
+pub fn blocks() -> Vec<(&'static str, &'static str, Block)> {
+    let of = |origins| Block { records: Vec::new(), origins };
+    let board = OriginReadings { origin: origin("board-7", BOOT), readings: board_readings() };
+    let still = (0..2000).map(|seq| reading(seq, 0, seq * 1000, Value::Bool(true))).collect();
+    vec![
+        ("block-empty", "nothing", Block::default()),
+        ("block-board", "one board, two rounds of three channels", of(vec![board])),
+        ("block-odd", "every kind of value, holes, ticks that wrap and go back", of(odd_origins())),
+        (
+            "block-records",
+            "no readings; a record of every kind",
+            Block { records: records(), origins: Vec::new() },
+        ),
+        (
+            "block-still",
+            "2000 times the same: zstd makes it shorter",
+            of(vec![OriginReadings { origin: origin("door", BootId(1)), readings: still }]),
+        ),
+    ]
+}
+
+fn odd_origins() -> Vec<OriginReadings> {
+    let nan = f64::from_bits(0x7ff8_0000_dead_beef);
+    let first = vec![
+        reading(0, 5, u64::MAX - 1, Value::F64(nan)),
+        reading(1, 5, 3, Value::F64(-0.0)),
+        Reading { quality: Quality::Bad, ..reading(9, 9, 1, decimal(i64::MIN, 18)) },
+        Reading { quality: Quality::Bad, ..reading(10, 9, 1, decimal(i64::MAX, 18)) },
+        reading(1 << 40, 5, 2, Value::F64(1.0 / 3.0)),
+    ];
+    let second = vec![
+        reading(5, 5, 1000, Value::F64(21.4)),
+        reading(6, 255, 1000, Value::Bool(true)),
+        reading(7, 255, 1000, decimal(7, 1)),
+        reading(8, 255, 1000, Value::F32(f32::NEG_INFINITY)),
+        reading(9, 255, 1000, Value::F64(2.0)),
+        reading(10, 7, 2000, Value::F32(21.5)),
+        reading(12, 7, 3000, Value::F32(21.25)),
+        reading(14, 6, 3000, Value::F32(0.1)),
+        reading(15, 6, 3001, Value::F32(f32::MIN_POSITIVE)),
+    ];
+    let long = "a-device-with-a-very-long-name-1";
+    vec![
+        OriginReadings { origin: origin(long, BootId(1)), readings: first },
+        OriginReadings { origin: origin(long, BootId(2)), readings: second.clone() },
+        OriginReadings { origin: origin("b", BootId(u64::MAX)), readings: second },
+    ]
+}
+
+fn records() -> Vec<Record> {
+    let of = origin("board-7", BOOT);
+    let channels = vec![
+        channel("temperature", "Cel".to_owned(), ValueKind::Decimal, 2),
+        channel("speed", "1/min".to_owned(), ValueKind::F32, 0),
+    ];
+    let (tag, firmware) = ("TT-101A".to_owned(), "demo 1.0".to_owned());
+    let quality = ClockQuality::Synced;
+    vec![
+        Record::Described(Description { origin: of, tag, firmware, channels }),
+        Record::Loss(LossRecord { origin: of, range: SeqRange::new(90, 96), reason: LossReason::Evicted }),
+        Record::Anchor { origin: of, tick: Tick(61_000), unix_ms: 1_790_000_000_000, error_ms: 5, quality },
+        Record::Closed { origin: of, tail: Tail::Known(106) },
+        Record::Closed { origin: of, tail: Tail::AtLeast(106) },
+        Record::Measured { origin: of, next: 106 },
+    ]
+}
