@@ -143,6 +143,9 @@ impl<'a> Header<'a> {
         if crc32c::crc32c_append(crc32c(&fixed), directory) != crc {
             return Err(BlockError::Checksum(Part::Directory));
         }
+        if readings as usize > MAX_READINGS {
+            return Err(BlockError::TooLarge("readings"));
+        }
         super::directory::decode(directory, readings)
     }
 }

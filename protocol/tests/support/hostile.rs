@@ -9,7 +9,7 @@ use repair::put;
 pub use repair::repair;
 use tidegate_protocol::{
     ack::BlockAck,
-    block::{Block, Decoder, Directory, Encoder, HEADER_BYTES, ranges_of},
+    block::{Block, Decoder, Directory, Encoder, HEADER_BYTES, Header, ranges_of},
     frame::{
         Deframer, MAX_FRAME, Up, crc::crc32c, decode_down, decode_up, encode_down, encode_up, encoded_len,
     },
@@ -113,6 +113,10 @@ impl Blocks {
 
     fn check_one(&mut self, bytes: &[u8]) {
         let directory = Decoder::directory(bytes);
+        let salvaged = Header::salvage_directory(bytes);
+        if let Ok(directory) = &directory {
+            assert_eq!(salvaged.as_ref(), Ok(directory));
+        }
         let Ok(block) = self.decoder.decode(bytes) else { return };
         check_directory(&directory.expect("a block that decodes has a directory"), &block);
         let again = self.encoder.encode(&block).expect("what was received can be sent");
