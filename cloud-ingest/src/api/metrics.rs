@@ -1,0 +1,158 @@
+//! Prometheus metrics of the ingest. Labels are routes, statuses and reasons; never a device, whose number has no bound.
+
+use std::{fmt, sync::Arc};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+    },
+    registry::Registry,
+};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{ApiState, parameters::Parameters, problem::Problem, source::Source};
+
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Answered, Counter>,
+    streams_open: Gauge,
+    streams_too_slow: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    route: String,
+    status: u16,
+}
+
+/// An open event stream; counted until it is dropped.
+pub struct OpenStream {
+    gauge: Gauge,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}
+
+impl Metrics {
+    pub fn new(source: Arc<dyn Source>) -> Self {
+        let mut registry = Registry::with_prefix("tidegate_ingest");
+        let (requests, streams_open, streams_too_slow) =
+            (Family::<Answered, Counter>::default(), Gauge::default(), Counter::default());
+        registry.register("http_requests", "Requests answered, by route and status", requests.clone());
+        registry.register("event_streams", "Event streams open now", streams_open.clone());
+        let help = "Event streams ended because the watcher was too slow";
+        registry.register("event_streams_too_slow", help, streams_too_slow.clone());
+        registry.register_collector(Box::new(OfTheSource(source)));
+        Self { registry, requests, streams_open, streams_too_slow }
+    }
+
+    pub fn open_stream(&self, place: OwnedSemaphorePermit) -> OpenStream {
+        self.streams_open.inc();
+        OpenStream { gauge: self.streams_open.clone(), _place: place }
+    }
+
+    pub fn stream_too_slow(&self) {
+        self.streams_too_slow.inc();
+    }
+}
+
+pub async fn scrape(State(api): ApiState, uri: Uri) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
+    let metrics = Arc::clone(&api.metrics);
+    // The source's figures may read the store.
+    let body = api.ask(move |_| {
+        let mut body = String::new();
+        Ok(text::encode(&mut body, &metrics.registry).map(|()| body))
+    });
+    let body = body.await?.map_err(|error| Problem::internal(&format!("the metrics: {error}")))?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
+}
+
+/// Counts each answer under its route; whatever has no route is one.
+pub async fn count(State(api): ApiState, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    api.metrics.requests.get_or_create(&Answered { route, status }).inc();
+    response
+}
+
+/// The core's figures, asked at each scrape.
+struct OfTheSource(Arc<dyn Source>);
+
+impl fmt::Debug for OfTheSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OfTheSource")
+    }
+}
+
+impl Collector for OfTheSource {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let figures = self.0.figures();
+        for (name, help, value) in [
+            ("blocks_received", "Blocks received", figures.blocks_received),
+            ("bytes_received", "Bytes of blocks received", figures.bytes_received),
+            ("readings_stored", "Readings committed for the first time", figures.readings_stored),
+            ("readings_duplicate", "Readings that came again", figures.readings_duplicate),
+            (
+                "readings_conflicting",
+                "Readings that came again with another content",
+                figures.readings_conflicting,
+            ),
+            ("blocks_rejected_corrupt", "Blocks rejected: corrupt", figures.blocks_rejected_corrupt),
+            (
+                "blocks_rejected_undescribed",
+                "Blocks rejected: undescribed",
+                figures.blocks_rejected_undescribed,
+            ),
+            (
+                "blocks_refused_full",
+                "Blocks not taken because the journal was full",
+                figures.blocks_refused_full,
+            ),
+            ("commits", "Journal commits", figures.commits),
+            ("commit_failures", "Journal commits that failed", figures.commit_failures),
+            ("acks_sent", "Block acknowledgements sent", figures.acks_sent),
+            (
+                "alarm_events_provisional",
+                "Alarm events before their commit",
+                figures.alarm_events_provisional,
+            ),
+            ("alarm_events_committed", "Alarm events after their commit", figures.alarm_events_committed),
+            ("lake_files_written", "Parquet files written", figures.lake_files_written),
+            ("lake_rows_written", "Rows written to Parquet", figures.lake_rows_written),
+            ("broker_connects", "Connections made to the broker", figures.broker_connects),
+        ] {
+            let metric = ConstCounter::new(value);
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+        }
+        let health = self.0.health();
+        for (name, help, value) in [
+            ("last_commit_micros", "Duration of the last commit in microseconds", figures.last_commit_micros),
+            ("uncommitted_bytes", "Bytes of blocks taken in and not committed", figures.uncommitted_bytes),
+            ("map_used_bytes", "Bytes of the store in use", figures.map_used_bytes),
+            ("map_size_bytes", "Bytes the store may use", figures.map_size_bytes),
+            ("journal_position", "The journal's next position", health.position),
+            ("broker_connected", "1 while connected to the broker", u64::from(health.broker_connected)),
+        ] {
+            let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+        }
+        Ok(())
+    }
+}

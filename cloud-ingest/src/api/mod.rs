@@ -1,0 +1,136 @@
+//! The HTTP API under `/api/v1`, the event stream, metrics, and the page.
+//!
+//! ```text
+//! source      what the API asks of the ingest; the only way in
+//! parameters  query strings, refused with the name of what is wrong
+//! problem     every error as an RFC 9457 document
+//! data        devices, channels, readings, gateways, audit, health
+//! alarms      alarms now, and their settled history
+//! stream      server-sent events that resume without gaps
+//! metrics     Prometheus
+//! page        the web page and its assets
+//! server      the listener's limits; serving until shutdown
+//! openapi.json  the API as a document; a test holds it against the routes
+//! ```
+//!
+//! It only reads. Bounds: [`QUERIES_AT_ONCE`] questions run at a time and the rest wait; [`stream::MAX_STREAMS`] event
+//! streams, then 503; [`server::MAX_CONNECTIONS`] connections, then they wait in the listener's backlog.
+
+mod alarms;
+mod data;
+mod metrics;
+mod page;
+mod parameters;
+mod problem;
+mod server;
+mod source;
+mod stream;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tidegate_service::Shutdown;
+use tokio::sync::Semaphore;
+
+pub use server::{HttpListener, serve};
+pub use source::Source;
+
+use crate::query::QueryError;
+use metrics::Metrics;
+use problem::Problem;
+
+/// How many questions read the store at the same time.
+pub const QUERIES_AT_ONCE: usize = 8;
+
+/// What every handler has at hand.
+#[derive(Clone)]
+struct Api {
+    source: Arc<dyn Source>,
+    queries: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+    shutdown: Shutdown,
+}
+
+impl Api {
+    /// Asks off the async threads; the store blocks.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Source) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = Arc::clone(&self.queries).acquire_owned().await;
+        let source = Arc::clone(&self.source);
+        let answer = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            question(source.as_ref())
+        });
+        match answer.await {
+            Ok(answer) => answer.map_err(Problem::from),
+            Err(error) => Err(Problem::internal(&format!("the question did not end: {error}"))),
+        }
+    }
+}
+
+/// The routes over any source. Event streams end when `shutdown` is triggered.
+pub fn router(source: Arc<dyn Source>, shutdown: Shutdown) -> Router {
+    let api = Api {
+        metrics: Arc::new(Metrics::new(Arc::clone(&source))),
+        queries: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
+        streams: Arc::new(Semaphore::new(stream::MAX_STREAMS)),
+        source,
+        shutdown,
+    };
+    Router::new()
+        .route("/api/v1/devices", get(data::devices))
+        .route("/api/v1/channels", get(data::channels))
+        .route("/api/v1/latest", get(data::latest))
+        .route("/api/v1/readings", get(data::readings))
+        .route("/api/v1/gateways", get(data::gateways))
+        .route("/api/v1/audit", get(data::audit))
+        .route("/api/v1/alarms", get(alarms::now))
+        .route("/api/v1/alarms/history", get(alarms::history))
+        .route("/api/v1/events", get(stream::events))
+        .route("/api/v1/openapi.json", get(openapi))
+        .route("/health", get(data::health))
+        .route("/metrics", get(metrics::scrape))
+        .merge(page::routes())
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(api.clone(), metrics::count))
+        .layer(from_fn(careful_headers))
+        .with_state(api)
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
+}
+
+async fn unknown_path(uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at {}; /api/v1/openapi.json lists what there is", uri.path()),
+    )
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} takes GET, not {method}", uri.path()))
+}
+
+/// Nothing here is to be kept by a cache or guessed at by a browser.
+async fn careful_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+type Answer<T> = Result<Json<T>, Problem>;
+type ApiState = State<Api>;

@@ -1,0 +1,69 @@
+//! Errors as RFC 9457 problem documents: `{"type", "title", "status", "detail"}`, and `parameter` where one is wrong.
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use crate::query::QueryError;
+
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    parameter: Option<&'static str>,
+    retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, detail: String) -> Self {
+        Self { status, detail, parameter: None, retry_after_s: None }
+    }
+
+    /// A parameter of the query string is wrong.
+    pub fn parameter(name: &'static str, detail: String) -> Self {
+        Self { parameter: Some(name), ..Self::new(StatusCode::BAD_REQUEST, detail) }
+    }
+
+    pub fn busy(detail: String, retry_after_s: u32) -> Self {
+        Self { retry_after_s: Some(retry_after_s), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
+
+    /// Logged as well: the operator must hear of it, whoever asked.
+    pub fn internal(detail: &str) -> Self {
+        tracing::error!(detail, "a question to the API failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail.to_owned())
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Cursor => Self::parameter("cursor", format!("{error}; start again without one")),
+            QueryError::Store(_) | QueryError::Lake(_) => Self::internal(&error.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            // No further document describes the kinds: the status and the detail say it all.
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let (Some(parameter), Some(fields)) = (self.parameter, body.as_object_mut()) {
+            fields.insert("parameter".into(), parameter.into());
+        }
+        let mut response = (self.status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}

@@ -1,0 +1,137 @@
+//! The listener's limits, and serving until shutdown.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{Router, serve::Listener};
+use tidegate_service::Shutdown;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Sleep, sleep},
+};
+
+/// How many connections are served at once; more wait in the listener's backlog.
+pub const MAX_CONNECTIONS: usize = 2_048;
+/// How long a client may take nothing of what is being written to it before its connection is closed.
+pub const WRITE_STALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Serves until `shutdown` is triggered and open requests are answered.
+pub async fn serve(listener: HttpListener, router: Router, shutdown: Shutdown) -> io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.wait().await }).await
+}
+
+/// A bound listener whose connections do not wait for full packets (events are small and urgent) and cannot be held
+/// up for ever by a client that does not read.
+pub struct HttpListener {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    write_stall_limit: Duration,
+}
+
+impl HttpListener {
+    pub fn new(listener: TcpListener) -> Self {
+        Self::with_limits(listener, MAX_CONNECTIONS, WRITE_STALL_LIMIT)
+    }
+
+    pub fn with_limits(listener: TcpListener, max_connections: usize, write_stall_limit: Duration) -> Self {
+        Self { listener, places: Arc::new(Semaphore::new(max_connections)), write_stall_limit }
+    }
+}
+
+impl Listener for HttpListener {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let (stream, peer) = Listener::accept(&mut self.listener).await;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
+        }
+        (Connection { stream, write_stall_limit: self.write_stall_limit, stalled: None, _place: place }, peer)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+pub struct Connection {
+    stream: TcpStream,
+    write_stall_limit: Duration,
+    /// Runs while a write waits for the client.
+    stalled: Option<Pin<Box<Sleep>>>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Connection {
+    fn unless_stalled<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let limit = self.write_stall_limit;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+        match stalled.as_mut().poll(context) {
+            Poll::Ready(()) => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.unless_stalled(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.unless_stalled(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

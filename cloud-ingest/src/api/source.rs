@@ -1,0 +1,32 @@
+//! What the API asks of the ingest. A trait, so that the API is tested, and the page looked at, over made-up data.
+
+use tidegate_alarms::AlarmEvent;
+use tokio::sync::broadcast;
+
+use crate::{
+    events::{AlarmSelection, AlarmsView, Cursor, HistoryView, Streamed},
+    query::{QueryError, ReadingsRequest, Selection},
+    view::{
+        AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
+    },
+};
+
+/// Calls may block; [`super::Api::ask`] takes them off the async threads.
+pub trait Source: Send + Sync + 'static {
+    fn devices(&self) -> Result<DevicesView, QueryError>;
+    fn channels(&self) -> Result<ChannelsView, QueryError>;
+    fn latest(&self, selection: &Selection) -> Result<LatestView, QueryError>;
+    fn readings(&self, request: &ReadingsRequest) -> Result<ReadingsView, QueryError>;
+    fn audit(&self, selection: &Selection) -> Result<AuditView, QueryError>;
+    fn gateways(&self) -> Result<GatewaysView, QueryError>;
+    fn health(&self) -> HealthView;
+    fn figures(&self) -> Figures;
+    fn alarms(&self, selection: &AlarmSelection) -> Result<AlarmsView, QueryError>;
+    fn alarm_history(&self, selection: &AlarmSelection) -> Result<HistoryView, QueryError>;
+    /// At most `limit` committed events after the cursor, in its order; fewer only at the end.
+    fn events_after(&self, cursor: Cursor, limit: usize) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError>;
+    /// The newest committed event's cursor; 0 before the first.
+    fn newest_cursor(&self) -> Result<Cursor, QueryError>;
+    /// Events from now on. A committed event is sent after it can be read by [`Source::events_after`].
+    fn subscribe(&self) -> broadcast::Receiver<Streamed>;
+}

@@ -1,0 +1,68 @@
+//! The OpenAPI document against the routes.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+
+use crate::Served;
+
+const ROUTES: &str = include_str!("../../src/api/mod.rs");
+
+#[tokio::test]
+async fn every_route_is_documented_and_every_documented_path_is_served() {
+    let served = Served::start().await;
+    let document = served.json("/api/v1/openapi.json").await;
+    let documented: BTreeSet<&str> =
+        document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    let routes: BTreeSet<&str> =
+        ROUTES.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(routes.len() > 10, "the routes are not found in the source any more");
+    assert_eq!(documented, routes);
+    for path in documented {
+        let query = if path.ends_with("readings") { "?device=a" } else { "" };
+        assert_eq!(served.get(&format!("{path}{query}")).await.status(), 200, "{path}");
+    }
+}
+
+/// The refusal of an unknown parameter lists those that are known.
+#[tokio::test]
+async fn the_documented_parameters_are_those_that_are_taken() {
+    let served = Served::start().await;
+    let document = served.json("/api/v1/openapi.json").await;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        if path.ends_with("openapi.json") {
+            continue;
+        }
+        let parameters = item["get"]["parameters"].as_array().cloned().unwrap_or_default();
+        let in_query = parameters.iter().filter(|parameter| parameter["in"] == "query");
+        let documented: BTreeSet<&str> =
+            in_query.map(|parameter| parameter["name"].as_str().unwrap()).collect();
+        let refusal = served.get(&format!("{path}?no-such=1")).await.json::<Json>().await.unwrap();
+        let detail = refusal["detail"].as_str().unwrap();
+        let taken = detail.split_once("known here: ").map_or("", |(_, list)| list);
+        let taken: BTreeSet<&str> = taken.split(", ").filter(|name| !name.is_empty()).collect();
+        assert_eq!(documented, taken, "{path}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn answers_have_the_documented_fields() {
+    let served = Served::start().await;
+    served.source.world.lock().unwrap().events.push(crate::raise(1));
+    let document = served.json("/api/v1/openapi.json").await;
+    let schemas = &document["components"]["schemas"];
+    let fields = |schema: &Json| -> BTreeSet<String> {
+        schema["properties"].as_object().unwrap().keys().cloned().collect()
+    };
+    let of = |answer: &Json| -> BTreeSet<String> { answer.as_object().unwrap().keys().cloned().collect() };
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let schema = &item["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"];
+        let Some(name) = schema.as_str().and_then(|reference| reference.rsplit('/').next()) else { continue };
+        let query = if path.ends_with("readings") { "?device=a" } else { "" };
+        let answer = served.json(&format!("{path}{query}")).await;
+        assert_eq!(of(&answer), fields(&schemas[name]), "{path}");
+    }
+    let event = serde_json::to_value(crate::raise(1)).unwrap();
+    assert_eq!(of(&event), fields(&schemas["AlarmEvent"]));
+    assert_eq!(of(&event["onset"]), fields(&schemas["Point"]));
+}

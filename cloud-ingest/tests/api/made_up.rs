@@ -1,0 +1,137 @@
+//! A source of made-up data behind the API: what it shows is set by hand, and events are "committed" by a call.
+
+use std::sync::Mutex;
+
+use tidegate_alarms::AlarmEvent;
+use tidegate_ingest::{
+    api::Source,
+    events::{AlarmSelection, AlarmsView, Cursor, EventSender, HistoryView, Streamed},
+    query::{QueryError, ReadingsRequest, Selection},
+    view::{
+        AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
+    },
+};
+use tokio::sync::broadcast;
+
+/// What the API shows.
+#[derive(Default)]
+pub struct World {
+    pub devices: DevicesView,
+    pub channels: ChannelsView,
+    pub latest: LatestView,
+    pub readings: ReadingsView,
+    pub audit: AuditView,
+    pub gateways: GatewaysView,
+    pub figures: Figures,
+    pub alarms: AlarmsView,
+    pub history: HistoryView,
+    /// The cursor is the place, from 1.
+    pub events: Vec<AlarmEvent>,
+    /// Answered to readings instead of a page, once.
+    pub refusal: Option<QueryError>,
+    /// Announced and committed when events are next read, before the answer.
+    pub meanwhile: Option<AlarmEvent>,
+    /// What was asked last.
+    pub asked: String,
+}
+
+pub struct MadeUp {
+    pub world: Mutex<World>,
+    pub live: EventSender,
+}
+
+impl MadeUp {
+    /// `events_waiting`: how far a watcher may fall behind.
+    pub fn new(events_waiting: usize) -> Self {
+        Self { world: Mutex::default(), live: broadcast::Sender::new(events_waiting) }
+    }
+
+    pub fn commit(&self, event: AlarmEvent) -> Cursor {
+        // Locked until it is sent, so that events are sent in the order of their cursors.
+        let mut world = self.world.lock().unwrap();
+        world.events.push(event.clone());
+        let cursor = world.events.len() as Cursor;
+        // Nobody may be watching.
+        let _ = self.live.send(Streamed::Committed(cursor, event.into()));
+        cursor
+    }
+
+    pub fn announce(&self, event: AlarmEvent) {
+        let _ = self.live.send(Streamed::Provisional(event.into()));
+    }
+
+    fn see<T: Clone>(&self, asked: String, part: impl Fn(&World) -> &T) -> Result<T, QueryError> {
+        let mut world = self.world.lock().unwrap();
+        world.asked = asked;
+        Ok(part(&world).clone())
+    }
+}
+
+impl Source for MadeUp {
+    fn devices(&self) -> Result<DevicesView, QueryError> {
+        self.see("devices".into(), |world| &world.devices)
+    }
+
+    fn channels(&self) -> Result<ChannelsView, QueryError> {
+        self.see("channels".into(), |world| &world.channels)
+    }
+
+    fn latest(&self, selection: &Selection) -> Result<LatestView, QueryError> {
+        self.see(format!("{selection:?}"), |world| &world.latest)
+    }
+
+    fn readings(&self, request: &ReadingsRequest) -> Result<ReadingsView, QueryError> {
+        let refusal = self.world.lock().unwrap().refusal.take();
+        refusal.map_or(Ok(()), Err)?;
+        self.see(format!("{request:?}"), |world| &world.readings)
+    }
+
+    fn audit(&self, selection: &Selection) -> Result<AuditView, QueryError> {
+        self.see(format!("{selection:?}"), |world| &world.audit)
+    }
+
+    fn gateways(&self) -> Result<GatewaysView, QueryError> {
+        self.see("gateways".into(), |world| &world.gateways)
+    }
+
+    fn health(&self) -> HealthView {
+        HealthView {
+            status: "ok",
+            version: "0.1.0",
+            broker_connected: true,
+            position: self.world.lock().unwrap().audit.position,
+            problems: Vec::new(),
+        }
+    }
+
+    fn figures(&self) -> Figures {
+        self.world.lock().unwrap().figures
+    }
+
+    fn alarms(&self, selection: &AlarmSelection) -> Result<AlarmsView, QueryError> {
+        self.see(format!("{selection:?}"), |world| &world.alarms)
+    }
+
+    fn alarm_history(&self, selection: &AlarmSelection) -> Result<HistoryView, QueryError> {
+        self.see(format!("{selection:?}"), |world| &world.history)
+    }
+
+    fn events_after(&self, cursor: Cursor, limit: usize) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError> {
+        let meanwhile = self.world.lock().unwrap().meanwhile.take();
+        if let Some(event) = meanwhile {
+            self.announce(AlarmEvent { provisional: true, ..event.clone() });
+            self.commit(event);
+        }
+        let world = self.world.lock().unwrap();
+        let all = world.events.iter().zip(1..).map(|(event, cursor)| (cursor, event.clone()));
+        Ok(all.skip(cursor as usize).take(limit).collect())
+    }
+
+    fn newest_cursor(&self) -> Result<Cursor, QueryError> {
+        Ok(self.world.lock().unwrap().events.len() as Cursor)
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<Streamed> {
+        self.live.subscribe()
+    }
+}

@@ -1,0 +1,95 @@
+//! The HTTP API over a real listener, with made-up data behind it.
+
+mod documents;
+mod made_up;
+mod page;
+mod questions;
+mod server;
+mod streams;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use made_up::MadeUp;
+use reqwest::Response;
+use serde_json::Value as Json;
+use tidegate_alarms::{
+    AlarmEvent, ReadingAt, RuleSet, RulesSettings, State,
+    event::{Place, Standing, WallTime},
+};
+use tidegate_ingest::api::{self, HttpListener};
+use tidegate_protocol::{BootId, ChannelName, DeviceId, Quality, Seq, SiteId, Tick, Value};
+use tidegate_service::Shutdown;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// How many events wait for a watcher here.
+const EVENTS_WAITING: usize = 64;
+/// Longer than anything awaited in these tests takes on a busy machine; reaching it is a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Served {
+    address: SocketAddr,
+    source: Arc<MadeUp>,
+    shutdown: Shutdown,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Served {
+    async fn start() -> Self {
+        Self::start_with(|listener| HttpListener::new(listener)).await
+    }
+
+    async fn start_with(limits: impl FnOnce(TcpListener) -> HttpListener) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (source, shutdown) = (Arc::new(MadeUp::new(EVENTS_WAITING)), Shutdown::new());
+        let router = api::router(source.clone(), shutdown.clone());
+        let serving = tokio::spawn(api::serve(limits(listener), router, shutdown.clone()));
+        Self { address, source, shutdown, serving }
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        let request = reqwest::get(format!("http://{}{path}", self.address));
+        tokio::time::timeout(PATIENCE, request).await.expect("no answer").unwrap()
+    }
+
+    async fn json(&self, path: &str) -> Json {
+        let response = self.get(path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(header(&response, "content-type"), "application/json", "{path}");
+        response.json().await.unwrap()
+    }
+
+    async fn text(&self, path: &str) -> String {
+        self.get(path).await.text().await.unwrap()
+    }
+
+    fn asked(&self) -> String {
+        self.source.world.lock().unwrap().asked.clone()
+    }
+}
+
+fn header<'r>(response: &'r Response, name: &str) -> &'r str {
+    response.headers().get(name).unwrap_or_else(|| panic!("no header {name}")).to_str().unwrap()
+}
+
+/// The raise that a reading with this seq triggers.
+fn raise(seq: u64) -> AlarmEvent {
+    let text = RulesSettings { rule: vec![serde_json::from_str(r#"{"id":"hot","above":1.0}"#).unwrap()] };
+    let rules = RuleSet::from_settings(text).unwrap();
+    let place = Place {
+        site: SiteId::new("plant").unwrap(),
+        device: DeviceId::new("board-1").unwrap(),
+        channel: ChannelName::new("temperature").unwrap(),
+        unit: "Cel",
+    };
+    let reading = ReadingAt {
+        boot: BootId(7),
+        seq: Seq(seq),
+        tick: Tick(seq * 10),
+        value: Value::F64(2.0),
+        quality: Quality::Good,
+    };
+    let rule = &rules.rules()[0];
+    let transition = rule.step(&mut State::default(), &reading).unwrap();
+    AlarmEvent::new(rule, place, &transition, Standing::default(), |_| WallTime::UNKNOWN)
+}

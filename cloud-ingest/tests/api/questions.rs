@@ -1,0 +1,150 @@
+//! What is asked reaches the source, what it answers goes out; every error is a problem document that says what to do.
+
+use serde_json::json;
+use tidegate_ingest::{
+    query::QueryError,
+    view::{ReadingView, ReadingsView, ValueView},
+};
+use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, Quality, SiteId};
+
+use crate::{Served, header};
+
+fn reading(value: ValueView) -> ReadingView {
+    ReadingView {
+        site: SiteId::new("plant").unwrap(),
+        device: DeviceId::new("board-1").unwrap(),
+        channel: ChannelName::new("temperature").unwrap(),
+        unit: "Cel".into(),
+        boot: BootId(0xabc),
+        seq: 3,
+        tick_ms: 250,
+        time: None,
+        time_unix_ms: None,
+        time_quality: ClockQuality::Unsynced,
+        value,
+        quality: Quality::Good,
+    }
+}
+
+#[tokio::test]
+async fn readings_go_out_as_documented() {
+    let served = Served::start().await;
+    // The nearest double to a third, and an f32 widened: both must parse back to the very same bits.
+    let values = [1.0 / 3.0, f64::from(0.1_f32), 5e-324];
+    let readings = values.iter().map(|value| reading(ValueView::Number(*value)));
+    let readings = readings.chain([reading(ValueView::Bool(true)), reading(ValueView::None)]).collect();
+    served.source.world.lock().unwrap().readings =
+        ReadingsView { readings, next_cursor: Some("more".into()) };
+    let answer = served.json("/api/v1/readings?device=board-1").await;
+    assert_eq!(answer["next_cursor"], "more");
+    let expected = json!({
+        "site": "plant", "device": "board-1", "channel": "temperature", "unit": "Cel", "boot": "0000000000000abc",
+        "seq": 3, "tick_ms": 250, "time": null, "time_unix_ms": null, "time_quality": "unsynced",
+        "value": values[0], "quality": "good",
+    });
+    assert_eq!(answer["readings"][0], expected);
+    for (at, value) in values.iter().enumerate() {
+        assert_eq!(answer["readings"][at]["value"].as_f64().unwrap().to_bits(), value.to_bits());
+    }
+    assert_eq!(
+        (&answer["readings"][3]["value"], &answer["readings"][4]["value"]),
+        (&json!(true), &json!(null))
+    );
+}
+
+#[tokio::test]
+async fn parameters_reach_the_source() {
+    let served = Served::start().await;
+    for (path, asked) in [
+        ("latest?device=a", "Selection { site: None, device: Some(\"a\"), channel: None }"),
+        ("latest?site=&channel=b.c", "Selection { site: None, device: None, channel: Some(\"b.c\") }"),
+        ("audit?site=plant", "Selection { site: Some(\"plant\"), device: None, channel: None }"),
+        (
+            "readings?device=a&since=1970-01-01T00:00:01.5Z&until=2000&boot=ff&limit=5&cursor=x%20y",
+            "ReadingsRequest { site: None, device: \"a\", channel: None, since: Some(1500), until: Some(2000), \
+             boot: Some(00000000000000ff), limit: 5, cursor: Some(\"x y\") }",
+        ),
+        (
+            "alarms?rule=hot&limit=9",
+            "AlarmSelection { site: None, device: None, channel: None, rule: Some(\"hot\"), active_only: true, \
+             limit: 9 }",
+        ),
+        (
+            "alarms?state=all",
+            "AlarmSelection { site: None, device: None, channel: None, rule: None, active_only: false, limit: 1000 }",
+        ),
+        (
+            "alarms/history?device=a",
+            "AlarmSelection { site: None, device: Some(\"a\"), channel: None, rule: None, active_only: false, \
+             limit: 1000 }",
+        ),
+    ] {
+        served.json(&format!("/api/v1/{path}")).await;
+        assert_eq!(served.asked(), asked, "{path}");
+    }
+}
+
+/// Fetches, and holds the answer to be a whole problem document.
+async fn problem(served: &Served, path: &str) -> (u16, String, Option<String>) {
+    let response = served.get(path).await;
+    assert_eq!(header(&response, "content-type"), "application/problem+json", "{path}");
+    let status = response.status();
+    let body: serde_json::Value = response.json().await.unwrap();
+    assert_eq!(body["status"], status.as_u16(), "{path}");
+    assert_eq!(body["title"], status.canonical_reason().unwrap(), "{path}");
+    assert_eq!(body["type"], "about:blank", "{path}");
+    let parameter = body["parameter"].as_str().map(str::to_owned);
+    (status.as_u16(), body["detail"].as_str().unwrap().to_owned(), parameter)
+}
+
+#[tokio::test]
+async fn wrong_questions_are_answered_with_the_parameter_and_the_remedy() {
+    let served = Served::start().await;
+    for (path, parameter, says) in [
+        ("readings", Some("device"), "/api/v1/devices lists them"),
+        ("readings?device=Board", Some("device"), "a name may hold only a-z, 0-9 and -"),
+        ("readings?device=a&since=yesterday", Some("since"), "RFC 3339"),
+        ("readings?device=a&since=5&until=3", Some("until"), "swap them"),
+        ("readings?device=a&limit=0", Some("limit"), "from 1 to 10000"),
+        ("readings?device=a&limit=10001", Some("limit"), "from 1 to 10000"),
+        ("readings?device=a&boot=xyz", Some("boot"), "cannot be read"),
+        ("readings?device=a&device=b", Some("device"), "given twice"),
+        ("latest?devise=a", None, "no parameter \"devise\"; known here: site, device, channel"),
+        ("devices?site=a", None, "it takes none"),
+        ("alarms?state=open", Some("state"), "neither active nor all"),
+        ("events?since=tomorrow", Some("since"), "now, beginning, nor a cursor"),
+        ("events?provisional=maybe", Some("provisional"), "true or false"),
+    ] {
+        let (status, detail, named) = problem(&served, &format!("/api/v1/{path}")).await;
+        assert_eq!((status, named.as_deref()), (400, parameter), "{path}: {detail}");
+        assert!(detail.contains(says), "{path}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_problems_too() {
+    let served = Served::start().await;
+    for path in ["/api/v1/nothing", "/api/v2/devices", "/favicon.ico", "/api/v1/devices/"] {
+        let (status, detail, _) = problem(&served, path).await;
+        assert_eq!(status, 404, "{path}");
+        assert!(detail.contains(path) && detail.contains("/api/v1/openapi.json"), "{detail}");
+    }
+    let url = format!("http://{}/api/v1/devices", served.address);
+    let response = reqwest::Client::new().post(url).send().await.unwrap();
+    assert_eq!(response.status(), 405);
+    assert_eq!(header(&response, "allow"), "GET,HEAD");
+    assert_eq!(header(&response, "content-type"), "application/problem+json");
+}
+
+#[tokio::test]
+async fn what_the_source_refuses_is_told_apart_from_what_it_cannot_do() {
+    let served = Served::start().await;
+    let refuse = |refusal| served.source.world.lock().unwrap().refusal = Some(refusal);
+    refuse(QueryError::Cursor);
+    let (status, _, parameter) = problem(&served, "/api/v1/readings?device=a&cursor=x").await;
+    assert_eq!((status, parameter.as_deref()), (400, Some("cursor")));
+    refuse(QueryError::Lake("a file is gone".into()));
+    let (status, detail, _) = problem(&served, "/api/v1/readings?device=a").await;
+    assert_eq!((status, detail.as_str()), (500, "the lake cannot be read: a file is gone"));
+    served.json("/api/v1/readings?device=a").await;
+}
