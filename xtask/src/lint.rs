@@ -20,10 +20,18 @@ pub fn run(repository: &Repository, steps: &mut Steps) {
     });
     // The flag goes to clippy alone: in RUSTFLAGS it would rebuild every dependency.
     steps.run("clippy", |step| {
-        step.run(&mut repository.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        step.run(&mut repository.cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--keep-going",
+            "--",
+            "-D",
+            "warnings",
+        ]))
     });
     steps.run("rustdoc", |step| {
-        let mut doc = repository.cargo(&["doc", "--workspace", "--lib", "--no-deps"]);
+        let mut doc = repository.cargo(&["doc", "--workspace", "--lib", "--no-deps", "--keep-going"]);
         step.run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     });
 }
