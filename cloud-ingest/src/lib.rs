@@ -1,16 +1,40 @@
-//! The Tidegate cloud ingest.
+//! The Tidegate cloud ingest: blocks in from a broker, every reading stored once, alarms at once, questions answered.
 //!
 //! ```text
-//! query    what the API asks           view   what it shows
-//! events   alarm events on their way   api    HTTP: JSON, event stream, metrics, page
+//! settings, config   the settings file, and what it means once checked
+//! intake             MQTT: blocks and births in, acknowledgements and retained alarms out
+//! engine             the core's shell: events to the core, its effects carried out
+//! core/              pure: ledger, acknowledgements, credit, alarms
+//! writer             the thread that commits batches      looker  the thread that looks back for the core
+//! store/             LMDB: journal, ledger, alarm state, events
+//! lake/              the journal's readings as Parquet
+//! readings           stored readings, from journal and lake alike
+//! query, view        what the API asks, and what it shows  shown   what lives in memory only
+//! events, api/, page/  the event stream, the HTTP API and the web page
+//! running            all of it started, watched, drained
 //! ```
+//!
+//! A block's way: `intake` → `engine` → `core` → `writer` → `store`, and its acknowledgement back the same way.
 
 pub mod api;
+mod clock;
+pub mod config;
 pub mod core;
+mod engine;
 pub mod events;
 pub mod failpoint;
+mod intake;
 pub mod lake;
+mod looker;
 pub mod query;
 pub mod readings;
+pub mod running;
+pub mod settings;
+mod shown;
 pub mod store;
 pub mod view;
+mod writer;
+
+pub use config::Config;
+pub use running::{RunError, Running, StartError, start};
+pub use settings::Settings;

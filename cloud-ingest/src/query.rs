@@ -1,10 +1,37 @@
-//! What the API asks. Every answer is a look at one committed state; only `latest` and the gateways' presence are
+//! What the API asks. Every answer is a look at one committed state; only the newest readings and the broker's presence are
 //! kept in memory. Calls read LMDB and Parquet and therefore block: call them off the async threads.
+//!
+//! ```text
+//! readings  latest, and a range          audit   where every reading is
+//! alarms    alarms now, history, events  shapes  records as views
+//! ```
 
+mod alarms;
+mod audit;
+mod readings;
+mod shapes;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use tidegate_alarms::AlarmEvent;
 use tidegate_protocol::{BootId, ChannelName, DeviceId, SiteId};
+use tokio::sync::broadcast;
 
-use crate::view::{
-    AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
+use crate::{
+    api,
+    core::batch::{OriginNo, OriginRecord},
+    events::{AlarmSelection, AlarmsView, Cursor, EventSender, HistoryView, Streamed},
+    lake::Lake,
+    readings::ReadError,
+    shown::{Shown, count},
+    store::{LmdbStore, Look, StoreError},
+    view::{
+        AuditView, ChannelView, ChannelsView, DevicesView, Figures, GatewayView, GatewaysView, HealthView,
+        LatestView, ReadingsView,
+    },
 };
 
 /// Which devices and channels; what is absent matches all.
@@ -15,7 +42,8 @@ pub struct Selection {
     pub channel: Option<ChannelName>,
 }
 
-/// A page of one device's readings. Times are unix milliseconds, `since` included, `until` excluded.
+/// A page of one device's readings. Times are unix milliseconds, `since` included, `until` excluded; readings of a boot
+/// without a clock anchor have no time and are left out where a time is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadingsRequest {
     pub site: Option<SiteId>,
@@ -43,48 +71,219 @@ pub enum QueryError {
     Lake(String),
 }
 
+impl From<StoreError> for QueryError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+impl From<ReadError> for QueryError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Store(error) => error.into(),
+            ReadError::Lake(error) => Self::Lake(error.to_string()),
+        }
+    }
+}
+
 /// Answers questions; cheap to clone.
 #[derive(Clone)]
-pub struct Query {}
+pub struct Query {
+    store: Arc<LmdbStore>,
+    lake: Lake,
+    shown: Arc<Shown>,
+    events: EventSender,
+}
 
 impl Query {
+    pub fn new(store: Arc<LmdbStore>, lake: Lake, shown: Arc<Shown>, events: EventSender) -> Self {
+        Self { store, lake, shown, events }
+    }
+
     pub fn devices(&self) -> Result<DevicesView, QueryError> {
-        Ok(DevicesView::default())
+        let look = self.store.look()?;
+        let mut devices = Vec::new();
+        for (no, record) in current_boots(&look, &Selection::default())? {
+            devices.push(shapes::device(&record, look.description(no)?));
+        }
+        Ok(DevicesView { devices })
     }
 
     pub fn channels(&self) -> Result<ChannelsView, QueryError> {
-        Ok(ChannelsView::default())
+        let views = self.devices()?.devices.into_iter().flat_map(|device| {
+            let (site, name) = (device.site, device.device);
+            device.channels.into_iter().map(move |channel| ChannelView {
+                site,
+                device: name,
+                channel: channel.name,
+                unit: channel.unit,
+                kind: channel.kind,
+            })
+        });
+        Ok(ChannelsView { channels: views.collect() })
     }
 
-    pub fn latest(&self, _selection: &Selection) -> Result<LatestView, QueryError> {
-        Ok(LatestView::default())
+    /// The newest committed reading of each channel, in its device's current boot.
+    pub fn latest(&self, selection: &Selection) -> Result<LatestView, QueryError> {
+        readings::latest(&self.store.look()?, &self.shown, selection)
     }
 
     /// Readings in (boot first seen, seq) order, journal and lake together, none twice.
-    pub fn readings(&self, _request: &ReadingsRequest) -> Result<ReadingsView, QueryError> {
-        Ok(ReadingsView::default())
+    pub fn readings(&self, request: &ReadingsRequest) -> Result<ReadingsView, QueryError> {
+        readings::page(&self.store.look()?, &self.lake, request)
     }
 
     /// Where every reading is; `selection.channel` is not looked at.
-    pub fn audit(&self, _selection: &Selection) -> Result<AuditView, QueryError> {
-        Ok(AuditView::default())
+    pub fn audit(&self, selection: &Selection) -> Result<AuditView, QueryError> {
+        audit::audit(&self.store.look()?, selection)
     }
 
     pub fn gateways(&self) -> Result<GatewaysView, QueryError> {
-        Ok(GatewaysView::default())
+        let views = self.store.look()?.gateways()?.into_iter().map(|(path, record)| GatewayView {
+            site: path.site,
+            gateway: path.gateway,
+            online: record.online,
+            version: record.version,
+            last_block_unix_ms: record.last_block_unix_ms,
+        });
+        Ok(GatewaysView { gateways: views.collect() })
+    }
+
+    pub fn alarms(&self, selection: &AlarmSelection) -> Result<AlarmsView, QueryError> {
+        alarms::now(&self.store.look()?, selection)
+    }
+
+    pub fn alarm_history(&self, selection: &AlarmSelection) -> Result<HistoryView, QueryError> {
+        alarms::history(&self.store.look()?, selection)
+    }
+
+    /// Committed events behind a cursor, in order.
+    pub fn events_after(
+        &self,
+        cursor: Cursor,
+        limit: usize,
+    ) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError> {
+        Ok(self.store.look()?.events_after(cursor, limit)?)
+    }
+
+    pub fn newest_cursor(&self) -> Result<Cursor, QueryError> {
+        Ok(self.store.look()?.last_cursor()?)
+    }
+
+    /// Events from now on; a committed one can be read from the store by then.
+    pub fn subscribe(&self) -> broadcast::Receiver<Streamed> {
+        self.events.subscribe()
     }
 
     pub fn health(&self) -> HealthView {
-        HealthView {
-            status: "ok",
-            version: env!("CARGO_PKG_VERSION"),
-            broker_connected: false,
-            position: 0,
-            problems: Vec::new(),
+        let broker_connected = self.shown.broker_connected.load(Ordering::Relaxed);
+        let mut problems: Vec<String> = self.shown.problem().into_iter().collect();
+        if !broker_connected {
+            problems.push("there is no connection to the broker".to_owned());
         }
+        let position = self.store.look().and_then(|look| look.next_position()).unwrap_or_else(|error| {
+            problems.push(error.to_string());
+            0
+        });
+        let status = if problems.is_empty() { "ok" } else { "degraded" };
+        HealthView { status, version: env!("CARGO_PKG_VERSION"), broker_connected, position, problems }
     }
 
     pub fn figures(&self) -> Figures {
-        Figures::default()
+        let counters = self.shown.counters();
+        let shown = &self.shown;
+        Figures {
+            blocks_received: counters.blocks_received,
+            bytes_received: counters.bytes_received,
+            readings_stored: counters.readings_stored,
+            readings_duplicate: counters.readings_duplicate,
+            readings_conflicting: counters.readings_conflicting,
+            blocks_rejected_corrupt: counters.blocks_rejected_corrupt,
+            blocks_rejected_undescribed: counters.blocks_rejected_undescribed,
+            blocks_refused_full: counters.blocks_refused_full,
+            commits: counters.commits,
+            commit_failures: counters.commit_failures,
+            last_commit_micros: count(&shown.last_commit_micros),
+            acks_sent: counters.acks_sent,
+            acks_dropped: count(&shown.acks_dropped),
+            alarm_events_provisional: counters.alarm_events_provisional,
+            alarm_events_committed: count(&shown.events_committed),
+            lake_files_written: count(&shown.lake_files),
+            lake_rows_written: count(&shown.lake_rows),
+            broker_connects: count(&shown.broker_connects),
+            uncommitted_bytes: counters.uncommitted_bytes,
+            map_used_bytes: count(&shown.used_bytes),
+            map_size_bytes: self.store.map_size_bytes(),
+        }
+    }
+}
+
+/// The boot of each selected device that is shown as its present one: the one first heard of last among those that no other
+/// boot has superseded.
+fn current_boots(
+    look: &Look<'_>,
+    selection: &Selection,
+) -> Result<Vec<(OriginNo, OriginRecord)>, StoreError> {
+    let mut current: BTreeMap<(SiteId, DeviceId), (OriginNo, OriginRecord)> = BTreeMap::new();
+    for (no, record) in selected(look, selection)? {
+        let known =
+            current.entry((record.site, record.origin.device)).or_insert_with(|| (no, record.clone()));
+        if known.1.superseded || !record.superseded {
+            *known = (no, record);
+        }
+    }
+    Ok(current.into_values().collect())
+}
+
+fn selected(
+    look: &Look<'_>,
+    selection: &Selection,
+) -> Result<impl Iterator<Item = (OriginNo, OriginRecord)> + use<>, StoreError> {
+    let Selection { site, device, .. } = *selection;
+    Ok(look.origins()?.into_iter().filter(move |(_, record)| {
+        site.is_none_or(|site| site == record.site)
+            && device.is_none_or(|device| device == record.origin.device)
+    }))
+}
+
+impl api::Source for Query {
+    fn devices(&self) -> Result<DevicesView, QueryError> {
+        Query::devices(self)
+    }
+    fn channels(&self) -> Result<ChannelsView, QueryError> {
+        Query::channels(self)
+    }
+    fn latest(&self, selection: &Selection) -> Result<LatestView, QueryError> {
+        Query::latest(self, selection)
+    }
+    fn readings(&self, request: &ReadingsRequest) -> Result<ReadingsView, QueryError> {
+        Query::readings(self, request)
+    }
+    fn audit(&self, selection: &Selection) -> Result<AuditView, QueryError> {
+        Query::audit(self, selection)
+    }
+    fn gateways(&self) -> Result<GatewaysView, QueryError> {
+        Query::gateways(self)
+    }
+    fn health(&self) -> HealthView {
+        Query::health(self)
+    }
+    fn figures(&self) -> Figures {
+        Query::figures(self)
+    }
+    fn alarms(&self, selection: &AlarmSelection) -> Result<AlarmsView, QueryError> {
+        Query::alarms(self, selection)
+    }
+    fn alarm_history(&self, selection: &AlarmSelection) -> Result<HistoryView, QueryError> {
+        Query::alarm_history(self, selection)
+    }
+    fn events_after(&self, cursor: Cursor, limit: usize) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError> {
+        Query::events_after(self, cursor, limit)
+    }
+    fn newest_cursor(&self) -> Result<Cursor, QueryError> {
+        Query::newest_cursor(self)
+    }
+    fn subscribe(&self) -> broadcast::Receiver<Streamed> {
+        Query::subscribe(self)
     }
 }

@@ -180,6 +180,8 @@ pub struct Figures {
     pub commit_failures: u64,
     pub last_commit_micros: u64,
     pub acks_sent: u64,
+    /// Found no place on their way to the broker; the agents send again.
+    pub acks_dropped: u64,
     pub alarm_events_provisional: u64,
     pub alarm_events_committed: u64,
     pub lake_files_written: u64,

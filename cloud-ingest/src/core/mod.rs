@@ -278,7 +278,7 @@ impl Core {
             Event::Reloaded { snapshot, incarnation } => self.reloaded(now_ms, *snapshot, incarnation),
             Event::Verified { ticket, differing } => self.verified(now_ms, ticket, differing),
             Event::Loaded { origin, readings } => self.loaded(now_ms, origin, readings),
-            Event::Trimmed { used_bytes } => self.used_bytes = used_bytes,
+            Event::Trimmed { used_bytes } => self.trimmed(used_bytes),
             Event::Wakeup => self.end_back_off(now_ms),
         }
         self.commit_if_due(now_ms);
@@ -318,6 +318,15 @@ impl Core {
 
     pub fn is_full(&self) -> bool {
         self.used_bytes >= self.settings.quota_bytes
+    }
+
+    fn trimmed(&mut self, used_bytes: u64) {
+        let was_full = self.is_full();
+        self.used_bytes = used_bytes;
+        // Those who wait for credit need not find out by probing.
+        if was_full && !self.is_full() {
+            self.announce_to_all();
+        }
     }
 
     /// Starts over from committed state.

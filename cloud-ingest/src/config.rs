@@ -1,0 +1,169 @@
+//! Checked settings: what the ingest is started with.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use tidegate_alarms::{RuleSet, RulesSettings};
+use tidegate_service::{SettingsError, settings};
+
+use crate::{
+    lake::RollSettings,
+    settings::{BrokerSettings, JournalSettings, Settings},
+};
+
+/// Variables with this prefix override the file: `TIDEGATE_INGEST__HTTP__LISTEN=…`.
+pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_INGEST";
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub rules: RuleSet,
+    pub broker: Broker,
+    pub http: SocketAddr,
+    pub journal: Journal,
+    pub lake_folder: PathBuf,
+    /// `None`: the journal keeps everything.
+    pub lake: Option<RollSettings>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Broker {
+    pub host: String,
+    pub port: u16,
+    pub client_id: String,
+    pub login: Option<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Journal {
+    pub map_size_bytes: u64,
+    pub quota_bytes: u64,
+    pub commit_interval_ms: u64,
+    pub credit_bytes: u32,
+}
+
+/// Room for the tables' own pages and one full batch.
+const MIN_MAP_SIZE_BYTES: u64 = 64 * 1024 * 1024;
+/// One block must fit.
+const MIN_CREDIT_BYTES: u32 = 512 * 1024;
+const MAX_COMMIT_INTERVAL_MS: u64 = 1_000;
+const MIN_ROLL_INTERVAL_MS: u64 = 100;
+
+impl Config {
+    /// Reads and checks a settings file and the rules file that it names.
+    pub fn load(file: &Path) -> Result<Self, SettingsError> {
+        Self::from_settings(file, settings::load_with_env(file, ENVIRONMENT_PREFIX)?)
+    }
+
+    /// Checks settings; `file` is where relative paths start, and what messages name.
+    pub fn from_settings(file: &Path, settings: Settings) -> Result<Self, SettingsError> {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let rules =
+            settings.rules.map_or(Ok(RuleSet::default()), |path| load_rules(file, &folder.join(path)))?;
+        let data_dir = folder.join(settings.data_dir);
+        let lake = settings.lake;
+        if lake.roll_interval_ms < MIN_ROLL_INTERVAL_MS {
+            let problem = format!("{} would make a file for almost every block", lake.roll_interval_ms);
+            let remedy = format!("give at least {MIN_ROLL_INTERVAL_MS}");
+            return Err(SettingsError::invalid(file, "lake.roll_interval_ms", problem, remedy));
+        }
+        Ok(Self {
+            rules,
+            broker: broker(file, settings.broker)?,
+            http: settings.http.listen,
+            journal: journal(file, &settings.journal)?,
+            lake_folder: lake.folder.map_or_else(|| data_dir.join("lake"), |path| folder.join(path)),
+            lake: lake
+                .enabled
+                .then_some(RollSettings { interval_ms: lake.roll_interval_ms, bytes: lake.roll_bytes }),
+            data_dir,
+        })
+    }
+}
+
+/// Reads a rules file; `settings_file` is named where it is missing.
+fn load_rules(settings_file: &Path, path: &Path) -> Result<RuleSet, SettingsError> {
+    if !path.is_file() {
+        let problem = format!("there is no rules file at {}", path.display());
+        return Err(SettingsError::invalid(
+            settings_file,
+            "rules",
+            problem,
+            "create it, or correct the path",
+        ));
+    }
+    read_rules(path)
+}
+
+/// Reads and checks a rules file by itself.
+pub fn read_rules(path: &Path) -> Result<RuleSet, SettingsError> {
+    let raw: RulesSettings = settings::load(path)?;
+    RuleSet::from_settings(raw).map_err(|error| {
+        let problem = format!("rule \"{}\": {}", error.id, error.problem);
+        SettingsError::invalid(path, &error.key_path(), problem, error.problem.remedy())
+    })
+}
+
+fn broker(file: &Path, raw: BrokerSettings) -> Result<Broker, SettingsError> {
+    let address =
+        raw.address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    let Some((host, port)) = address.filter(|(host, port)| !host.is_empty() && *port > 0) else {
+        let problem = format!("\"{}\" is not host:port", raw.address);
+        return Err(SettingsError::invalid(
+            file,
+            "broker.address",
+            problem,
+            "write it as \"127.0.0.1:1883\"",
+        ));
+    };
+    let password = match (raw.password, raw.password_file) {
+        (Some(_), Some(_)) => {
+            let problem = "broker.password is given as well";
+            return Err(SettingsError::invalid(file, "broker.password_file", problem, "keep one of the two"));
+        }
+        (Some(password), None) => Some(password),
+        (None, Some(path)) => Some(settings::read_secret(file, "broker.password_file", &path)?),
+        (None, None) => None,
+    };
+    let login = match (raw.user, password) {
+        (Some(user), password) => Some((user, password.unwrap_or_default())),
+        (None, None) => None,
+        (None, Some(_)) => {
+            let problem = "there is a password and no user";
+            return Err(SettingsError::invalid(file, "broker.user", problem, "add `user = \"ingest\"`"));
+        }
+    };
+    Ok(Broker { host: host.to_owned(), port, client_id: raw.client_id, login })
+}
+
+fn journal(file: &Path, raw: &JournalSettings) -> Result<Journal, SettingsError> {
+    let refused =
+        |key, problem: String, remedy: String| Err(SettingsError::invalid(file, key, problem, remedy));
+    if raw.map_size_bytes < MIN_MAP_SIZE_BYTES {
+        let problem = format!("{} bytes are too few for the journal's map", raw.map_size_bytes);
+        return refused("journal.map_size_bytes", problem, format!("give at least {MIN_MAP_SIZE_BYTES}"));
+    }
+    let most = raw.map_size_bytes / 10 * 9;
+    let quota_bytes = raw.quota_bytes.unwrap_or(raw.map_size_bytes / 5 * 4);
+    if quota_bytes > most {
+        let problem = format!("{quota_bytes} leaves no room in a map of {}", raw.map_size_bytes);
+        return refused("journal.quota_bytes", problem, format!("give at most nine tenths of it, {most}"));
+    }
+    if raw.credit_bytes < MIN_CREDIT_BYTES {
+        let problem = format!("{} bytes are less than one block", raw.credit_bytes);
+        return refused("journal.credit_bytes", problem, format!("give at least {MIN_CREDIT_BYTES}"));
+    }
+    if raw.commit_interval_ms > MAX_COMMIT_INTERVAL_MS {
+        let problem = format!("agents would wait {} ms for each acknowledgement", raw.commit_interval_ms);
+        let remedy = format!("give at most {MAX_COMMIT_INTERVAL_MS}");
+        return refused("journal.commit_interval_ms", problem, remedy);
+    }
+    Ok(Journal {
+        map_size_bytes: raw.map_size_bytes,
+        quota_bytes,
+        commit_interval_ms: raw.commit_interval_ms,
+        credit_bytes: raw.credit_bytes,
+    })
+}

@@ -1,0 +1,129 @@
+//! The core's shell: brings it events, carries out what it wants. One thread; it never waits for a disk or a network.
+
+use std::{
+    sync::{Arc, atomic::Ordering, mpsc as sync},
+    time::Duration,
+};
+
+use tidegate_protocol::topic::Down;
+use tidegate_service::Shutdown;
+use tokio::{sync::mpsc, time::sleep};
+
+use crate::{
+    clock::Clock,
+    core::{Core, Effect, Event, batch::Batch},
+    events::{EventSender, Streamed},
+    failpoint::FailPoint,
+    intake::Outgoing,
+    looker::Job,
+    shown::Shown,
+    store::{Store, StoreError},
+};
+
+pub struct Engine<S> {
+    pub core: Core,
+    pub store: Arc<S>,
+    pub clock: Clock,
+    pub shown: Arc<Shown>,
+    pub events: EventSender,
+    pub batches: sync::SyncSender<Box<Batch>>,
+    pub jobs: sync::Sender<Job>,
+    pub outgoing: mpsc::Sender<Outgoing>,
+    /// Stop taking blocks, commit what was taken, acknowledge it, end.
+    pub draining: Shutdown,
+}
+
+/// Events taken before effects are carried out: enough to keep a batch together, few enough to answer soon.
+const EVENTS_AT_ONCE: usize = 64;
+
+impl<S: Store> Engine<S> {
+    /// Ends when it has drained, or when the committed state cannot be read.
+    pub async fn run(
+        mut self,
+        mut intake: mpsc::Receiver<Event>,
+        mut done: mpsc::Receiver<Event>,
+    ) -> Result<(), StoreError> {
+        loop {
+            self.carry_out()?;
+            let draining = self.draining.is_triggered();
+            if draining && self.core.is_idle() {
+                return Ok(());
+            }
+            let takes_more = !draining && !intake.is_closed() && !self.core.is_at_bound();
+            let wakeup = self.core.next_wakeup().map(|at| at.saturating_sub(self.clock.now_ms()));
+            let first = tokio::select! {
+                biased;
+                event = done.recv() => event,
+                event = intake.recv(), if takes_more => event,
+                () = sleep(Duration::from_millis(wakeup.unwrap_or(0))), if wakeup.is_some() => Some(Event::Wakeup),
+                () = self.draining.wait(), if !draining => None,
+            };
+            let Some(first) = first else { continue };
+            self.handle(first);
+            for _ in 1..EVENTS_AT_ONCE {
+                let takes_more = takes_more && !self.core.is_at_bound();
+                let more = done.try_recv().ok();
+                let more = more.or_else(|| if takes_more { intake.try_recv().ok() } else { None });
+                let Some(event) = more else { break };
+                self.handle(event);
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        if matches!(event, Event::BrokerConnected) {
+            self.look(Job::RepublishAlarms);
+        }
+        self.core.handle(self.clock.now_ms(), event);
+    }
+
+    fn carry_out(&mut self) -> Result<(), StoreError> {
+        while let Some(effect) = self.core.poll() {
+            match effect {
+                // There is room: the core hands out one batch at a time.
+                Effect::Commit(batch) => {
+                    if self.batches.try_send(batch).is_err() {
+                        return Err(StoreError::Lmdb("the committing thread has ended".to_owned()));
+                    }
+                }
+                Effect::Ack { to, ack } => match ack.encode() {
+                    Ok(payload) => {
+                        self.publish(Outgoing { topic: to.down(Down::Ack), retain: false, payload })
+                    }
+                    Err(error) => tracing::error!(%error, "an acknowledgement does not encode"),
+                },
+                Effect::Provisional(event) => {
+                    let _watchers = self.events.send(Streamed::Provisional(Arc::new(event)));
+                }
+                Effect::Verify { ticket, job } => self.look(Job::Verify { ticket, job }),
+                Effect::Load { origin, range } => self.look(Job::Load { origin, range }),
+                Effect::Reload => {
+                    let snapshot = Box::new(self.store.snapshot()?);
+                    let reloaded = Event::Reloaded { snapshot, incarnation: new_incarnation()? };
+                    self.core.handle(self.clock.now_ms(), reloaded);
+                }
+            }
+        }
+        self.shown.show_counters(self.core.counters());
+        Ok(())
+    }
+
+    fn publish(&self, message: Outgoing) {
+        // Lost without harm: the agent sends again and is answered again.
+        if self.outgoing.try_send(message).is_err() {
+            self.shown.acks_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        FailPoint::AfterAck.hit();
+    }
+
+    fn look(&self, job: Job) {
+        if self.jobs.send(job).is_err() {
+            tracing::error!("the thread that looks into the store has ended");
+        }
+    }
+}
+
+/// 64 random bits: never one that was used before.
+pub fn new_incarnation() -> Result<u64, StoreError> {
+    getrandom::u64().map_err(|error| StoreError::Folder(std::io::Error::other(error.to_string())))
+}

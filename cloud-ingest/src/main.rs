@@ -1,0 +1,98 @@
+//! `tidegate-ingest`: reads arguments and settings, starts, waits for a signal, drains.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use tidegate_ingest::{Config, start};
+use tidegate_service::{
+    LogFormat, exit, exit::Exit, init_logging, notify_ready, notify_stopping, termination,
+};
+
+/// How long it may take to commit and acknowledge what was taken before it ends.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Stores every reading once, raises alarms at once, and answers where each reading is.
+#[derive(Parser)]
+#[command(name = "tidegate-ingest", version, after_help = exit::HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// How log lines are written to standard error.
+    #[arg(long, value_enum, default_value = "text", global = true)]
+    log_format: LogFormat,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run until SIGTERM or SIGINT.
+    Run(SettingsFile),
+    /// Check the settings and rules, say what they mean, and end.
+    Check(SettingsFile),
+}
+
+#[derive(clap::Args)]
+struct SettingsFile {
+    /// The settings file.
+    #[arg(long, default_value = "/etc/tidegate/ingest.toml")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    init_logging(arguments.log_format);
+    let (Command::Run(file) | Command::Check(file)) = &arguments.command;
+    let config = match Config::load(&file.config) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return Exit::Usage.into();
+        }
+    };
+    if let Command::Check(_) = arguments.command {
+        explain(&config);
+        return Exit::Ok.into();
+    }
+    match run(config) {
+        Ok(()) => Exit::Ok.into(),
+        Err(error) => {
+            eprintln!("{error:#}");
+            Exit::Failed.into()
+        }
+    }
+}
+
+fn explain(config: &Config) {
+    println!("data in {}", config.data_dir.display());
+    println!("broker {}:{} as {}", config.broker.host, config.broker.port, config.broker.client_id);
+    println!("page and API on http://{}", config.http);
+    println!("{} alarm rules", config.rules.rules().len());
+    for (rule, unit) in config.rules.unknown_units() {
+        println!(
+            "warning: rule {rule}: SenML knows no unit {unit:?}; it watches channels with that very unit only"
+        );
+    }
+    match config.lake {
+        Some(lake) => {
+            println!("lake in {}, every {} s", config.lake_folder.display(), lake.interval_ms / 1_000)
+        }
+        None => println!("no lake: the journal keeps all readings"),
+    }
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?
+        .block_on(async {
+            let mut running = start(config).await?;
+            notify_ready();
+            tokio::select! {
+                () = termination() => {}
+                ended = running.stopped() => return Ok(ended?),
+            }
+            notify_stopping();
+            Ok(running.drain(DRAIN_DEADLINE).await?)
+        })
+}

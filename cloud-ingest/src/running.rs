@@ -1,0 +1,245 @@
+//! The ingest as a whole: started, running, drained.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering, mpsc as sync},
+    thread,
+    time::Duration,
+};
+
+use tidegate_protocol::block::Decoder;
+use tidegate_service::Shutdown;
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::timeout};
+
+use crate::{
+    api,
+    clock::Clock,
+    config::Config,
+    core::{self, Core, Event},
+    engine::{Engine, new_incarnation},
+    events,
+    intake::{Intake, MqttIntake, OUTGOING_WAITING},
+    lake::{Lake, LakeError, Roller},
+    looker::LookThread,
+    query::Query,
+    shown::Shown,
+    store::{LmdbStore, Store, StoreError},
+    writer::CommitThread,
+};
+
+/// Messages from the broker that wait for the core; behind them, TCP waits.
+const INTAKE_WAITING: usize = 256;
+/// Answers that wait for the core.
+const DONE_WAITING: usize = 1_024;
+/// How often the lake looks whether a roll is due, at least.
+const LAKE_TURN: Duration = Duration::from_millis(500);
+/// And how long it waits after a failure.
+const LAKE_BACK_OFF: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {error}; stop what uses it, or set http.listen")]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error("data_dir: {0}")]
+    Store(#[from] StoreError),
+    #[error("the lake: {0}")]
+    Lake(#[from] LakeError),
+    #[error("a thread cannot be started: {0}")]
+    Thread(io::Error),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("the store failed: {0}")]
+    Store(#[from] StoreError),
+    #[error("a part of the ingest ended unexpectedly")]
+    Ended,
+    #[error("it did not drain in time; agents will send again what was not acknowledged")]
+    NotDrained,
+}
+
+/// A running ingest.
+pub struct Running {
+    /// Where the API and the page are.
+    pub http: SocketAddr,
+    query: Query,
+    draining: Shutdown,
+    stopping: Shutdown,
+    /// Gone once its end has been told.
+    engine: Option<JoinHandle<Result<(), StoreError>>>,
+    intake: JoinHandle<()>,
+    http_server: JoinHandle<()>,
+}
+
+/// Opens the store, binds the listener, and starts all threads.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let listener = TcpListener::bind(config.http).await;
+    let refused = |error| StartError::Listen { address: config.http, error };
+    let listener = listener.map_err(refused)?;
+    let http = listener.local_addr().map_err(refused)?;
+    let clock = Clock::start();
+    let shown = Arc::new(Shown::default());
+    let store = Arc::new(LmdbStore::open(&config.data_dir.join("store"), config.journal.map_size_bytes)?);
+    let lake = Lake::open(&config.lake_folder)?;
+    let events = events::channel();
+    let (outgoing, to_broker) = mpsc::channel(OUTGOING_WAITING);
+    let (intake_events, intake) = mpsc::channel(INTAKE_WAITING);
+    let (done, done_events) = mpsc::channel(DONE_WAITING);
+    let (batches, committing) = sync::sync_channel(1);
+    let (jobs, looking) = sync::channel();
+
+    let core = new_core(&config, &*store, &shown)?;
+    let (draining, stopping) = (Shutdown::new(), Shutdown::new());
+    let (writes, looks) = (Arc::clone(&store), Arc::clone(&store));
+    let committer = CommitThread {
+        store: writes,
+        shown: Arc::clone(&shown),
+        events: events.clone(),
+        outgoing: outgoing.clone(),
+        done: done.clone(),
+    };
+    spawn("commit", move || committer.run(committing))?;
+    let looker =
+        LookThread { store: looks, lake: lake.clone(), outgoing: outgoing.clone(), done: done.clone() };
+    spawn("look", move || looker.run(looking))?;
+    if let Some(settings) = config.lake {
+        let roller = Roller::new(Arc::clone(&store), lake.clone(), settings);
+        let turns = LakeThread { roller, clock, shown: Arc::clone(&shown), stopping: stopping.clone(), done };
+        spawn("lake", move || turns.run())?;
+    }
+    let engine = Engine {
+        core,
+        store: Arc::clone(&store),
+        clock,
+        shown: Arc::clone(&shown),
+        events: events.clone(),
+        batches,
+        jobs,
+        outgoing,
+        draining: draining.clone(),
+    };
+    let engine = spawn_engine(engine, intake, done_events)?;
+    let mqtt = MqttIntake { broker: config.broker, clock, shown: Arc::clone(&shown) };
+    let intake = tokio::spawn(mqtt.run(intake_events, to_broker));
+    let query = Query::new(store, lake, shown, events);
+    let router = api::router(Arc::new(query.clone()), stopping.clone());
+    let serving = api::serve(api::HttpListener::new(listener), router, stopping.clone());
+    let http_server = tokio::spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the HTTP listener ended");
+        }
+    });
+    tracing::info!(address = %http, "listening for HTTP");
+    Ok(Running { http, query, draining, stopping, engine: Some(engine), intake, http_server })
+}
+
+fn new_core(config: &Config, store: &LmdbStore, shown: &Shown) -> Result<Core, StartError> {
+    let settings = core::Settings {
+        credit_total_bytes: config.journal.credit_bytes,
+        linger_ms: config.journal.commit_interval_ms,
+        quota_bytes: config.journal.quota_bytes,
+    };
+    let decoder = Decoder::new().map_err(StoreError::from)?;
+    let snapshot = store.snapshot()?;
+    shown.show_latest(snapshot.latest.iter().cloned());
+    shown.used_bytes.store(snapshot.used_bytes, Ordering::Relaxed);
+    Ok(Core::new(settings, config.rules.clone(), decoder, snapshot, new_incarnation()?))
+}
+
+/// The core has a thread to itself: its work is computing, not waiting.
+fn spawn_engine(
+    engine: Engine<LmdbStore>,
+    intake: mpsc::Receiver<Event>,
+    done: mpsc::Receiver<Event>,
+) -> Result<JoinHandle<Result<(), StoreError>>, StartError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(StartError::Thread)?;
+    let (ended, end) = tokio::sync::oneshot::channel();
+    spawn("core", move || {
+        let _nobody_waits = ended.send(runtime.block_on(engine.run(intake, done)));
+    })?;
+    let gone = || StoreError::Lmdb("the core's thread has ended".to_owned());
+    Ok(tokio::spawn(async move { end.await.unwrap_or_else(|_| Err(gone())) }))
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+    thread::Builder::new().name(format!("ingest-{name}")).spawn(run).map_err(StartError::Thread)?;
+    Ok(())
+}
+
+impl Running {
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
+    /// Resolves when the ingest cannot go on.
+    pub async fn stopped(&mut self) -> Result<(), RunError> {
+        let Some(engine) = &mut self.engine else { return Err(RunError::Ended) };
+        let ended = engine.await;
+        self.engine = None;
+        Ok(ended.map_err(|_| RunError::Ended)??)
+    }
+
+    /// Commits and acknowledges what was taken, and ends.
+    pub async fn drain(mut self, deadline: Duration) -> Result<(), RunError> {
+        self.draining.trigger();
+        let drained = timeout(deadline, async {
+            if let Some(engine) = self.engine.take() {
+                engine.await.map_err(|_| RunError::Ended)??;
+            }
+            self.stopping.trigger();
+            // Every sender to the broker is gone by now; the last messages leave.
+            (&mut self.intake).await.map_err(|_| RunError::Ended)?;
+            (&mut self.http_server).await.map_err(|_| RunError::Ended)
+        });
+        let ended = drained.await.unwrap_or(Err(RunError::NotDrained));
+        self.stopping.trigger();
+        self.intake.abort();
+        self.http_server.abort();
+        ended
+    }
+}
+
+/// The thread that rolls the journal to the lake.
+struct LakeThread {
+    roller: Roller,
+    clock: Clock,
+    shown: Arc<Shown>,
+    stopping: Shutdown,
+    done: mpsc::Sender<Event>,
+}
+
+impl LakeThread {
+    fn run(self) {
+        while !self.stopping.is_triggered() {
+            match self.roller.roll_if_due(self.clock.unix_ms()) {
+                Ok(Some(rolled)) => {
+                    if let Some(file) = &rolled.file {
+                        self.shown.lake_files.fetch_add(1, Ordering::Relaxed);
+                        self.shown.lake_rows.fetch_add(file.rows, Ordering::Relaxed);
+                        tracing::info!(
+                            path = file.path,
+                            rows = file.rows,
+                            bytes = file.bytes,
+                            "rolled to the lake"
+                        );
+                    }
+                    self.shown.used_bytes.store(rolled.used_bytes, Ordering::Relaxed);
+                    if self.done.blocking_send(Event::Trimmed { used_bytes: rolled.used_bytes }).is_err() {
+                        return;
+                    }
+                    // More may be due.
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the journal could not be rolled to the lake; it keeps what it has");
+                    self.shown.set_problem(Some(format!("the lake: {error}")));
+                    thread::park_timeout(LAKE_BACK_OFF);
+                }
+            }
+            thread::park_timeout(LAKE_TURN);
+        }
+    }
+}

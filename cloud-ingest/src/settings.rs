@@ -1,0 +1,100 @@
+//! The settings file as it is written. `config` checks it.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::Deserialize;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where journal, ledger and lake live.
+    pub data_dir: PathBuf,
+    /// The alarm rules; relative to this file. Without it there are no rules.
+    pub rules: Option<PathBuf>,
+    #[serde(default)]
+    pub broker: BrokerSettings,
+    #[serde(default)]
+    pub http: HttpSettings,
+    #[serde(default)]
+    pub journal: JournalSettings,
+    #[serde(default)]
+    pub lake: LakeSettings,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BrokerSettings {
+    /// `host:port`
+    pub address: String,
+    pub client_id: String,
+    pub user: Option<String>,
+    pub password: Option<String>,
+    /// A file with the password; relative to this file.
+    pub password_file: Option<PathBuf>,
+}
+
+impl Default for BrokerSettings {
+    fn default() -> Self {
+        Self {
+            address: "127.0.0.1:1883".to_owned(),
+            client_id: "tidegate-ingest".to_owned(),
+            user: None,
+            password: None,
+            password_file: None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSettings {
+    pub listen: SocketAddr,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JournalSettings {
+    /// The most the store's file may grow to. The file grows as it fills; it never shrinks.
+    pub map_size_bytes: u64,
+    /// Above this use, only alarms are taken; default: four fifths of the map.
+    pub quota_bytes: Option<u64>,
+    /// A commit lingers at most this long for more blocks to join it.
+    pub commit_interval_ms: u64,
+    /// How much all agents together may have in flight, alarms apart.
+    pub credit_bytes: u32,
+}
+
+impl Default for JournalSettings {
+    fn default() -> Self {
+        Self {
+            map_size_bytes: 16 * 1024 * 1024 * 1024,
+            quota_bytes: None,
+            commit_interval_ms: 2,
+            credit_bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LakeSettings {
+    pub enabled: bool,
+    /// Default: `lake` in `data_dir`.
+    pub folder: Option<PathBuf>,
+    /// Readings go to the lake at the latest this long after their arrival.
+    pub roll_interval_ms: u64,
+    /// And when the journal holds more than this.
+    pub roll_bytes: u64,
+}
+
+impl Default for LakeSettings {
+    fn default() -> Self {
+        Self { enabled: true, folder: None, roll_interval_ms: 60_000, roll_bytes: 64 * 1024 * 1024 }
+    }
+}

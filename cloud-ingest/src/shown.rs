@@ -1,0 +1,63 @@
+//! What the running parts show to those who ask, beside the store: newest readings, counters, the broker's presence.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use tidegate_protocol::Reading;
+
+use crate::core::{Counters, batch::OriginNo};
+
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// The newest committed reading of each channel, bounded by the channels there are.
+    latest: RwLock<HashMap<OriginNo, Vec<Reading>>>,
+    counters: Mutex<Counters>,
+    problem: Mutex<Option<String>>,
+    pub broker_connected: AtomicBool,
+    pub broker_connects: AtomicU64,
+    pub last_commit_micros: AtomicU64,
+    pub events_committed: AtomicU64,
+    pub used_bytes: AtomicU64,
+    pub lake_files: AtomicU64,
+    pub lake_rows: AtomicU64,
+    /// Acknowledgements that found no place on their way to the broker; the agents send again.
+    pub acks_dropped: AtomicU64,
+}
+
+impl Shown {
+    pub fn show_latest(&self, latest: impl IntoIterator<Item = (OriginNo, Vec<Reading>)>) {
+        let mut table = self.latest.write().unwrap_or_else(PoisonError::into_inner);
+        table.extend(latest);
+    }
+
+    pub fn latest(&self) -> RwLockReadGuard<'_, HashMap<OriginNo, Vec<Reading>>> {
+        self.latest.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn show_counters(&self, counters: Counters) {
+        *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+    }
+
+    pub fn counters(&self) -> Counters {
+        *self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What last went wrong; `None` once it goes right again.
+    pub fn set_problem(&self, problem: Option<String>) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    pub fn problem(&self) -> Option<String> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A counter's value.
+pub fn count(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
