@@ -26,6 +26,11 @@ json.dump([[plain(value) for value in row] for row in rows], sys.stdout)
 /// # Panics
 /// When there is no Python with DuckDB; the message names the command that installs one.
 pub fn query(ingest_data: &Path, select: &str) -> Vec<Vec<Value>> {
+    try_query(ingest_data, select).unwrap_or_else(|why| panic!("{why}\n{REMEDY}"))
+}
+
+/// As [`query`]; what DuckDB cannot answer (there is no file yet) is an error.
+pub fn try_query(ingest_data: &Path, select: &str) -> Result<Vec<Vec<Value>>, String> {
     let files = ingest_data.join("lake/readings/*/*.parquet");
     let select = select.replace("LAKE", &format!("read_parquet('{}')", files.display()));
     let output = Command::new(python())
@@ -33,8 +38,10 @@ pub fn query(ingest_data: &Path, select: &str) -> Vec<Vec<Value>> {
         .output()
         .unwrap_or_else(|error| panic!("{}: {error}; {REMEDY}", python().display()));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "DuckDB cannot answer `{select}`: {said}\n{REMEDY}");
-    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
+    if !output.status.success() {
+        return Err(format!("DuckDB cannot answer `{select}`: {said}"));
+    }
+    Ok(serde_json::from_slice(&output.stdout).expect("the script prints JSON"))
 }
 
 const REMEDY: &str = "`cargo xtask test` makes a Python with duckdb under target/tools/venv; \

@@ -5,13 +5,20 @@
 //! - [`chain`]: broker, ingest and agent with their configuration files in one temporary folder
 //! - [`api`]: the ingest's HTTP API and the agent's status
 //! - [`lake`]: the Parquet lake as another program (DuckDB) reads it
+//! - [`events`]: the ingest's event stream
 //! - [`eventually`]: waiting for something that a process will do, with a bound
+//! - [`measured`]: what a test's boards measured, held against lake and alarm history
+//! - [`recording`]: recordings read plainly, and what a rule must make of them
 //!
-//! Nothing here reads the programs' source: what a user cannot see, these tests do not use.
+//! The programs are used as a user would: what he cannot see, these tests do not use. Only boards, recordings and
+//! network faults come from the simulator's library.
 
 pub mod api;
 pub mod chain;
 pub mod daemon;
+pub mod events;
 pub mod eventually;
 pub mod lake;
+pub mod measured;
 pub mod programs;
+pub mod recording;
