@@ -16,6 +16,9 @@ use crate::{
 
 /// Fast and nearly as small as slower levels on these columns.
 const ZSTD_LEVEL: i32 = 1;
+/// Columns of more bits a reading hold little but noise, which zstd would be tried on in vain. What it shortens are
+/// descriptions, and columns in which nothing happens.
+const DENSE_BITS: usize = 3;
 
 /// Encodes blocks.
 pub struct Encoder {
@@ -48,9 +51,7 @@ impl Encoder {
         if block.records.len() > MAX_RECORDS {
             return Err(BlockError::TooLarge("records"));
         }
-        if block.origins.iter().flat_map(|origin| &origin.readings).any(unsendable) {
-            return Err(BlockError::TooLarge("a decimal's scale"));
-        }
+        block.origins.iter().try_for_each(|origin| check_readings(&origin.readings))?;
         self.directory.clear();
         directory::encode(&block.origins, &mut self.directory)?;
         self.body.clear();
@@ -65,15 +66,15 @@ impl Encoder {
         if self.body.len() > MAX_BODY_BYTES {
             return Err(BlockError::TooLarge("unpacked bytes"));
         }
-        let packed = pack(&mut self.zstd, &self.body, &mut self.packed)?;
+        let dense = block.records.is_empty() && self.body.len() * 8 > readings * DENSE_BITS;
+        let packed = if dense { &self.body } else { pack(&mut self.zstd, &self.body, &mut self.packed)? };
         let mut out = Vec::with_capacity(header::HEADER_BYTES + self.directory.len() + packed.len());
         header::assemble(&mut out, readings as u32, &self.directory, packed, self.body.len() as u32);
         if out.len() > MAX_BLOCK_BYTES { Err(BlockError::TooLarge("bytes")) } else { Ok(out) }
     }
 }
 
-/// The body as it travels: compressed where that makes it shorter. Columns alone are dense already; what shrinks
-/// are descriptions, and columns in which nothing happens.
+/// The body as it travels: compressed where that makes it shorter.
 fn pack<'a>(
     zstd: &mut zstd::bulk::Compressor<'_>,
     body: &'a [u8],
@@ -147,8 +148,20 @@ fn decode_records(body: &[u8]) -> Result<(Vec<Record>, &[u8]), BlockError> {
     Ok((records, rest))
 }
 
-fn unsendable(reading: &Reading) -> bool {
-    matches!(reading.value, Value::Decimal { scale, .. } if scale > MAX_SCALE)
+/// Readings of one origin: some, with seqs that ascend and end, and with scales that exist.
+fn check_readings(readings: &[Reading]) -> Result<(), BlockError> {
+    let mut least = 0;
+    for reading in readings {
+        // The last seq has no end that 64 bits could say.
+        if reading.seq.0 < least || reading.seq.0 == u64::MAX {
+            return Err(BlockError::Disorder);
+        }
+        least = reading.seq.0 + 1;
+        if matches!(reading.value, Value::Decimal { scale, .. } if scale > MAX_SCALE) {
+            return Err(BlockError::TooLarge("a decimal's scale"));
+        }
+    }
+    if readings.is_empty() { Err(BlockError::Disorder) } else { Ok(()) }
 }
 
 /// The bounds of a record, the same for both sides: what one may send, the other takes. `channels` counts those

@@ -28,6 +28,10 @@ use crate::{
     varint::{unzigzag, zigzag},
 };
 
+/// How many later values the ways to foretell are compared on.
+const SAMPLE: usize = 128;
+/// How many later values a series must have on average for a comparison to be worth its time.
+const MIN_LATER: usize = 4;
 /// The shift of `more`.
 const MORE_SHIFT: u32 = 4;
 
@@ -46,7 +50,7 @@ struct Channel {
     forms: Vec<(Form, usize)>,
     integers: Vec<i64>,
     firsts: Vec<u64>,
-    later: [Vec<u64>; 3],
+    later: Vec<u64>,
 }
 
 impl Values {
@@ -151,16 +155,13 @@ impl Channel {
             self.forms.push((form, series.len()));
             (rest, before) = (others, Some(form));
         }
-        self.take_differences();
-        let best = |numbers: &Vec<u64>| best_shift(numbers);
-        let shift_first = best(&self.firsts).shift;
-        let ways = self.later.each_ref().map(best);
-        let (how, way) = (0..).zip(ways).min_by_key(|(_, way)| way.bits).unwrap_or_default();
+        let how = self.take_differences();
+        let (shift_first, shift) = (best_shift(&self.firsts).shift, best_shift(&self.later).shift);
         bits.bits(how, 2);
         bits.shift(shift_first);
-        bits.shift(way.shift);
+        bits.shift(shift);
         let mut firsts = self.firsts.iter();
-        let mut later = self.later.get(how as usize).map(Vec::as_slice).unwrap_or_default();
+        let mut later = self.later.as_slice();
         let mut rest = values;
         for run in self.forms.chunk_by(|a, b| a.0 == b.0) {
             let Some((form, _)) = run.first() else { continue };
@@ -175,31 +176,58 @@ impl Channel {
                     firsts.next().zip(later.split_at_checked(len - 1))
                 {
                     bits.number(*first, shift_first);
-                    numbers.iter().for_each(|number| bits.number(*number, way.shift));
+                    numbers.iter().for_each(|number| bits.number(*number, shift));
                     later = others;
                 }
             }
         }
     }
 
-    /// Fills `firsts` and the three ways of `later`.
-    fn take_differences(&mut self) {
-        let Self { forms, integers, firsts, later } = self;
-        let [same, steady, mean] = later;
-        firsts.clear();
-        [&mut *same, steady, mean].into_iter().for_each(Vec::clear);
-        let (mut rest, mut before) = (integers.as_slice(), 0_i64);
-        for (_, len) in forms.iter().filter(|(form, _)| !form.is_mixed()) {
-            let (series, others) = rest.split_at(*len);
-            rest = others;
-            let Some((first, series)) = series.split_first() else { continue };
-            firsts.push(zigzag(first.wrapping_sub(before)));
-            before = *first;
-            differences::<Same>(*first, series, same);
-            differences::<Steady>(*first, series, steady);
-            differences::<Mean>(*first, series, mean);
+    /// Fills `firsts`, and `later` in the way that a sample of the channel shows to be shortest.
+    fn take_differences(&mut self) -> u64 {
+        self.firsts.clear();
+        let mut before = 0_i64;
+        for (first, _) in series_of(&self.forms, &self.integers) {
+            self.firsts.push(zigzag(first.wrapping_sub(before)));
+            before = first;
+        }
+        let count = self.integers.len() - self.firsts.len();
+        // Of a few values each, the one before is all there is to go by.
+        let ways = if count < MIN_LATER * self.firsts.len() { 0..1 } else { 0..3 };
+        let cost = |how: &u64| {
+            self.take_later(*how, SAMPLE);
+            best_shift(&self.later).bits
+        };
+        let how = ways.min_by_key(cost).unwrap_or_default();
+        self.take_later(how, usize::MAX);
+        how
+    }
+
+    /// Fills `later` with the differences of at least `limit` values, or of all.
+    fn take_later(&mut self, how: u64, limit: usize) {
+        let Self { forms, integers, later, .. } = self;
+        later.clear();
+        for (first, series) in series_of(forms, integers) {
+            match how {
+                0 => differences::<Same>(first, series, later),
+                1 => differences::<Steady>(first, series, later),
+                _ => differences::<Mean>(first, series, later),
+            }
+            if later.len() >= limit {
+                return;
+            }
         }
     }
+}
+
+/// The series that are integers: the first, and those after it.
+fn series_of<'a>(forms: &'a [(Form, usize)], integers: &'a [i64]) -> impl Iterator<Item = (i64, &'a [i64])> {
+    let mut rest = integers;
+    forms.iter().filter(|(form, _)| !form.is_mixed()).filter_map(move |(_, len)| {
+        let (series, others) = rest.split_at_checked(*len)?;
+        rest = others;
+        series.split_first().map(|(first, series)| (*first, series))
+    })
 }
 
 fn differences<F: Foretell>(first: i64, series: &[i64], out: &mut Vec<u64>) {

@@ -134,7 +134,7 @@ impl<'a> Samples<'a> {
         error
     }
 
-    #[inline]
+    #[inline(always)]
     fn unpack(&mut self, scales: &[u8]) -> Result<Reading, FrameError> {
         let [channel, meta] = self.reader.array()?;
         let scale = *scales.get(usize::from(channel)).ok_or(FrameError::UnknownChannel(channel))?;
