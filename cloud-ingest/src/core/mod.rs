@@ -381,6 +381,3 @@ impl Core {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -95,6 +95,3 @@ fn file_error(path: &Path, error: io::Error) -> LakeError {
 fn parquet_error(path: &Path, error: ParquetError) -> LakeError {
     LakeError::Parquet { path: path.to_owned(), error }
 }
-
-#[cfg(test)]
-mod tests;

@@ -29,7 +29,7 @@ const svg = (tag, attributes) => {
 const keyOf = (it) => `${it.site}/${it.device}/${it.channel}`;
 const deviceKey = (it) => `${it.site}/${it.device}`;
 
-const known = { devices: [], latest: new Map(), alarms: new Map(), events: new Map() };
+const known = { devices: [], shown: [], latest: new Map(), alarms: new Map(), events: new Map(), alarmsLoaded: false };
 const traces = new Map();  // channel key → [{ at, value }]
 const cards = new Map();   // device key → { node, rows }
 let clockAhead = 0;        // what to add to this browser's clock to have the server's
@@ -70,6 +70,17 @@ function poll(everyMs, question) {
 const now = () => Date.now() + clockAhead;
 
 // ---- words ----
+
+const PREFIXES = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"]];
+
+/** A number and the unit behind it. Large ones take a prefix: nobody reads ten digits at a glance. */
+function measure(value, unit, decimals) {
+  const [factor, prefix] = PREFIXES.find(([factor]) => Math.abs(value) >= factor) ?? [1, ""];
+  const counted = unit === "count" || unit === "";
+  if (prefix && !counted) return [number(value / factor), prefix + unitText(unit)];
+  if (prefix && Math.abs(value) >= 1e9) return [`${number(value / factor)} ${prefix}`, unitText(unit)];
+  return [number(value, decimals), unitText(unit)];
+}
 
 function number(value, decimals) {
   if (decimals === undefined) {
@@ -132,7 +143,7 @@ async function showAudit() {
   if (totals.measured === 0) sentences.push("Nothing has been measured yet.");
   else if (complete && totals.lost === 0) sentences.push("Every reading heard of is stored.");
   else if (complete) sentences.push("Every reading heard of is stored or declared lost.");
-  else if (totals.outstanding > 0) sentences.push(`${plural(totals.outstanding, "reading")} heard of and not here yet.`);
+  else if (totals.outstanding > 0) sentences.push(`${plural(totals.outstanding, "reading")} heard of, and on the way.`);
   const reasons = {};
   for (const origin of origins) for (const [why, n] of Object.entries(origin.lost)) reasons[why] = (reasons[why] ?? 0) + n;
   const why = Object.entries(reasons).map(([reason, n]) => `${reason} ${n.toLocaleString("en")}`);
@@ -151,6 +162,7 @@ async function loadAlarms() {
   const settled = alarms.filter((alarm) => alarm.state === "active").map((alarm) => alarm.raised);
   const seen = new Set(alarms.map((alarm) => alarm.occurrence));
   known.alarms = new Map([...settled, ...unsettled.filter((raise) => !seen.has(raise.occurrence))].map((raise) => [raise.occurrence, raise]));
+  known.alarmsLoaded = true;
   for (const alarm of alarms) for (const event of [alarm.raised, alarm.cleared]) if (event) known.events.set(event.id, event);
   showAlarms();
   showEvents();
@@ -169,7 +181,8 @@ function take(event) {
 function showAlarms() {
   const active = [...known.alarms.values()].sort(urgency);
   $("alarm-count").textContent = active.length || "";
-  $("no-alarms").hidden = active.length > 0;
+  // Not said before it is known.
+  $("no-alarms").hidden = active.length > 0 || !known.alarmsLoaded;
   document.title = active.length ? `(${active.length}) Tidegate` : "Tidegate";
   $("alarm-list").replaceChildren(...active.slice(0, 50).map((raise) => {
     const row = el("li", `alarm ${raise.priority}`);
@@ -177,7 +190,10 @@ function showAlarms() {
     where.append(el("b", "", raise.device), el("span", "", `${raise.channel} · ${raise.rule}`));
     const when = el("div", "when", raise.onset.time_unix_ms === null ? "" : `${clock(raise.onset.time_unix_ms)}\n${ago(raise.onset.time_unix_ms)} ago`);
     when.style.whiteSpace = "pre-line";
-    row.append(shape(raise.priority), where, el("div", "what", raise.message), when);
+    const what = el("div", "what", raise.message);
+    const reading = known.latest.get(keyOf(raise));
+    if (reading && reading.value !== null) what.append(el("span", "now", `now ${words(reading).join(" ")}`));
+    row.append(shape(raise.priority), where, what, when);
     return row;
   }));
 }
@@ -218,8 +234,9 @@ async function loadFleet() {
   $("summary").textContent = `${plural(devices.length, "device")}, ${plural(channels, "channel")}`;
   $("version").textContent = `ingest ${health.version}` + (health.problems.length ? ` · ${health.problems.join(" · ")}` : "");
   $("gateways").replaceChildren(...gateways.map((gateway) => {
-    const heard = gateway.last_block_unix_ms === null ? "no data yet" : `${ago(gateway.last_block_unix_ms)} ago`;
-    const item = el("li", gateway.online ? "" : "offline", `${gateway.gateway} ${gateway.online ? "" : "offline, "}${heard}`);
+    const last = gateway.last_block_unix_ms;
+    const heard = last === null ? "no data yet" : now() - last > SILENT_AFTER_MS || !gateway.online ? `last heard ${ago(last)} ago` : "";
+    const item = el("li", gateway.online ? "" : "offline", [gateway.gateway, gateway.online ? "" : "offline", heard].filter(Boolean).join(" · "));
     item.title = `gateway ${gateway.gateway} of site ${gateway.site}${gateway.version ? `, agent ${gateway.version}` : ""}`;
     return item;
   }));
@@ -234,7 +251,8 @@ function showFleet() {
   };
   const fitting = known.devices.filter(fits);
   const shown = fitting.slice(0, MAX_DEVICES_SHOWN);
-  const nodes = shown.map((device) => cardOf(device).node);
+  known.shown = shown.map(cardOf);
+  const nodes = known.shown.map((card) => card.node);
   const panel = $("devices");
   if (nodes.length !== panel.children.length || nodes.some((node, at) => node !== panel.children[at])) panel.replaceChildren(...nodes);
   $("no-devices").hidden = fitting.length > 0;
@@ -260,7 +278,6 @@ function cardOf(device) {
       const spark = svg("svg", { class: "spark", viewBox: "0 0 84 24", preserveAspectRatio: "none", "aria-hidden": "true" });
       spark.append(svg("line", { x1: 0, x2: 84 }), svg("path", {}), svg("circle", { r: 1.7, cx: -9 }));
       row.append(name, spark, value);
-      row.title = `${device.site} / ${device.device} / ${channel.name}`;
       node.append(row);
       return { channel, row, name, value, spark, drawn: undefined };
     });
@@ -279,6 +296,7 @@ async function loadLatest() {
     remember(key, reading.time_unix_ms ?? now(), reading.value);
   }
   showValues();
+  showAlarms();
 }
 
 function remember(key, at, value) {
@@ -312,10 +330,14 @@ async function prefill() {
 
 function showValues() {
   const alarmed = new Map([...known.alarms.values()].sort(urgency).reverse().map((raise) => [keyOf(raise), raise]));
-  for (const node of $("devices").children) {
-    const card = [...cards.values()].find((card) => card.node === node);
-    if (card) showCard(card, alarmed);
-  }
+  for (const card of known.shown) showCard(card, alarmed);
+}
+
+/** A reading's value and unit as they are shown. */
+function words({ value, unit }, channel) {
+  if (value === null) return ["–", ""];
+  if (typeof value === "boolean") return [String(value), ""];
+  return measure(value, unit, channel?.kind === "decimal" ? channel.scale : undefined);
 }
 
 function showCard({ node, about, rows, device }, alarmed) {
@@ -328,10 +350,9 @@ function showCard({ node, about, rows, device }, alarmed) {
     const alarm = alarmed.get(key);
     row.row.className = `channel${alarm ? ` alarmed ${alarm.priority}` : ""}${reading && reading.quality !== "good" ? " doubt" : ""}`;
     row.name.replaceChildren(...(alarm ? [shape(alarm.priority)] : []), row.channel.name);
-    const text = !reading || reading.value === null ? "–"
-      : typeof reading.value === "boolean" ? String(reading.value)
-      : number(reading.value, row.channel.kind === "decimal" ? row.channel.scale : undefined);
-    row.value.replaceChildren(text, el("span", "unit", reading?.value === null ? "" : unitText(row.channel.unit)));
+    const [text, unit] = reading ? words(reading, row.channel) : ["–", ""];
+    row.value.replaceChildren(text, el("span", "unit", unit));
+    row.row.title = [key, reading && `${reading.value} ${reading.unit}`, reading && reading.quality !== "good" && reading.quality].filter(Boolean).join(" · ");
     draw(row, traces.get(key) ?? [], alarm);
   }
 }

@@ -145,7 +145,7 @@ impl Reader<'_> {
         table: Table,
         from: &[u8],
     ) -> Result<impl Iterator<Item = Result<Pair<'t>, StoreError>>, StoreError> {
-        let range = (Bound::Included(from), Bound::Unbounded);
+        let range = (Bound::Included(or_lowest(from)), Bound::Unbounded);
         Ok(self.raw(table)?.range(&self.txn, &range)?.map(|pair| Ok(pair?)))
     }
 
@@ -196,7 +196,7 @@ impl Writer<'_> {
         table: Table,
         from: &[u8],
     ) -> Result<impl Iterator<Item = Result<Pair<'t>, StoreError>>, StoreError> {
-        let range = (Bound::Included(from), Bound::Unbounded);
+        let range = (Bound::Included(or_lowest(from)), Bound::Unbounded);
         Ok(self.raw(table)?.range(&self.txn, &range)?.map(|pair| Ok(pair?)))
     }
 
@@ -232,6 +232,11 @@ impl Writer<'_> {
     pub fn commit(self) -> Result<(), StoreError> {
         Ok(self.txn.commit()?)
     }
+}
+
+/// LMDB takes no empty key; every key there is lies above a single zero byte.
+fn or_lowest(key: &[u8]) -> &[u8] {
+    if key.is_empty() { &[0] } else { key }
 }
 
 fn used(

@@ -108,6 +108,3 @@ impl Store for LmdbStore {
         commit::write(&self.lmdb, batch)
     }
 }
-
-#[cfg(test)]
-mod tests;
