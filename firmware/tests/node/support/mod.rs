@@ -1,5 +1,7 @@
 //! A small gateway for tests: it keeps what it hears, makes it safe when told, and acknowledges by the floor rule.
 
+pub mod seen;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_protocol::{

@@ -1,12 +1,10 @@
 //! A node and a gateway on a link that loses, breaks and cuts frames, with a ring that overflows and a gateway that
 //! restarts: nothing is lost silently, nothing arrives with another content, and losses are declared exactly.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::support::Gateway;
 use proptest::prelude::*;
-use support::Gateway;
 use tidegate_firmware::{Identity, Node, NodeConfig, Sampled, channel};
 use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, Quality, Reading, Tick, Value, ValueKind,

@@ -1,0 +1,7 @@
+//! The node core and its shells, against a small gateway.
+
+mod lossy_link;
+mod sampling;
+mod session;
+mod shells;
+mod support;
