@@ -1,1 +1,32 @@
+//! The Tidegate agent: readings of boards and of this computer, kept safe until the cloud has them.
+//!
+//! ```text
+//! settings ─▶ config                    what is written, and what it means
+//! sources/    bytes and figures ─▶ events
+//! shell       the task that owns the core: events in, effects out
+//! core/       custody, blocks, lanes, resends: pure
+//! queue/      LMDB, behind its own threads (store.rs alone names heed)
+//! uplink      MQTT (alone names rumqttc)     links   frames back to boards
+//! status      /status, /metrics, /health     clock, random   the only places that read either
+//! failpoint   where tests may kill the process
+//! ```
+//! A frame's way into the queue: board_link → decoder → core (boards, packer, custody) → queue → store.
 
+mod clock;
+pub mod config;
+pub mod core;
+pub mod failpoint;
+mod links;
+mod metrics;
+pub mod queue;
+mod random;
+mod running;
+mod settings;
+mod shell;
+mod sources;
+mod status;
+mod uplink;
+
+pub use config::Config;
+pub use running::{DrainError, Drained, Running, StartError, StoppedError, start};
+pub use settings::Settings;

@@ -1,0 +1,329 @@
+//! The validated configuration.
+
+use std::{
+    collections::HashSet,
+    fmt::Display,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tidegate_protocol::{DeviceId, GatewayId, SiteId, topic::GatewayPath};
+use tidegate_service::{
+    SettingsError,
+    settings::{load_with_env, read_secret},
+};
+
+use crate::{
+    core::Policy,
+    settings::{BrokerSettings, LimitSettings, QueueSettings, Settings, SourceKind, SourceSettings},
+    sources::{board_serial::SerialSettings, host::HostSettings},
+};
+
+/// The prefix of environment variables that override the file.
+pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_AGENT";
+
+const DEFAULT_BOARD_LISTEN: &str = "127.0.0.1:7780";
+const DEFAULT_BAUD: u32 = 115_200;
+const DEFAULT_HOST_INTERVAL_MS: u64 = 1_000;
+/// LMDB itself, and what is written to make room, need this much.
+const LEAST_MAP_BYTES: u64 = 1 << 20;
+const LEAST_QUOTA_BYTES: u64 = 64 << 10;
+const LEAST_RAM_BYTES: u64 = 256 << 10;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub path: GatewayPath,
+    pub data_dir: PathBuf,
+    pub broker: Broker,
+    pub status_listen: SocketAddr,
+    pub queue: Queue,
+    pub limits: Limits,
+    pub sources: Vec<Source>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Broker {
+    pub host: String,
+    pub port: u16,
+    pub credentials: Option<(String, String)>,
+    pub keep_alive: Duration,
+    pub longest_backoff: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Queue {
+    pub map_size_bytes: usize,
+    pub quota_bytes: u64,
+    pub policy: Policy,
+    pub flush_interval_ms: u64,
+    pub outage_flush_interval_ms: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub ram_limit_bytes: u64,
+    pub max_in_flight_bytes: u64,
+    pub max_origins: usize,
+    pub block_readings: usize,
+    pub linger_ms: u64,
+}
+
+#[derive(Clone, Debug)]
+pub enum Source {
+    BoardTcp { listen: SocketAddr },
+    BoardSerial(SerialSettings),
+    Host(HostSettings),
+}
+
+/// Says where a value stands when it is refused.
+struct Checked<'a> {
+    file: &'a Path,
+}
+
+impl Checked<'_> {
+    fn refuse(&self, key: &str, problem: impl Display, remedy: impl Display) -> SettingsError {
+        SettingsError::invalid(self.file, key, problem, remedy)
+    }
+
+    fn between(&self, key: &str, value: u64, least: u64, most: u64) -> Result<u64, SettingsError> {
+        if (least..=most).contains(&value) {
+            return Ok(value);
+        }
+        Err(self.refuse(key, format_args!("{value} is out of range"), format_args!("give {least} to {most}")))
+    }
+
+    fn socket(&self, key: &str, text: &str) -> Result<SocketAddr, SettingsError> {
+        text.parse().map_err(|_| {
+            let problem = format_args!("\"{text}\" is no address and port");
+            self.refuse(key, problem, "write it as \"127.0.0.1:7780\"; port 0 takes any free one")
+        })
+    }
+
+    fn name<T: std::str::FromStr<Err: Display>>(&self, key: &str, text: &str) -> Result<T, SettingsError> {
+        text.parse().map_err(|error: T::Err| {
+            self.refuse(
+                key,
+                format_args!("\"{text}\" cannot be a name: {error}"),
+                "choose a name like \"gw-a\"",
+            )
+        })
+    }
+}
+
+impl Config {
+    /// Reads and validates a file, with the environment's overrides.
+    pub fn load(file: &Path) -> Result<Self, SettingsError> {
+        Self::validate(file, load_with_env(file, ENVIRONMENT_PREFIX)?)
+    }
+
+    /// `file` is named in messages, and is where relative paths start.
+    pub fn validate(file: &Path, settings: Settings) -> Result<Self, SettingsError> {
+        let check = Checked { file };
+        let site: SiteId = check.name("site", &settings.site)?;
+        let gateway: GatewayId = check.name("gateway", &settings.gateway)?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        Ok(Self {
+            path: GatewayPath::new(site, gateway),
+            data_dir: folder.join(&settings.data_dir),
+            broker: broker(&check, settings.broker)?,
+            status_listen: check.socket("status.listen", &settings.status.listen)?,
+            queue: queue(&check, &settings.queue)?,
+            limits: limits(&check, &settings.limits)?,
+            sources: sources(&check, settings.sources, &settings.status.listen)?,
+        })
+    }
+}
+
+fn broker(check: &Checked<'_>, settings: BrokerSettings) -> Result<Broker, SettingsError> {
+    let BrokerSettings { address, user, password, password_file, keep_alive_ms, reconnect_max_ms } = settings;
+    let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    let (host, port) = match parts {
+        Some((host, port)) if !host.is_empty() && port > 0 => (host.to_owned(), port),
+        _ => {
+            let problem = format_args!("\"{address}\" is no host and port");
+            return Err(check.refuse("broker.address", problem, "write it as \"broker.example:1883\""));
+        }
+    };
+    let secret = match (password, password_file) {
+        (Some(_), Some(_)) => {
+            let problem = "there is a password and a password_file";
+            return Err(check.refuse("broker.password", problem, "keep one of them"));
+        }
+        (None, Some(path)) => Some(read_secret(check.file, "broker.password_file", &path)?),
+        (password, None) => password,
+    };
+    let credentials = match (user, secret) {
+        (Some(user), Some(secret)) => Some((user, secret)),
+        (None, None) => None,
+        (Some(_), None) => {
+            let remedy = "add broker.password_file or broker.password";
+            return Err(check.refuse("broker.user", "there is a user without a password", remedy));
+        }
+        (None, Some(_)) => {
+            return Err(check.refuse("broker", "there is a password without a user", "add broker.user"));
+        }
+    };
+    Ok(Broker {
+        host,
+        port,
+        credentials,
+        keep_alive: Duration::from_millis(check.between(
+            "broker.keep_alive_ms",
+            keep_alive_ms,
+            1_000,
+            3_600_000,
+        )?),
+        longest_backoff: Duration::from_millis(check.between(
+            "broker.reconnect_max_ms",
+            reconnect_max_ms,
+            100,
+            3_600_000,
+        )?),
+    })
+}
+
+fn queue(check: &Checked<'_>, settings: &QueueSettings) -> Result<Queue, SettingsError> {
+    let map =
+        check.between("queue.map_size_bytes", settings.map_size_bytes, LEAST_MAP_BYTES, isize::MAX as u64)?;
+    // LMDB wants whole pages.
+    let map = map / 4096 * 4096;
+    let most = map / 4 * 3;
+    let quota = settings.quota_bytes.unwrap_or(map / 2);
+    if quota > most {
+        let problem =
+            format_args!("{quota} leaves no room in a map of {map}: deletes and loss records must fit too");
+        let remedy =
+            format_args!("give at most {most}, or raise queue.map_size_bytes to {}", quota.saturating_mul(2));
+        return Err(check.refuse("queue.quota_bytes", problem, remedy));
+    }
+    let flush = check.between("queue.flush_interval_ms", settings.flush_interval_ms, 0, 60_000)?;
+    let outage =
+        check.between("queue.outage_flush_interval_ms", settings.outage_flush_interval_ms, 0, 600_000)?;
+    if outage < flush {
+        let problem = format_args!("{outage} is below queue.flush_interval_ms ({flush})");
+        return Err(check.refuse("queue.outage_flush_interval_ms", problem, "give at least as much"));
+    }
+    Ok(Queue {
+        map_size_bytes: map as usize,
+        quota_bytes: check.between("queue.quota_bytes", quota, LEAST_QUOTA_BYTES, most)?,
+        policy: settings.policy,
+        flush_interval_ms: flush,
+        outage_flush_interval_ms: outage,
+    })
+}
+
+fn limits(check: &Checked<'_>, settings: &LimitSettings) -> Result<Limits, SettingsError> {
+    let key = |name: &str| format!("limits.{name}");
+    let in_range = |name, value, least, most| check.between(&key(name), value, least, most);
+    Ok(Limits {
+        ram_limit_bytes: in_range("ram_limit_bytes", settings.ram_limit_bytes, LEAST_RAM_BYTES, 16 << 30)?,
+        max_in_flight_bytes: in_range(
+            "max_in_flight_bytes",
+            settings.max_in_flight_bytes,
+            4 << 10,
+            64 << 20,
+        )?,
+        max_origins: in_range("max_origins", settings.max_origins as u64, 1, 1 << 20)? as usize,
+        block_readings: in_range("block_readings", settings.block_readings as u64, 1, 16_384)? as usize,
+        linger_ms: in_range("linger_ms", settings.linger_ms, 0, 10_000)?,
+    })
+}
+
+fn sources(
+    check: &Checked<'_>,
+    settings: Vec<SourceSettings>,
+    status_listen: &str,
+) -> Result<Vec<Source>, SettingsError> {
+    if settings.is_empty() {
+        let remedy = "add a [[source]] section, such as type = \"host\"";
+        return Err(check.refuse("source", "there is nothing to read from", remedy));
+    }
+    // What may be used once only. Port 0 is a new port each time.
+    let mut taken = HashSet::new();
+    taken.insert(format!("listen {status_listen}"));
+    let mut sources = Vec::new();
+    for (at, settings) in settings.into_iter().enumerate() {
+        let key = |name: &str| format!("source[{at}].{name}");
+        check_keys(check, &settings, at)?;
+        let (source, name, used) = source(check, settings, &key)?;
+        if !used.ends_with(":0") && !taken.insert(used.clone()) {
+            let problem =
+                format_args!("{} is used twice", used.split_once(' ').map_or("it", |(_, what)| what));
+            return Err(check.refuse(&key(name), problem, "give each source its own"));
+        }
+        sources.push(source);
+    }
+    Ok(sources)
+}
+
+/// A source, and what of it no other may have.
+fn source(
+    check: &Checked<'_>,
+    settings: SourceSettings,
+    key: &impl Fn(&str) -> String,
+) -> Result<(Source, &'static str, String), SettingsError> {
+    match settings.kind {
+        SourceKind::BoardTcp => {
+            let text = settings.listen.unwrap_or_else(|| DEFAULT_BOARD_LISTEN.to_owned());
+            let listen = check.socket(&key("listen"), &text)?;
+            Ok((Source::BoardTcp { listen }, "listen", format!("listen {text}")))
+        }
+        SourceKind::BoardSerial => {
+            let Some(path) = settings.path else {
+                return Err(check.refuse(
+                    &key("path"),
+                    "it is missing",
+                    "name the line, such as \"/dev/ttyUSB0\"",
+                ));
+            };
+            let baud = settings.baud.unwrap_or(DEFAULT_BAUD);
+            check.between(&key("baud"), u64::from(baud), 300, 12_000_000)?;
+            let used = format!("path {}", path.display());
+            Ok((Source::BoardSerial(SerialSettings { path, baud }), "path", used))
+        }
+        SourceKind::Host => {
+            let Some(device) = settings.device else {
+                return Err(check.refuse(
+                    &key("device"),
+                    "it is missing",
+                    "name this computer, such as \"gw-a-host\"",
+                ));
+            };
+            let device: DeviceId = check.name(&key("device"), &device)?;
+            let interval_ms = settings.interval_ms.unwrap_or(DEFAULT_HOST_INTERVAL_MS);
+            let interval_ms = check.between(&key("interval_ms"), interval_ms, 100, 86_400_000)?;
+            let flush_interval_ms = settings.flush_interval_ms.unwrap_or_default();
+            check.between(&key("flush_interval_ms"), flush_interval_ms, 0, 600_000)?;
+            let used = format!("device {device}");
+            let host =
+                HostSettings { device, interval: Duration::from_millis(interval_ms), flush_interval_ms };
+            Ok((Source::Host(host), "device", used))
+        }
+    }
+}
+
+/// A key that means nothing for this type of source is a mistake that would otherwise go unseen.
+fn check_keys(check: &Checked<'_>, settings: &SourceSettings, at: usize) -> Result<(), SettingsError> {
+    let (kind, known): (_, &[&str]) = match settings.kind {
+        SourceKind::BoardTcp => ("board-tcp", &["listen"]),
+        SourceKind::BoardSerial => ("board-serial", &["path", "baud"]),
+        SourceKind::Host => ("host", &["device", "interval_ms", "flush_interval_ms"]),
+    };
+    let given = [
+        ("listen", settings.listen.is_some()),
+        ("path", settings.path.is_some()),
+        ("baud", settings.baud.is_some()),
+        ("device", settings.device.is_some()),
+        ("interval_ms", settings.interval_ms.is_some()),
+        ("flush_interval_ms", settings.flush_interval_ms.is_some()),
+    ];
+    match given.into_iter().find(|(name, given)| *given && !known.contains(name)) {
+        None => Ok(()),
+        Some((name, _)) => Err(check.refuse(
+            &format!("source[{at}].{name}"),
+            format_args!("it means nothing for a source of type \"{kind}\""),
+            format_args!("remove it; known here: {}", known.join(", ")),
+        )),
+    }
+}

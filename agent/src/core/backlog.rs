@@ -1,0 +1,258 @@
+//! Out of the queue again: blocks that were committed and are not acknowledged.
+//!
+//! Only their keys are in memory, as ranges. A bounded number of blocks is loaded ahead of the link; small ones travel
+//! together in full blocks, under one number that stands for all their keys.
+
+use tidegate_protocol::{
+    LossReason, SeqRange,
+    block::{BlockError, Header},
+    topic::Lane,
+};
+
+use super::{
+    Core,
+    custody::Condemned,
+    event::{Effect, Entry, Key, Quarantined, footprint},
+    merge::Merger,
+    packer,
+    parcel::{Custody, Due, Parcel, Stored},
+    ranges::RangeSet,
+    time::Time,
+};
+
+/// Bytes of blocks that wait in memory for the link.
+const AHEAD_BYTES: u64 = 256 * 1024;
+/// Blocks in one load.
+const LOADED_AT_ONCE: u64 = 256;
+/// Records in a block that is put together of small ones.
+const RECORDS_PER_BLOCK: usize = 1_000;
+/// After a disk that could not be read.
+const RETRY_MS: u64 = 5_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Send,
+    Evict,
+}
+
+#[derive(Debug)]
+pub struct Backlog {
+    /// Committed, not on their way, not being loaded.
+    keys: RangeSet,
+    loading: Option<(Purpose, Vec<Key>)>,
+    /// Nothing is loaded before, since the disk could not be read.
+    retry_at: Time,
+}
+
+impl Backlog {
+    pub fn new(keys: Vec<SeqRange>) -> Self {
+        Self { keys: RangeSet::from_ranges(keys), loading: None, retry_at: Time::default() }
+    }
+
+    pub fn insert(&mut self, key: Key) {
+        self.keys.insert(SeqRange::new(key, key + 1));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.loading.is_none()
+    }
+
+    /// No key up to this one is held, as far as this list knows.
+    pub fn is_beyond(&self, key: Key) -> bool {
+        self.loading.is_none() && self.keys.first().is_none_or(|first| first > key)
+    }
+
+    pub const fn is_loading(&self) -> bool {
+        self.loading.is_some()
+    }
+
+    pub const fn is_evicting(&self) -> bool {
+        matches!(self.loading, Some((Purpose::Evict, _)))
+    }
+
+    pub fn blocks(&self) -> u64 {
+        self.keys.count()
+    }
+
+    pub fn load_failed(&mut self, now: Time) {
+        for key in self.loading.take().into_iter().flat_map(|(_, keys)| keys) {
+            self.insert(key);
+        }
+        self.retry_at = now.plus_ms(RETRY_MS);
+    }
+
+    /// Takes the oldest keys out to be evicted.
+    pub fn evict(&mut self, now: Time, count: usize) -> Vec<Key> {
+        if now < self.retry_at {
+            return Vec::new();
+        }
+        let keys = self.keys.take_first(count);
+        if !keys.is_empty() {
+            self.loading = Some((Purpose::Evict, keys.clone()));
+        }
+        keys
+    }
+}
+
+/// Small blocks that will travel as one.
+#[derive(Default)]
+struct Group {
+    merger: Merger,
+    stored: Vec<Stored>,
+    records: usize,
+    /// The only member's own bytes: alone, it needs no new encoding.
+    single: Option<Vec<u8>>,
+}
+
+impl Core {
+    pub(super) fn load_backlog(&mut self) {
+        let wanted = self.outbox.link_is_up() && self.outbox.ready_bytes(Lane::Backlog) < AHEAD_BYTES / 2;
+        if !wanted || self.backlog.is_loading() || self.now.at < self.backlog.retry_at {
+            return;
+        }
+        let totals = self.custodian.totals;
+        let average = (totals.bytes / totals.blocks.max(1)).max(1);
+        let count = (AHEAD_BYTES / average).clamp(1, LOADED_AT_ONCE) as usize;
+        let keys = self.backlog.keys.take_first(count);
+        if !keys.is_empty() {
+            self.backlog.loading = Some((Purpose::Send, keys.clone()));
+            self.effects.push_back(Effect::Load { keys });
+        }
+    }
+
+    pub(super) fn loaded(&mut self, entries: Vec<Entry>) {
+        match self.backlog.loading.take() {
+            Some((Purpose::Evict, _)) => self.loaded_for_eviction(entries),
+            Some((Purpose::Send, keys)) if !self.outbox.link_is_up() => {
+                keys.into_iter().for_each(|key| self.backlog.insert(key));
+            }
+            Some((Purpose::Send, _)) => self.loaded_to_send(entries),
+            None => {}
+        }
+    }
+
+    fn loaded_to_send(&mut self, entries: Vec<Entry>) {
+        let mut group = Group::default();
+        for Entry { key, readings, block: bytes } in entries {
+            let stored = Stored { key, readings, bytes: footprint(bytes.len()) };
+            match Header::parse(&bytes) {
+                Ok(header) if header.readings as usize >= self.settings.block_readings / 2 => {
+                    self.send_group(std::mem::take(&mut group));
+                    self.send_stored(vec![stored], bytes);
+                }
+                Ok(_) => self.add_to_group(&mut group, stored, bytes),
+                Err(error) => self.damaged(stored, &bytes, error),
+            }
+        }
+        self.send_group(group);
+    }
+
+    fn add_to_group(&mut self, group: &mut Group, stored: Stored, bytes: Vec<u8>) {
+        match self.decoder.decode(&bytes) {
+            Ok(block) => {
+                let full = group.merger.readings() + block.reading_count() > self.settings.block_readings
+                    || group.records + block.records.len() > RECORDS_PER_BLOCK;
+                if full {
+                    self.send_group(std::mem::take(group));
+                }
+                group.single = group.stored.is_empty().then_some(bytes);
+                group.stored.push(stored);
+                group.records += block.records.len();
+                group.merger.add(block);
+            }
+            Err(error) => self.damaged(stored, &bytes, error),
+        }
+    }
+
+    fn send_group(&mut self, group: Group) {
+        let Group { merger, stored, single, .. } = group;
+        match single {
+            Some(bytes) => self.send_stored(stored, bytes),
+            None if stored.is_empty() => {}
+            None => match self.packer.encode(&merger.finish()) {
+                Ok(bytes) => self.send_stored(stored, bytes),
+                Err(error) => {
+                    // Blocks that decode also encode; if not, they stay in the queue and are found after a restart.
+                    tracing::error!(%error, "stored blocks cannot be put together");
+                }
+            },
+        }
+    }
+
+    fn send_stored(&mut self, stored: Vec<Stored>, bytes: Vec<u8>) {
+        let readings = stored.iter().map(|stored| stored.readings).sum();
+        self.outbox.add(Parcel::new(Lane::Backlog, bytes.into(), readings, Custody::Stored(stored)));
+    }
+
+    /// A stored block that fails its checksums: quarantined, and what its directory still names is declared lost in
+    /// the same transaction.
+    pub(super) fn damaged(&mut self, stored: Stored, bytes: &[u8], error: BlockError) {
+        tracing::error!(key = stored.key, %error, "a block in the queue is damaged; it is quarantined");
+        self.counters.blocks_damaged += 1;
+        let quarantined = Quarantined { keys: vec![stored.key], block: None, reason: "damaged" };
+        self.custodian.condemn(Condemned { quarantined, contents: Vec::new(), stored: vec![stored] });
+        let Ok(directory) = Header::salvage_directory(bytes) else { return };
+        let evicted = self.custodian.evicted.get_or_insert_default();
+        for entry in directory {
+            *evicted.counts.entry(LossReason::Corrupt).or_default() += entry.count();
+            evicted.records.extend(packer::losses(entry.origin, entry.ranges, LossReason::Corrupt));
+        }
+    }
+
+    /// Before a commit in an outage: handfuls that were packed for a live link become full blocks.
+    pub(super) fn merge_waiting_blocks(&mut self) {
+        let small = self.settings.block_readings / 2;
+        let waiting = self.outbox.unsafe_parcels();
+        let ids: Vec<_> = waiting
+            .filter(|(_, parcel)| parcel.flight.is_none() && (parcel.readings as usize) < small)
+            .map(|(id, _)| id)
+            .collect();
+        let mut merged = Merged::default();
+        for id in ids {
+            let Some(block) = self.outbox.get_mut(id).map(|parcel| parcel.block.clone()) else { continue };
+            // It was encoded here, so it decodes; if not, it is committed as it is.
+            let Ok(block) = self.decoder.decode(&block) else { continue };
+            let Some(parcel) = self.outbox.remove(id) else { continue };
+            if merged.merger.readings() + parcel.readings as usize > self.settings.block_readings {
+                self.add_merged(std::mem::take(&mut merged));
+            }
+            merged.merger.add(block);
+            merged.parcels.push(parcel);
+        }
+        self.add_merged(merged);
+    }
+
+    fn add_merged(&mut self, merged: Merged) {
+        let Merged { merger, parcels } = merged;
+        let readings = merger.readings() as u32;
+        let encoded = if parcels.len() > 1 { self.packer.encode(&merger.finish()).ok() } else { None };
+        let Some(bytes) = encoded else {
+            parcels.into_iter().for_each(|parcel| {
+                self.outbox.add(parcel);
+            });
+            return;
+        };
+        let mut due: Option<Due> = None;
+        let (mut contents, mut described) = (Vec::new(), Vec::new());
+        for parcel in parcels {
+            if let Custody::Ram(own) = parcel.custody {
+                due = Some(due.map_or(own, |before| before.sooner(own)));
+            }
+            contents.extend(parcel.contents);
+            described.extend(parcel.described);
+        }
+        let Some(due) = due else { return };
+        described.sort_unstable();
+        described.dedup();
+        let mut parcel = Parcel::new(Lane::Live, bytes.into(), readings, Custody::Ram(due));
+        parcel.contents = contents;
+        parcel.described = described;
+        self.add_to_outbox(parcel);
+    }
+}
+
+#[derive(Default)]
+struct Merged {
+    merger: Merger,
+    parcels: Vec<Parcel>,
+}

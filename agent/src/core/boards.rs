@@ -1,0 +1,165 @@
+//! Frames of boards: readings, heartbeats and losses that a board declares.
+
+use tidegate_protocol::{
+    BootId, ClockQuality, LossReason, Reading, SeqRange, Tick,
+    block::Record,
+    frame::{BoardTime, Down, Heartbeat},
+};
+
+use super::{
+    ANCHOR_INTERVAL_MS, Core, IDENTIFY_INTERVAL_MS,
+    event::{BoardFrame, Effect, LinkId},
+    hello::Introduction,
+    origin::Slot,
+    packer,
+};
+
+/// How long a frame may have been under way, on top of the gateway clock's own error.
+const FRAME_DELAY_MS: u32 = 50;
+/// The same for a reading that stands for "now" because the board has not said its tick yet.
+const READING_DELAY_MS: u32 = 1_000;
+
+impl Core {
+    pub(super) fn board_frames(&mut self, link: LinkId, frames: Vec<BoardFrame>) {
+        for frame in frames {
+            match frame {
+                BoardFrame::Hello { device, tag, firmware, boot, fresh, floor, next, channels } => {
+                    let who = Introduction { device, tag, firmware, boot, fresh, floor, next, channels };
+                    self.hello(link, who);
+                }
+                BoardFrame::Bad(error) => self.counters.bad_frame(error),
+                BoardFrame::Unidentified => self.identify(link),
+                BoardFrame::Readings { floor, next, readings } => {
+                    self.on_link(link, |core, slot| core.readings(slot, floor, next, readings));
+                }
+                BoardFrame::Heartbeat(heartbeat) => {
+                    self.on_link(link, |core, slot| core.heartbeat(slot, &heartbeat));
+                }
+                BoardFrame::Lost { range, reason, floor, next } => {
+                    self.on_link(link, |core, slot| core.lost(slot, range, reason, floor, next));
+                }
+            }
+        }
+    }
+
+    fn on_link(&mut self, link: LinkId, then: impl FnOnce(&mut Self, Slot)) {
+        match self.origins.linked(link) {
+            Some(slot) => then(self, slot),
+            None => self.identify(link),
+        }
+    }
+
+    /// Asks who is speaking, but not for every frame.
+    fn identify(&mut self, link: LinkId) {
+        let asked = self.identified.get(&link).copied();
+        if asked.is_none_or(|at| self.now.at >= at.plus_ms(IDENTIFY_INTERVAL_MS)) {
+            self.identified.insert(link, self.now.at);
+            self.effects.push_back(Effect::Send { link, frame: Down::Identify });
+        }
+    }
+
+    fn readings(&mut self, slot: Slot, floor: u64, next: u64, readings: Vec<Reading>) {
+        let due = self.due_in(self.settings.flush_interval_ms, self.settings.outage_flush_interval_ms);
+        let Some(state) = self.origins.get_mut(slot) else { return };
+        let (Some(first), Some(last)) = (readings.first().copied(), readings.last().copied()) else {
+            state.reports(floor, next);
+            return;
+        };
+        if !state.has_room_for(first.seq.0) {
+            self.counters.frames_refused += 1;
+            return;
+        }
+        state.reports(floor, next);
+        let count = readings.len();
+        let new = state.take(readings);
+        let first_heard = state.anchored_at.is_none() && last.seq.0 + 1 == state.next;
+        let tight = state.ring_is_tight();
+        self.counters.readings_received += count as u64;
+        self.counters.readings_duplicate += (count - new) as u64;
+        if new > 0 {
+            self.packer.readings_came(&mut self.origins, slot, new, due);
+            self.custodian.may_be_due(due);
+        } else {
+            // The acknowledgement may have been lost.
+            self.origins.owe_ack(slot);
+        }
+        if tight {
+            self.custodian.force();
+        }
+        if first_heard {
+            self.anchor(slot, last.tick, READING_DELAY_MS);
+        }
+    }
+
+    fn heartbeat(&mut self, slot: Slot, heartbeat: &Heartbeat) {
+        let now = self.now.at;
+        let Some(state) = self.origins.get_mut(slot) else { return };
+        state.reports(heartbeat.floor.0, heartbeat.next.0);
+        state.ring = Some((heartbeat.ring_free, heartbeat.next.0));
+        let (tight, link) = (state.ring_is_tight(), state.link);
+        let anchor_due = state.anchored_at.is_none_or(|at| now >= at.plus_ms(ANCHOR_INTERVAL_MS));
+        self.origins.owe_ack(slot);
+        if tight {
+            self.custodian.force();
+        }
+        if !anchor_due {
+            return;
+        }
+        match heartbeat.clock {
+            Some(BoardTime { tick, unix_ms, error_ms }) => {
+                self.anchor_as(slot, tick, unix_ms, error_ms, ClockQuality::Synced);
+            }
+            None => self.anchor(slot, heartbeat.tick, FRAME_DELAY_MS),
+        }
+        if let Some(link) = link
+            && self.clock.quality != ClockQuality::Unsynced
+        {
+            let frame = Down::Time { unix_ms: self.now.unix_ms, error_ms: self.clock.error_ms };
+            self.effects.push_back(Effect::Send { link, frame });
+        }
+    }
+
+    /// Ties a tick to the gateway's clock, as it stands now.
+    pub(super) fn anchor(&mut self, slot: Slot, tick: Tick, delay_ms: u32) {
+        let error_ms = self.clock.error_ms.saturating_add(delay_ms);
+        self.anchor_as(slot, tick, self.now.unix_ms, error_ms, self.clock.quality);
+    }
+
+    fn anchor_as(&mut self, slot: Slot, tick: Tick, unix_ms: i64, error_ms: u32, quality: ClockQuality) {
+        let due = self.due_in(self.settings.flush_interval_ms, self.settings.outage_flush_interval_ms);
+        let Some(state) = self.origins.get_mut(slot) else { return };
+        state.anchored_at = Some(self.now.at);
+        let record = Record::Anchor { origin: state.origin(), tick, unix_ms, error_ms, quality };
+        self.packer.record_came(record, false, due);
+        self.custodian.may_be_due(due);
+    }
+
+    fn lost(&mut self, slot: Slot, range: SeqRange, reason: LossReason, floor: u64, next: u64) {
+        let due = self.due_unstretched();
+        let Some(state) = self.origins.get_mut(slot) else { return };
+        if !state.has_room_for(range.start) {
+            self.counters.frames_refused += 1;
+            return;
+        }
+        // The gaps come first: what is below the new floor was not given to us because of that.
+        let gaps = state.received.missing(range);
+        state.reports(floor, next);
+        state.received.insert(range);
+        gaps.iter().for_each(|&gap| state.unsafe_losses.insert(gap));
+        let origin = state.origin();
+        for record in packer::losses(origin, gaps, reason) {
+            if let Record::Loss(loss) = &record {
+                self.counters.lost(reason, loss.range.len());
+            }
+            self.packer.record_came(record, true, due);
+            self.custodian.may_be_due(due);
+        }
+        self.origins.owe_ack(slot);
+    }
+
+    pub(super) fn welcome(&mut self, link: LinkId, boot: BootId) {
+        let (unix_ms, error_ms) = (self.now.unix_ms, self.clock.error_ms);
+        let frame = Down::Welcome(tidegate_protocol::frame::Welcome { boot, unix_ms, error_ms });
+        self.effects.push_back(Effect::Send { link, frame });
+    }
+}

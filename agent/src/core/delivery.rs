@@ -1,0 +1,113 @@
+//! What the cloud answers, and what that does to custody.
+
+use tidegate_protocol::{
+    Origin, SeqRange,
+    ack::{BlockAck, Outcome, RejectReason},
+    block::{Block, Record},
+};
+
+use super::{
+    Core,
+    custody::Condemned,
+    event::Quarantined,
+    outbox::ParcelId,
+    parcel::{Custody, Stored},
+};
+
+/// A block is sent again with descriptions this often before it is given up.
+const MAX_DESCRIBED: u8 = 3;
+
+impl Core {
+    pub(super) fn acked(&mut self, ack: &BlockAck) {
+        if self.outbox.heard(ack) {
+            self.counters.incarnations += 1;
+        }
+        // Numbers of another epoch are another process's.
+        if ack.epoch != self.settings.epoch {
+            return;
+        }
+        for outcome in &ack.outcomes {
+            let Some(id) = self.outbox.answered(self.now.at, outcome.number) else {
+                self.counters.acks_unknown += 1;
+                continue;
+            };
+            match &outcome.outcome {
+                Outcome::Durable => self.delivered(id),
+                Outcome::Rejected { reason, parts } => self.rejected(id, *reason, parts),
+            }
+        }
+    }
+
+    fn delivered(&mut self, id: ParcelId) {
+        let Some(parcel) = self.outbox.remove(id) else { return };
+        self.counters.blocks_acked += 1;
+        self.counters.readings_acked += u64::from(parcel.readings);
+        for slot in parcel.described {
+            if let Some(state) = self.origins.get_mut(slot) {
+                state.described = true;
+                state.unrecorded = true;
+            }
+        }
+        self.contents_are_safe(&parcel.contents);
+        self.release(parcel.custody);
+    }
+
+    fn rejected(&mut self, id: ParcelId, reason: RejectReason, parts: &[(Origin, SeqRange)]) {
+        self.counters.blocks_rejected += 1;
+        tracing::warn!(reason = reason.name(), parts = parts.len(), "the cloud rejected a block");
+        if reason == RejectReason::Undescribed && self.describe_again(id) {
+            return;
+        }
+        let Some(parcel) = self.outbox.remove(id) else { return };
+        let (keys, block, stored): (_, _, Vec<Stored>) = match parcel.custody {
+            Custody::Stored(stored) => (stored.iter().map(|stored| stored.key).collect(), None, stored),
+            custody => {
+                self.release(custody);
+                (Vec::new(), Some(parcel.block), Vec::new())
+            }
+        };
+        let quarantined = Quarantined { keys, block, reason: reason.name() };
+        self.custodian.condemn(Condemned { quarantined, contents: parcel.contents, stored });
+    }
+
+    /// Sends the same readings again with all their descriptions; false when there is no use in it.
+    fn describe_again(&mut self, id: ParcelId) -> bool {
+        let Some(parcel) = self.outbox.get_mut(id).filter(|parcel| parcel.undescribed < MAX_DESCRIBED) else {
+            return false;
+        };
+        parcel.undescribed += 1;
+        let bytes = parcel.block.clone();
+        let Ok(mut block) = self.decoder.decode(&bytes) else { return false };
+        let mut described = Vec::new();
+        for origin in origins_in(&block) {
+            let Some(slot) = self.origins.slot(origin) else { return false };
+            let Some(state) = self.origins.get_mut(slot) else { return false };
+            state.described = false;
+            described.push(slot);
+            block.records.push(Record::Described(state.description.clone()));
+        }
+        block.records = super::merge::condensed(std::mem::take(&mut block.records));
+        let Ok(bytes) = self.packer.encode(&block) else { return false };
+        if let Some(parcel) = self.outbox.get_mut(id) {
+            parcel.described = described;
+        }
+        self.outbox.replace(id, bytes.into());
+        true
+    }
+
+    pub(super) fn uplink_went_down(&mut self) {
+        for parcel in self.outbox.link_went_down() {
+            if let Custody::Stored(stored) = parcel.custody {
+                stored.iter().for_each(|stored| self.backlog.insert(stored.key));
+            }
+        }
+    }
+}
+
+fn origins_in(block: &Block) -> Vec<Origin> {
+    let with_readings = block.origins.iter().map(|origin| origin.origin);
+    let mut origins: Vec<Origin> = with_readings.chain(block.records.iter().map(Record::origin)).collect();
+    origins.sort_unstable();
+    origins.dedup();
+    origins
+}

@@ -1,0 +1,225 @@
+//! Everything that can happen to the core, and everything it can ask for.
+
+use std::sync::Arc;
+
+use tidegate_protocol::{
+    BootId, ChannelDecl, ChannelIndex, ClockQuality, DeviceId, LossReason, Origin, Quality, Reading,
+    SeqRange, Tick, Value,
+    ack::BlockAck,
+    block::Description,
+    frame::{Down, FrameError, Heartbeat},
+    topic::Lane,
+};
+
+/// One connection of a board. Numbers are never used again, so that a late frame cannot meet a new board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// A place in the queue; keys ascend in the order of commits.
+pub type Key = u64;
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Frames of one board link, in order.
+    Board {
+        link: LinkId,
+        frames: Vec<BoardFrame>,
+    },
+    LinkClosed(LinkId),
+    /// A source of this machine starts: its origin has a fresh boot.
+    LocalOpened {
+        description: Description,
+        flush_interval_ms: u64,
+    },
+    /// What a local source measured at one tick.
+    LocalSample {
+        origin: Origin,
+        tick: Tick,
+        values: Vec<(ChannelIndex, Value, Quality)>,
+    },
+    /// It stopped cleanly and measures no more.
+    LocalClosed {
+        origin: Origin,
+    },
+    /// How far the gateway's wall clock can be trusted from now on.
+    Clock {
+        error_ms: u32,
+        quality: ClockQuality,
+    },
+    /// The broker is connected and acknowledgements are subscribed to.
+    UplinkUp,
+    UplinkDown,
+    /// The broker took this publish: flow control, never custody.
+    PubAcked {
+        number: u64,
+    },
+    Acked(BlockAck),
+    /// The last batch is on the disk.
+    Committed,
+    CommitFailed(CommitFailure),
+    /// What was asked for by [`Effect::Load`], in that order, without keys that hold nothing.
+    Loaded {
+        entries: Vec<Entry>,
+    },
+    /// The disk could not be read; the blocks stay where they are.
+    LoadFailed,
+    /// Commit all that is not safe yet, as before an orderly end.
+    Flush,
+    Tick,
+}
+
+/// A board's frame, checked and unpacked.
+#[derive(Clone, Debug)]
+pub enum BoardFrame {
+    Hello {
+        device: DeviceId,
+        tag: String,
+        firmware: String,
+        boot: Option<BootId>,
+        /// A random boot, used only if the board needs one.
+        fresh: BootId,
+        floor: u64,
+        next: u64,
+        channels: Vec<ChannelDecl<String>>,
+    },
+    Readings {
+        floor: u64,
+        next: u64,
+        readings: Vec<Reading>,
+    },
+    Heartbeat(Heartbeat),
+    Lost {
+        range: SeqRange,
+        reason: LossReason,
+        floor: u64,
+        next: u64,
+    },
+    /// A frame of a board that has not said hello on this link.
+    Unidentified,
+    Bad(FrameError),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitFailure {
+    /// The map has no room.
+    Full,
+    /// The disk refused; it is tried again.
+    Failed,
+}
+
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// May be dropped when the link is slow: boards repeat themselves, and acknowledgements are cumulative.
+    Send {
+        link: LinkId,
+        frame: Down,
+    },
+    /// At most one is outstanding.
+    Commit(Batch),
+    /// At most one is outstanding.
+    Load {
+        keys: Vec<Key>,
+    },
+    Publish {
+        lane: Lane,
+        number: u64,
+        block: Vec<u8>,
+    },
+}
+
+/// One transaction of the queue.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    pub puts: Vec<Put>,
+    pub deletes: Vec<Key>,
+    pub quarantine: Vec<Quarantined>,
+    pub origins: Vec<OriginRecord>,
+    pub forgotten: Vec<Origin>,
+    pub unix_ms: i64,
+    /// The queue's totals once this batch is committed.
+    pub totals: Totals,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.puts.is_empty()
+            && self.deletes.is_empty()
+            && self.quarantine.is_empty()
+            && self.origins.is_empty()
+            && self.forgotten.is_empty()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Put {
+    pub key: Key,
+    pub readings: u32,
+    pub block: Arc<[u8]>,
+}
+
+/// A block as it stands in the queue; it may be damaged.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub key: Key,
+    pub readings: u32,
+    pub block: Vec<u8>,
+}
+
+/// A block that nobody takes, kept for a person to look at.
+#[derive(Clone, Debug)]
+pub struct Quarantined {
+    /// Where it is in the queue; its bytes move from there.
+    pub keys: Vec<Key>,
+    /// Its bytes when it is only in memory.
+    pub block: Option<Arc<[u8]>>,
+    pub reason: &'static str,
+}
+
+/// What the queue holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Totals {
+    pub blocks: u64,
+    pub readings: u64,
+    /// Disk pages taken, as [`footprint`] counts them.
+    pub bytes: u64,
+}
+
+/// What an origin must remember over a restart.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OriginRecord {
+    pub description: Description,
+    /// Readings that this gateway made safe, as ranges `start, end`.
+    pub safe: Vec<SeqRange>,
+    pub floor: u64,
+    /// The highest `next` the origin reported.
+    pub next: u64,
+    /// The cloud has the description.
+    pub described: bool,
+    pub closed: bool,
+    /// A source of this machine: its boot ends with the process.
+    pub local: bool,
+}
+
+/// What the queue held when the agent started.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// Keys that hold a block, as ranges.
+    pub keys: Vec<SeqRange>,
+    /// Above every key ever used.
+    pub next_key: Key,
+    pub totals: Totals,
+    pub origins: Vec<OriginRecord>,
+}
+
+/// What precedes a block in its entry: format, count of readings, time of the commit.
+pub const ENTRY_HEAD_BYTES: usize = 16;
+
+/// Disk bytes that a block of `len` bytes takes in LMDB: entries beyond half a page get whole pages of their own.
+/// The quota counts these, so that it can be compared with the map.
+pub const fn footprint(len: usize) -> u64 {
+    const PAGE: usize = 4096;
+    const IN_LEAF: usize = 2000;
+    const NODE: usize = 24;
+    let len = len + ENTRY_HEAD_BYTES;
+    if len > IN_LEAF { ((len + 16).div_ceil(PAGE) * PAGE + NODE) as u64 } else { (len + NODE) as u64 }
+}

@@ -1,0 +1,110 @@
+//! A board says who it is: which boot it gets, and what becomes of the boot before.
+
+use tidegate_protocol::{
+    BootId, ChannelDecl, DeviceId, LossReason, Origin,
+    block::{Description, Record, Tail},
+};
+
+use super::{
+    Core,
+    event::LinkId,
+    origin::{OriginState, Slot},
+    packer,
+};
+
+/// What a Hello says.
+#[derive(Debug)]
+pub(super) struct Introduction {
+    pub device: DeviceId,
+    pub tag: String,
+    pub firmware: String,
+    pub boot: Option<BootId>,
+    pub fresh: BootId,
+    pub floor: u64,
+    pub next: u64,
+    pub channels: Vec<ChannelDecl<String>>,
+}
+
+impl Core {
+    pub(super) fn hello(&mut self, link: LinkId, who: Introduction) {
+        let boot = self.boot_for(link, &who);
+        let origin = Origin::new(who.device, boot);
+        let description =
+            Description { origin, tag: who.tag, firmware: who.firmware, channels: who.channels };
+        let slot = match self.origins.slot(origin) {
+            Some(slot) => {
+                self.described_anew(slot, description);
+                slot
+            }
+            None if self.origins.len() >= self.settings.max_origins => {
+                // Not welcomed, so the board keeps its readings.
+                self.counters.origins_refused += 1;
+                return;
+            }
+            None => {
+                if let Some(old) = self.origins.current(who.device) {
+                    self.close_unclean(old);
+                }
+                self.origins.add(OriginState::new(description))
+            }
+        };
+        // A fresh boot starts its own numbering; what the Hello says is of the one before.
+        if who.boot == Some(boot)
+            && let Some(state) = self.origins.get_mut(slot)
+        {
+            state.reports(who.floor, who.next);
+        }
+        self.origins.attach(link, slot);
+        self.origins.owe_ack(slot);
+        self.welcome(link, boot);
+    }
+
+    /// The boot the board is to number under: its own, unless it has none or its numbers went back, which would give
+    /// two readings one identity.
+    fn boot_for(&self, link: LinkId, who: &Introduction) -> BootId {
+        let Some(boot) = who.boot else {
+            return self.unused_boot_on(link, who.device).unwrap_or(who.fresh);
+        };
+        let known = self.origins.slot(Origin::new(who.device, boot)).and_then(|slot| self.origins.get(slot));
+        match known {
+            Some(state) if who.next < state.received.end() => {
+                self.unused_boot_on(link, who.device).unwrap_or(who.fresh)
+            }
+            _ => boot,
+        }
+    }
+
+    /// A boot assigned on this link before, whose Welcome got lost: nothing was numbered under it yet.
+    fn unused_boot_on(&self, link: LinkId, device: DeviceId) -> Option<BootId> {
+        let state = self.origins.linked(link).and_then(|slot| self.origins.get(slot))?;
+        let unused = state.origin().device == device && state.next == 0 && state.received.is_empty();
+        unused.then(|| state.boot())
+    }
+
+    fn described_anew(&mut self, slot: Slot, description: Description) {
+        if let Some(state) = self.origins.get_mut(slot)
+            && state.description != description
+        {
+            state.description = description;
+            state.described = false;
+            state.unrecorded = true;
+        }
+    }
+
+    /// The device is in a new boot: what this one still held is gone, how much it measured is not known.
+    pub(super) fn close_unclean(&mut self, slot: Slot) {
+        let due = self.due_unstretched();
+        let Some(state) = self.origins.get_mut(slot).filter(|state| !state.closed) else { return };
+        state.closed = true;
+        state.unrecorded = true;
+        let (origin, tail, next) = (state.origin(), state.unclean_tail(), state.next);
+        for record in packer::losses(origin, tail, LossReason::UncleanTail) {
+            if let Record::Loss(loss) = &record {
+                self.counters.lost(LossReason::UncleanTail, loss.range.len());
+            }
+            self.packer.record_came(record, false, due);
+        }
+        self.packer.record_came(Record::Closed { origin, tail: Tail::AtLeast(next) }, false, due);
+        self.custodian.may_be_due(due);
+    }
+}

@@ -1,0 +1,73 @@
+//! Sources of this machine. They cannot resend, and their boot ends with the process.
+
+use tidegate_protocol::{
+    ChannelIndex, Origin, Quality, Reading, Seq, Tick, Value,
+    block::{Description, Record, Tail},
+};
+
+use super::{Core, Time, event::OriginRecord, origin::OriginState};
+
+impl Core {
+    /// Nothing can continue a local boot of the last run: all that is left of it is in the queue.
+    pub(super) fn close_local_boots_of_the_last_run(&mut self, records: &[OriginRecord]) {
+        for record in records.iter().filter(|record| record.local && !record.closed) {
+            if let Some(slot) = self.origins.slot(record.description.origin) {
+                self.close_unclean(slot);
+            }
+        }
+    }
+
+    pub(super) fn local_opened(&mut self, description: Description, flush_interval_ms: u64) {
+        if let Some(old) = self.origins.current(description.origin.device) {
+            self.close_unclean(old);
+        }
+        let mut state = OriginState::new(description);
+        state.local_flush_ms = Some(flush_interval_ms);
+        self.origins.add(state);
+    }
+
+    /// Numbers the values and takes them in. While memory is full nothing is measured: no number is used up.
+    pub(super) fn local_sample(
+        &mut self,
+        origin: Origin,
+        tick: Tick,
+        values: &[(ChannelIndex, Value, Quality)],
+    ) {
+        if !self.takes_frames() {
+            self.counters.local_samples_skipped += 1;
+            return;
+        }
+        let Some(slot) = self.origins.slot(origin) else { return };
+        let now = self.now.at;
+        let Some(state) = self.origins.get_mut(slot).filter(|state| !state.closed) else { return };
+        let flush_ms = state.local_flush_ms.unwrap_or(self.settings.flush_interval_ms);
+        let first = state.next;
+        let readings: Vec<Reading> = (first..)
+            .zip(values)
+            .map(|(seq, &(channel, value, quality))| Reading { seq: Seq(seq), channel, tick, value, quality })
+            .collect();
+        let next = first + readings.len() as u64;
+        state.reports(first, next);
+        let new = state.take(readings);
+        let anchor_due =
+            state.anchored_at.is_none_or(|at: Time| now >= at.plus_ms(super::ANCHOR_INTERVAL_MS));
+        self.counters.readings_received += new as u64;
+        if anchor_due {
+            self.anchor(slot, tick, 0);
+        }
+        let due = self.due_in(flush_ms, flush_ms);
+        self.packer.readings_came(&mut self.origins, slot, new, due);
+        self.custodian.may_be_due(due);
+    }
+
+    pub(super) fn local_closed(&mut self, origin: Origin) {
+        let due = self.due_in(0, 0);
+        let Some(slot) = self.origins.slot(origin) else { return };
+        let Some(state) = self.origins.get_mut(slot).filter(|state| !state.closed) else { return };
+        state.closed = true;
+        state.unrecorded = true;
+        let tail = Tail::Known(state.next);
+        self.packer.record_came(Record::Closed { origin, tail }, false, due);
+        self.custodian.may_be_due(due);
+    }
+}

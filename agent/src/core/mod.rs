@@ -1,0 +1,289 @@
+//! The agent's core: custody of readings between sources and cloud. It never touches a clock, a random number, a
+//! file, a socket or a task; the shell tells it what happened, performs what it asks for, and reports back.
+//!
+//! ```text
+//! Event::Board ─▶ boards ─▶ origin (what is new?) ─▶ packer ─▶ outbox ─▶ Effect::Publish
+//!                                                        └──▶ custody ─▶ Effect::Commit
+//! Event::Acked ─▶ delivery ─▶ origin (safe) ─▶ Effect::Send(Ack)          backlog ◀─ Effect::Load
+//! ```
+//! - event: all that can happen, all that can be asked      - origin, origins: what is known of each origin
+//! - boards, hello, local: sources come in                   - packer, merge: readings into blocks
+//! - outbox, window, parcel: blocks on their way             - delivery: answers of the cloud
+//! - custody, quota: what is committed, and when it is too much   - backlog: out of the queue again
+//! - view: figures for people
+//!
+//! Memory is bounded by `ram_limit_bytes`: at the bound [`Core::takes_frames`] says no, boards are not read, and their
+//! rings fill. Nothing is dropped in memory.
+
+mod backlog;
+mod boards;
+mod custody;
+mod delivery;
+mod event;
+mod hello;
+mod jitter;
+mod local;
+mod merge;
+mod origin;
+mod origins;
+mod outbox;
+mod packer;
+mod parcel;
+mod quota;
+mod ranges;
+mod retire;
+#[cfg(test)]
+mod tests;
+mod time;
+mod view;
+mod window;
+
+use std::collections::VecDeque;
+
+use tidegate_protocol::{ClockQuality, Reading, block::Decoder};
+
+pub use event::{
+    Batch, BoardFrame, CommitFailure, ENTRY_HEAD_BYTES, Effect, Entry, Event, Key, LinkId, OriginRecord, Put,
+    Quarantined, Recovered, Totals, footprint,
+};
+pub use outbox::MAX_UNPUBACKED;
+pub use quota::Policy;
+pub use ranges::RangeSet;
+pub use time::{Now, Time};
+pub use view::{Counters, DeviceView, View};
+
+use backlog::Backlog;
+use custody::Custodian;
+use jitter::Jitter;
+use origins::Origins;
+use outbox::Outbox;
+use packer::Packer;
+use parcel::Due;
+
+/// How often an origin is anchored to wall time, and its board told the time.
+const ANCHOR_INTERVAL_MS: u64 = 60_000;
+/// How long the cloud may be behind on an origin's `next` without readings to carry it.
+const MEASURED_INTERVAL_MS: u64 = 5_000;
+/// A frame that names no known origin is answered once in this time.
+const IDENTIFY_INTERVAL_MS: u64 = 1_000;
+/// What one waiting reading takes in memory.
+const READING_BYTES: u64 = size_of::<Reading>() as u64;
+
+/// Named bounds and times of the core.
+#[derive(Clone, Debug)]
+pub struct CoreSettings {
+    /// Random, one per process start: block numbers count within it.
+    pub epoch: u64,
+    pub jitter_seed: u64,
+    pub flush_interval_ms: u64,
+    pub outage_flush_interval_ms: u64,
+    pub block_readings: usize,
+    /// How long live readings may wait for the broker to take the ones before.
+    pub linger_ms: u64,
+    pub quota_bytes: u64,
+    pub policy: Policy,
+    pub ram_limit_bytes: u64,
+    pub max_in_flight_bytes: u64,
+    /// Bytes in flight before the ingest granted any credit.
+    pub initial_credit_bytes: u32,
+    pub max_origins: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct WallClock {
+    error_ms: u32,
+    quality: ClockQuality,
+}
+
+pub struct Core {
+    settings: CoreSettings,
+    now: Now,
+    clock: WallClock,
+    origins: Origins,
+    packer: Packer,
+    outbox: Outbox,
+    custodian: Custodian,
+    backlog: Backlog,
+    decoder: Decoder,
+    counters: Counters,
+    effects: VecDeque<Effect>,
+    /// When live readings began to wait.
+    waiting_since: Option<Time>,
+    rounds_at: Time,
+    identified: std::collections::HashMap<LinkId, Time>,
+}
+
+impl Core {
+    /// Starts with what the queue holds. Fails only when zstd gets no memory for its contexts.
+    pub fn new(settings: CoreSettings, recovered: Recovered, now: Now) -> std::io::Result<Self> {
+        let jitter = Jitter::new(settings.jitter_seed);
+        let outbox =
+            Outbox::new(settings.epoch, settings.max_in_flight_bytes, settings.initial_credit_bytes, jitter);
+        let Recovered { keys, next_key, totals, origins } = recovered;
+        let mut core = Self {
+            packer: Packer::new(settings.block_readings)?,
+            decoder: Decoder::new()?,
+            outbox,
+            custodian: Custodian::new(next_key, totals),
+            backlog: Backlog::new(keys),
+            origins: Origins::recovered(origins.clone(), next_key),
+            clock: WallClock { error_ms: u32::MAX, quality: ClockQuality::Unsynced },
+            counters: Counters::default(),
+            effects: VecDeque::new(),
+            waiting_since: None,
+            rounds_at: now.at.plus_ms(MEASURED_INTERVAL_MS),
+            identified: Default::default(),
+            settings,
+            now,
+        };
+        core.close_local_boots_of_the_last_run(&origins);
+        Ok(core)
+    }
+
+    pub fn handle(&mut self, now: Now, event: Event) {
+        self.now = now;
+        match event {
+            Event::Board { link, frames } => self.board_frames(link, frames),
+            Event::LinkClosed(link) => {
+                self.origins.detach(link);
+                self.identified.remove(&link);
+            }
+            Event::LocalOpened { description, flush_interval_ms } => {
+                self.local_opened(description, flush_interval_ms);
+            }
+            Event::LocalSample { origin, tick, values } => self.local_sample(origin, tick, &values),
+            Event::LocalClosed { origin } => self.local_closed(origin),
+            Event::Clock { error_ms, quality } => self.clock = WallClock { error_ms, quality },
+            Event::UplinkUp => self.outbox.link_came_up(),
+            Event::UplinkDown => self.uplink_went_down(),
+            Event::PubAcked { number } => self.outbox.pubacked(number),
+            Event::Acked(ack) => self.acked(&ack),
+            Event::Committed => self.committed(),
+            Event::CommitFailed(failure) => self.commit_failed(failure),
+            Event::Loaded { entries } => self.loaded(entries),
+            Event::LoadFailed => self.backlog.load_failed(now.at),
+            Event::Flush => self.custodian.force(),
+            Event::Tick => {}
+        }
+        self.proceed();
+    }
+
+    pub fn poll(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Whether more frames of boards fit into memory. Samples of local sources are not taken either when not.
+    pub fn takes_frames(&self) -> bool {
+        self.ram_bytes() < self.settings.ram_limit_bytes
+    }
+
+    fn ram_bytes(&self) -> u64 {
+        self.packer.readings() as u64 * READING_BYTES + self.outbox.held_bytes()
+    }
+
+    fn is_outage(&self) -> bool {
+        self.outbox.is_outage(self.now.at)
+    }
+
+    fn proceed(&mut self) {
+        self.make_rounds();
+        self.outbox.resend_late(self.now.at);
+        self.pack_live();
+        self.commit_what_is_due();
+        // A commit may have packed what waited.
+        while let Some(publish) = self.outbox.publish(self.now.at) {
+            self.effects.push_back(publish);
+        }
+        self.load_backlog();
+        self.send_acks();
+    }
+
+    /// Live readings leave at once while the broker keeps up; otherwise they wait until a block is full, the broker
+    /// took what was sent, or the linger limit passed.
+    fn pack_live(&mut self) {
+        while self.packer.has_full_block() {
+            self.pack_one();
+        }
+        if self.packer.is_empty() {
+            self.waiting_since = None;
+            return;
+        }
+        let since = *self.waiting_since.get_or_insert(self.now.at);
+        let lingered = self.now.at >= since.plus_ms(self.settings.linger_ms);
+        let about_bytes = self.packer.readings() as u64 * 3 + 200;
+        if (self.outbox.live_is_idle() || lingered) && self.outbox.live_fits(about_bytes) {
+            while !self.packer.is_empty() {
+                self.pack_one();
+            }
+            self.waiting_since = None;
+        }
+    }
+
+    fn pack_one(&mut self) {
+        if let Some(parcel) = self.packer.pack(&mut self.origins) {
+            self.add_to_outbox(parcel);
+        }
+    }
+
+    fn send_acks(&mut self) {
+        for slot in self.origins.take_owed() {
+            if let Some((link, frame)) = self.origins.get_mut(slot).and_then(origin::OriginState::take_ack) {
+                self.effects.push_back(Effect::Send { link, frame });
+            }
+        }
+    }
+
+    /// By when something of this kind must be committed.
+    fn due_in(&self, healthy_ms: u64, outage_ms: u64) -> Due {
+        Due { healthy: self.now.at.plus_ms(healthy_ms), outage: self.now.at.plus_ms(outage_ms) }
+    }
+
+    /// Losses, closings, descriptions: never stretched in an outage.
+    fn due_unstretched(&self) -> Due {
+        self.due_in(self.settings.flush_interval_ms, self.settings.flush_interval_ms)
+    }
+
+    /// When [`Event::Tick`] is wanted, if nothing else happens before.
+    pub fn next_wakeup(&self) -> Time {
+        let mut next = self.rounds_at;
+        let mut sooner = |at: Option<Time>| next = at.map_or(next, |at| next.min(at));
+        sooner(self.outbox.next_deadline());
+        // When the link is what holds live data back, only its answer can help.
+        let lingering = self.waiting_since.map(|since| since.plus_ms(self.settings.linger_ms));
+        sooner(lingering.filter(|at| *at > self.now.at));
+        sooner(self.custodian.next_wakeup(self.is_outage(), self.backlog.is_evicting()));
+        sooner(self.outbox.silent_from());
+        next
+    }
+
+    /// All that happens by the clock alone: anchors, the time for boards, and `next` for the cloud.
+    fn make_rounds(&mut self) {
+        if self.now.at < self.rounds_at {
+            return;
+        }
+        self.rounds_at = self.now.at.plus_ms(MEASURED_INTERVAL_MS);
+        let due = self.due_in(self.settings.flush_interval_ms, self.settings.outage_flush_interval_ms);
+        for (_, state) in self.origins.iter_mut() {
+            if state.next > state.told_next && !state.closed {
+                state.told_next = state.next;
+                let record =
+                    tidegate_protocol::block::Record::Measured { origin: state.origin(), next: state.next };
+                self.packer.record_came(record, false, due);
+            }
+        }
+        self.forget_finished_origins();
+    }
+
+    /// Nothing waits and nothing is on its way: what a drain waits for.
+    pub fn is_drained(&self) -> bool {
+        self.packer.is_empty()
+            && self.outbox.is_empty()
+            && self.backlog.is_empty()
+            && self.custodian.is_idle()
+    }
+
+    /// All that was taken in is committed or acknowledged: the least a clean stop must reach.
+    pub fn is_safe(&self) -> bool {
+        self.packer.is_empty() && self.outbox.unsafe_parcels().next().is_none() && !self.custodian.is_busy()
+    }
+}

@@ -1,0 +1,282 @@
+//! What the agent knows of one origin: which of its readings it has had, which are safe, and what waits in memory.
+
+use tidegate_protocol::{BootId, Origin, Reading, SeqRange, block::Description, frame::Down};
+
+use super::{
+    event::{Key, LinkId, OriginRecord},
+    ranges::RangeSet,
+    time::Time,
+};
+
+/// An origin's place in the table; never used again within a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+/// How many separate ranges of received readings one origin may have. A board whose link tears more holes than
+/// this is not read further until its resends close some: the frame is not acknowledged, so nothing is lost.
+pub const MAX_RANGES: usize = 1024;
+
+#[derive(Debug)]
+pub struct OriginState {
+    pub description: Description,
+    /// The cloud has the description, durably.
+    pub described: bool,
+    /// A source of this machine, and how long its readings may be unsafe.
+    pub local_flush_ms: Option<u64>,
+    /// What this gateway was given: readings and declared losses. Resends are recognised by it.
+    pub received: RangeSet,
+    /// What of it is committed here or in the cloud.
+    pub safe: RangeSet,
+    /// Losses the board declared that are not safe yet. Acknowledgements wait for them, since one that passes a
+    /// lost range tells the board to forget its declaration too.
+    pub unsafe_losses: RangeSet,
+    pub floor: u64,
+    pub next: u64,
+    /// The `next` that the cloud was told or is being told.
+    pub told_next: u64,
+    pub pending: Vec<Reading>,
+    pub pending_sorted: bool,
+    /// Stands in the packer's line.
+    pub in_line: bool,
+    pub link: Option<LinkId>,
+    pub ack_due: bool,
+    pub acked: u64,
+    /// Free places in the board's ring, and the board's `next` when it said so.
+    pub ring: Option<(u32, u64)>,
+    pub anchored_at: Option<Time>,
+    pub closed: bool,
+    /// The highest key in the queue that may hold anything of this origin.
+    pub last_key: Option<Key>,
+    /// What must survive a restart has changed since it was last written.
+    pub unrecorded: bool,
+}
+
+impl OriginState {
+    pub fn new(description: Description) -> Self {
+        Self {
+            description,
+            described: false,
+            local_flush_ms: None,
+            received: RangeSet::default(),
+            safe: RangeSet::default(),
+            unsafe_losses: RangeSet::default(),
+            floor: 0,
+            next: 0,
+            told_next: 0,
+            pending: Vec::new(),
+            pending_sorted: true,
+            in_line: false,
+            link: None,
+            ack_due: false,
+            acked: 0,
+            ring: None,
+            anchored_at: None,
+            closed: false,
+            last_key: None,
+            unrecorded: true,
+        }
+    }
+
+    pub fn recovered(record: OriginRecord, next_key: Key) -> Self {
+        let safe = RangeSet::from_ranges(record.safe);
+        Self {
+            described: record.described,
+            received: safe.clone(),
+            safe,
+            floor: record.floor,
+            next: record.next,
+            closed: record.closed,
+            last_key: next_key.checked_sub(1),
+            unrecorded: false,
+            ..Self::new(record.description)
+        }
+    }
+
+    pub fn record(&self) -> OriginRecord {
+        OriginRecord {
+            description: self.description.clone(),
+            safe: self.safe.ranges().to_vec(),
+            floor: self.floor,
+            next: self.next,
+            described: self.described,
+            closed: self.closed,
+            local: self.local_flush_ms.is_some(),
+        }
+    }
+
+    pub fn origin(&self) -> Origin {
+        self.description.origin
+    }
+
+    pub fn boot(&self) -> BootId {
+        self.description.origin.boot
+    }
+
+    /// What a frame says of the board's ring; neither value goes back.
+    pub fn reports(&mut self, floor: u64, next: u64) {
+        self.floor = self.floor.max(floor);
+        self.next = self.next.max(next);
+    }
+
+    /// Takes readings in, without those already had; returns how many were new. `readings` are consecutive.
+    pub fn take(&mut self, readings: Vec<Reading>) -> usize {
+        let (Some(first), Some(last)) = (readings.first(), readings.last()) else { return 0 };
+        let range = SeqRange::new(first.seq.0, last.seq.0.saturating_add(1));
+        let gaps = self.received.missing(range);
+        if gaps.is_empty() {
+            return 0;
+        }
+        if self.pending.last().is_some_and(|before| before.seq > first.seq) {
+            self.pending_sorted = false;
+        }
+        self.received.insert(range);
+        if gaps == [range] {
+            if self.pending.is_empty() {
+                self.pending = readings;
+                return self.pending.len();
+            }
+            self.pending.extend_from_slice(&readings);
+            return readings.len();
+        }
+        let before = self.pending.len();
+        let new = readings.into_iter().filter(|reading| gaps.iter().any(|gap| gap.contains(reading.seq.0)));
+        self.pending.extend(new);
+        self.pending.len() - before
+    }
+
+    /// Whether the readings from `first` can be noted without tearing more holes than [`MAX_RANGES`].
+    pub fn has_room_for(&mut self, first: u64) -> bool {
+        self.received.ranges().len() < MAX_RANGES
+            || first <= self.received.end()
+            || self.received.forget_gaps_below(self.floor, MAX_RANGES - 1)
+    }
+
+    pub fn made_safe(&mut self, ranges: &[SeqRange], lost: &[SeqRange]) {
+        for &range in ranges {
+            self.safe.insert(range);
+        }
+        for &range in lost {
+            self.safe.insert(range);
+            self.unsafe_losses.remove(range);
+        }
+        // Where gaps are forgotten they are below the floor: someone else's custody.
+        self.safe.forget_gaps_below(self.floor, MAX_RANGES);
+        self.ack_due = true;
+    }
+
+    /// The acknowledgement that is due now: the end of the safe run that starts at the floor.
+    pub fn take_ack(&mut self) -> Option<(LinkId, Down)> {
+        let due = std::mem::take(&mut self.ack_due);
+        let link = self.link.filter(|_| due)?;
+        if !self.unsafe_losses.is_empty() {
+            return None;
+        }
+        let up_to = self.safe.run_end(self.floor);
+        if up_to == 0 {
+            return None;
+        }
+        self.acked = self.acked.max(up_to);
+        Some((link, Down::Ack { boot: self.boot(), up_to: tidegate_protocol::Seq(up_to) }))
+    }
+
+    /// Readings that the board has reported and that nobody can deliver once it has a new boot.
+    pub fn unclean_tail(&self) -> Vec<SeqRange> {
+        self.received.missing(SeqRange::new(self.floor, self.next))
+    }
+
+    /// The board may soon overflow: it took in more than half of what was free when it last said.
+    pub fn ring_is_tight(&self) -> bool {
+        self.ring.is_some_and(|(free, at)| self.next.saturating_sub(at) >= u64::from(free / 2))
+    }
+
+    pub fn sorted_pending(&mut self) -> &mut Vec<Reading> {
+        if !self.pending_sorted {
+            self.pending.sort_unstable_by_key(|reading| reading.seq);
+            self.pending_sorted = true;
+        }
+        &mut self.pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_protocol::{ChannelIndex, DeviceId, Quality, Seq, Tick, Value};
+
+    use super::*;
+
+    fn state() -> OriginState {
+        let origin = Origin::new(DeviceId::new("board").unwrap(), BootId(1));
+        let mut state = OriginState::new(Description {
+            origin,
+            tag: String::new(),
+            firmware: String::new(),
+            channels: Vec::new(),
+        });
+        state.link = Some(LinkId(1));
+        state
+    }
+
+    fn readings(seqs: std::ops::Range<u64>) -> Vec<Reading> {
+        seqs.map(|seq| Reading {
+            seq: Seq(seq),
+            channel: ChannelIndex(0),
+            tick: Tick(seq),
+            value: Value::Bool(true),
+            quality: Quality::Good,
+        })
+        .collect()
+    }
+
+    fn up_to(state: &mut OriginState) -> Option<u64> {
+        match state.take_ack() {
+            Some((_, Down::Ack { up_to, .. })) => Some(up_to.0),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_was_had_is_not_taken_again() {
+        let mut state = state();
+        assert_eq!(state.take(readings(0..5)), 5);
+        assert_eq!(state.take(readings(8..10)), 2);
+        assert_eq!(state.take(readings(0..10)), 3);
+        assert_eq!(state.take(readings(2..9)), 0);
+        let seqs: Vec<u64> = state.sorted_pending().iter().map(|reading| reading.seq.0).collect();
+        assert_eq!(seqs, (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_ack_is_the_end_of_the_safe_run_from_the_floor() {
+        let mut state = state();
+        state.reports(3, 20);
+        state.made_safe(&[SeqRange::new(5, 9)], &[]);
+        assert_eq!(up_to(&mut state), Some(3), "4 is not safe");
+        state.made_safe(&[SeqRange::new(3, 5)], &[]);
+        assert_eq!(up_to(&mut state), Some(9));
+        assert_eq!(up_to(&mut state), None, "said once");
+    }
+
+    #[test]
+    fn no_ack_passes_a_declared_loss_that_is_not_safe() {
+        let mut state = state();
+        state.reports(6, 10);
+        state.unsafe_losses.insert(SeqRange::new(2, 6));
+        state.made_safe(&[SeqRange::new(6, 8)], &[]);
+        assert_eq!(up_to(&mut state), None);
+        state.made_safe(&[], &[SeqRange::new(2, 6)]);
+        assert_eq!(up_to(&mut state), Some(8));
+    }
+
+    #[test]
+    fn holes_are_bounded() {
+        let mut state = state();
+        for hole in 0..MAX_RANGES as u64 {
+            assert!(state.has_room_for(hole * 2));
+            state.take(readings(hole * 2..hole * 2 + 1));
+        }
+        let beyond = MAX_RANGES as u64 * 2 + 7;
+        assert!(!state.has_room_for(beyond));
+        state.reports(50, beyond);
+        assert!(state.has_room_for(beyond), "gaps below the floor are someone else's");
+    }
+}

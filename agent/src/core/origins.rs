@@ -1,0 +1,120 @@
+//! The table of origins, and which device and link each belongs to.
+
+use std::collections::HashMap;
+
+use tidegate_protocol::{DeviceId, Origin};
+
+use super::{
+    event::{Key, LinkId, OriginRecord},
+    origin::{OriginState, Slot},
+};
+
+#[derive(Debug, Default)]
+pub struct Origins {
+    states: HashMap<Slot, OriginState>,
+    by_origin: HashMap<Origin, Slot>,
+    /// The boot a device is in now.
+    current: HashMap<DeviceId, Slot>,
+    links: HashMap<LinkId, Slot>,
+    next_slot: u32,
+    /// Origins that owe their boards an acknowledgement, perhaps.
+    ack_due: Vec<Slot>,
+}
+
+impl Origins {
+    pub fn recovered(records: Vec<OriginRecord>, next_key: Key) -> Self {
+        let mut origins = Self::default();
+        for record in records {
+            origins.add(OriginState::recovered(record, next_key));
+        }
+        origins
+    }
+
+    /// Adds an origin; an open one becomes its device's current boot.
+    pub fn add(&mut self, state: OriginState) -> Slot {
+        let slot = Slot(self.next_slot);
+        self.next_slot += 1;
+        let origin = state.origin();
+        if !state.closed {
+            self.current.insert(origin.device, slot);
+        }
+        self.by_origin.insert(origin, slot);
+        self.states.insert(slot, state);
+        slot
+    }
+
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    pub fn slot(&self, origin: Origin) -> Option<Slot> {
+        self.by_origin.get(&origin).copied()
+    }
+
+    pub fn current(&self, device: DeviceId) -> Option<Slot> {
+        self.current.get(&device).copied()
+    }
+
+    pub fn get(&self, slot: Slot) -> Option<&OriginState> {
+        self.states.get(&slot)
+    }
+
+    pub fn get_mut(&mut self, slot: Slot) -> Option<&mut OriginState> {
+        self.states.get_mut(&slot)
+    }
+
+    pub fn linked(&self, link: LinkId) -> Option<Slot> {
+        self.links.get(&link).copied()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &OriginState)> {
+        self.states.iter().map(|(slot, state)| (*slot, state))
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut OriginState)> {
+        self.states.iter_mut().map(|(slot, state)| (*slot, state))
+    }
+
+    /// From now on this link speaks for this origin.
+    pub fn attach(&mut self, link: LinkId, slot: Slot) {
+        self.detach(link);
+        self.links.insert(link, slot);
+        if let Some(state) = self.states.get_mut(&slot) {
+            state.link = Some(link);
+            self.current.insert(state.origin().device, slot);
+        }
+    }
+
+    pub fn detach(&mut self, link: LinkId) {
+        if let Some(slot) = self.links.remove(&link)
+            && let Some(state) = self.states.get_mut(&slot)
+            && state.link == Some(link)
+        {
+            state.link = None;
+        }
+    }
+
+    /// Notes that an acknowledgement may be due.
+    pub fn owe_ack(&mut self, slot: Slot) {
+        if let Some(state) = self.states.get_mut(&slot) {
+            state.ack_due = true;
+            if self.ack_due.last() != Some(&slot) {
+                self.ack_due.push(slot);
+            }
+        }
+    }
+
+    pub fn take_owed(&mut self) -> Vec<Slot> {
+        std::mem::take(&mut self.ack_due)
+    }
+
+    pub fn forget(&mut self, slot: Slot) -> Option<Origin> {
+        let origin = self.states.remove(&slot)?.origin();
+        self.by_origin.remove(&origin);
+        if self.current.get(&origin.device) == Some(&slot) {
+            self.current.remove(&origin.device);
+        }
+        self.links.retain(|_, linked| *linked != slot);
+        Some(origin)
+    }
+}

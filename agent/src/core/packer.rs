@@ -1,0 +1,245 @@
+//! From what waits in memory to encoded blocks.
+//!
+//! Origins with readings stand in a line; a block takes whole origins from its front until it is full, and the rest of
+//! the last one waits. A block that holds anything of an origin whose description the cloud does not have yet carries
+//! that description, and tells the highest `next` the origin reported when the cloud does not know it.
+
+use std::collections::VecDeque;
+
+use tidegate_protocol::{
+    LossReason, LossRecord, Origin, SeqRange,
+    block::{Block, BlockError, Encoder, OriginReadings, Record, ranges_of},
+    topic::Lane,
+};
+
+use super::{
+    origin::Slot,
+    origins::Origins,
+    parcel::{Content, Custody, Due, Parcel},
+};
+
+/// Records in one block; far below the wire's bound.
+const RECORDS_PER_BLOCK: usize = 1_000;
+/// Descriptions in one block, by a rough count of their bytes, so that a block of many new origins stays sendable.
+const DESCRIPTION_BYTES_PER_BLOCK: usize = 96 * 1024;
+const BYTES_PER_CHANNEL: usize = 48;
+
+/// A record that waits for a block.
+#[derive(Clone, Debug)]
+struct Waiting {
+    record: Record,
+    /// Declared by the origin itself, which waits for its safety.
+    own_loss: bool,
+}
+
+pub struct Packer {
+    encoder: Encoder,
+    block_readings: usize,
+    line: VecDeque<Slot>,
+    readings: usize,
+    records: VecDeque<Waiting>,
+    due: Option<Due>,
+}
+
+impl Packer {
+    /// Fails only when zstd gets no memory for its context.
+    pub fn new(block_readings: usize) -> std::io::Result<Self> {
+        Ok(Self {
+            encoder: Encoder::new()?,
+            block_readings,
+            line: VecDeque::new(),
+            readings: 0,
+            records: VecDeque::new(),
+            due: None,
+        })
+    }
+
+    /// `count` readings were added to an origin's pending ones.
+    pub fn readings_came(&mut self, origins: &mut Origins, slot: Slot, count: usize, due: Due) {
+        self.readings += count;
+        if let Some(state) = origins.get_mut(slot)
+            && !std::mem::replace(&mut state.in_line, true)
+        {
+            self.line.push_back(slot);
+        }
+        self.is_due(due);
+    }
+
+    pub fn record_came(&mut self, record: Record, own_loss: bool, due: Due) {
+        self.records.push_back(Waiting { record, own_loss });
+        self.is_due(due);
+    }
+
+    fn is_due(&mut self, due: Due) {
+        self.due = Some(self.due.map_or(due, |before| before.sooner(due)));
+    }
+
+    pub const fn readings(&self) -> usize {
+        self.readings
+    }
+
+    pub fn records(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether a record of this origin waits.
+    pub fn concerns(&self, origin: Origin) -> bool {
+        self.records.iter().any(|waiting| waiting.record.origin() == origin)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.readings == 0 && self.records.is_empty()
+    }
+
+    pub fn has_full_block(&self) -> bool {
+        self.readings >= self.block_readings || self.records.len() >= RECORDS_PER_BLOCK
+    }
+
+    pub const fn due(&self) -> Option<Due> {
+        self.due
+    }
+
+    /// The next block of what waits.
+    pub fn pack(&mut self, origins: &mut Origins) -> Option<Parcel> {
+        let due = self.due.filter(|_| !self.is_empty())?;
+        let mut draft = Draft::default();
+        self.draw_records(origins, &mut draft);
+        draft.from_records = draft.contents.len();
+        self.draw_readings(origins, &mut draft);
+        if self.is_empty() {
+            self.due = None;
+        }
+        let Draft { mut block, contents, described, .. } = draft;
+        block.origins.sort_unstable_by_key(|origin| origin.origin);
+        let readings = block.reading_count() as u32;
+        match self.encoder.encode(&block) {
+            Ok(bytes) => {
+                let mut parcel = Parcel::new(Lane::Live, bytes.into(), readings, Custody::Ram(due));
+                parcel.contents = contents;
+                parcel.described = described;
+                Some(parcel)
+            }
+            Err(error) => {
+                self.declare_unpackable(&block, error, due);
+                None
+            }
+        }
+    }
+
+    /// Encodes a block that was put together elsewhere.
+    pub fn encode(&mut self, block: &Block) -> Result<Vec<u8>, BlockError> {
+        self.encoder.encode(block)
+    }
+
+    fn draw_records(&mut self, origins: &Origins, draft: &mut Draft) {
+        let count = self.records.len().min(RECORDS_PER_BLOCK);
+        for Waiting { record, own_loss } in self.records.drain(..count) {
+            let origin = record.origin();
+            if let Some(slot) = origins.slot(origin) {
+                draft.describe(origins, slot);
+                let lost = match &record {
+                    Record::Loss(loss) if own_loss => Some(loss.range),
+                    _ => None,
+                };
+                draft.add_record_of(slot, lost);
+            }
+            draft.block.records.push(record);
+        }
+    }
+
+    fn draw_readings(&mut self, origins: &mut Origins, draft: &mut Draft) {
+        let mut room = self.block_readings;
+        while room > 0
+            && draft.description_bytes < DESCRIPTION_BYTES_PER_BLOCK
+            && let Some(&slot) = self.line.front()
+        {
+            draft.describe(origins, slot);
+            let Some(state) = origins.get_mut(slot) else {
+                self.line.pop_front();
+                continue;
+            };
+            let pending = state.sorted_pending();
+            let readings = if pending.len() <= room {
+                std::mem::take(pending)
+            } else {
+                let rest = pending.split_off(room);
+                std::mem::replace(pending, rest)
+            };
+            if state.pending.is_empty() {
+                state.in_line = false;
+                self.line.pop_front();
+            }
+            let Some(last) = readings.last() else { continue };
+            room -= readings.len();
+            self.readings -= readings.len();
+            let reached = last.seq.0 + 1;
+            state.told_next = state.told_next.max(reached);
+            if state.next > state.told_next {
+                state.told_next = state.next;
+                draft.block.records.push(Record::Measured { origin: state.origin(), next: state.next });
+            }
+            let origin = state.origin();
+            draft.set_ranges(slot, ranges_of(&readings));
+            draft.block.origins.push(OriginReadings { origin, readings });
+        }
+    }
+
+    /// What cannot be encoded can never be sent: it is declared, not dropped. No content within the frames' bounds
+    /// gets here.
+    fn declare_unpackable(&mut self, block: &Block, error: BlockError, due: Due) {
+        tracing::error!(%error, readings = block.reading_count(), "a block cannot be encoded; its readings are declared lost");
+        for OriginReadings { origin, readings } in &block.origins {
+            for range in ranges_of(readings) {
+                let loss = LossRecord { origin: *origin, range, reason: LossReason::Corrupt };
+                self.record_came(Record::Loss(loss), true, due);
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Draft {
+    block: Block,
+    contents: Vec<Content>,
+    /// How many of the contents came with records; only these can be met again by readings.
+    from_records: usize,
+    described: Vec<Slot>,
+    description_bytes: usize,
+}
+
+impl Draft {
+    fn describe(&mut self, origins: &Origins, slot: Slot) {
+        let Some(state) = origins.get(slot) else { return };
+        if state.described || self.described.contains(&slot) {
+            return;
+        }
+        self.described.push(slot);
+        self.description_bytes += BYTES_PER_CHANNEL * (2 + state.description.channels.len());
+        self.block.records.push(Record::Described(state.description.clone()));
+    }
+
+    fn add_record_of(&mut self, slot: Slot, lost: Option<SeqRange>) {
+        match self.contents.iter_mut().find(|content| content.slot == slot) {
+            Some(content) => content.lost.extend(lost),
+            None => {
+                self.contents.push(Content { slot, ranges: Vec::new(), lost: lost.into_iter().collect() })
+            }
+        }
+    }
+
+    fn set_ranges(&mut self, slot: Slot, ranges: Vec<SeqRange>) {
+        match self.contents.iter_mut().take(self.from_records).find(|content| content.slot == slot) {
+            Some(content) => content.ranges = ranges,
+            None => self.contents.push(Content { slot, ranges, lost: Vec::new() }),
+        }
+    }
+}
+
+/// Declares ranges lost, merging those that touch.
+pub fn losses(
+    origin: Origin,
+    ranges: impl IntoIterator<Item = SeqRange>,
+    reason: LossReason,
+) -> impl Iterator<Item = Record> {
+    ranges.into_iter().map(move |range| Record::Loss(LossRecord { origin, range, reason }))
+}

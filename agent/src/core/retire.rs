@@ -1,0 +1,25 @@
+//! Closed origins are forgotten once nothing of them is held, so that boards may restart for years.
+
+use super::{Core, origin::Slot};
+
+impl Core {
+    pub(super) fn forget_finished_origins(&mut self) {
+        if self.custodian.is_busy() {
+            return;
+        }
+        let closed = self.origins.iter().filter(|(_, state)| state.closed && state.pending.is_empty());
+        let finished: Vec<Slot> = closed
+            .filter(|(slot, state)| {
+                !self.packer.concerns(state.origin())
+                    && !self.outbox.concerns(*slot, state.last_key)
+                    && state.last_key.is_none_or(|key| self.backlog.is_beyond(key))
+            })
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in finished {
+            if let Some(origin) = self.origins.forget(slot) {
+                self.custodian.forget(origin);
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Figures for people: counters, and what is held right now.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tidegate_protocol::{LossReason, frame::FrameError, topic::Lane};
+
+use super::{Core, Policy, Time};
+
+/// What happened since the process started.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Counters {
+    pub readings_received: u64,
+    pub readings_duplicate: u64,
+    /// Became safe: committed here, or acknowledged by the cloud.
+    pub readings_safe: u64,
+    pub readings_acked: u64,
+    pub readings_committed: u64,
+    pub block_bytes_committed: u64,
+    pub blocks_acked: u64,
+    pub blocks_rejected: u64,
+    pub blocks_quarantined: u64,
+    pub blocks_damaged: u64,
+    /// Answers to blocks that are not known any more: late or from before a reconnection.
+    pub acks_unknown: u64,
+    pub incarnations: u64,
+    pub commits: u64,
+    pub commits_failed: u64,
+    /// Frames not taken because they would tear too many holes; boards send them again.
+    pub frames_refused: u64,
+    pub origins_refused: u64,
+    pub local_samples_skipped: u64,
+    pub bad_frames: BTreeMap<&'static str, u64>,
+    pub losses: BTreeMap<&'static str, u64>,
+}
+
+impl Counters {
+    pub(super) fn bad_frame(&mut self, error: FrameError) {
+        let kind = match error {
+            FrameError::TooLong => "too-long",
+            FrameError::Stuffing => "stuffing",
+            FrameError::Checksum => "checksum",
+            FrameError::Version(_) => "version",
+            FrameError::Body => "body",
+            FrameError::Channels => "channels",
+            FrameError::UnknownChannel(_) => "unknown-channel",
+        };
+        *self.bad_frames.entry(kind).or_default() += 1;
+    }
+
+    pub(super) fn lost(&mut self, reason: LossReason, count: u64) {
+        *self.losses.entry(reason.name()).or_default() += count;
+    }
+}
+
+/// The core as it stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct View {
+    pub uplink_up: bool,
+    /// The link is down, or nobody answers.
+    pub outage: bool,
+    pub queue: QueueView,
+    pub ram: RamView,
+    pub link: LinkView,
+    pub counters: Counters,
+    pub devices: Vec<DeviceView>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct QueueView {
+    pub blocks: u64,
+    pub readings: u64,
+    pub bytes: u64,
+    pub quota_bytes: u64,
+    pub policy: Policy,
+    /// At the quota: readings are not committed until there is room.
+    pub refusing: bool,
+    pub commit_failures_in_a_row: u32,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct RamView {
+    pub readings_waiting: u64,
+    pub records_waiting: u64,
+    pub block_bytes: u64,
+    pub limit_bytes: u64,
+    /// Memory is at its bound and boards are not read.
+    pub full: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct LinkView {
+    pub round_trip_us: Option<u64>,
+    pub credit_bytes: u32,
+    pub blocks_in_flight: u64,
+    pub live_in_flight_bytes: u64,
+    pub backlog_in_flight_bytes: u64,
+    pub live_window_bytes: u64,
+    pub backlog_window_bytes: u64,
+    pub blocks_sent: u64,
+    pub block_bytes_sent: u64,
+    pub blocks_resent: u64,
+    /// Committed blocks that wait for the link.
+    pub backlog_blocks: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceView {
+    pub device: String,
+    pub boot: String,
+    pub tag: String,
+    pub firmware: String,
+    pub channels: usize,
+    pub connected: bool,
+    pub local: bool,
+    pub floor: u64,
+    pub next: u64,
+    /// The end of the safe run from the floor: what the board may forget.
+    pub safe: u64,
+    pub acknowledged: u64,
+    pub described: bool,
+    pub closed: bool,
+}
+
+impl Core {
+    pub fn view(&self, at: Time) -> View {
+        let totals = self.custodian.totals;
+        let mut devices: Vec<DeviceView> = self
+            .origins
+            .iter()
+            .map(|(_, state)| DeviceView {
+                device: state.origin().device.to_string(),
+                boot: state.boot().to_string(),
+                tag: state.description.tag.clone(),
+                firmware: state.description.firmware.clone(),
+                channels: state.description.channels.len(),
+                connected: state.link.is_some() || (state.local_flush_ms.is_some() && !state.closed),
+                local: state.local_flush_ms.is_some(),
+                floor: state.floor,
+                next: state.next,
+                safe: state.safe.run_end(state.floor),
+                acknowledged: state.acked,
+                described: state.described,
+                closed: state.closed,
+            })
+            .collect();
+        devices.sort_by(|a, b| (&a.device, &a.boot).cmp(&(&b.device, &b.boot)));
+        View {
+            uplink_up: self.outbox.link_is_up(),
+            outage: self.outbox.is_outage(at),
+            queue: QueueView {
+                blocks: totals.blocks,
+                readings: totals.readings,
+                bytes: totals.bytes,
+                quota_bytes: self.settings.quota_bytes,
+                policy: self.settings.policy,
+                refusing: self.custodian.is_refusing(),
+                commit_failures_in_a_row: self.custodian.failures,
+            },
+            ram: RamView {
+                readings_waiting: self.packer.readings() as u64,
+                records_waiting: self.packer.records() as u64,
+                block_bytes: self.outbox.held_bytes(),
+                limit_bytes: self.settings.ram_limit_bytes,
+                full: !self.takes_frames(),
+            },
+            link: self.link_view(),
+            counters: self.counters.clone(),
+            devices,
+        }
+    }
+
+    fn link_view(&self) -> LinkView {
+        LinkView {
+            round_trip_us: self.outbox.rtt_us(),
+            credit_bytes: self.outbox.credit_bytes(),
+            blocks_in_flight: self.outbox.in_flight() as u64,
+            live_in_flight_bytes: self.outbox.in_flight_bytes(Lane::Live),
+            backlog_in_flight_bytes: self.outbox.in_flight_bytes(Lane::Backlog),
+            live_window_bytes: self.outbox.window_bytes(Lane::Live),
+            backlog_window_bytes: self.outbox.window_bytes(Lane::Backlog),
+            blocks_sent: self.outbox.sent,
+            block_bytes_sent: self.outbox.sent_bytes,
+            blocks_resent: self.outbox.resent,
+            backlog_blocks: self.backlog.blocks(),
+        }
+    }
+}

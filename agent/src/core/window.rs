@@ -1,0 +1,132 @@
+//! How much may be on its way at once, by what it does to the round trip.
+//!
+//! A link that is filled beyond its rate answers later, and what is sent after waits as long. So a window grows while
+//! it is used up and the extra delay stays below a target, and shrinks when the delay passes it (the idea of LEDBAT,
+//! RFC 6817). In-flight bytes are then about the target's worth of the link's rate, whatever that rate is.
+
+use super::time::Time;
+
+const INITIAL_BYTES: u64 = 64 * 1024;
+const MIN_BYTES: u64 = 4 * 1024;
+/// The shortest round trip is looked for over this long, so that a route that got longer is believed in time.
+const MIN_RTT_SPAN_US: u64 = 10_000_000;
+
+/// Round trips from a block's transmission to its durable acknowledgement.
+#[derive(Debug, Default)]
+pub struct RoundTrip {
+    smoothed_us: Option<u64>,
+    /// The minima of the current and of the past span.
+    minima: [Option<u64>; 2],
+    span_since: Time,
+}
+
+impl RoundTrip {
+    pub fn sample(&mut self, now: Time, rtt_us: u64) {
+        self.smoothed_us = Some(self.smoothed_us.map_or(rtt_us, |before| (before * 7 + rtt_us) / 8));
+        if now.us_since(self.span_since) > MIN_RTT_SPAN_US {
+            self.minima = [None, self.minima[0]];
+            self.span_since = now;
+        }
+        self.minima[0] = Some(self.minima[0].map_or(rtt_us, |least| least.min(rtt_us)));
+    }
+
+    pub const fn smoothed_us(&self) -> Option<u64> {
+        self.smoothed_us
+    }
+
+    pub fn least_us(&self) -> u64 {
+        self.minima.iter().flatten().copied().min().unwrap_or_default()
+    }
+
+    /// How long an answer may take before it is missed: max(2 s, 4 × smoothed).
+    pub fn patience_us(&self) -> u64 {
+        self.smoothed_us.unwrap_or_default().saturating_mul(4).max(2_000_000)
+    }
+}
+
+#[derive(Debug)]
+pub struct Window {
+    bytes: u64,
+    max_bytes: u64,
+    cut_at: Time,
+    /// It held something back since the last acknowledgement; otherwise growth would mean nothing.
+    used_up: bool,
+}
+
+impl Window {
+    pub fn new(max_bytes: u64) -> Self {
+        Self { bytes: INITIAL_BYTES.min(max_bytes), max_bytes, cut_at: Time::default(), used_up: false }
+    }
+
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// One block always fits, so that a small window is slow, never stuck.
+    pub fn fits(&mut self, in_flight: u64, len: u64) -> bool {
+        let fits = in_flight == 0 || in_flight.saturating_add(len) <= self.bytes;
+        self.used_up |= !fits;
+        fits
+    }
+
+    pub fn acked(&mut self, now: Time, len: u64, rtt_us: u64, least_us: u64, target_us: u64) {
+        if rtt_us.saturating_sub(least_us) > target_us {
+            self.cut(now, rtt_us);
+        } else if std::mem::take(&mut self.used_up) {
+            self.bytes = self.bytes.saturating_add(len).min(self.max_bytes);
+        }
+    }
+
+    /// At most once a round trip, since that is how long a cut takes to show.
+    pub fn cut(&mut self, now: Time, rtt_us: u64) {
+        if now.us_since(self.cut_at) > rtt_us {
+            self.bytes = (self.bytes * 7 / 10).max(MIN_BYTES);
+            self.cut_at = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET_US: u64 = 250_000;
+
+    /// A link of a fixed rate and propagation time, always used up; what is in flight in the end.
+    fn settled(bytes_per_s: u64, propagation_us: u64) -> u64 {
+        const BLOCK: u64 = 2_000;
+        let (mut window, mut rtt) = (Window::new(4 << 20), RoundTrip::default());
+        let (mut now, mut in_flight) = (0_u64, std::collections::VecDeque::new());
+        let mut link_free_at = 0;
+        for _ in 0..20_000 {
+            while window.fits(in_flight.len() as u64 * BLOCK, BLOCK) {
+                link_free_at = now.max(link_free_at) + BLOCK * 1_000_000 / bytes_per_s;
+                in_flight.push_back((now, link_free_at + propagation_us));
+            }
+            let Some((sent, acked)) = in_flight.pop_front() else { break };
+            now = now.max(acked);
+            rtt.sample(Time(now), now - sent);
+            window.acked(Time(now), BLOCK, now - sent, rtt.least_us(), TARGET_US);
+        }
+        window.bytes()
+    }
+
+    #[test]
+    fn what_is_in_flight_follows_the_links_rate() {
+        for (bytes_per_s, propagation_us) in [(20_000, 50_000), (200_000, 50_000), (2_000_000, 5_000)] {
+            let delay_us = settled(bytes_per_s, propagation_us) * 1_000_000 / bytes_per_s;
+            assert!(delay_us < 2 * TARGET_US + propagation_us, "{bytes_per_s} B/s: {delay_us} µs in flight");
+            assert!(delay_us > propagation_us, "{bytes_per_s} B/s: {delay_us} µs do not fill the link");
+        }
+    }
+
+    #[test]
+    fn a_window_that_is_not_used_up_does_not_grow() {
+        let mut window = Window::new(1 << 20);
+        let before = window.bytes();
+        for at in 0..100 {
+            window.acked(Time(at), 5_000, 1_000, 1_000, TARGET_US);
+        }
+        assert_eq!(window.bytes(), before);
+    }
+}

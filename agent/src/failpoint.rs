@@ -1,0 +1,44 @@
+//! Where a test may kill the agent, as a power cut would.
+
+/// Armed by `TIDEGATE_FAILPOINT=<name>[:n]` in builds with debug assertions; nothing in release builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailPoint {
+    /// A batch is written and not yet committed.
+    BeforeCommit,
+    /// It is committed; nobody knows yet, and no board is acknowledged.
+    AfterCommit,
+    /// A board's acknowledgement is about to leave.
+    BeforeBoardAck,
+    /// A block was handed to the MQTT client.
+    AfterPublish,
+    /// The cloud's acknowledgement came; nothing is deleted yet.
+    AfterBlockAck,
+    /// Blocks were loaded from the queue, to be sent.
+    MidDrain,
+}
+
+impl FailPoint {
+    pub const ALL: [Self; 6] = [
+        Self::BeforeCommit,
+        Self::AfterCommit,
+        Self::BeforeBoardAck,
+        Self::AfterPublish,
+        Self::AfterBlockAck,
+        Self::MidDrain,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BeforeCommit => "agent-before-commit",
+            Self::AfterCommit => "agent-after-commit",
+            Self::BeforeBoardAck => "agent-before-board-ack",
+            Self::AfterPublish => "agent-after-publish",
+            Self::AfterBlockAck => "agent-after-block-ack",
+            Self::MidDrain => "agent-mid-drain",
+        }
+    }
+
+    pub fn hit(self) {
+        tidegate_service::failpoint::hit(self.name());
+    }
+}

@@ -1,0 +1,43 @@
+//! Where frames to boards go: one short queue per open link.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tidegate_protocol::frame::Down;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::core::LinkId;
+
+/// Frames that wait for a slow link. Beyond it they are dropped: acknowledgements are cumulative, and a board that
+/// misses a Welcome says Hello again.
+const WAITING_FRAMES: usize = 64;
+
+#[derive(Clone, Default)]
+pub struct Links {
+    open: Arc<Mutex<HashMap<LinkId, Sender<Down>>>>,
+    next: Arc<AtomicU64>,
+}
+
+impl Links {
+    pub fn open(&self) -> (LinkId, Receiver<Down>) {
+        let link = LinkId(self.next.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = channel(WAITING_FRAMES);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(link, sender);
+        (link, receiver)
+    }
+
+    pub fn close(&self, link: LinkId) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&link);
+    }
+
+    pub fn send(&self, link: LinkId, frame: Down) {
+        if let Some(sender) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&link) {
+            let _full_or_gone = sender.try_send(frame);
+        }
+    }
+}

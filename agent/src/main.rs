@@ -1,0 +1,126 @@
+//! `tidegate-agent`: reads arguments and configuration, builds, waits for a signal, drains with a deadline.
+
+mod queue_report;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use tidegate_agent::Config;
+use tidegate_service::{
+    LogFormat,
+    exit::{self, Exit},
+    init_logging, notify_ready, notify_stopping, termination,
+};
+
+/// How long it may take to make everything safe after a signal.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The Tidegate gateway agent: keeps readings safe until the cloud has them.
+#[derive(Parser)]
+#[command(name = "tidegate-agent", version, after_help = exit::HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the agent until SIGTERM or SIGINT
+    Run {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// How logs are written to standard error
+        #[arg(long, value_enum, default_value_t)]
+        log_format: LogFormat,
+    },
+    /// Check a configuration and say what it means, without running it
+    Check {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Look into the queue; works while the agent runs
+    #[command(subcommand)]
+    Queue(QueueCommand),
+}
+
+#[derive(Subcommand)]
+enum QueueCommand {
+    /// What the queue holds
+    Stats {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+}
+
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration file
+    #[arg(long = "config", value_name = "FILE", default_value = "/etc/tidegate/agent.toml")]
+    path: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let (Command::Run { config: file, .. }
+    | Command::Check { config: file }
+    | Command::Queue(QueueCommand::Stats { config: file })) = &arguments.command;
+    let config = match Config::load(&file.path) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return Exit::Usage.into();
+        }
+    };
+    let result = match arguments.command {
+        Command::Check { config: file } => {
+            println!("{}", summary(&file.path, &config));
+            Ok(())
+        }
+        Command::Queue(QueueCommand::Stats { .. }) => queue_report::print(&config),
+        Command::Run { log_format, .. } => {
+            init_logging(log_format);
+            run(config)
+        }
+    };
+    match result {
+        Ok(()) => Exit::Ok.into(),
+        Err(error) => {
+            eprintln!("{error:#}");
+            Exit::Failed.into()
+        }
+    }
+}
+
+fn summary(file: &Path, config: &Config) -> String {
+    format!(
+        "{}: good. Gateway {} of site {}, broker {}:{}, {} sources, queue of up to {} bytes in {}",
+        file.display(),
+        config.path.gateway,
+        config.path.site,
+        config.broker.host,
+        config.broker.port,
+        config.sources.len(),
+        config.queue.quota_bytes,
+        config.data_dir.display()
+    )
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut running = tidegate_agent::start(config).await?;
+        notify_ready();
+        tokio::select! {
+            () = termination() => {}
+            stopped = running.stopped() => stopped.context("the agent cannot go on")?,
+        }
+        notify_stopping();
+        running.drain(DRAIN_DEADLINE).await?;
+        Ok(())
+    })
+}

@@ -1,0 +1,67 @@
+//! The core's figures as Prometheus reads them.
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::ConstCounter, family::Family, gauge::ConstGauge},
+    registry::Registry,
+};
+
+use crate::core::View;
+
+/// Gauges and counters, in the order they are shown.
+pub fn text(view: &View) -> String {
+    let mut registry = Registry::with_prefix("tidegate_agent");
+    let counters = &view.counters;
+    let counts: [(&str, &str, u64); 17] = [
+        ("readings_received", "Readings taken from sources, resends included", counters.readings_received),
+        ("readings_duplicate", "Readings that were had before", counters.readings_duplicate),
+        ("readings_safe", "Readings committed here or in the cloud", counters.readings_safe),
+        ("readings_acked", "Readings the cloud has", counters.readings_acked),
+        ("readings_committed", "Readings written to the queue", counters.readings_committed),
+        ("block_bytes_committed", "Bytes of blocks written to the queue", counters.block_bytes_committed),
+        ("commits", "Transactions of the queue", counters.commits),
+        ("commits_failed", "Transactions the disk refused", counters.commits_failed),
+        ("blocks_acked", "Blocks the cloud has", counters.blocks_acked),
+        ("blocks_rejected", "Blocks the cloud refused", counters.blocks_rejected),
+        ("blocks_quarantined", "Blocks put into the quarantine", counters.blocks_quarantined),
+        ("blocks_damaged", "Blocks in the queue that failed their checksums", counters.blocks_damaged),
+        ("blocks_sent", "Blocks published", view.link.blocks_sent),
+        ("blocks_resent", "Blocks published again", view.link.blocks_resent),
+        ("block_bytes_sent", "Bytes of blocks published", view.link.block_bytes_sent),
+        ("frames_refused", "Frames not taken, to be sent again", counters.frames_refused),
+        ("local_samples_skipped", "Samples of local sources not taken", counters.local_samples_skipped),
+    ];
+    for (name, help, value) in counts {
+        registry.register(name, help, ConstCounter::new(value));
+    }
+    let levels: [(&str, &str, u64); 11] = [
+        ("uplink_up", "The broker is connected", u64::from(view.uplink_up)),
+        ("outage", "Nobody acknowledges", u64::from(view.outage)),
+        ("queue_blocks", "Blocks in the queue", view.queue.blocks),
+        ("queue_readings", "Readings in the queue", view.queue.readings),
+        ("queue_bytes", "Disk bytes of the blocks in the queue", view.queue.bytes),
+        ("queue_quota_bytes", "What the queue may hold", view.queue.quota_bytes),
+        ("queue_refusing", "The queue is at its quota", u64::from(view.queue.refusing)),
+        ("ram_readings", "Readings in memory that are in no block yet", view.ram.readings_waiting),
+        ("ram_block_bytes", "Bytes of blocks in memory", view.ram.block_bytes),
+        ("blocks_in_flight", "Blocks not acknowledged", view.link.blocks_in_flight),
+        ("round_trip_us", "From publish to acknowledgement, smoothed", view.link.round_trip_us.unwrap_or(0)),
+    ];
+    for (name, help, value) in levels {
+        registry.register(name, help, ConstGauge::new(value as i64));
+    }
+    let family = |label: &'static str, counts: &std::collections::BTreeMap<&'static str, u64>| {
+        let family: Family<Vec<(&str, &str)>, prometheus_client::metrics::counter::Counter> =
+            Family::default();
+        for (&name, &count) in counts {
+            family.get_or_create(&vec![(label, name)]).inc_by(count);
+        }
+        family
+    };
+    registry.register("bad_frames", "Frames that cannot be read", family("kind", &counters.bad_frames));
+    registry.register("readings_lost", "Readings declared lost", family("reason", &counters.losses));
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _infallible = encode(&mut text, &registry);
+    text
+}

@@ -1,0 +1,138 @@
+//! The queue on disk: one writer thread, one loader thread, LMDB beneath.
+//!
+//! ```text
+//! store   the only file that names heed: databases, transactions    records  what entries look like, with checksums
+//! stats   what `queue stats` prints, read beside a running agent
+//! ```
+//! The writer commits one batch at a time, with full sync, before it answers; the core collects the next batch
+//! meanwhile. Loads have a thread of their own, so that a drain never waits for the disk to sync.
+
+mod records;
+mod stats;
+mod store;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc::{SyncSender, sync_channel},
+    thread::JoinHandle,
+};
+
+use tokio::sync::mpsc::Sender;
+
+pub use stats::{QuarantineView, QueueReader, QueueStats, read as read_stats};
+
+use crate::{
+    core::{Batch, Event, Key, Recovered},
+    failpoint::FailPoint,
+};
+use store::Store;
+
+/// The core has one batch and one load under way at most.
+const ORDERS: usize = 2;
+
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    #[error("cannot create or write {}: {error}; give the agent's user that folder (data_dir)", path.display())]
+    Folder { path: PathBuf, error: std::io::Error },
+    #[error("another agent uses {}; stop it, or give each agent a data_dir of its own", path.display())]
+    InUse { path: PathBuf },
+    #[error("the queue in {} has format {found}, this agent writes {known}; run the agent that wrote it until the queue is empty", path.display())]
+    Format { path: PathBuf, found: u32, known: u32 },
+    #[error("the queue in {} cannot be opened: {error}", path.display())]
+    Open { path: PathBuf, error: String },
+    #[error("there is no queue in {}; has the agent run with this data_dir?", path.display())]
+    Missing { path: PathBuf },
+}
+
+/// Where the queue is and how large its map may grow.
+#[derive(Clone, Debug)]
+pub struct QueueSettings {
+    pub data_dir: PathBuf,
+    pub map_size_bytes: usize,
+}
+
+/// Hands work to the queue's threads; answers come back as events.
+pub struct Queue {
+    commits: Option<SyncSender<Batch>>,
+    loads: Option<SyncSender<Vec<Key>>>,
+    reader: QueueReader,
+    threads: Vec<JoinHandle<()>>,
+    /// Held for as long as the queue is in use.
+    _lock: std::fs::File,
+}
+
+impl Queue {
+    /// Opens or creates the queue and reads what it holds. Blocks for as long as that takes.
+    pub fn open(settings: &QueueSettings, answers: Sender<Event>) -> Result<(Self, Recovered), QueueError> {
+        let lock = lock(&settings.data_dir)?;
+        let store = Store::open(&folder(&settings.data_dir), settings.map_size_bytes)?;
+        let recovered = store.recover()?;
+        let (commits, batches) = sync_channel::<Batch>(ORDERS);
+        let (loads, wanted) = sync_channel::<Vec<Key>>(ORDERS);
+        let (reader, writer) = (QueueReader(store.clone()), store.clone());
+        let to_core = answers.clone();
+        let writer = move || {
+            let answer = |event| {
+                FailPoint::AfterCommit.hit();
+                to_core.blocking_send(event).is_ok()
+            };
+            writer.write_batches(&batches, answer);
+        };
+        let loader = move || {
+            store.load_blocks(&wanted, |event| {
+                FailPoint::MidDrain.hit();
+                answers.blocking_send(event).is_ok()
+            });
+        };
+        let threads = vec![std::thread::spawn(writer), std::thread::spawn(loader)];
+        Ok((Self { commits: Some(commits), loads: Some(loads), reader, threads, _lock: lock }, recovered))
+    }
+
+    /// For pages that tell what the queue holds.
+    pub fn reader(&self) -> QueueReader {
+        self.reader.clone()
+    }
+
+    /// Never waits: the core has one batch outstanding at most.
+    pub fn commit(&self, batch: Batch) {
+        if let Some(commits) = &self.commits {
+            // It fails only when the thread is gone, and then the process is ending.
+            let _gone = commits.try_send(batch);
+        }
+    }
+
+    /// Never waits: the core has one load outstanding at most.
+    pub fn load(&self, keys: Vec<Key>) {
+        if let Some(loads) = &self.loads {
+            let _gone = loads.try_send(keys);
+        }
+    }
+}
+
+impl Drop for Queue {
+    /// Waits for the transaction under way, so that the next process finds the lock free and the file at rest.
+    fn drop(&mut self) {
+        self.commits = None;
+        self.loads = None;
+        for thread in self.threads.drain(..) {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+fn folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("queue")
+}
+
+/// One agent per folder: two would give the same keys twice.
+fn lock(data_dir: &Path) -> Result<std::fs::File, QueueError> {
+    let queue = folder(data_dir);
+    let refused = |error| QueueError::Folder { path: data_dir.to_owned(), error };
+    std::fs::create_dir_all(&queue).map_err(refused)?;
+    let file = std::fs::File::create(data_dir.join("agent.lock")).map_err(refused)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(QueueError::InUse { path: data_dir.to_owned() }),
+        Err(std::fs::TryLockError::Error(error)) => Err(refused(error)),
+    }
+}

@@ -1,0 +1,119 @@
+//! What the entries of the queue look like. LMDB has no checksums, so each carries its own.
+//!
+//! ```text
+//! queue       key u64 big-endian     → format u8 (0), 3 zero bytes, readings u32, committed unix ms i64, block
+//! origins     device, 0, boot u64 be → postcard of OriginRecord, CRC-32C
+//! quarantine  key u64 big-endian     → postcard of Reason, block
+//! meta        "queue"                → postcard of Meta, CRC-32C
+//! ```
+//! Integers are little-endian where not said otherwise. The block's checksums are its own.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tidegate_protocol::Origin;
+
+use crate::core::{ENTRY_HEAD_BYTES, Key, Totals};
+
+pub const FORMAT: u32 = 0;
+
+/// Committed with every batch.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Meta {
+    pub format: u32,
+    /// Above every key ever used, so that a key never comes back.
+    pub next_key: Key,
+    pub totals: Totals,
+    pub next_quarantined: u64,
+}
+
+/// Why a block is in the quarantine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reason {
+    pub reason: String,
+    pub unix_ms: i64,
+}
+
+/// What stands before a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryHead {
+    pub readings: u32,
+    pub unix_ms: i64,
+}
+
+impl EntryHead {
+    pub fn write(self, block: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.readings.to_le_bytes());
+        out.extend_from_slice(&self.unix_ms.to_le_bytes());
+        out.extend_from_slice(block);
+    }
+
+    /// The head and the block behind it. A head that makes no sense still gives up its block, which is checked by
+    /// itself; an entry too short for one gives an empty block, which fails that check.
+    pub fn read(entry: &[u8]) -> (Self, &[u8]) {
+        let (head, block) = entry.split_at_checked(ENTRY_HEAD_BYTES).unwrap_or_default();
+        let readings = head.get(4..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
+        let unix_ms = head.get(8..16).and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_le_bytes);
+        (Self { readings, unix_ms }, block)
+    }
+}
+
+pub fn origin_key(origin: Origin) -> Vec<u8> {
+    let mut key = origin.device.as_str().as_bytes().to_vec();
+    key.push(0);
+    key.extend_from_slice(&origin.boot.0.to_be_bytes());
+    key
+}
+
+/// Postcard with a checksum behind it; None when a text in it is beyond postcard, which none is.
+pub fn seal(value: &impl Serialize) -> Option<Vec<u8>> {
+    let mut bytes = postcard::to_extend(value, Vec::new()).ok()?;
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    Some(bytes)
+}
+
+/// None when the checksum or the form is wrong.
+pub fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let (body, crc) = bytes.split_last_chunk::<4>()?;
+    if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    postcard::from_bytes(body).ok()
+}
+
+/// A quarantined block with its reason before it.
+pub fn quarantined(reason: &Reason, block: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = postcard::to_extend(reason, Vec::new()).ok()?;
+    bytes.extend_from_slice(block);
+    Some(bytes)
+}
+
+pub fn quarantine_reason(bytes: &[u8]) -> Option<Reason> {
+    postcard::take_from_bytes(bytes).ok().map(|(reason, _)| reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_record_comes_back_and_a_damaged_one_does_not() {
+        let meta = Meta { next_key: 7, ..Meta::default() };
+        let sealed = seal(&meta).unwrap();
+        assert_eq!(unseal::<Meta>(&sealed).unwrap().next_key, 7);
+        for at in 0..sealed.len() {
+            let mut damaged = sealed.clone();
+            damaged[at] ^= 1;
+            assert!(unseal::<Meta>(&damaged).is_none(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn an_entry_comes_back_and_a_short_one_is_an_empty_block() {
+        let mut entry = Vec::new();
+        let head = EntryHead { readings: 9, unix_ms: -5 };
+        head.write(b"block", &mut entry);
+        assert_eq!(EntryHead::read(&entry), (head, b"block".as_slice()));
+        assert_eq!(EntryHead::read(&entry[..3]).1, b"");
+    }
+}

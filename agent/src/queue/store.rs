@@ -1,0 +1,308 @@
+//! LMDB, through heed. No other file of the agent names it.
+//!
+//! Every transaction is synced to the disk before anyone hears of it: never NO_SYNC, NO_META_SYNC (the last commit
+//! could vanish) or WRITE_MAP (a full disk would kill the process). Blocks are appended under ascending keys. A full map
+//! is an answer, not an error. The quarantine keeps its newest [`QUARANTINE_BYTES`]; what falls out is still
+//! outstanding in the cloud's account.
+
+use std::{path::Path, sync::mpsc::Receiver};
+
+use heed::{
+    CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, MdbError, PutFlags, RoTxn, RwTxn,
+    byteorder::BigEndian,
+    types::{Bytes, DecodeIgnore, Str, U64},
+};
+use tidegate_protocol::SeqRange;
+
+use super::{
+    QueueError,
+    records::{self, EntryHead, FORMAT, Meta, Reason},
+    stats::{QuarantineView, QueueStats},
+};
+use crate::{
+    core::{Batch, CommitFailure, Entry, Event, Key, OriginRecord, Quarantined, RangeSet, Recovered},
+    failpoint::FailPoint,
+};
+
+/// The most bytes of blocks that the quarantine holds.
+const QUARANTINE_BYTES: u64 = 8 * 1024 * 1024;
+const META: &str = "queue";
+
+type Keyed<'e> = Database<'e, U64<BigEndian>, Bytes>;
+
+#[derive(Clone)]
+pub struct Store {
+    env: Env,
+}
+
+#[derive(Clone, Copy)]
+struct Tables<'e> {
+    queue: Keyed<'e>,
+    quarantine: Keyed<'e>,
+    origins: Database<'e, Bytes, Bytes>,
+    meta: Database<'e, Str, Bytes>,
+}
+
+impl Store {
+    pub fn open(folder: &Path, map_size_bytes: usize) -> Result<Self, QueueError> {
+        let failed =
+            |error: heed::Error| QueueError::Open { path: folder.to_owned(), error: error.to_string() };
+        let mut options = EnvOpenOptions::new();
+        options.map_size(map_size_bytes).max_dbs(4);
+        // SAFETY: the folder belongs to this agent alone (it holds the lock beside it), and nothing else in this
+        // process maps the file, so the map's bytes change only through LMDB.
+        #[allow(unsafe_code)]
+        let env = unsafe { options.open(folder) }.map_err(failed)?;
+        let store = Self { env };
+        let tables = store.tables().map_err(failed)?;
+        let txn = store.env.read_txn().map_err(failed)?;
+        let format = tables.meta(&txn).map_err(failed)?.format;
+        drop(txn);
+        if format != FORMAT {
+            return Err(QueueError::Format { path: folder.to_owned(), found: format, known: FORMAT });
+        }
+        Ok(store)
+    }
+
+    /// Reads beside a running agent.
+    pub fn stats(folder: &Path) -> Result<QueueStats, QueueError> {
+        if !folder.join("data.mdb").exists() {
+            return Err(QueueError::Missing { path: folder.to_owned() });
+        }
+        let read = || -> heed::Result<QueueStats> {
+            let mut options = EnvOpenOptions::new();
+            options.max_dbs(4);
+            // SAFETY: the map is read only, and LMDB's own lock file keeps pages that this reader sees from reuse.
+            #[allow(unsafe_code)]
+            let env = unsafe { options.flags(EnvFlags::READ_ONLY).open(folder) }?;
+            let store = Self { env };
+            let Some(tables) = store.existing()? else { return Ok(QueueStats::default()) };
+            let txn = store.env.read_txn()?;
+            tables.stats(&txn)
+        };
+        read().map_err(|error| QueueError::Open { path: folder.to_owned(), error: error.to_string() })
+    }
+
+    fn tables(&self) -> heed::Result<Tables<'_>> {
+        let txn = self.env.write_txn()?;
+        let created = self.env.create_databases_and_commit(txn, |opener, txn| {
+            let tables = (
+                opener.create_database(txn, Some("queue"))?,
+                opener.create_database(txn, Some("quarantine"))?,
+                opener.create_database(txn, Some("origins"))?,
+                opener.create_database(txn, Some("meta"))?,
+            );
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tables))
+        })?;
+        let (queue, quarantine, origins, meta) = created.unwrap_commit();
+        Ok(Tables { queue, quarantine, origins, meta })
+    }
+
+    /// The tables without writing anything; none in a file that no agent has finished creating.
+    fn existing(&self) -> heed::Result<Option<Tables<'_>>> {
+        let txn = self.env.read_txn()?;
+        let opened = self.env.open_databases_and_commit(txn, |opener, txn| {
+            let tables = (
+                opener.open_database(txn, Some("queue"))?,
+                opener.open_database(txn, Some("quarantine"))?,
+                opener.open_database(txn, Some("origins"))?,
+                opener.open_database(txn, Some("meta"))?,
+            );
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tables))
+        })?;
+        Ok(match opened.unwrap_commit() {
+            (Some(queue), Some(quarantine), Some(origins), Some(meta)) => {
+                Some(Tables { queue, quarantine, origins, meta })
+            }
+            _ => None,
+        })
+    }
+
+    pub fn recover(&self) -> Result<Recovered, QueueError> {
+        let read = || -> heed::Result<Recovered> {
+            let tables = self.tables()?;
+            let txn = self.env.read_txn()?;
+            tables.recover(&txn)
+        };
+        read()
+            .map_err(|error| QueueError::Open { path: self.env.path().to_owned(), error: error.to_string() })
+    }
+
+    pub fn oldest_unix_ms(&self) -> heed::Result<Option<i64>> {
+        let Some(tables) = self.existing()? else { return Ok(None) };
+        let txn = self.env.read_txn()?;
+        tables.oldest_unix_ms(&txn)
+    }
+
+    pub fn quarantine(&self) -> heed::Result<QuarantineView> {
+        let Some(tables) = self.existing()? else { return Ok(QuarantineView::new()) };
+        let txn = self.env.read_txn()?;
+        tables.quarantine(&txn)
+    }
+
+    /// The writer thread: one transaction per batch, until the sender is gone or `answer` says that nobody listens.
+    pub fn write_batches(&self, batches: &Receiver<Batch>, answer: impl Fn(Event) -> bool) {
+        let tables = match self.tables() {
+            Ok(tables) => tables,
+            Err(error) => return tracing::error!(%error, "the queue cannot be written"),
+        };
+        let mut scratch = Vec::new();
+        while let Ok(batch) = batches.recv() {
+            let event = match tables.commit(&self.env, &batch, &mut scratch) {
+                Ok(()) => Event::Committed,
+                Err(error) => {
+                    let full = matches!(error, heed::Error::Mdb(MdbError::MapFull));
+                    tracing::error!(%error, "the queue's disk refused a batch; it is tried again");
+                    Event::CommitFailed(if full { CommitFailure::Full } else { CommitFailure::Failed })
+                }
+            };
+            if !answer(event) {
+                return;
+            }
+        }
+    }
+
+    /// The loader thread.
+    pub fn load_blocks(&self, wanted: &Receiver<Vec<Key>>, answer: impl Fn(Event) -> bool) {
+        let tables = match self.tables() {
+            Ok(tables) => tables,
+            Err(error) => return tracing::error!(%error, "the queue cannot be read"),
+        };
+        while let Ok(keys) = wanted.recv() {
+            let event = match tables.load(&self.env, &keys) {
+                Ok(entries) => Event::Loaded { entries },
+                Err(error) => {
+                    tracing::error!(%error, "blocks cannot be read from the queue; it is tried again");
+                    Event::LoadFailed
+                }
+            };
+            if !answer(event) {
+                return;
+            }
+        }
+    }
+}
+
+impl Tables<'_> {
+    fn meta(&self, txn: &RoTxn<'_>) -> heed::Result<Meta> {
+        Ok(self.meta.get(txn, META)?.and_then(records::unseal).unwrap_or_default())
+    }
+
+    fn recover(&self, txn: &RoTxn<'_>) -> heed::Result<Recovered> {
+        let Meta { next_key, totals, .. } = self.meta(txn)?;
+        let mut keys = RangeSet::default();
+        // Keys only: the blocks' own pages are not touched.
+        for entry in self.queue.remap_data_type::<DecodeIgnore>().iter(txn)? {
+            let (key, ()) = entry?;
+            keys.insert(SeqRange::new(key, key.saturating_add(1)));
+        }
+        let next_key = next_key.max(keys.end());
+        Ok(Recovered { next_key, totals, keys: keys.ranges().to_vec(), origins: self.origins(txn)? })
+    }
+
+    fn origins(&self, txn: &RoTxn<'_>) -> heed::Result<Vec<OriginRecord>> {
+        let mut origins = Vec::new();
+        for entry in self.origins.iter(txn)? {
+            let (key, value) = entry?;
+            match records::unseal(value) {
+                Some(record) => origins.push(record),
+                // What it said comes again with the board's next Hello.
+                None => {
+                    tracing::error!(origin = %String::from_utf8_lossy(key), "an origin's record is damaged")
+                }
+            }
+        }
+        Ok(origins)
+    }
+
+    fn commit(&self, env: &Env, batch: &Batch, scratch: &mut Vec<u8>) -> heed::Result<()> {
+        let mut txn = env.write_txn()?;
+        let mut meta = self.meta(&txn)?;
+        for Quarantined { keys, block, reason } in &batch.quarantine {
+            let reason = Reason { reason: (*reason).to_owned(), unix_ms: batch.unix_ms };
+            for key in keys {
+                let block = self.queue.get(&txn, key)?.map(|entry| EntryHead::read(entry).1.to_vec());
+                self.keep(&mut txn, &mut meta, &reason, &block.unwrap_or_default())?;
+                self.queue.delete(&mut txn, key)?;
+            }
+            if let Some(block) = block {
+                self.keep(&mut txn, &mut meta, &reason, block)?;
+            }
+        }
+        for key in &batch.deletes {
+            self.queue.delete(&mut txn, key)?;
+        }
+        for put in &batch.puts {
+            EntryHead { readings: put.readings, unix_ms: batch.unix_ms }.write(&put.block, scratch);
+            self.queue.put_with_flags(&mut txn, PutFlags::APPEND, &put.key, scratch)?;
+            meta.next_key = meta.next_key.max(put.key + 1);
+        }
+        for record in &batch.origins {
+            if let Some(sealed) = records::seal(record) {
+                self.origins.put(&mut txn, &records::origin_key(record.description.origin), &sealed)?;
+            }
+        }
+        for origin in &batch.forgotten {
+            self.origins.delete(&mut txn, &records::origin_key(*origin))?;
+        }
+        meta.totals = batch.totals;
+        if let Some(sealed) = records::seal(&meta) {
+            self.meta.put(&mut txn, META, &sealed)?;
+        }
+        FailPoint::BeforeCommit.hit();
+        txn.commit()
+    }
+
+    fn keep(&self, txn: &mut RwTxn<'_>, meta: &mut Meta, reason: &Reason, block: &[u8]) -> heed::Result<()> {
+        let Some(value) = records::quarantined(reason, block) else { return Ok(()) };
+        let mut held = value.len() as u64;
+        for entry in self.quarantine.iter(txn)? {
+            held += entry?.1.len() as u64;
+        }
+        while held > QUARANTINE_BYTES
+            && let Some((key, len)) =
+                self.quarantine.first(txn)?.map(|(key, value)| (key, value.len() as u64))
+        {
+            tracing::warn!(key, "the quarantine is full; its oldest block is given up");
+            self.quarantine.delete(txn, &key)?;
+            held -= len;
+        }
+        self.quarantine.put(txn, &meta.next_quarantined, &value)?;
+        meta.next_quarantined += 1;
+        Ok(())
+    }
+
+    fn load(&self, env: &Env, keys: &[Key]) -> heed::Result<Vec<Entry>> {
+        let txn = env.read_txn()?;
+        let mut entries = Vec::with_capacity(keys.len());
+        for &key in keys {
+            if let Some(entry) = self.queue.get(&txn, &key)? {
+                let (head, block) = EntryHead::read(entry);
+                entries.push(Entry { key, readings: head.readings, block: block.to_vec() });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn stats(&self, txn: &RoTxn<'_>) -> heed::Result<QueueStats> {
+        let mut stats = QueueStats { totals: self.meta(txn)?.totals, ..QueueStats::default() };
+        stats.oldest_unix_ms = self.oldest_unix_ms(txn)?;
+        stats.entries = self.queue.len(txn)?;
+        stats.quarantined = self.quarantine(txn)?;
+        stats.origins = self.origins(txn)?;
+        Ok(stats)
+    }
+
+    fn oldest_unix_ms(&self, txn: &RoTxn<'_>) -> heed::Result<Option<i64>> {
+        Ok(self.queue.first(txn)?.map(|(_, entry)| EntryHead::read(entry).0.unix_ms))
+    }
+
+    fn quarantine(&self, txn: &RoTxn<'_>) -> heed::Result<QuarantineView> {
+        let mut blocks = QuarantineView::new();
+        for entry in self.quarantine.iter(txn)? {
+            let reason = records::quarantine_reason(entry?.1).map_or("unreadable".to_owned(), |of| of.reason);
+            *blocks.entry(reason).or_default() += 1;
+        }
+        Ok(blocks)
+    }
+}

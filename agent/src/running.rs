@@ -1,0 +1,230 @@
+//! Puts an agent together, and takes it apart again.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tidegate_service::Shutdown;
+use tokio::{
+    net::TcpListener,
+    sync::mpsc::channel,
+    task::{JoinHandle, JoinSet},
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    clock::ShellClock,
+    config::{Config, Source},
+    core::{Core, CoreSettings, View},
+    links::Links,
+    queue::{Queue, QueueError, QueueSettings},
+    random,
+    shell::{ANSWERS, Questions, SOURCE_MESSAGES, Shell},
+    sources::{board_link::BoardLinks, board_serial, board_tcp, host},
+    status,
+    uplink::{Uplink, UplinkSettings},
+};
+
+/// Bytes in flight before the ingest grants credit.
+const INITIAL_CREDIT_BYTES: u32 = 256 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(
+        "cannot listen on {address} ({what}): {error}; another program may use the port, or choose port 0"
+    )]
+    Listen { what: &'static str, address: SocketAddr, error: std::io::Error },
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error("not enough memory to start: {0}")]
+    Memory(std::io::Error),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoppedError {
+    #[error("the agent's core ended unexpectedly; the log says why")]
+    Core,
+}
+
+/// A running agent.
+pub struct Running {
+    /// Where boards connect, if they may.
+    pub board_link: Option<SocketAddr>,
+    pub status: SocketAddr,
+    stop_sources: Shutdown,
+    stop_status: Shutdown,
+    sources: JoinSet<()>,
+    status_task: JoinHandle<()>,
+    shell: JoinHandle<()>,
+    questions: Questions,
+}
+
+/// What a drain left behind: everything taken in is committed, here or in the cloud.
+#[derive(Clone, Debug)]
+pub struct Drained {
+    /// What the agent did, and what its queue keeps for the next start; none if it did not answer in time.
+    pub view: Option<View>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DrainError {
+    #[error("not everything was committed before the deadline; boards that resend still have theirs")]
+    Unsafe,
+}
+
+struct Bound {
+    boards: Vec<TcpListener>,
+    status: TcpListener,
+    status_address: SocketAddr,
+    board_link: Option<SocketAddr>,
+}
+
+/// Starts an agent; returns once its listeners are bound and its queue is open.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let bound = bind(&config).await?;
+    let (answer, answers) = channel(ANSWERS);
+    let queue_settings =
+        QueueSettings { data_dir: config.data_dir.clone(), map_size_bytes: config.queue.map_size_bytes };
+    let to_core = answer.clone();
+    let opened = tokio::task::spawn_blocking(move || Queue::open(&queue_settings, to_core)).await;
+    let (queue, recovered) = opened.map_err(|error| StartError::Memory(error.into()))??;
+    tracing::info!(
+        blocks = recovered.totals.blocks,
+        readings = recovered.totals.readings,
+        "the queue is open"
+    );
+    let reader = queue.reader();
+    let clock = ShellClock::start();
+    let epoch = random::bits();
+    let core =
+        Core::new(core_settings(&config, epoch), recovered, clock.now()).map_err(StartError::Memory)?;
+    let uplink = Uplink::start(uplink_settings(&config, epoch), clock, answer);
+    let (links, (events, sourced)) = (Links::default(), channel(SOURCE_MESSAGES));
+    let (shell, questions) = Shell::new(core, clock, queue, uplink, links.clone(), answers, sourced);
+    let shell = tokio::spawn(shell.run());
+    let stop_status = Shutdown::new();
+    let page = status::Page::new(&config, epoch, questions.clone(), reader, clock);
+    let status_task = tokio::spawn(status::serve(bound.status, page, stop_status.clone()));
+    let stop_sources = Shutdown::new();
+    let boards = BoardLinks { links, events };
+    let sources = start_sources(&config, bound.boards, &boards, &stop_sources);
+    Ok(Running {
+        board_link: bound.board_link,
+        status: bound.status_address,
+        stop_sources,
+        stop_status,
+        sources,
+        status_task,
+        shell,
+        questions,
+    })
+}
+
+async fn bind(config: &Config) -> Result<Bound, StartError> {
+    let mut boards = Vec::new();
+    let mut board_link = None;
+    for source in &config.sources {
+        if let Source::BoardTcp { listen } = source {
+            let (listener, address) = listen_on("board_link", *listen).await?;
+            board_link.get_or_insert(address);
+            boards.push(listener);
+        }
+    }
+    let (status, status_address) = listen_on("status", config.status_listen).await?;
+    Ok(Bound { boards, status, status_address, board_link })
+}
+
+async fn listen_on(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Listen { what, address, error };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    tracing::info!(listener = what, address = %bound, "listening");
+    Ok((listener, bound))
+}
+
+fn core_settings(config: &Config, epoch: u64) -> CoreSettings {
+    CoreSettings {
+        epoch,
+        jitter_seed: random::bits(),
+        flush_interval_ms: config.queue.flush_interval_ms,
+        outage_flush_interval_ms: config.queue.outage_flush_interval_ms,
+        block_readings: config.limits.block_readings,
+        linger_ms: config.limits.linger_ms,
+        quota_bytes: config.queue.quota_bytes,
+        policy: config.queue.policy,
+        ram_limit_bytes: config.limits.ram_limit_bytes,
+        max_in_flight_bytes: config.limits.max_in_flight_bytes,
+        initial_credit_bytes: INITIAL_CREDIT_BYTES,
+        max_origins: config.limits.max_origins,
+    }
+}
+
+fn uplink_settings(config: &Config, epoch: u64) -> UplinkSettings {
+    UplinkSettings {
+        host: config.broker.host.clone(),
+        port: config.broker.port,
+        credentials: config.broker.credentials.clone(),
+        path: config.path,
+        epoch,
+        keep_alive: config.broker.keep_alive,
+        longest_backoff: config.broker.longest_backoff,
+    }
+}
+
+fn start_sources(
+    config: &Config,
+    listeners: Vec<TcpListener>,
+    boards: &BoardLinks,
+    stop: &Shutdown,
+) -> JoinSet<()> {
+    let mut sources = JoinSet::new();
+    for listener in listeners {
+        sources.spawn(board_tcp::run(listener, boards.clone(), stop.clone()));
+    }
+    for source in &config.sources {
+        match source {
+            Source::BoardTcp { .. } => {}
+            Source::BoardSerial(line) => {
+                sources.spawn(board_serial::run(line.clone(), boards.clone(), stop.clone()));
+            }
+            Source::Host(settings) => {
+                sources.spawn(host::run(settings.clone(), boards.events.clone(), stop.clone()));
+            }
+        }
+    }
+    sources
+}
+
+impl Running {
+    /// What the agent is doing; none when it ended.
+    pub async fn view(&self) -> Option<View> {
+        self.questions.view().await
+    }
+
+    /// Resolves when the agent cannot go on.
+    pub async fn stopped(&mut self) -> Result<(), StoppedError> {
+        let _ended = (&mut self.shell).await;
+        Err(StoppedError::Core)
+    }
+
+    /// Stops the sources, lets the cloud take what it will in half of the time, commits the rest, and closes. What is
+    /// committed and not acknowledged stays in the queue for the next start.
+    pub async fn drain(mut self, deadline: Duration) -> Result<Drained, DrainError> {
+        let until = Instant::now() + deadline;
+        self.stop_sources.trigger();
+        let sources = async { while self.sources.join_next().await.is_some() {} };
+        let _late = timeout_at(until, sources).await;
+        self.sources.shutdown().await;
+        let half = Instant::now() + (until - Instant::now()) / 2;
+        if self.view().await.is_some_and(|view| view.uplink_up) {
+            let _rest = timeout_at(half, self.questions.drained(true)).await;
+        }
+        let safe = timeout_at(until, self.questions.drained(false)).await.is_ok();
+        let view = timeout_at(until, self.questions.view()).await.ok().flatten();
+        self.stop_status.trigger();
+        let _late = timeout_at(until, &mut self.status_task).await;
+        self.status_task.abort();
+        // The shell ends when nobody can ask it any more; what it is committing is waited for.
+        drop(self.questions);
+        let _ended = self.shell.await;
+        if safe { Ok(Drained { view }) } else { Err(DrainError::Unsafe) }
+    }
+}

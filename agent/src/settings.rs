@@ -1,0 +1,137 @@
+//! The configuration file as it is written; [`crate::config`] validates it.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::core::Policy;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub site: String,
+    pub gateway: String,
+    /// Where the queue lives; a relative path starts at the configuration file's folder.
+    pub data_dir: PathBuf,
+    pub broker: BrokerSettings,
+    #[serde(default)]
+    pub status: StatusSettings,
+    #[serde(default)]
+    pub queue: QueueSettings,
+    #[serde(default)]
+    pub limits: LimitSettings,
+    #[serde(default, rename = "source")]
+    pub sources: Vec<SourceSettings>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrokerSettings {
+    /// `host:port`
+    pub address: String,
+    pub user: Option<String>,
+    pub password: Option<String>,
+    /// A file with the password on one line, beside the configuration file or with a full path.
+    pub password_file: Option<PathBuf>,
+    #[serde(default = "default_keep_alive_ms")]
+    pub keep_alive_ms: u64,
+    /// The longest pause between two attempts to connect.
+    #[serde(default = "default_reconnect_max_ms")]
+    pub reconnect_max_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StatusSettings {
+    /// Where `/status`, `/metrics` and `/health` are served; port 0 takes any free one.
+    pub listen: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueSettings {
+    /// The most the queue's file may grow to.
+    pub map_size_bytes: u64,
+    /// What readings may take of it; by default half.
+    pub quota_bytes: Option<u64>,
+    pub policy: Policy,
+    pub flush_interval_ms: u64,
+    pub outage_flush_interval_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// Readings and blocks in memory; at the bound boards are not read.
+    pub ram_limit_bytes: u64,
+    /// Blocks under way to the cloud, whatever it grants.
+    pub max_in_flight_bytes: u64,
+    /// Devices and their boots that are known at once.
+    pub max_origins: usize,
+    /// Readings in a full block.
+    pub block_readings: usize,
+    /// How long live readings wait for company while the link is busy.
+    pub linger_ms: u64,
+}
+
+/// A `[[source]]` section. Which keys it may have depends on its type; [`crate::config`] checks that.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSettings {
+    #[serde(rename = "type")]
+    pub kind: SourceKind,
+    pub listen: Option<String>,
+    pub path: Option<PathBuf>,
+    pub baud: Option<u32>,
+    pub device: Option<String>,
+    pub interval_ms: Option<u64>,
+    pub flush_interval_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    BoardTcp,
+    BoardSerial,
+    Host,
+}
+
+const fn default_keep_alive_ms() -> u64 {
+    10_000
+}
+
+const fn default_reconnect_max_ms() -> u64 {
+    5_000
+}
+
+impl Default for StatusSettings {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:7781".to_owned() }
+    }
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        // A 32-bit process has no room for a larger map.
+        let map_size_bytes = if cfg!(target_pointer_width = "32") { 256 << 20 } else { 1 << 30 };
+        Self {
+            map_size_bytes,
+            quota_bytes: None,
+            policy: Policy::Refuse,
+            flush_interval_ms: 1_000,
+            outage_flush_interval_ms: 15_000,
+        }
+    }
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            ram_limit_bytes: 12 << 20,
+            max_in_flight_bytes: 1 << 20,
+            max_origins: 4_096,
+            block_readings: 1_000,
+            linger_ms: 50,
+        }
+    }
+}

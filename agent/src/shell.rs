@@ -1,0 +1,175 @@
+//! The task that owns the core: brings it events, performs what it asks for.
+//!
+//! Answers of the queue and the uplink come first. Frames and samples come through a bounded channel of their own
+//! that is not read while the core's memory is full, so that boards feel it as a link that does not take more.
+
+use tidegate_protocol::frame::Down;
+use tokio::{
+    sync::{
+        mpsc::{Receiver, Sender, channel},
+        oneshot,
+    },
+    time::sleep_until,
+};
+
+use crate::{
+    clock::ShellClock,
+    core::{Core, Effect, Event, View},
+    failpoint::FailPoint,
+    links::Links,
+    queue::Queue,
+    uplink::Uplink,
+};
+
+/// Messages of sources that wait for the core. One holds what was read of a link at once, so this bounds memory.
+pub const SOURCE_MESSAGES: usize = 16;
+/// Answers of the queue and the uplink that wait for the core.
+pub const ANSWERS: usize = 1_024;
+const QUESTIONS: usize = 16;
+
+/// What others may ask of the running core.
+pub enum Question {
+    View(oneshot::Sender<View>),
+    /// Resolves once all is committed or acknowledged; with `everything`, once all is acknowledged and deleted.
+    Drained {
+        everything: bool,
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// Asks the core's task.
+#[derive(Clone)]
+pub struct Questions(Sender<Question>);
+
+impl Questions {
+    /// None when the core is gone.
+    pub async fn view(&self) -> Option<View> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Question::View(answer)).await.ok()?;
+        answered.await.ok()
+    }
+
+    pub async fn drained(&self, everything: bool) {
+        let (done, answered) = oneshot::channel();
+        if self.0.send(Question::Drained { everything, done }).await.is_ok() {
+            let _gone = answered.await;
+        }
+    }
+}
+
+pub struct Shell {
+    pub core: Core,
+    pub clock: ShellClock,
+    pub queue: Queue,
+    pub uplink: Uplink,
+    pub links: Links,
+    pub answers: Receiver<Event>,
+    pub sources: Receiver<Event>,
+    questions: Receiver<Question>,
+    waiting: Vec<(bool, oneshot::Sender<()>)>,
+}
+
+impl Shell {
+    pub fn new(
+        core: Core,
+        clock: ShellClock,
+        queue: Queue,
+        uplink: Uplink,
+        links: Links,
+        answers: Receiver<Event>,
+        sources: Receiver<Event>,
+    ) -> (Self, Questions) {
+        let (ask, questions) = channel(QUESTIONS);
+        let shell =
+            Self { core, clock, queue, uplink, links, answers, sources, questions, waiting: Vec::new() };
+        (shell, Questions(ask))
+    }
+
+    /// Runs until all that can ask questions is gone; then says goodbye to the broker and closes the queue.
+    pub async fn run(mut self) {
+        self.core.handle(self.clock.now(), self.clock.quality());
+        let mut sources_open = true;
+        loop {
+            self.perform();
+            self.tell_who_waits();
+            let wakeup = self.clock.instant_of(self.core.next_wakeup());
+            tokio::select! {
+                biased;
+                event = self.answers.recv() => match event {
+                    Some(event) => self.answered(event),
+                    None => break,
+                },
+                question = self.questions.recv() => match question {
+                    Some(question) => self.asked(question),
+                    None => break,
+                },
+                event = self.sources.recv(), if sources_open && self.core.takes_frames() => match event {
+                    Some(event) => self.core.handle(self.clock.now(), event),
+                    None => sources_open = false,
+                },
+                () = sleep_until(wakeup) => {
+                    let now = self.clock.now();
+                    self.core.handle(now, self.clock.quality());
+                }
+            }
+        }
+        self.uplink.stop().await;
+        drop(self.answers);
+        // Closing waits for the transaction under way.
+        let queue = self.queue;
+        let _panicked = tokio::task::spawn_blocking(move || drop(queue)).await;
+    }
+
+    /// Takes all answers that are there before effects are performed: acknowledgements come in bursts.
+    fn answered(&mut self, event: Event) {
+        let now = self.clock.now();
+        self.core.handle(now, event);
+        while let Ok(event) = self.answers.try_recv() {
+            self.core.handle(now, event);
+        }
+    }
+
+    fn perform(&mut self) {
+        while let Some(effect) = self.core.poll() {
+            match effect {
+                Effect::Send { link, frame } => {
+                    if matches!(frame, Down::Ack { .. }) {
+                        FailPoint::BeforeBoardAck.hit();
+                    }
+                    self.links.send(link, frame);
+                }
+                Effect::Commit(batch) => self.queue.commit(batch),
+                Effect::Load { keys } => self.queue.load(keys),
+                Effect::Publish { lane, number, block } => self.uplink.publish(lane, number, block),
+            }
+        }
+    }
+
+    fn asked(&mut self, question: Question) {
+        match question {
+            Question::View(answer) => {
+                let _gone = answer.send(self.core.view(self.clock.now().at));
+            }
+            Question::Drained { everything, done } => {
+                if !everything {
+                    self.core.handle(self.clock.now(), Event::Flush);
+                }
+                self.waiting.push((everything, done));
+            }
+        }
+    }
+
+    fn tell_who_waits(&mut self) {
+        if self.waiting.is_empty() || !self.sources.is_empty() {
+            return;
+        }
+        let (safe, drained) = (self.core.is_safe(), self.core.is_drained());
+        for (everything, done) in std::mem::take(&mut self.waiting) {
+            if if everything { drained } else { safe } {
+                let _gone = done.send(());
+            } else {
+                self.waiting.push((everything, done));
+            }
+        }
+    }
+}

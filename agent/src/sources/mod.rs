@@ -1,0 +1,11 @@
+//! Where readings come from.
+//!
+//! - decoder: bytes of a board link into frames the core understands
+//! - board_link: one open link, whatever carries it        - board_tcp, board_serial: what carries it
+//! - host: this computer's own figures
+
+pub mod board_link;
+pub mod board_serial;
+pub mod board_tcp;
+mod decoder;
+pub mod host;

@@ -1,0 +1,156 @@
+//! `/status` for people and programs, `/metrics` for Prometheus, `/health` for service managers.
+//!
+//! No metric carries a device's name: a site may have thousands.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Json, Response},
+    routing::get,
+};
+use serde::Serialize;
+use tidegate_service::Shutdown;
+use tokio::net::TcpListener;
+
+use crate::{
+    clock::ShellClock,
+    config::Config,
+    core::View,
+    queue::{QuarantineView, QueueReader},
+    shell::Questions,
+};
+
+/// What the pages are made from.
+#[derive(Clone)]
+pub struct Page(Arc<Parts>);
+
+struct Parts {
+    site: String,
+    gateway: String,
+    epoch: String,
+    questions: Questions,
+    reader: QueueReader,
+    clock: ShellClock,
+}
+
+#[derive(Serialize)]
+struct Status {
+    version: &'static str,
+    site: String,
+    gateway: String,
+    epoch: String,
+    /// How long the oldest block has been in the queue.
+    oldest_queued_ms: Option<i64>,
+    quarantine: QuarantineView,
+    disk_bytes_written: DiskBytes,
+    #[serde(flatten)]
+    core: View,
+}
+
+#[derive(Serialize)]
+struct DiskBytes {
+    /// Blocks handed to the queue.
+    blocks: u64,
+    /// All this process had written to disks, as the kernel counts it (`write_bytes` in /proc/self/io).
+    process: Option<u64>,
+}
+
+impl Page {
+    pub fn new(
+        config: &Config,
+        epoch: u64,
+        questions: Questions,
+        reader: QueueReader,
+        clock: ShellClock,
+    ) -> Self {
+        Self(Arc::new(Parts {
+            site: config.path.site.to_string(),
+            gateway: config.path.gateway.to_string(),
+            epoch: format!("{epoch:016x}"),
+            questions,
+            reader,
+            clock,
+        }))
+    }
+
+    async fn status(&self) -> Option<Status> {
+        let parts = &self.0;
+        let core = parts.questions.view().await?;
+        let reader = parts.reader.clone();
+        let (oldest, quarantine) =
+            tokio::task::spawn_blocking(move || (reader.oldest_unix_ms(), reader.quarantine()))
+                .await
+                .unwrap_or_default();
+        Some(Status {
+            version: env!("CARGO_PKG_VERSION"),
+            site: parts.site.clone(),
+            gateway: parts.gateway.clone(),
+            epoch: parts.epoch.clone(),
+            oldest_queued_ms: oldest.map(|at| (parts.clock.now().unix_ms - at).max(0)),
+            quarantine,
+            disk_bytes_written: DiskBytes {
+                blocks: core.counters.block_bytes_committed,
+                process: process_write_bytes(),
+            },
+            core,
+        })
+    }
+}
+
+/// None where the kernel does not count.
+fn process_write_bytes() -> Option<u64> {
+    let io = std::fs::read_to_string("/proc/self/io").ok()?;
+    io.lines().find_map(|line| line.strip_prefix("write_bytes: "))?.trim().parse().ok()
+}
+
+/// Serves until stopped.
+pub async fn serve(listener: TcpListener, page: Page, stop: Shutdown) {
+    let pages = Router::new()
+        .route("/status", get(status))
+        .route("/metrics", get(metrics))
+        .route("/health", get(health))
+        .with_state(page);
+    let until = async move { stop.wait().await };
+    if let Err(error) = axum::serve(listener, pages).with_graceful_shutdown(until).await {
+        tracing::error!(%error, "the status page is gone");
+    }
+}
+
+async fn status(State(page): State<Page>) -> Response {
+    match page.status().await {
+        Some(status) => Json(status).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// Well as long as the core answers. A lost link is no fault of the agent: it is what the agent is for.
+async fn health(State(page): State<Page>) -> Response {
+    #[derive(Serialize)]
+    struct Health {
+        status: &'static str,
+        uplink: &'static str,
+    }
+    match page.0.questions.view().await {
+        Some(view) if view.queue.commit_failures_in_a_row == 0 => {
+            let uplink = if view.uplink_up { "up" } else { "down" };
+            Json(Health { status: "ok", uplink }).into_response()
+        }
+        Some(view) => {
+            let uplink = if view.uplink_up { "up" } else { "down" };
+            let body = Json(Health { status: "the queue's disk refuses writes", uplink });
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        }
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+async fn metrics(State(page): State<Page>) -> Response {
+    const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match page.status().await {
+        Some(status) => ([(header::CONTENT_TYPE, TEXT)], crate::metrics::text(&status.core)).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
