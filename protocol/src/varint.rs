@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn integers_round_trip_and_agree_with_postcard() {
-        let powers = (0..64).flat_map(|shift| [(1_u64 << shift) - 1, 1 << shift, (1 << shift) * 2 / 3]);
+        let powers = (0..64).flat_map(|shift| [(1_u64 << shift) - 1, 1 << shift, (1_u64 << shift) / 3 * 2]);
         for value in powers.chain([300, u64::MAX - 1, u64::MAX]) {
             let mut mine = [0; 10];
             let mut writer = Writer::new(&mut mine);
