@@ -11,7 +11,7 @@ use fleet::{Fleet, Random};
 use tidegate_protocol::{
     ack::BlockAck,
     block::{Decoder, Encoder, Header},
-    frame::{MAX_FRAME, decode_down, decode_up, encode_down, encode_up, encoded_len},
+    frame::{FrameError, MAX_FRAME, decode_down, decode_up, encode_down, encode_up, encoded_len},
 };
 
 /// Mutated inputs for each body.
@@ -165,6 +165,18 @@ fn mutated_blocks() {
     let parts = blocks().into_iter().filter_map(|block| parts_of(&block));
     let seeds: Vec<_> = parts.chain(blocks()).collect();
     run(&seeds, 4, |bytes| blocks_body.check(bytes));
+}
+
+/// Found by fuzzing: the stuffed bound leaves room for a few bytes more than a raw frame may have.
+#[test]
+fn a_frame_longer_than_the_bound_is_refused_though_its_line_is_not() {
+    let readings = |len: usize| {
+        let mut body = vec![1, 0, 0, 0, 0, 0];
+        body.resize(len, 7);
+        decode_up(&mut hostile::framed(&body)).map(|_| ())
+    };
+    assert_eq!(readings(MAX_FRAME - 5), Ok(()));
+    assert_eq!(readings(MAX_FRAME - 4), Err(FrameError::TooLong));
 }
 
 /// A test of the test: what `framed` and `assembled` make of good parts is accepted.

@@ -345,6 +345,9 @@ fn open(stuffed: &mut [u8]) -> Result<&[u8], FrameError> {
         return Err(FrameError::TooLong);
     }
     let len = unstuff(stuffed).ok_or(FrameError::Stuffing)?;
+    if len > MAX_FRAME {
+        return Err(FrameError::TooLong);
+    }
     let raw = stuffed.get(..len).ok_or(FrameError::Stuffing)?;
     let (signed, crc) = raw.split_last_chunk::<4>().ok_or(FrameError::Checksum)?;
     if crc32(signed) != u32::from_le_bytes(*crc) {
