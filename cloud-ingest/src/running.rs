@@ -10,7 +10,12 @@ use std::{
 
 use tidegate_protocol::block::Decoder;
 use tidegate_service::Shutdown;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
 
 use crate::{
     api,
@@ -70,6 +75,9 @@ pub struct Running {
     engine: Option<JoinHandle<Result<(), StoreError>>>,
     intake: JoinHandle<()>,
     http_server: JoinHandle<()>,
+    /// Closed to end the lake's thread.
+    lake_running: sync::Sender<()>,
+    threads: Vec<Ended>,
 }
 
 /// Opens the store, binds the listener, and starts all threads.
@@ -88,6 +96,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (done, done_events) = mpsc::channel(DONE_WAITING);
     let (batches, committing) = sync::sync_channel(1);
     let (jobs, looking) = sync::channel();
+    let (lake_running, until) = sync::channel();
 
     let core = new_core(&config, &*store, &shown)?;
     let (draining, stopping) = (Shutdown::new(), Shutdown::new());
@@ -99,14 +108,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         outgoing: outgoing.clone(),
         done: done.clone(),
     };
-    spawn("commit", move || committer.run(committing))?;
+    let mut threads = vec![spawn("commit", move || committer.run(committing))?];
     let looker =
         LookThread { store: looks, lake: lake.clone(), outgoing: outgoing.clone(), done: done.clone() };
-    spawn("look", move || looker.run(looking))?;
+    threads.push(spawn("look", move || looker.run(looking))?);
     if let Some(settings) = config.lake {
         let roller = Roller::new(Arc::clone(&store), lake.clone(), settings);
-        let turns = LakeThread { roller, clock, shown: Arc::clone(&shown), stopping: stopping.clone(), done };
-        spawn("lake", move || turns.run())?;
+        let turns = LakeThread { roller, clock, shown: Arc::clone(&shown), until, done };
+        threads.push(spawn("lake", move || turns.run())?);
     }
     let engine = Engine {
         core,
@@ -131,7 +140,17 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         }
     });
     tracing::info!(address = %http, "listening for HTTP");
-    Ok(Running { http, query, draining, stopping, engine: Some(engine), intake, http_server })
+    Ok(Running {
+        http,
+        query,
+        draining,
+        stopping,
+        engine: Some(engine),
+        intake,
+        http_server,
+        lake_running,
+        threads,
+    })
 }
 
 fn new_core(config: &Config, store: &LmdbStore, shown: &Shown) -> Result<Core, StartError> {
@@ -155,7 +174,7 @@ fn spawn_engine(
 ) -> Result<JoinHandle<Result<(), StoreError>>, StartError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(StartError::Thread)?;
-    let (ended, end) = tokio::sync::oneshot::channel();
+    let (ended, end) = oneshot::channel();
     spawn("core", move || {
         let _nobody_waits = ended.send(runtime.block_on(engine.run(intake, done)));
     })?;
@@ -163,9 +182,17 @@ fn spawn_engine(
     Ok(tokio::spawn(async move { end.await.unwrap_or_else(|_| Err(gone())) }))
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
-    thread::Builder::new().name(format!("ingest-{name}")).spawn(run).map_err(StartError::Thread)?;
-    Ok(())
+/// Resolves (with an error, which says nothing) when the thread has ended and let go of all it held.
+type Ended = oneshot::Receiver<()>;
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<Ended, StartError> {
+    let (ending, ended) = oneshot::channel::<()>();
+    let body = move || {
+        run();
+        drop(ending);
+    };
+    thread::Builder::new().name(format!("ingest-{name}")).spawn(body).map_err(StartError::Thread)?;
+    Ok(ended)
 }
 
 impl Running {
@@ -191,7 +218,13 @@ impl Running {
             self.stopping.trigger();
             // Every sender to the broker is gone by now; the last messages leave.
             (&mut self.intake).await.map_err(|_| RunError::Ended)?;
-            (&mut self.http_server).await.map_err(|_| RunError::Ended)
+            (&mut self.http_server).await.map_err(|_| RunError::Ended)?;
+            drop(self.lake_running);
+            // Then the store is closed, and may be opened again at once.
+            for thread in self.threads {
+                let _ended = thread.await;
+            }
+            Ok(())
         });
         let ended = drained.await.unwrap_or(Err(RunError::NotDrained));
         self.stopping.trigger();
@@ -206,13 +239,15 @@ struct LakeThread {
     roller: Roller,
     clock: Clock,
     shown: Arc<Shown>,
-    stopping: Shutdown,
+    until: sync::Receiver<()>,
     done: mpsc::Sender<Event>,
 }
 
 impl LakeThread {
     fn run(self) {
-        while !self.stopping.is_triggered() {
+        let mut pause = Duration::ZERO;
+        while let Err(sync::RecvTimeoutError::Timeout) = self.until.recv_timeout(pause) {
+            pause = LAKE_TURN;
             match self.roller.roll_if_due(self.clock.unix_ms()) {
                 Ok(Some(rolled)) => {
                     if let Some(file) = &rolled.file {
@@ -230,16 +265,15 @@ impl LakeThread {
                         return;
                     }
                     // More may be due.
-                    continue;
+                    pause = Duration::ZERO;
                 }
                 Ok(None) => {}
                 Err(error) => {
                     tracing::error!(%error, "the journal could not be rolled to the lake; it keeps what it has");
                     self.shown.set_problem(Some(format!("the lake: {error}")));
-                    thread::park_timeout(LAKE_BACK_OFF);
+                    pause = LAKE_BACK_OFF;
                 }
             }
-            thread::park_timeout(LAKE_TURN);
         }
     }
 }

@@ -99,15 +99,31 @@ fn in_order(origin: Origin, readings: &[Reading]) -> Vec<Told> {
             let mut state = State::default();
             for reading in readings.iter().filter(|reading| usize::from(reading.channel.0) == index) {
                 let transition = rule.step(&mut state, &ReadingAt::new(origin.boot, reading));
-                let Some(transition) = transition.filter(|known| known.kind == TransitionKind::Clear) else { continue };
+                let Some(transition) = transition.filter(|known| known.kind == TransitionKind::Clear) else {
+                    continue;
+                };
                 let raised = transition.raised;
                 let cleared = Some(transition.trigger.seq.0);
                 let rule = rule.id().to_string();
-                history.push((channel.name.to_string(), rule, raised.onset.seq.0, raised.at.seq.0, cleared, raised.peak.value));
+                history.push((
+                    channel.name.to_string(),
+                    rule,
+                    raised.onset.seq.0,
+                    raised.at.seq.0,
+                    cleared,
+                    raised.peak.value,
+                ));
             }
             if let Some(raised) = state.raised() {
                 let rule = rule.id().to_string();
-                history.push((channel.name.to_string(), rule, raised.onset.seq.0, raised.at.seq.0, None, raised.peak.value));
+                history.push((
+                    channel.name.to_string(),
+                    rule,
+                    raised.onset.seq.0,
+                    raised.at.seq.0,
+                    None,
+                    raised.peak.value,
+                ));
             }
         }
     }

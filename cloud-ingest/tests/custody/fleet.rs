@@ -4,8 +4,8 @@ use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_protocol::{
-    BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, GatewayId, LossReason, LossRecord, Origin, Quality,
-    Reading, Seq, SeqRange, SiteId, Tick, Value, ValueKind,
+    BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, GatewayId, LossReason, LossRecord, Origin,
+    Quality, Reading, Seq, SeqRange, SiteId, Tick, Value, ValueKind,
     block::{Block, Description, Encoder, OriginReadings, Record, Tail},
     topic::GatewayPath,
 };
@@ -51,7 +51,9 @@ pub fn description(origin: Origin) -> Description {
 }
 
 pub fn encode(block: &Block) -> Vec<u8> {
-    Encoder::new().and_then(|mut encoder| encoder.encode(block).map_err(std::io::Error::other)).expect("it encodes")
+    Encoder::new()
+        .and_then(|mut encoder| encoder.encode(block).map_err(std::io::Error::other))
+        .expect("it encodes")
 }
 
 fn readings(rng: &mut ChaCha8Rng, count: u64) -> Vec<Reading> {
@@ -120,7 +122,8 @@ fn block_of(rng: &mut ChaCha8Rng, origin: Origin, run: &[Reading]) -> Block {
     let mut records = vec![Record::Described(description(origin))];
     let (first, last) = (run[0].seq.0, run[run.len() - 1].seq.0);
     if rng.random_bool(0.15) {
-        let range = SeqRange::new(first.saturating_sub(rng.random_range(0..15)), last + rng.random_range(1..10));
+        let range =
+            SeqRange::new(first.saturating_sub(rng.random_range(0..15)), last + rng.random_range(1..10));
         let range = SeqRange::new(range.start, range.end.min(150));
         records.push(Record::Loss(LossRecord { origin, range, reason: LossReason::Evicted }));
     }

@@ -122,7 +122,8 @@ impl World {
         self.next_number += 1;
         let lane = if self.rng.random_bool(0.5) { Lane::Live } else { Lane::Backlog };
         stamp(&mut bytes, Stamp { lane, epoch: 5, number }).expect("a block");
-        let block = Event::Block { from, lane, bytes: Bytes::from(bytes), arrival_unix_ms: self.now_ms as i64 };
+        let block =
+            Event::Block { from, lane, bytes: Bytes::from(bytes), arrival_unix_ms: self.now_ms as i64 };
         self.core.handle(self.now_ms, block);
         self.carry_out();
         number
@@ -173,7 +174,8 @@ impl World {
                 Effect::Verify { ticket, job } => {
                     let look = self.store.look().expect("a look");
                     let differing = Source::new(&look, &self.lake).and_then(|mut source| source.verify(&job));
-                    self.coming.push(Event::Verified { ticket, differing: Some(differing.expect("it reads")) });
+                    self.coming
+                        .push(Event::Verified { ticket, differing: Some(differing.expect("it reads")) });
                 }
                 Effect::Load { origin, range } => {
                     let readings = self.stored(origin, range);
@@ -226,7 +228,11 @@ impl World {
             let known = origins.iter().find(|(_, record)| record.origin == entry.origin);
             let (no, _) = known.expect("acknowledged and unknown to the store");
             for range in entry.ranges {
-                assert_eq!(self.stored(*no, range).len() as u64, range.len(), "acknowledged and not stored: {range}");
+                assert_eq!(
+                    self.stored(*no, range).len() as u64,
+                    range.len(),
+                    "acknowledged and not stored: {range}"
+                );
             }
         }
     }
@@ -235,7 +241,8 @@ impl World {
     fn crash(&mut self) {
         self.coming.clear();
         self.incarnation += 1;
-        let placeholder = Arc::new(LmdbStore::open(&self.folder.path().join("spare"), MAP_BYTES).expect("a store"));
+        let placeholder =
+            Arc::new(LmdbStore::open(&self.folder.path().join("spare"), MAP_BYTES).expect("a store"));
         drop(std::mem::replace(&mut self.store, placeholder));
         let store = LmdbStore::open(&self.folder.path().join("store"), MAP_BYTES).expect("it opens again");
         self.store = Arc::new(store);

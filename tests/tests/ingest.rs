@@ -1,0 +1,203 @@
+//! The ingest behind the broker, in one process over loop-back sockets, with a gateway made of a bare MQTT client:
+//! blocks in, acknowledgements back, answers by HTTP, all of it still there after a restart.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+use tidegate_broker::{Role, User};
+use tidegate_ingest::{Config, Running, Settings};
+use tidegate_protocol::{
+    BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Quality, Reading, Seq, SiteId,
+    Tick, Value, ValueKind,
+    ack::{BlockAck, Outcome},
+    block::{Block, Description, Encoder, OriginReadings, Record, Stamp, stamp},
+    topic::{GatewayPath, Lane},
+};
+use tokio::{sync::mpsc, time::timeout};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const RULES: &str = r#"
+[[rule]]
+id = "hot"
+select = { channel = "temperature" }
+above = 60.0
+"#;
+
+async fn broker() -> tidegate_broker::Running {
+    let path = gateway();
+    let role = Role::Gateway(tidegate_broker::access::GatewayAccess::new(path));
+    let users = vec![User::new("ingest", "secret", Role::Ingest), User::new("gw-a", "secret", role)];
+    let config = tidegate_broker::Config::demo(([127, 0, 0, 1], 0).into(), users);
+    tidegate_broker::start(config).await.expect("loop-back has free ports")
+}
+
+async fn ingest(folder: &Path, broker: SocketAddr) -> Running {
+    std::fs::write(folder.join("rules.toml"), RULES).expect("it writes");
+    let settings: Settings = toml::from_str(&format!(
+        "data_dir = \"data\"\nrules = \"rules.toml\"\n\
+         [broker]\naddress = \"{broker}\"\nuser = \"ingest\"\npassword = \"secret\"\n\
+         [http]\nlisten = \"127.0.0.1:0\"\n[journal]\nmap_size_bytes = 134217728\n"
+    ))
+    .expect("good settings");
+    let config = Config::from_settings(&folder.join("ingest.toml"), settings).expect("good settings");
+    tidegate_ingest::start(config).await.expect("it starts")
+}
+
+fn gateway() -> GatewayPath {
+    GatewayPath::new(SiteId::new("plant").expect("a slug"), GatewayId::new("gw-a").expect("a slug"))
+}
+
+/// A gateway that publishes what it is told and hands on what it hears.
+struct Gateway {
+    client: AsyncClient,
+    acks: mpsc::UnboundedReceiver<BlockAck>,
+    next_number: u64,
+}
+
+impl Gateway {
+    async fn connect(broker: SocketAddr) -> Self {
+        let mut options = MqttOptions::new("plant.gw-a", broker.ip().to_string(), broker.port());
+        options.set_credentials("gw-a", "secret").set_max_packet_size(1 << 20, 1 << 20);
+        let (client, mut eventloop) = AsyncClient::new(options, 16);
+        client.subscribe(gateway().down_filter(), QoS::AtLeastOnce).await.expect("it takes requests");
+        let (sender, acks) = mpsc::unbounded_channel();
+        let (subscribed, mut is_subscribed) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok(event) = eventloop.poll().await {
+                match event {
+                    Event::Incoming(Packet::SubAck(_)) => subscribed.send(()).expect("somebody waits"),
+                    Event::Incoming(Packet::Publish(publish)) => {
+                        let ack = BlockAck::decode(&publish.payload).expect("an acknowledgement");
+                        if sender.send(ack).is_err() {
+                            return;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        });
+        timeout(PATIENCE, is_subscribed.recv()).await.expect("in time").expect("subscribed");
+        Self { client, acks, next_number: 0 }
+    }
+
+    async fn send(&mut self, block: &Block) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        let mut bytes = Encoder::new().expect("an encoder").encode(block).expect("it encodes");
+        stamp(&mut bytes, Stamp { lane: Lane::Live, epoch: 1, number }).expect("a block");
+        let topic = gateway().up(Lane::Live);
+        self.client.publish(topic, QoS::AtLeastOnce, false, bytes).await.expect("it takes requests");
+        number
+    }
+
+    async fn outcome(&mut self, number: u64) -> Outcome {
+        loop {
+            let ack = timeout(PATIENCE, self.acks.recv()).await.expect("answered in time").expect("connected");
+            if let Some(found) = ack.outcomes.into_iter().find(|outcome| outcome.number == number) {
+                assert!(ack.credit.window_bytes > 0);
+                return found.outcome;
+            }
+        }
+    }
+}
+
+fn origin() -> Origin {
+    Origin::new(DeviceId::new("board-a").expect("a slug"), BootId(1))
+}
+
+fn block(seqs: std::ops::Range<u64>) -> Block {
+    let channel = ChannelDecl {
+        name: ChannelName::new("temperature").expect("a name"),
+        unit: "Cel".to_owned(),
+        kind: ValueKind::F64,
+        scale: 0,
+    };
+    let description = Description {
+        origin: origin(),
+        tag: "TT-1".to_owned(),
+        firmware: "test".to_owned(),
+        channels: vec![channel],
+    };
+    let reading = |seq| Reading {
+        seq: Seq(seq),
+        channel: ChannelIndex(0),
+        tick: Tick(seq * 100),
+        // Rises above the limit at 50.
+        value: Value::F64(11.0 + seq as f64),
+        quality: Quality::Good,
+    };
+    let readings = OriginReadings { origin: origin(), readings: seqs.map(reading).collect() };
+    Block { records: vec![Record::Described(description)], origins: vec![readings] }
+}
+
+async fn get(ingest: &Running, path: &str) -> serde_json::Value {
+    let answer = reqwest::get(format!("http://{}{path}", ingest.http)).await.expect("it answers");
+    answer.json().await.expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_are_acknowledged_once_durable_and_answered_for_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broker = broker().await;
+    let running = ingest(folder.path(), broker.mqtt).await;
+    let mut gateway = Gateway::connect(broker.mqtt).await;
+    connected(&running).await;
+
+    let mut events = running.query().subscribe();
+    let first = gateway.send(&block(0..40)).await;
+    assert_eq!(gateway.outcome(first).await, Outcome::Durable);
+    // Half of it again: a duplicate is acknowledged, and stored once.
+    let second = gateway.send(&block(20..60)).await;
+    assert_eq!(gateway.outcome(second).await, Outcome::Durable);
+
+    let (provisional, committed) = (events.recv().await, events.recv().await);
+    let (Ok(tidegate_ingest::events::Streamed::Provisional(early)), Ok(tidegate_ingest::events::Streamed::Committed(1, late))) =
+        (&provisional, &committed)
+    else {
+        panic!("{provisional:?} {committed:?}");
+    };
+    assert_eq!((early.id, early.seq, early.rule.as_str()), (late.id, Seq(50), "hot"));
+    running.drain(PATIENCE).await.expect("it drains");
+
+    let running = ingest(folder.path(), broker.mqtt).await;
+    let audit = get(&running, "/api/v1/audit").await;
+    assert_eq!(audit["totals"]["stored"], 60);
+    assert_eq!(audit["totals"]["duplicates"], 20);
+    assert_eq!(audit["complete"], true);
+    let latest = get(&running, "/api/v1/latest?device=board-a").await;
+    assert_eq!(latest["readings"][0]["seq"], 59);
+    assert_eq!(latest["readings"][0]["value"], 70.0);
+    let page = get(&running, "/api/v1/readings?device=board-a&limit=50").await;
+    assert_eq!(page["readings"].as_array().map(Vec::len), Some(50));
+    let cursor = page["next_cursor"].as_str().expect("there is more");
+    let rest = get(&running, &format!("/api/v1/readings?device=board-a&limit=50&cursor={cursor}")).await;
+    assert_eq!(rest["readings"][0]["seq"], 50);
+    assert_eq!(rest["readings"].as_array().map(Vec::len), Some(10));
+    let history = get(&running, "/api/v1/alarms/history").await;
+    assert_eq!(history["occurrences"][0]["onset"]["seq"], 50);
+    assert_eq!(get(&running, "/api/v1/alarms?state=active").await["alarms"][0]["rule"], "hot");
+
+    // A new process announces itself to the gateways it knows: what was in flight is sent again.
+    let announced = timeout(PATIENCE, async {
+        loop {
+            let ack = gateway.acks.recv().await.expect("connected");
+            if ack.outcomes.is_empty() {
+                return ack.incarnation;
+            }
+        }
+    });
+    assert_ne!(announced.await.expect("announced in time"), 0);
+    running.drain(PATIENCE).await.expect("it drains");
+    broker.drain(PATIENCE).await.expect("it drains");
+}
+
+/// Until the ingest has subscribed: what is published before that goes nowhere, and a real agent would send it again.
+async fn connected(running: &Running) {
+    let connected = async {
+        while !running.query().health().broker_connected {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, connected).await.expect("connected in time");
+}
