@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::client::ClientError;
+use crate::{client::ClientError, demo::DemoError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
@@ -18,6 +18,8 @@ pub enum CliError {
         "the broker at {address} refuses this client ({reason}); name a user that may read with --user and --password"
     )]
     MqttRefused { address: String, reason: String },
+    #[error(transparent)]
+    Demo(Box<DemoError>),
     /// What `audit` makes of any other error, so that scripts can tell "missing" from "unknown".
     #[error("could not check: {0}")]
     CouldNotCheck(Box<CliError>),
@@ -34,7 +36,10 @@ impl CliError {
 
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::CouldNotCheck(_) | Self::MqttAddress { .. } | Self::Client(ClientError::Url { .. }) => 2,
+            Self::CouldNotCheck(_)
+            | Self::Demo(_)
+            | Self::MqttAddress { .. }
+            | Self::Client(ClientError::Url { .. }) => 2,
             _ => 1,
         }
     }

@@ -5,6 +5,7 @@
 
 mod client;
 mod commands;
+mod demo;
 mod error;
 mod instant;
 mod paint;
@@ -19,9 +20,9 @@ use clap::{Parser, Subcommand};
 use crate::{client::Client, commands::*, error::CliError};
 
 const EXIT_CODES: &str = "Exit codes:\n  \
-    0  it did what was asked; for audit: every reading is accounted for\n  \
-    1  it failed; for audit: something is missing\n  \
-    2  wrong usage; for audit: it could not check";
+    0  it did what was asked; for audit and demo: every reading is accounted for\n  \
+    1  it failed; for audit and demo: something is missing\n  \
+    2  wrong usage; audit could not check, demo could not start";
 
 /// See what Tidegate's sensors say, which alarms are up, and whether any reading is missing.
 #[derive(Debug, Parser)]
@@ -37,6 +38,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
     Devices(devices::Arguments),
     Readings(readings::Arguments),
     Alarms(alarms::Arguments),
@@ -63,6 +65,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let client = || Client::new(&arguments.url);
     match arguments.command {
+        Command::Demo(asked) => demo::run(&asked).await,
         Command::Devices(asked) => devices::run(&asked, &client()?).await,
         Command::Readings(asked) => readings::run(&asked, &client()?).await,
         Command::Alarms(asked) => alarms::run(&asked, &client()?).await,

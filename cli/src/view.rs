@@ -76,6 +76,7 @@ pub struct AlarmEvent {
     pub provisional: bool,
     #[serde(default)]
     pub late: bool,
+    pub occurrence: String,
     pub site: String,
     pub device: String,
     pub channel: String,
@@ -83,6 +84,7 @@ pub struct AlarmEvent {
     pub unit: Option<String>,
     pub rule: String,
     pub priority: String,
+    pub seq: u64,
     pub tick_ms: u64,
     pub time_unix_ms: Option<i64>,
     pub value: Value,
@@ -90,11 +92,34 @@ pub struct AlarmEvent {
     pub message: Option<String>,
 }
 
-/// A JSON number or truth value as a table shows it; what has no number (NaN, infinities) is `-`.
+/// A JSON number or truth value as people see it; what has no number (NaN, infinities) is `-`. A double that is just a
+/// single-precision number is written with as few digits as that needs: 10.88, not 10.880000114440918.
 pub fn show_value(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
+        Value::Number(number) => {
+            let single = number.as_f64().map(|double| (double as f32, double));
+            match single.filter(|(single, double)| number.is_f64() && f64::from(*single) == *double) {
+                Some((single, _)) => single.to_string(),
+                None => number.to_string(),
+            }
+        }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_have_the_digits_that_they_need() {
+        assert_eq!(show_value(&json!(10.880000114440918)), "10.88");
+        assert_eq!(show_value(&json!(0.30000000000000004)), "0.30000000000000004");
+        assert_eq!(show_value(&json!(21.5)), "21.5");
+        assert_eq!([json!(7), json!(true), json!(null)].map(|value| show_value(&value)), ["7", "true", "-"]);
     }
 }

@@ -46,15 +46,16 @@ impl Printer {
 
 /// `2026-11-22 20:00:00.123  RAISED   high      plant/board-7 temperature = 39.5 Cel  too-cold: …`
 pub fn line(event: &AlarmEvent, paint: Paint) -> String {
-    let (word, style) = match event.transition.as_str() {
-        "raise" => ("RAISED", priority_style(&event.priority)),
-        _ => ("CLEARED", Style::Green),
-    };
+    let raised = event.transition == "raise";
+    let (word, style) =
+        if raised { ("RAISED", priority_style(&event.priority)) } else { ("CLEARED", Style::Green) };
     let unit = event.unit.as_deref().unwrap_or_default();
     let late = if event.late { "  (learned late)" } else { "" };
-    let message = event.message.as_deref().unwrap_or_default();
+    // A rule's message says what is wrong; when it is over there is nothing to say.
+    let message = event.message.as_deref().filter(|_| raised);
+    let message = message.map(|message| format!(": {message}")).unwrap_or_default();
     format!(
-        "{}  {}  {:<8}  {}/{} {} = {} {unit}  {}: {message}{late}",
+        "{}  {}  {:<8}  {}/{} {} = {} {unit}  {}{message}{late}",
         paint.apply(Style::Dim, &when(event)),
         paint.apply(style, &format!("{word:<7}")),
         event.priority,
@@ -67,13 +68,14 @@ pub fn line(event: &AlarmEvent, paint: Paint) -> String {
 }
 
 #[derive(Default)]
-struct Shown {
+pub struct Shown {
     ids: HashSet<String>,
     order: VecDeque<String>,
 }
 
 impl Shown {
-    fn first_time(&mut self, id: String) -> bool {
+    /// Whether `id` was not seen among the last [`REMEMBERED`].
+    pub fn first_time(&mut self, id: String) -> bool {
         if !self.ids.insert(id.clone()) {
             return false;
         }
