@@ -171,6 +171,7 @@ pub fn blocks() -> Vec<(&'static str, &'static str, Block)> {
     vec![
         ("block-empty", "nothing", Block::default()),
         ("block-board", "one board, two rounds of three channels", of(vec![board])),
+        ("block-minute", "a counter, noise, and rounds that are late, then slower", of(vec![minute()])),
         ("block-odd", "every kind of value, holes, ticks that wrap and go back", of(odd_origins())),
         (
             "block-records",
@@ -183,6 +184,19 @@ pub fn blocks() -> Vec<(&'static str, &'static str, Block)> {
             of(vec![OriginReadings { origin: origin("door", BootId(1)), readings: still }]),
         ),
     ]
+}
+
+/// Twenty-four rounds of a steady counter and of noise about a mean: each has another way to foretell it.
+fn minute() -> OriginReadings {
+    let noise = [3, -2, 4, 0, -5, 1, -1, 2, -4, 5, -3, 0, 2, -2, 1, 4, -4, 3, -1, 0, 5, -5, 2, -3];
+    let (mut readings, mut due) = (Vec::new(), 5_000);
+    for (round, noise) in (0..).zip(noise) {
+        let late = u64::from(round % 7 == 3) * 2;
+        readings.push(reading(2 * round, 0, due + late, decimal(1_000 + 250 * round as i64, 0)));
+        readings.push(reading(2 * round + 1, 1, due + late, Value::F32((2_000 + noise) as f32 / 100.0)));
+        due += if round < 12 { 1_000 } else { 2_500 };
+    }
+    OriginReadings { origin: origin("meter-1", BOOT), readings }
 }
 
 fn odd_origins() -> Vec<OriginReadings> {
