@@ -164,14 +164,15 @@ impl Log {
     }
 }
 
-/// Every field of a log line whose value is a socket address. A line that says `listening` names its listener in
-/// `listener` and its place in `address`; it counts under the listener's name.
+/// Every field of a log line whose value is a socket address, by its key. What is called `address` counts
+/// under the name of its listener: the line's field `listener`, or the X of `listening for X`.
 fn addresses_in(line: &str) -> Vec<(String, SocketAddr)> {
     let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { return Vec::new() };
     let Some(fields) = line.get("fields").and_then(|fields| fields.as_object()) else { return Vec::new() };
+    let message = fields.get("message").and_then(|message| message.as_str()).unwrap_or_default();
     let listener = fields.get("listener").and_then(|name| name.as_str());
+    let listener = listener.or(message.strip_prefix("listening for ")).map(str::to_lowercase);
     let found = fields.iter().filter_map(|(key, value)| Some((key, value.as_str()?.parse().ok()?)));
-    found
-        .map(|(key, address)| (listener.filter(|_| key == "address").unwrap_or(key).to_owned(), address))
-        .collect()
+    let name = |key: &String| listener.clone().filter(|_| key == "address").unwrap_or_else(|| key.clone());
+    found.map(|(key, address)| (name(key), address)).collect()
 }

@@ -12,9 +12,12 @@ use tidegate_protocol::{DeviceId, Reading};
 
 pub const KEPT: usize = 4_096;
 
+/// A device's readings in the order of their seqs.
+type Readings = VecDeque<(u64, Instant)>;
+
 #[derive(Clone, Debug, Default)]
 pub struct Sampled {
-    devices: Arc<Mutex<HashMap<DeviceId, VecDeque<(u64, Instant)>>>>,
+    devices: Arc<Mutex<HashMap<DeviceId, Readings>>>,
 }
 
 impl Sampled {
@@ -37,7 +40,7 @@ impl Sampled {
     }
 
     /// A poisoned lock means that a board panicked; what it noted is still right.
-    fn devices(&self) -> MutexGuard<'_, HashMap<DeviceId, VecDeque<(u64, Instant)>>> {
+    fn devices(&self) -> MutexGuard<'_, HashMap<DeviceId, Readings>> {
         self.devices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
