@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::broker::Broker;
+use crate::failpoint::FailPoint;
 use crate::handshake::{Admitted, Refusal, admit, read_connect};
 use crate::mqtt::{self, ConnectCode, Decoded, Malformed, Message, SUBSCRIBE_REFUSED, decode};
 use crate::router::{Link, RouterGone};
@@ -221,6 +222,7 @@ impl Connection<'_> {
                     Ok(0) | Err(_) => return End::Closed,
                     Ok(bytes) => {
                         clock.wrote();
+                        FailPoint::AfterWrite.hit();
                         self.broker.metrics.bytes_out.inc_by(bytes as u64);
                     }
                 },
@@ -243,8 +245,10 @@ impl Connection<'_> {
     fn take_inbox(&mut self) -> Result<Option<End>, End> {
         let result = self.handle_packets();
         // What came before a bad packet is valid and goes its way.
-        let sent = self.link.publish(&mut self.publishes);
-        sent?;
+        if !self.publishes.is_empty() {
+            FailPoint::BeforeRoute.hit();
+            self.link.publish(&mut self.publishes)?;
+        }
         result
     }
 
@@ -313,6 +317,7 @@ impl Connection<'_> {
     }
 
     fn deliver(&mut self, arrived: Arrived) {
+        FailPoint::BeforeDelivery.hit();
         let delivered = self.session.deliver(arrived, &mut self.out);
         self.broker.metrics.messages_out.inc_by(u64::from(delivered.sent));
         if delivered.skipped > 0 {

@@ -19,6 +19,7 @@ mod broker;
 mod catalogue;
 pub mod config;
 mod connection;
+pub mod failpoint;
 mod handshake;
 mod health;
 mod listener;
@@ -125,7 +126,50 @@ impl Running {
         ended.map_err(|_| StopError::Deadline { connections: self.broker.registry.connections() })
     }
 
+    /// Open connections, those included that have not said who they are.
     pub fn connections(&self) -> usize {
         self.broker.registry.connections()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// An anonymous observer, up to its CONNACK and SUBACK.
+    async fn subscriber(running: &Running) -> TcpStream {
+        let mut stream = TcpStream::connect(running.mqtt).await.expect("the broker listens");
+        stream.write_all(b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01s").await.expect("sent");
+        stream.write_all(b"\x82\x12\0\x01\0\x0dtidegate/v1/#\0").await.expect("sent");
+        let mut answers = [0; 9];
+        let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut answers)).await;
+        read.expect("answers").expect("the connection lives");
+        assert_eq!(answers, [0x20, 2, 0, 0, 0x90, 3, 0, 1, 0]);
+        stream
+    }
+
+    #[tokio::test]
+    async fn when_the_router_dies_clients_are_cut_off_and_can_come_back() {
+        let running =
+            start(Config::demo(([127, 0, 0, 1], 0).into(), Vec::new())).await.expect("loop-back is free");
+        let mut cut_off = subscriber(&running).await;
+        running.broker.router().crash().await;
+        let end = tokio::time::timeout(PATIENCE, cut_off.read(&mut [0; 1])).await.expect("an end");
+        assert!(matches!(end, Ok(0) | Err(_)));
+
+        let again = async {
+            while running.broker.health.restarts() == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            subscriber(&running).await
+        };
+        tokio::time::timeout(PATIENCE, again).await.expect("a new router is in service");
+        assert_eq!(running.broker.health.restarts(), 1);
+        running.drain(PATIENCE).await.expect("everyone leaves in time");
     }
 }

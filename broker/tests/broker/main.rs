@@ -4,6 +4,7 @@ mod access;
 mod configuration;
 mod hostile;
 mod messages;
+mod program;
 mod raw;
 mod service;
 mod sessions;
