@@ -7,7 +7,8 @@ use tidegate_service::Shutdown;
 
 use crate::{
     board::{BoardError, BoardHandle, BoardStatus, VirtualBoard},
-    plan::{BoardPlan, BootPlan},
+    fault::{Fault, FaultKind},
+    plan::{BoardPlan, BootPlan, Script},
 };
 
 #[derive(Clone, Debug)]
@@ -21,6 +22,11 @@ pub struct FleetPlan {
     pub ring_bytes: usize,
     pub boot: BootPlan,
 }
+
+/// From some 20 degrees to over 80 within nine seconds, once a minute.
+const OVERHEATING: Fault =
+    Fault { kind: FaultKind::Drift { per_s: 8.0 }, from_ms: 5_000, for_ms: 9_000, every_ms: 60_000 };
+const STAGGER_MS: u64 = 2_500;
 
 /// The highest rate of one board: its fewest channels (three) once a millisecond.
 pub const MAX_RATE: f64 = 3_000.0;
@@ -58,6 +64,16 @@ impl FleetStatus {
         self.lost += status.lost;
         self.settled += status.settled;
         self
+    }
+}
+
+/// Lets room thermometers run hot now and then, one board after the other, so that there is an alarm to see.
+pub fn overheat(plans: &mut [BoardPlan]) {
+    for (number, plan) in (0..).zip(plans) {
+        let Script::Signals { channels, .. } = &mut plan.script else { continue };
+        for channel in channels.iter_mut().filter(|channel| channel.name.as_str() == "temperature") {
+            channel.faults.push(Fault { from_ms: OVERHEATING.from_ms + number * STAGGER_MS, ..OVERHEATING });
+        }
     }
 }
 

@@ -104,9 +104,9 @@ impl BoardPlan {
     /// kinds, that together give `rate` readings a second.
     pub fn typical(device: DeviceId, number: u64, seed: u64, rate: f64) -> Self {
         let (tag, mut channels) = match number % 4 {
-            0 => ("ROOM", room()),
-            1 => ("MACHINE", machine()),
-            2 => ("METER", meter()),
+            1 => ("ROOM", room()),
+            2 => ("MACHINE", machine()),
+            3 => ("METER", meter()),
             _ => ("TANK", tank()),
         };
         let period_ms =

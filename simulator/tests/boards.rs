@@ -38,7 +38,7 @@ fn observed(plan: BoardPlan) -> (BoardPlan, Seen) {
 fn fast_board(name: &str) -> (BoardPlan, Seen) {
     observed(BoardPlan {
         boot: BootPlan::Fixed(BootId(42)),
-        ..BoardPlan::typical(device(name), 1, 9, 1_000.0)
+        ..BoardPlan::typical(device(name), 2, 9, 1_000.0)
     })
 }
 

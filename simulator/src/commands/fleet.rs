@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use tidegate_service::{Shutdown, exit::Exit};
-use tidegate_simulator::{BootPlan, Fleet, FleetPlan, FleetStatus, plan::DEFAULT_RING_BYTES};
+use tidegate_simulator::{
+    BootPlan, Fleet, FleetPlan, FleetStatus, fleet::overheat, plan::DEFAULT_RING_BYTES,
+};
 
 use super::{
     Failure, address, duration,
@@ -32,7 +34,7 @@ pub struct Options {
     #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
     drain: Duration,
     /// Devices are named PREFIX-000, PREFIX-001 …
-    #[arg(long, default_value = "board")]
+    #[arg(long, default_value = "sim")]
     prefix: String,
     /// What each board can hold
     #[arg(long, default_value_t = DEFAULT_RING_BYTES, value_name = "BYTES")]
@@ -40,6 +42,9 @@ pub struct Options {
     /// Let the agent give boot ids, as boards without a counter or entropy need
     #[arg(long)]
     boot_from_gateway: bool,
+    /// No sensor misbehaves; without this, room thermometers overheat once a minute
+    #[arg(long)]
+    no_faults: bool,
     /// Print the summary as one JSON object
     #[arg(long)]
     json: bool,
@@ -55,7 +60,11 @@ pub async fn run(options: Options) -> Result<Exit, Failure> {
         boot: if options.boot_from_gateway { BootPlan::FromGateway } else { BootPlan::Random },
     };
     let shutdown = Shutdown::new();
-    let fleet = Fleet::spawn(&plan, options.connect, &shutdown).map_err(Failure::usage)?;
+    let mut plans = Fleet::plans(&plan).map_err(Failure::usage)?;
+    if !options.no_faults {
+        overheat(&mut plans);
+    }
+    let fleet = Fleet::spawn_plans(plans, options.connect, &shutdown).map_err(Failure::usage)?;
     let mut progress = Progress::start();
     let end = stopped_or_after(options.time);
     tokio::pin!(end);
