@@ -118,9 +118,10 @@ impl AlarmEvent {
             unit,
             limit,
         };
+        let is_raise = kind == TransitionKind::Raise;
         let message = match rule.message() {
-            Some(template) => template.render(&subject),
-            None => subject.plain_sentence(kind == TransitionKind::Raise),
+            Some(template) if is_raise || template.speaks_of_clears() => template.render(&subject),
+            _ => subject.plain_sentence(is_raise),
         };
         let time = time_of(trigger);
         let id = |revision, at: Point, kind| event_id(&place, rule.id(), revision, at, kind);

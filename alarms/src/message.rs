@@ -1,4 +1,5 @@
-//! The text an operator reads: a rule's template, or a plain sentence.
+//! The text an operator reads: a rule's template, or a plain sentence. A template speaks of what is wrong, so a clear has
+//! the sentence, unless the template names `{transition}` and thus speaks of both.
 
 use alloc::{
     format,
@@ -120,6 +121,10 @@ impl Template {
             parts.push(Part::Text(text));
         }
         Ok(Self { source: source.into(), parts })
+    }
+
+    pub fn speaks_of_clears(&self) -> bool {
+        self.parts.contains(&Part::Placeholder(Placeholder::Transition))
     }
 
     pub fn source(&self) -> &str {

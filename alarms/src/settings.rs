@@ -10,7 +10,7 @@
 //! on_delay_ms = 0
 //! off_delay_ms = 0
 //! priority = "high"
-//! message = "{device} {channel} is {value} {unit}"
+//! message = "{device} {channel} is {value} {unit}"   # of the raise; of both if it has {transition}
 //! ```
 //!
 //! Reading the text is the caller's (any serde format serves); [`RuleSet::from_settings`] validates it as a whole and

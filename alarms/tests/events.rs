@@ -79,6 +79,18 @@ fn a_clear_belongs_to_the_occurrence_of_its_raise() {
 }
 
 #[test]
+fn a_template_speaks_of_what_is_wrong_and_of_its_end_only_if_it_says_which() {
+    let messages = |template: &str| {
+        let rules = rules(&format!("message = \"{template}\""));
+        let (found, _) = transitions(&rules);
+        [event(&rules, &found[0]).message, event(&rules, &found[1]).message]
+    };
+    let sentence = "board-1 temperature is back at 40.0 Cel (limit 40 Cel)";
+    assert_eq!(messages("{device} freezes at {value} {unit}"), ["board-1 freezes at 39.5 Cel", sentence]);
+    assert_eq!(messages("{transition}: {value}"), ["raise: 39.5", "clear: 40.0"]);
+}
+
+#[test]
 fn an_id_is_the_same_after_a_replay_and_differs_with_the_rule() {
     let rules_now = rules("");
     let id = |rules: &RuleSet| event(rules, &transitions(rules).0[0]).id;

@@ -79,13 +79,15 @@ function measure(value, unit, decimals) {
   const counted = unit === "count" || unit === "";
   if (prefix && !counted) return [number(value / factor), prefix + unitText(unit)];
   if (prefix && Math.abs(value) >= 1e9) return [`${number(value / factor)} ${prefix}`, unitText(unit)];
-  return [number(value, decimals), unitText(unit)];
+  // What is counted has no decimals; what is measured keeps its own, so that the figure does not jump.
+  const whole = Number.isInteger(value) && (counted || unit === "B");
+  return [number(value, decimals ?? (whole ? 0 : undefined)), unitText(unit)];
 }
 
 function number(value, decimals) {
   if (decimals === undefined) {
     const size = Math.abs(value);
-    decimals = Number.isInteger(value) || size >= 10_000 ? 0 : size >= 1000 ? 1 : size >= 100 ? 1 : size >= 1 ? 2 : 3;
+    decimals = size >= 10_000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3;
   }
   return value.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
 }
