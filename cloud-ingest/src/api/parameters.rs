@@ -29,7 +29,7 @@ impl Parameters {
                 let detail = format!("{} has no parameter {name:?}; {known}", uri.path());
                 return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
             };
-            if given[..at].iter().any(|(earlier, _)| earlier == name) {
+            if given.iter().take(at).any(|(earlier, _)| earlier == name) {
                 return Err(Problem::parameter(allowed_name, format!("{name} is given twice; give it once")));
             }
         }
