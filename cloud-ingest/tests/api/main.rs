@@ -35,7 +35,7 @@ struct Served {
 
 impl Served {
     async fn start() -> Self {
-        Self::start_with(|listener| HttpListener::new(listener)).await
+        Self::start_with(HttpListener::new).await
     }
 
     async fn start_with(limits: impl FnOnce(TcpListener) -> HttpListener) -> Self {
