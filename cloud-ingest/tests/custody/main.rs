@@ -6,13 +6,14 @@
 //! seed, and `TIDEGATE_SEED=n` runs that one alone.
 
 mod checks;
+mod crashes;
 mod fleet;
 mod world;
 
 use fleet::Fleet;
 use world::World;
 
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 24;
 
 fn seeds() -> Vec<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());

@@ -1,6 +1,10 @@
 //! The core, its store and lake, and gateways that send until they are answered.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use rand::{Rng, SeedableRng};
@@ -29,7 +33,9 @@ pub struct World {
     pub store: Arc<LmdbStore>,
     pub lake: Lake,
     core: Core,
-    folder: TempDir,
+    folder: PathBuf,
+    /// Removes the folder in the end; a child process leaves it to its parent.
+    _owned: Option<TempDir>,
     rng: ChaCha8Rng,
     now_ms: u64,
     incarnation: u64,
@@ -47,9 +53,18 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, fleet: Fleet) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let store = Arc::new(LmdbStore::open(&folder.path().join("store"), MAP_BYTES).expect("a store"));
-        let lake = Lake::open(&folder.path().join("lake")).expect("a lake");
+        // A crash here is one of the program, not of the machine: syncing may be free.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        let folder = folder.expect("a folder");
+        let world = Self::in_folder(folder.path(), seed, fleet);
+        Self { _owned: Some(folder), ..world }
+    }
+
+    /// Over what the folder holds already.
+    pub fn in_folder(folder: &Path, seed: u64, fleet: Fleet) -> Self {
+        let store = Arc::new(LmdbStore::open(&folder.join("store"), MAP_BYTES).expect("a store"));
+        let lake = Lake::open(&folder.join("lake")).expect("a lake");
         let core = core(&store, 1);
         Self {
             waiting: (0..fleet.blocks.len()).collect(),
@@ -57,7 +72,8 @@ impl World {
             store,
             lake,
             core,
-            folder,
+            folder: folder.to_owned(),
+            _owned: None,
             rng: ChaCha8Rng::seed_from_u64(seed),
             now_ms: 0,
             incarnation: 1,
@@ -91,8 +107,8 @@ impl World {
         self.now_ms += self.rng.random_range(0..3);
         match self.rng.random_range(0..100_u32) {
             0 if self.faults => self.crash(),
-            1..=4 => self.roll_all(),
-            5..=60 => {
+            1 => self.roll_all(),
+            2..=60 => {
                 let place = self.rng.random_range(0..self.waiting.len());
                 self.send(self.waiting[place]);
             }
@@ -241,18 +257,21 @@ impl World {
     fn crash(&mut self) {
         self.coming.clear();
         self.incarnation += 1;
-        let placeholder =
-            Arc::new(LmdbStore::open(&self.folder.path().join("spare"), MAP_BYTES).expect("a store"));
+        let placeholder = Arc::new(LmdbStore::open(&self.folder.join("spare"), MAP_BYTES).expect("a store"));
         drop(std::mem::replace(&mut self.store, placeholder));
-        let store = LmdbStore::open(&self.folder.path().join("store"), MAP_BYTES).expect("it opens again");
+        let store = LmdbStore::open(&self.folder.join("store"), MAP_BYTES).expect("it opens again");
         self.store = Arc::new(store);
         self.core = core(&self.store, self.incarnation);
     }
 
+    pub fn roller(&self) -> Roller {
+        let settings = RollSettings { interval_ms: 0, bytes: 0 };
+        Roller::new(Arc::clone(&self.store), self.lake.clone(), settings)
+    }
+
     /// All that is in the journal goes to the lake.
     pub fn roll_all(&mut self) {
-        let settings = RollSettings { interval_ms: 0, bytes: 0 };
-        let roller = Roller::new(Arc::clone(&self.store), self.lake.clone(), settings);
+        let roller = self.roller();
         while let Some(rolled) = roller.roll_now().expect("it rolls") {
             self.core.handle(self.now_ms, Event::Trimmed { used_bytes: rolled.used_bytes });
         }
