@@ -307,3 +307,14 @@ fn hello_len(identity: &Identity<'_>, channels: &[ChannelDecl<&str>]) -> usize {
         channels.iter().map(|channel| channel.name.as_str().len() + channel.unit.len() + PER_CHANNEL);
     FIXED + texts + declared.sum::<usize>()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_takes_less_than_a_kilobyte_beside_its_ring() {
+        // Pointers and alignment are wider here than on a board, where it takes less still.
+        assert!(size_of::<Node<'_, 4, &'static mut [u8]>>() <= 1_024);
+    }
+}
