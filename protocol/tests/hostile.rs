@@ -179,6 +179,19 @@ fn a_frame_longer_than_the_bound_is_refused_though_its_line_is_not() {
     assert_eq!(readings(MAX_FRAME - 4), Err(FrameError::TooLong));
 }
 
+#[test]
+fn a_body_with_more_than_its_columns_is_refused() {
+    for block in blocks() {
+        let Some(parts) = parts_of(&block) else { continue };
+        let with =
+            |more: &[u8]| Decoder::new().unwrap().decode(&hostile::assembled(&[&parts, more].concat()));
+        if with(&[]).is_ok() {
+            assert!(with(&[0]).is_err());
+            assert!(with(&[1]).is_err());
+        }
+    }
+}
+
 /// A test of the test: what `framed` and `assembled` make of good parts is accepted.
 #[test]
 fn repaired_messages_are_accepted() {

@@ -139,3 +139,50 @@ fn decode_ranges(reader: &mut Reader<'_>, left: &mut u64) -> Option<Vec<SeqRange
         least = range.end.checked_add(1)?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One origin `b` of boot 0, with these ranges as they travel.
+    fn listing(ranges: &[u64]) -> Vec<u8> {
+        let mut bytes = Vec::from([1, 0x10, b'b', 0, 0, 0, 0, 0, 0, 0, 0]);
+        ranges.iter().for_each(|number| push_unsigned(&mut bytes, *number));
+        bytes
+    }
+
+    #[test]
+    fn a_directory_lists_what_the_header_counts() {
+        // Seqs 5 to 7, and from 8 on 3 more.
+        let ranges = listing(&[5, 2 * 2 - 1, 0, 2 * 2]);
+        let directory = decode(&ranges, 5).unwrap();
+        assert_eq!(directory[0].ranges, [SeqRange::new(5, 7), SeqRange::new(8, 11)]);
+        let malformed = Err(BlockError::Malformed(Part::Directory));
+        for readings in [0, 4, 6] {
+            assert_eq!(decode(&ranges, readings), malformed, "{readings}");
+        }
+        for cut in 0..ranges.len() {
+            assert_eq!(decode(&ranges[..cut], 5), malformed, "cut to {cut}");
+        }
+        assert_eq!(decode(&[&ranges[..], &[0]].concat(), 5), malformed);
+    }
+
+    #[test]
+    fn seqs_beyond_64_bits_are_refused() {
+        let malformed = Err(BlockError::Malformed(Part::Directory));
+        assert!(decode(&listing(&[u64::MAX - 1, 0]), 1).is_ok());
+        assert_eq!(decode(&listing(&[u64::MAX, 0]), 1), malformed);
+        assert_eq!(decode(&listing(&[u64::MAX - 1, 1, 0, 0]), 2), malformed);
+        assert_eq!(decode(&listing(&[0, u64::MAX]), 1), malformed);
+    }
+
+    #[test]
+    fn device_ids_that_no_byte_before_supports_are_refused() {
+        let entry = |halves: u8, rest: &[u8]| [&[1, halves], rest, &[0; 8], &[0, 0]].concat();
+        assert!(decode(&entry(0x10, b"b"), 1).is_ok());
+        for (halves, rest) in [(0x11, "b"), (0x00, ""), (0x10, "B"), (0xf0, "\x20aaaa")] {
+            let refused = decode(&entry(halves, rest.as_bytes()), 1);
+            assert_eq!(refused, Err(BlockError::Malformed(Part::Directory)), "{halves:x} {rest}");
+        }
+    }
+}

@@ -274,3 +274,35 @@ impl ExceptionReplay<'_> {
         self.values.next().copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes a timeline of these lists and tells it to `readings` readings of one origin.
+    fn tells(channels: &Exceptions, firsts: &[u64], steps: &[u64], readings: usize) -> bool {
+        let mut bytes = Vec::new();
+        let mut bits = BitWriter::new(&mut bytes);
+        channels.write(&mut bits);
+        bits.list(firsts);
+        bits.list(steps);
+        Exceptions::default().write(&mut bits);
+        Exceptions::default().write(&mut bits);
+        bits.finish();
+        let (mut timeline, mut bits) = (Timeline::default(), BitReader::new(&bytes));
+        let Some(mut replay) = timeline.decode(&mut bits, 1, readings) else { return false };
+        (0..readings).all(|at| replay.next(at as u64, at == 0).is_some()) && replay.finished()
+    }
+
+    #[test]
+    fn lists_hold_what_is_told_and_nothing_else() {
+        let none = Exceptions::default();
+        let at = |gap, channel| Exceptions { gaps: [gap].into(), values: [channel].into(), gap: 0 };
+        assert!(tells(&none, &[0], &[], 2));
+        assert!(tells(&at(1, 7), &[0], &[], 2));
+        assert!(!tells(&none, &[], &[], 2), "no first tick");
+        assert!(!tells(&none, &[0], &[0], 2), "a step that none is told");
+        assert!(!tells(&at(2, 7), &[0], &[], 2), "an exception behind the end");
+        assert!(!tells(&at(1, 256), &[0], &[], 2), "a channel that no byte holds");
+    }
+}

@@ -294,3 +294,45 @@ impl Later {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a channel of two series of two values each: how, form, further series, then numbers of shift 0.
+    fn channel(how: u64, form: &[(u64, u32)], more: u64, numbers: [u64; 4]) -> Option<Vec<Value>> {
+        let mut bytes = Vec::new();
+        let mut bits = BitWriter::new(&mut bytes);
+        bits.bits(how, 2);
+        bits.shift(0);
+        bits.shift(0);
+        form.iter().for_each(|(value, len)| bits.bits(*value, *len));
+        bits.number(more, MORE_SHIFT);
+        numbers.iter().for_each(|number| bits.number(*number, 0));
+        bits.finish();
+        let (mut bits, mut values) = (BitReader::new(&bytes), Vec::new());
+        decode_channel(&[0, 0, 1, 1], &mut bits, &mut values)?;
+        bits.finished().then_some(values)
+    }
+
+    #[test]
+    fn a_channel_says_nothing_that_cannot_be() {
+        const DECIMAL: u64 = 1;
+        const F32_BITS: u64 = 4;
+        let decimal = |mantissa| Value::Decimal { mantissa, scale: 18 };
+        let form = [(DECIMAL, 3), (18, 5)];
+        // First values are less the first before; each other one is less what was foretold.
+        let expected = [5, 4, 6, 6].map(decimal);
+        assert_eq!(channel(0, &form, 1, [10, 1, 2, 0]).as_deref(), Some(&expected[..]));
+        assert_eq!(channel(3, &form, 1, [10, 1, 2, 0]), None, "no such way to foretell");
+        assert_eq!(channel(0, &form, 2, [10, 1, 2, 0]), None, "a series too many");
+        assert_eq!(channel(0, &[(DECIMAL, 3), (19, 5)], 1, [0; 4]), None, "no such scale");
+        assert_eq!(channel(0, &[(7, 3)], 1, [0; 4]), None, "no such form");
+        assert!(channel(0, &[(0, 3)], 1, [2, 1, 0, 0]).is_some());
+        assert_eq!(channel(0, &[(0, 3)], 1, [2, 2, 0, 0]), None, "a bool of 2");
+        let most = u64::from(u32::MAX) * 2;
+        assert!(channel(0, &[(F32_BITS, 3)], 1, [most, 0, 0, 0]).is_some());
+        assert_eq!(channel(0, &[(F32_BITS, 3)], 1, [most + 2, 0, 0, 0]), None, "33 bits");
+        assert_eq!(channel(0, &[(F32_BITS, 3)], 1, [1, 0, 0, 0]), None, "negative bits");
+    }
+}

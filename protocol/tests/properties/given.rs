@@ -1,6 +1,6 @@
 //! Strategies for the things of the wire. Each favours the edges: extremes, NaN payloads, holes, wraps.
 
-use proptest::{collection::vec, option, prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*, sample::select, string::string_regex};
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, ClockQuality, DeviceId, LossReason, LossRecord, Origin,
     Quality, Reading, Seq, SeqRange, Tick, Value, ValueKind,
@@ -25,8 +25,14 @@ pub fn range() -> impl Strategy<Value = SeqRange> {
     (seq(), number()).prop_map(|(a, b)| if a < b { SeqRange::new(a, b) } else { SeqRange::new(b, a + 1) })
 }
 
+/// A bare pattern would be parsed anew for every text.
+pub fn text(pattern: &str) -> impl Strategy<Value = String> + use<> {
+    string_regex(pattern).unwrap()
+}
+
 pub fn device() -> impl Strategy<Value = DeviceId> {
-    prop_oneof!["board-[0-9]{1,3}", "[a-z0-9-]{1,32}"].prop_map(|text| DeviceId::new(&text).unwrap())
+    prop_oneof![text("board-[0-9]{1,3}"), text("[a-z0-9-]{1,32}")]
+        .prop_map(|text| DeviceId::new(&text).unwrap())
 }
 
 pub fn origin() -> impl Strategy<Value = Origin> {
@@ -122,16 +128,16 @@ pub fn origin_readings() -> impl Strategy<Value = OriginReadings> {
 }
 
 pub fn channel_decl() -> impl Strategy<Value = ChannelDecl<String>> {
-    ("[a-z0-9_.-]{1,32}", "[ -~]{0,16}", kind(), 0..=MAX_SCALE).prop_map(|(name, unit, kind, scale)| {
-        ChannelDecl { name: ChannelName::new(&name).unwrap(), unit, kind, scale }
-    })
+    (text("[a-z0-9_.-]{1,32}"), text("[ -~]{0,16}"), kind(), 0..=MAX_SCALE).prop_map(
+        |(name, unit, kind, scale)| ChannelDecl { name: ChannelName::new(&name).unwrap(), unit, kind, scale },
+    )
 }
 
 pub fn record() -> impl Strategy<Value = Record> {
     let clock = select(vec![ClockQuality::Unsynced, ClockQuality::Estimated, ClockQuality::Synced]);
     let tail = prop_oneof![number().prop_map(Tail::Known), number().prop_map(Tail::AtLeast)];
     prop_oneof![
-        (origin(), "\\PC{0,30}", "\\PC{0,30}", vec(channel_decl(), 0..9)).prop_map(
+        (origin(), text("\\PC{0,30}"), text("\\PC{0,30}"), vec(channel_decl(), 0..9)).prop_map(
             |(origin, tag, firmware, channels)| Record::Described(Description {
                 origin,
                 tag,
