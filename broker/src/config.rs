@@ -175,6 +175,8 @@ fn unchecked_limits(limits: &LimitSettings) -> Limits {
         session: SessionLimits {
             max_filters: limits.max_filters_per_client,
             max_inflight: limits.max_inflight,
+            // Twice over: a client may subscribe to overlapping filters.
+            max_backlog: limits.max_retained_messages.saturating_mul(2),
         },
         retained: RetainedLimits {
             max_messages: limits.max_retained_messages,
@@ -237,10 +239,10 @@ fn role(
     refused: &dyn Fn(&str, String, &str) -> SettingsError,
 ) -> Result<Role, SettingsError> {
     let given = [("site", &user.site), ("gateway", &user.gateway)];
-    if user.role != RoleName::Gateway {
-        if let Some((key, _)) = given.iter().find(|(_, value)| value.is_some()) {
-            return Err(refused(key, "only a user with role = \"gateway\" has one".into(), "remove it"));
-        }
+    if user.role != RoleName::Gateway
+        && let Some((key, _)) = given.iter().find(|(_, value)| value.is_some())
+    {
+        return Err(refused(key, "only a user with role = \"gateway\" has one".into(), "remove it"));
     }
     let slug = "use 1 to 32 of a to z, 0 to 9 and -";
     let needed = |key: &str, value: &Option<String>| {

@@ -275,7 +275,8 @@ impl Connection<'_> {
         }
     }
 
-    fn perform_effects(&mut self) -> Result<(), RouterGone> {
+    fn perform_effects(&mut self) -> Result<(), End> {
+        let mut refused = 0;
         for effect in self.effects.drain(..) {
             match effect {
                 Effect::Publish(message) => {
@@ -289,18 +290,20 @@ impl Connection<'_> {
                 Effect::Unsubscribe { filter } => self.link.unsubscribe(filter)?,
                 Effect::FindRetained { filter, qos } => {
                     let found = self.broker.retained().matching(&filter);
-                    self.session.send_retained(found, qos);
+                    self.session.send_retained(found, qos)?;
                 }
                 Effect::Refused { filter } => {
-                    self.broker.metrics.refuse_action("subscribe", 1);
-                    tracing::warn!(
-                        user = &*self.session.identity().user,
-                        filter,
-                        code = SUBSCRIBE_REFUSED,
-                        "subscription refused"
-                    );
+                    // One line for a packet; a client may ask for a great many.
+                    if refused == 0 {
+                        let user = &*self.session.identity().user;
+                        tracing::warn!(user, filter, code = SUBSCRIBE_REFUSED, "subscription refused");
+                    }
+                    refused += 1;
                 }
             }
+        }
+        if refused > 0 {
+            self.broker.metrics.refuse_action("subscribe", refused);
         }
         Ok(())
     }

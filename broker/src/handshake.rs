@@ -126,7 +126,7 @@ pub async fn admit(broker: &Broker, connect: Connect) -> Result<Admitted, Refusa
     let kept = kept.filter(|_| !connect.clean_session);
     let resumed = kept.is_some();
     let (session, link) = match kept {
-        Some((session, link)) => revive(broker, session, link).await?,
+        Some(kept) => revive(broker, kept.session, kept.link).await?,
         None => (session, broker.router().link().await?),
     };
     let silence_limit = match connect.keep_alive_s {

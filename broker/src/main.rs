@@ -89,7 +89,7 @@ fn summary(config: &Config) -> String {
 
 fn run(config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let mut running = tidegate_broker::start(config).await?;
         notify_ready();
         tokio::select! {
@@ -99,5 +99,8 @@ fn run(config: Config) -> anyhow::Result<()> {
         notify_stopping();
         running.drain(DRAIN_DEADLINE).await?;
         Ok(())
-    })
+    });
+    // A router that hangs may hold a blocking thread; that must not keep the process alive.
+    runtime.shutdown_background();
+    result
 }

@@ -40,15 +40,16 @@ struct Tables {
 #[derive(Debug)]
 enum Seat {
     Taken { user: Arc<str>, takeover: CancellationToken, left: CancellationToken },
-    Kept(Kept),
+    Kept(Box<Kept>),
 }
 
+/// The session of a client that is away.
 #[derive(Debug)]
-struct Kept {
+pub struct Kept {
     user: Arc<str>,
     since: Instant,
-    session: Box<Session>,
-    link: Link,
+    pub session: Session,
+    pub link: Link,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub enum SeatRefused {
 }
 
 enum Attempt {
-    Taken(Held, Option<(Session, Link)>),
+    Taken(Held, Option<Box<Kept>>),
     Occupied { left: CancellationToken },
 }
 
@@ -109,7 +110,7 @@ impl Registry {
         client_id: &str,
         identity: &Identity,
         patience: Duration,
-    ) -> Result<(Held, Option<(Session, Link)>), SeatRefused> {
+    ) -> Result<(Held, Option<Box<Kept>>), SeatRefused> {
         let deadline = Instant::now() + patience;
         loop {
             let previous_left = match self.try_take(client_id, identity)? {
@@ -140,7 +141,7 @@ impl Registry {
         let user = Arc::clone(&identity.user);
         let seat = Seat::Taken { user, takeover: takeover.clone(), left: left.clone() };
         let kept = match tables.seats.insert(client_id.to_owned(), seat) {
-            Some(Seat::Kept(kept)) => Some((*kept.session, kept.link)),
+            Some(Seat::Kept(kept)) => Some(kept),
             _ => None,
         };
         let held = Held { registry: Arc::clone(self), client_id: client_id.to_owned(), takeover, left };
@@ -219,7 +220,7 @@ impl Held {
                 evicted = tables.seats.remove(&oldest);
             }
             let user = Arc::clone(&session.identity().user);
-            let kept = Kept { user, since: Instant::now(), session: Box::new(session), link };
+            let kept = Box::new(Kept { user, since: Instant::now(), session, link });
             tables.seats.insert(self.client_id.clone(), Seat::Kept(kept));
         }
         drop(evicted);

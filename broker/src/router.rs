@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
-use rumqttd::local::{LinkBuilder, LinkError, LinkRx, LinkTx};
+use rumqttd::local::{LinkBuilder, LinkRx, LinkTx};
 use rumqttd::protocol::{
     Disconnect, DisconnectReasonCode, Filter, Packet, Publish, PublishProperties, QoS as RouterQoS,
     RetainForwardRule, Subscribe, SubscribeProperties, Unsubscribe,
@@ -55,7 +55,7 @@ pub struct LogSizes {
 #[error("the router's thread has ended")]
 pub struct RouterGone;
 
-type Connect = dyn Fn(&str) -> Result<(LinkTx, LinkRx, Notification), LinkError> + Send + Sync;
+type Connect = dyn Fn(&str) -> Result<(LinkTx, LinkRx), RouterGone> + Send + Sync;
 
 /// One running router. Cheap to clone.
 #[derive(Clone)]
@@ -95,7 +95,10 @@ impl Router {
         let events = rumqttd::Router::new(0, config).spawn();
         let waiting = events.clone();
         Self {
-            connect: Arc::new(move |name| LinkBuilder::new(name, events.clone()).build()),
+            connect: Arc::new(move |name| {
+                let opened = LinkBuilder::new(name, events.clone()).build();
+                opened.map(|(tx, rx, _connack)| (tx, rx)).map_err(|_| RouterGone)
+            }),
             waiting_events: Arc::new(move || waiting.len()),
             free_slots: Arc::default(),
             lost: CancellationToken::new(),
@@ -121,10 +124,8 @@ impl Router {
                 slots.made
             })
         };
-        match (self.connect)(&format!("link-{slot}")) {
-            Ok((tx, rx, _connack)) => Ok(Link { tx, rx, slot, router: self }),
-            Err(_) => Err(RouterGone),
-        }
+        let (tx, rx) = (self.connect)(&format!("link-{slot}"))?;
+        Ok(Link { tx, rx, slot, router: self })
     }
 
     /// Resolves when somebody found that this router no longer works. Its links are of no more use then.

@@ -4,8 +4,8 @@
 //! Acknowledgements are flow control (custody is end to end, from the agent's queue to the ingest's journal): a
 //! PUBACK or PUBREC leaves once the message is on its way to the router.
 //!
-//! Bounds: `max_filters` subscriptions; `max_inflight` messages out and as many QoS 2 exchanges in; the backlog is
-//! at most the retained messages of one round of subscriptions.
+//! Bounds: `max_filters` subscriptions, and as many looked at in one SUBSCRIBE; `max_inflight` messages out and as many
+//! QoS 2 exchanges in; `max_backlog` retained messages that wait for room.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -20,6 +20,7 @@ use crate::window::Window;
 pub struct SessionLimits {
     pub max_filters: usize,
     pub max_inflight: u16,
+    pub max_backlog: usize,
 }
 
 #[derive(Debug)]
@@ -93,6 +94,8 @@ pub enum Violation {
     TooManyTopics(String),
     #[error("more than limits.max_inflight QoS 2 messages without a PUBREL")]
     TooManyUnreleased,
+    #[error("asks for retained messages faster than it takes them")]
+    TooMuchBacklog,
     #[error("a second CONNECT")]
     SecondConnect,
 }
@@ -160,10 +163,10 @@ impl Session {
                 mqtt::short_ack(out, ShortAck::PubComp, id);
             }
             Packet::Subscribe { id, filters } => {
-                let codes: Vec<u8> = filters
-                    .into_iter()
-                    .map(|(filter, qos)| self.subscribe(filter, qos, catalogue, effects))
-                    .collect();
+                let mut codes = vec![SUBSCRIBE_REFUSED; filters.len()];
+                for (code, (filter, qos)) in codes.iter_mut().zip(filters).take(self.limits.max_filters) {
+                    *code = self.subscribe(filter, qos, catalogue, effects);
+                }
                 mqtt::suback(out, id, &codes);
             }
             Packet::Unsubscribe { id, filters } => {
@@ -266,9 +269,13 @@ impl Session {
     }
 
     /// Queues what [`Effect::FindRetained`] asked for.
-    pub fn send_retained(&mut self, messages: Vec<Message>, qos: QoS) {
+    pub fn send_retained(&mut self, messages: Vec<Message>, qos: QoS) -> Result<(), Violation> {
+        if self.backlog.len().saturating_add(messages.len()) > self.limits.max_backlog {
+            return Err(Violation::TooMuchBacklog);
+        }
         let granted = |message: Message| Message { qos: message.qos.min(qos), ..message };
         self.backlog.extend(messages.into_iter().map(granted));
+        Ok(())
     }
 
     /// Writes queued retained messages until the window or `out` is full. Gives their number.

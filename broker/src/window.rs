@@ -25,14 +25,15 @@ struct InFlight {
     message: Option<Message>,
 }
 
+/// What the client has to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// QoS 1, PUBLISH sent.
-    AwaitsPubAck,
+    Acknowledge,
     /// QoS 2, PUBLISH sent.
-    AwaitsPubRec,
+    Receive,
     /// QoS 2, PUBREL sent.
-    AwaitsPubComp,
+    Complete,
 }
 
 impl Window {
@@ -48,24 +49,24 @@ impl Window {
     pub fn send(&mut self, message: Message, out: &mut BytesMut) -> bool {
         let Some(id) = self.free_ids.pop_front() else { return false };
         mqtt::publish(out, &message, Some(id), false);
-        let stage = if message.qos == QoS::ExactlyOnce { Stage::AwaitsPubRec } else { Stage::AwaitsPubAck };
+        let stage = if message.qos == QoS::ExactlyOnce { Stage::Receive } else { Stage::Acknowledge };
         self.inflight.push_back(InFlight { id, stage, message: self.keeps_messages.then_some(message) });
         true
     }
 
     pub fn pub_ack(&mut self, id: u16) {
-        self.finish(id, Stage::AwaitsPubAck);
+        self.finish(id, Stage::Acknowledge);
     }
 
     pub fn pub_comp(&mut self, id: u16) {
-        self.finish(id, Stage::AwaitsPubComp);
+        self.finish(id, Stage::Complete);
     }
 
     /// The answer is a PUBREL even for an unknown id: it lets the client close an exchange that only it remembers.
     pub fn pub_rec(&mut self, id: u16, out: &mut BytesMut) {
-        let awaited = |entry: &&mut InFlight| entry.id == id && entry.stage == Stage::AwaitsPubRec;
+        let awaited = |entry: &&mut InFlight| entry.id == id && entry.stage == Stage::Receive;
         if let Some(entry) = self.inflight.iter_mut().find(awaited) {
-            entry.stage = Stage::AwaitsPubComp;
+            entry.stage = Stage::Complete;
             entry.message = None;
         }
         mqtt::short_ack(out, ShortAck::PubRel, id);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::access::Role;
 
-const LIMITS: SessionLimits = SessionLimits { max_filters: 2, max_inflight: 2 };
+const LIMITS: SessionLimits = SessionLimits { max_filters: 2, max_inflight: 2, max_backlog: 4 };
 
 fn session() -> Session {
     let identity = Identity { user: "o".into(), role: Arc::new(Role::Operator) };
@@ -72,20 +72,22 @@ fn a_refused_publish_ends_the_connection_and_routes_nothing() {
 
 #[test]
 fn refused_filters_get_0x80_beside_granted_ones() {
-    let filters = [("$share/g/x", QoS::AtMostOnce), ("a/#/b", QoS::AtMostOnce), ("a", QoS::AtLeastOnce)];
+    let filters = [("$share/g/x", QoS::AtMostOnce), ("a", QoS::AtLeastOnce)];
     let mut session = session();
     let (out, effects, _) = feed(&mut session, vec![subscribe(&filters)]);
-    assert_eq!(out, [0x90, 5, 0, 7, 0x80, 0x80, 1]);
+    assert_eq!(out, [0x90, 4, 0, 7, 0x80, 1]);
     let expected = [
         Effect::Refused { filter: "$share/g/x".into() },
-        Effect::Refused { filter: "a/#/b".into() },
         Effect::Subscribe { filter: "a".into(), number: 1 },
         Effect::FindRetained { filter: "a".into(), qos: QoS::AtLeastOnce },
     ];
     assert_eq!(effects, expected);
-    let more = [("b", QoS::AtMostOnce), ("c", QoS::AtMostOnce), ("a", QoS::ExactlyOnce)];
-    let (out, effects, _) = feed(&mut session, vec![subscribe(&more)]);
-    assert_eq!(out, [0x90, 5, 0, 7, 0, 0x80, 2], "the third filter is over the limit, a known one is not");
+    let more = [("b", QoS::AtMostOnce), ("c", QoS::AtMostOnce)];
+    let (out, _, _) = feed(&mut session, vec![subscribe(&more)]);
+    assert_eq!(out, [0x90, 4, 0, 7, 0, 0x80], "the third filter is over the limit");
+    let (out, effects, _) =
+        feed(&mut session, vec![subscribe(&[("a/#/b", QoS::AtMostOnce), ("a", QoS::ExactlyOnce)])]);
+    assert_eq!(out, [0x90, 4, 0, 7, 0x80, 2], "a known one is not");
     assert!(!effects.contains(&Effect::Subscribe { filter: "a".into(), number: 3 }));
     assert!(effects.contains(&Effect::FindRetained { filter: "a".into(), qos: QoS::ExactlyOnce }));
 }
@@ -125,7 +127,7 @@ fn a_delivery_takes_the_lower_qos_and_counts_what_the_log_skipped() {
 fn retained_messages_wait_for_the_window_and_come_before_new_ones() {
     let mut session = session();
     let kept = (0..3).map(|_| Message { retain: true, ..message("a", QoS::AtLeastOnce) }).collect();
-    session.send_retained(kept, QoS::AtLeastOnce);
+    assert_eq!(session.send_retained(kept, QoS::AtLeastOnce), Ok(()));
     let mut out = BytesMut::new();
     assert_eq!(session.write_backlog(&mut out, 1000), 2);
     assert!(!session.has_room());
@@ -135,6 +137,17 @@ fn retained_messages_wait_for_the_window_and_come_before_new_ones() {
     assert_eq!(session.write_backlog(&mut out, 1000), 1);
     assert_eq!(out[0], 0x33, "QoS 1, retain");
     assert!(session.has_room());
+}
+
+#[test]
+fn one_subscribe_cannot_ask_for_everything_many_times() {
+    let mut session = session();
+    let (out, effects, _) = feed(&mut session, vec![subscribe(&[("#", QoS::AtMostOnce); 100])]);
+    assert_eq!((out[4..6].to_vec(), out[6..].to_vec()), (vec![0, 0], vec![0x80; 98]));
+    assert_eq!(effects.len(), 3, "one subscription, two looks at the retained messages");
+    let kept = || (0..3).map(|_| message("a", QoS::AtMostOnce)).collect();
+    assert_eq!(session.send_retained(kept(), QoS::AtMostOnce), Ok(()));
+    assert_eq!(session.send_retained(kept(), QoS::AtMostOnce), Err(Violation::TooMuchBacklog));
 }
 
 #[test]
