@@ -5,7 +5,7 @@
 
 use tidegate_protocol::{
     LossReason, SeqRange,
-    block::{BlockError, Header},
+    block::{BlockError, Header, MAX_BODY_BYTES},
     topic::Lane,
 };
 
@@ -26,6 +26,8 @@ const AHEAD_BYTES: u64 = 256 * 1024;
 const LOADED_AT_ONCE: u64 = 256;
 /// Records in a block that is put together of small ones.
 const RECORDS_PER_BLOCK: usize = 1_000;
+/// Unpacked bytes of the small blocks that travel as one: half of what a block may have, whatever they say.
+const UNPACKED_BYTES_PER_BLOCK: usize = MAX_BODY_BYTES / 2;
 /// After a disk that could not be read.
 const RETRY_MS: u64 = 5_000;
 
@@ -100,6 +102,7 @@ struct Group {
     merger: Merger,
     stored: Vec<Stored>,
     records: usize,
+    unpacked_bytes: usize,
     /// The only member's own bytes: alone, it needs no new encoding.
     single: Option<Vec<u8>>,
 }
@@ -140,24 +143,29 @@ impl Core {
                     self.send_group(std::mem::take(&mut group));
                     self.send_stored(vec![stored], bytes);
                 }
-                Ok(_) => self.add_to_group(&mut group, stored, bytes),
+                Ok(header) => {
+                    let unpacked_bytes = header.unpacked_bytes as usize;
+                    self.add_to_group(&mut group, stored, bytes, unpacked_bytes);
+                }
                 Err(error) => self.damaged(stored, &bytes, error),
             }
         }
         self.send_group(group);
     }
 
-    fn add_to_group(&mut self, group: &mut Group, stored: Stored, bytes: Vec<u8>) {
+    fn add_to_group(&mut self, group: &mut Group, stored: Stored, bytes: Vec<u8>, unpacked_bytes: usize) {
         match self.decoder.decode(&bytes) {
             Ok(block) => {
                 let full = group.merger.readings() + block.reading_count() > self.settings.block_readings
-                    || group.records + block.records.len() > RECORDS_PER_BLOCK;
+                    || group.records + block.records.len() > RECORDS_PER_BLOCK
+                    || group.unpacked_bytes + unpacked_bytes > UNPACKED_BYTES_PER_BLOCK;
                 if full {
                     self.send_group(std::mem::take(group));
                 }
                 group.single = group.stored.is_empty().then_some(bytes);
                 group.stored.push(stored);
                 group.records += block.records.len();
+                group.unpacked_bytes += unpacked_bytes;
                 group.merger.add(block);
             }
             Err(error) => self.damaged(stored, &bytes, error),
@@ -172,8 +180,10 @@ impl Core {
             None => match self.packer.encode(&merger.finish()) {
                 Ok(bytes) => self.send_stored(stored, bytes),
                 Err(error) => {
-                    // Blocks that decode also encode; if not, they stay in the queue and are found after a restart.
+                    // Blocks within these bounds also encode; if not, they stay in the queue and are tried again.
                     tracing::error!(%error, "stored blocks cannot be put together");
+                    stored.iter().for_each(|stored| self.backlog.insert(stored.key));
+                    self.backlog.retry_at = self.now.at.plus_ms(RETRY_MS);
                 }
             },
         }

@@ -291,6 +291,7 @@ impl Core {
                 contents.iter().flatten().flat_map(|content| content.ranges.iter().chain(&content.lost));
             ranges.for_each(|&range| safe.insert(range));
             record.safe = safe.ranges().to_vec();
+            record.closed |= contents.iter().flatten().any(|content| content.closes);
             state.unrecorded = false;
             if contents.is_some() {
                 state.last_key = last_key;
@@ -363,7 +364,10 @@ impl Core {
         self.custodian.doom(now, failed.deletes);
         self.custodian.condemned.extend(failed.condemned);
         self.custodian.forgotten.extend(failed.forgotten);
-        self.custodian.evicted = failed.evicted;
+        // More may have been evicted while the commit was under way.
+        if let Some(evicted) = failed.evicted {
+            self.custodian.evicted.get_or_insert_default().merge(evicted);
+        }
         self.custodian.failures += 1;
         self.counters.commits_failed += 1;
         let doublings = (self.custodian.failures - 1).min(MAX_RETRY_DOUBLINGS);
@@ -377,6 +381,10 @@ impl Core {
         for content in contents {
             if let Some(state) = self.origins.get_mut(content.slot) {
                 state.made_safe(&content.ranges, &content.lost);
+                if content.closes {
+                    state.closing_safe = true;
+                    state.unrecorded = true;
+                }
                 self.counters.readings_safe +=
                     content.ranges.iter().map(tidegate_protocol::SeqRange::len).sum::<u64>();
                 self.origins.owe_ack(content.slot);

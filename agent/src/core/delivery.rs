@@ -19,7 +19,7 @@ const MAX_DESCRIBED: u8 = 3;
 
 impl Core {
     pub(super) fn acked(&mut self, ack: &BlockAck) {
-        if self.outbox.heard(ack) {
+        if self.outbox.heard(self.now.at, ack) {
             self.counters.incarnations += 1;
         }
         // Numbers of another epoch are another process's.

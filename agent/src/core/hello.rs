@@ -41,13 +41,12 @@ impl Core {
                 self.counters.origins_refused += 1;
                 return;
             }
-            None => {
-                if let Some(old) = self.origins.current(who.device) {
-                    self.close_unclean(old);
-                }
-                self.origins.add(OriginState::new(description))
-            }
+            None => self.origins.add(OriginState::new(description)),
         };
+        // Whatever boots were open, of the last run too: the device is in this one.
+        for old in self.origins.open_boots(who.device, slot) {
+            self.close_unclean(old);
+        }
         // A fresh boot starts its own numbering; what the Hello says is of the one before.
         if who.boot == Some(boot)
             && let Some(state) = self.origins.get_mut(slot)

@@ -47,7 +47,8 @@ impl Core {
             .map(|(seq, &(channel, value, quality))| Reading { seq: Seq(seq), channel, tick, value, quality })
             .collect();
         let next = first + readings.len() as u64;
-        state.reports(first, next);
+        // Nobody else has custody of what a source of this machine measured: its floor stays at the beginning.
+        state.reports(0, next);
         let new = state.take(readings);
         let anchor_due =
             state.anchored_at.is_none_or(|at: Time| now >= at.plus_ms(super::ANCHOR_INTERVAL_MS));

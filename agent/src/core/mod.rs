@@ -252,7 +252,8 @@ impl Core {
         let lingering = self.waiting_since.map(|since| since.plus_ms(self.settings.linger_ms));
         sooner(lingering.filter(|at| *at > self.now.at));
         sooner(self.custodian.next_wakeup(self.is_outage(), self.backlog.is_evicting()));
-        sooner(self.outbox.silent_from());
+        // Once silence has begun there is nothing to wake up for: time alone changes nothing more.
+        sooner(self.outbox.silent_from().filter(|at| *at > self.now.at));
         next
     }
 

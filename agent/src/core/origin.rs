@@ -45,6 +45,8 @@ pub struct OriginState {
     pub ring: Option<(u32, u64)>,
     pub anchored_at: Option<Time>,
     pub closed: bool,
+    /// The closing and the losses declared with it are safe; only then may a restart rely on it.
+    pub closing_safe: bool,
     /// The highest key in the queue that may hold anything of this origin.
     pub last_key: Option<Key>,
     /// What must survive a restart has changed since it was last written.
@@ -72,6 +74,7 @@ impl OriginState {
             ring: None,
             anchored_at: None,
             closed: false,
+            closing_safe: false,
             last_key: None,
             unrecorded: true,
         }
@@ -86,6 +89,7 @@ impl OriginState {
             floor: record.floor,
             next: record.next,
             closed: record.closed,
+            closing_safe: record.closed,
             last_key: next_key.checked_sub(1),
             unrecorded: false,
             ..Self::new(record.description)
@@ -99,7 +103,7 @@ impl OriginState {
             floor: self.floor,
             next: self.next,
             described: self.described,
-            closed: self.closed,
+            closed: self.closing_safe,
             local: self.local_flush_ms.is_some(),
         }
     }
@@ -144,10 +148,12 @@ impl OriginState {
         self.pending.len() - before
     }
 
-    /// Whether the readings from `first` can be noted without tearing more holes than [`MAX_RANGES`].
+    /// Whether the readings from `first` can be noted without tearing more holes than [`MAX_RANGES`]: at the bound
+    /// only what goes on from a known range is taken.
     pub fn has_room_for(&mut self, first: u64) -> bool {
         self.received.ranges().len() < MAX_RANGES
-            || first <= self.received.end()
+            || self.received.run_end(first) > first
+            || first.checked_sub(1).is_some_and(|before| self.received.run_end(before) > before)
             || self.received.forget_gaps_below(self.floor, MAX_RANGES - 1)
     }
 
@@ -276,6 +282,9 @@ mod tests {
         }
         let beyond = MAX_RANGES as u64 * 2 + 7;
         assert!(!state.has_room_for(beyond));
+        assert!(state.has_room_for(5), "goes on from a known range");
+        state.take(readings(beyond..beyond + 1));
+        assert!(!state.has_room_for(beyond - 3), "tears a hole below the end");
         state.reports(50, beyond);
         assert!(state.has_room_for(beyond), "gaps below the floor are someone else's");
     }

@@ -63,6 +63,15 @@ impl Origins {
         self.states.get_mut(&slot)
     }
 
+    /// The device's boots that are not closed, but for `slot`.
+    pub fn open_boots(&self, device: DeviceId, slot: Slot) -> Vec<Slot> {
+        let others = self
+            .states
+            .iter()
+            .filter(|(other, state)| **other != slot && !state.closed && state.origin().device == device);
+        others.map(|(slot, _)| *slot).collect()
+    }
+
     pub fn linked(&self, link: LinkId) -> Option<Slot> {
         self.links.get(&link).copied()
     }

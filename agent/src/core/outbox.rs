@@ -23,9 +23,13 @@ use super::{
 
 /// Publishes that the broker has not taken; far below what the MQTT client may have in flight.
 pub const MAX_UNPUBACKED: usize = 100;
+/// How many of them may be backlog: live data always finds a place.
+const MAX_UNPUBACKED_BACKLOG: usize = MAX_UNPUBACKED / 2;
 /// Extra delay that live data may cause, and at most what backlog may.
 const LIVE_TARGET_US: u64 = 250_000;
 const LEAST_BACKLOG_TARGET_US: u64 = 5_000;
+/// The ingest answers a gateway's birth; what is older than this when it does was sent before it listened.
+const FIRST_WORD_US: u64 = 1_000_000;
 /// The longest time between two transmissions of one block.
 const MAX_BACKOFF_US: u64 = 60_000_000;
 
@@ -198,7 +202,7 @@ impl Outbox {
         self.sent += 1;
         self.sent_bytes += parcel.len();
         parcel.attempts = parcel.attempts.saturating_add(1);
-        parcel.flight = Some(Flight { deadline });
+        parcel.flight = Some(Flight { since: now, deadline });
         parcel.numbers.push(number);
         let (lane, len) = (parcel.lane, parcel.len());
         self.in_flight_bytes[index(lane)] += len;
@@ -213,6 +217,9 @@ impl Outbox {
     fn fits(&mut self, lane: Lane, len: u64) -> bool {
         if lane == Lane::Alarm {
             return true;
+        }
+        if lane > Lane::Live && self.unpubacked.len() >= MAX_UNPUBACKED_BACKLOG {
+            return false;
         }
         let own = self.in_flight_bytes[index(lane)];
         let all: u64 = self.in_flight_bytes.iter().skip(1).sum();
@@ -246,7 +253,9 @@ impl Outbox {
     pub fn answered(&mut self, now: Time, number: u64) -> Option<ParcelId> {
         let &Sent { parcel: id, at } = self.numbers.get(&number)?;
         let rtt_us = now.us_since(at);
-        self.rtt.sample(now, rtt_us);
+        if self.rtt.sample(now, rtt_us) {
+            self.windows.iter_mut().for_each(|window| window.run_empty(now, rtt_us));
+        }
         self.unanswered_since = (self.in_flight > 0).then_some(now);
         let parcel = self.parcels.get(&id)?;
         let least = self.rtt.least_us();
@@ -260,16 +269,18 @@ impl Outbox {
     }
 
     /// Credit and incarnation; true when all that is in flight must be sent again.
-    pub fn heard(&mut self, ack: &BlockAck) -> bool {
+    pub fn heard(&mut self, now: Time, ack: &BlockAck) -> bool {
         let is_new = self.incarnation != Some(ack.incarnation);
-        // The very first word may be the answer to a block; then nothing is missing.
-        let restarted = is_new && (self.incarnation.is_some() || ack.outcomes.is_empty());
+        let restarted = is_new && self.incarnation.is_some();
         if is_new || ack.credit.seq >= self.credit.seq {
             self.credit = ack.credit;
         }
         self.incarnation = Some(ack.incarnation);
         if restarted {
             self.take_back(|_| true);
+        } else if is_new {
+            // The first word of it at all: what was sent long before may have met nobody.
+            self.take_back(|flight| now >= flight.since.plus_us(FIRST_WORD_US));
         }
         restarted
     }
@@ -295,7 +306,7 @@ impl Outbox {
                     parcel.flight = None;
                     taken.push((id, parcel.lane, parcel.len()));
                 }
-                Some(Flight { deadline }) => {
+                Some(Flight { deadline, .. }) => {
                     self.next_deadline = Some(self.next_deadline.map_or(deadline, |next| next.min(deadline)));
                 }
                 None => {}

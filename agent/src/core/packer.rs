@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use tidegate_protocol::{
     LossReason, LossRecord, Origin, SeqRange,
-    block::{Block, BlockError, Encoder, OriginReadings, Record, ranges_of},
+    block::{Block, BlockError, Encoder, MAX_ORIGINS, OriginReadings, Record, ranges_of},
     topic::Lane,
 };
 
@@ -132,16 +132,19 @@ impl Packer {
     }
 
     fn draw_records(&mut self, origins: &Origins, draft: &mut Draft) {
-        let count = self.records.len().min(RECORDS_PER_BLOCK);
-        for Waiting { record, own_loss } in self.records.drain(..count) {
+        while draft.block.records.len() < RECORDS_PER_BLOCK
+            && draft.description_bytes < DESCRIPTION_BYTES_PER_BLOCK
+            && let Some(Waiting { record, own_loss }) = self.records.pop_front()
+        {
             let origin = record.origin();
             if let Some(slot) = origins.slot(origin) {
                 draft.describe(origins, slot);
-                let lost = match &record {
-                    Record::Loss(loss) if own_loss => Some(loss.range),
-                    _ => None,
-                };
-                draft.add_record_of(slot, lost);
+                let content = draft.content_of_record(slot);
+                match &record {
+                    Record::Loss(loss) if own_loss => content.lost.push(loss.range),
+                    Record::Closed { .. } => content.closes = true,
+                    _ => {}
+                }
             }
             draft.block.records.push(record);
         }
@@ -150,6 +153,7 @@ impl Packer {
     fn draw_readings(&mut self, origins: &mut Origins, draft: &mut Draft) {
         let mut room = self.block_readings;
         while room > 0
+            && draft.block.origins.len() < MAX_ORIGINS
             && draft.description_bytes < DESCRIPTION_BYTES_PER_BLOCK
             && let Some(&slot) = self.line.front()
         {
@@ -218,19 +222,19 @@ impl Draft {
         self.block.records.push(Record::Described(state.description.clone()));
     }
 
-    fn add_record_of(&mut self, slot: Slot, lost: Option<SeqRange>) {
-        match self.contents.iter_mut().find(|content| content.slot == slot) {
-            Some(content) => content.lost.extend(lost),
-            None => {
-                self.contents.push(Content { slot, ranges: Vec::new(), lost: lost.into_iter().collect() })
-            }
-        }
+    fn content_of_record(&mut self, slot: Slot) -> &mut Content {
+        let found = self.contents.iter().position(|content| content.slot == slot);
+        let at = found.unwrap_or_else(|| {
+            self.contents.push(Content::of(slot));
+            self.contents.len() - 1
+        });
+        &mut self.contents[at]
     }
 
     fn set_ranges(&mut self, slot: Slot, ranges: Vec<SeqRange>) {
         match self.contents.iter_mut().take(self.from_records).find(|content| content.slot == slot) {
             Some(content) => content.ranges = ranges,
-            None => self.contents.push(Content { slot, ranges, lost: Vec::new() }),
+            None => self.contents.push(Content { ranges, ..Content::of(slot) }),
         }
     }
 }

@@ -47,11 +47,20 @@ pub struct Content {
     pub ranges: Vec<SeqRange>,
     /// Ranges the origin itself declared lost.
     pub lost: Vec<SeqRange>,
+    /// The origin's closing is inside.
+    pub closes: bool,
+}
+
+impl Content {
+    pub const fn of(slot: Slot) -> Self {
+        Self { slot, ranges: Vec::new(), lost: Vec::new(), closes: false }
+    }
 }
 
 /// The transmission that is under way.
 #[derive(Clone, Copy, Debug)]
 pub struct Flight {
+    pub since: Time,
     pub deadline: Time,
 }
 

@@ -46,6 +46,15 @@ pub struct Evicted {
 }
 
 impl Evicted {
+    pub(super) fn merge(&mut self, other: Self) {
+        self.records.extend(other.records);
+        self.stored.extend(other.stored);
+        self.bytes += other.bytes;
+        for (reason, count) in other.counts {
+            *self.counts.entry(reason).or_default() += count;
+        }
+    }
+
     /// A block's readings become a loss; what it said besides is kept.
     fn add(&mut self, stored: Stored, block: Block) {
         for origin in &block.origins {

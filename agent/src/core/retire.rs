@@ -7,7 +7,7 @@ impl Core {
         if self.custodian.is_busy() {
             return;
         }
-        let closed = self.origins.iter().filter(|(_, state)| state.closed && state.pending.is_empty());
+        let closed = self.origins.iter().filter(|(_, state)| state.closing_safe && state.pending.is_empty());
         let finished: Vec<Slot> = closed
             .filter(|(slot, state)| {
                 !self.packer.concerns(state.origin())

@@ -49,7 +49,9 @@ impl Counters {
     }
 
     pub(super) fn lost(&mut self, reason: LossReason, count: u64) {
-        *self.losses.entry(reason.name()).or_default() += count;
+        // A board may declare any range: the sum must not overflow.
+        let lost = self.losses.entry(reason.name()).or_default();
+        *lost = lost.saturating_add(count);
     }
 }
 

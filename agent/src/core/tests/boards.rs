@@ -1,0 +1,159 @@
+//! Boots, losses, anchors: what boards say besides readings.
+
+use tidegate_protocol::{
+    BootId, LossReason, LossRecord, SeqRange,
+    block::{Record, Tail},
+    frame::Down,
+};
+
+use super::bench::{Bench, origin, settings};
+use crate::core::{BoardFrame, Event, LinkId};
+
+fn loss(device: &str, boot: u64, range: (u64, u64), reason: LossReason) -> Record {
+    Record::Loss(LossRecord { origin: origin(device, boot), range: SeqRange::new(range.0, range.1), reason })
+}
+
+#[test]
+fn a_board_without_a_boot_gets_one_and_keeps_it_while_its_welcome_is_lost() {
+    let mut bench = Bench::new(settings());
+    let boot = bench.hello(1, "board", None, 0, 0);
+    assert_eq!(bench.hello(1, "board", None, 0, 0), boot);
+    bench.readings(1, 0..3);
+    assert_ne!(bench.hello(1, "board", None, 0, 0), boot, "readings were numbered under it");
+}
+
+#[test]
+fn numbers_that_went_back_get_a_fresh_boot() {
+    let mut bench = Bench::new(settings());
+    assert_eq!(bench.hello(1, "board", Some(7), 0, 0), BootId(7));
+    bench.readings(1, 0..10);
+    assert_eq!(bench.hello(2, "board", Some(7), 0, 10), BootId(7), "a reconnection");
+    assert_ne!(bench.hello(3, "board", Some(7), 0, 4), BootId(7), "a counter that was set back");
+}
+
+#[test]
+fn numbers_that_went_back_are_seen_after_a_restart_too() {
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.event(Event::Flush);
+    bench.commit();
+    let mut bench = Bench::on(settings(), bench.disk);
+    assert_ne!(bench.hello(1, "board", Some(7), 0, 4), BootId(7));
+}
+
+#[test]
+fn a_new_boot_closes_the_old_one_with_what_nobody_can_deliver() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    // 10..15 were measured and never came; 3 was acknowledged by another gateway.
+    bench.heartbeat(1, 3, 15, 100);
+    bench.hello(1, "board", Some(8), 0, 0);
+    bench.durable(0);
+    bench.pass_ms(100);
+    let records = bench.records();
+    assert!(records.contains(&loss("board", 7, (10, 15), LossReason::UncleanTail)), "{records:?}");
+    assert!(records.contains(&Record::Closed { origin: origin("board", 7), tail: Tail::AtLeast(15) }));
+}
+
+#[test]
+fn a_declared_loss_is_told_once_and_acknowledged_when_it_is_safe() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..4);
+    bench.durable(0);
+    bench.last_ack(1);
+    let lost = || BoardFrame::Lost {
+        range: SeqRange::new(2, 9),
+        reason: LossReason::RingOverflow,
+        floor: 9,
+        next: 12,
+    };
+    bench.event(Event::Board { link: LinkId(1), frames: vec![lost()] });
+    bench.event(Event::Board { link: LinkId(1), frames: vec![lost()] });
+    assert_eq!(bench.last_ack(1), None, "an ack at the floor would release the declaration");
+    let number = bench.published.last().unwrap().number;
+    bench.durable(number);
+    assert_eq!(bench.last_ack(1), Some(9));
+    let losses: Vec<Record> =
+        bench.records().into_iter().filter(|record| matches!(record, Record::Loss(_))).collect();
+    assert_eq!(losses, [loss("board", 7, (4, 9), LossReason::RingOverflow)], "2 and 3 had come");
+}
+
+#[test]
+fn a_loss_behind_the_floor_is_no_duplicate() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.heartbeat(1, 5, 8, 100);
+    let frame =
+        BoardFrame::Lost { range: SeqRange::new(0, 5), reason: LossReason::RingOverflow, floor: 5, next: 8 };
+    bench.event(Event::Board { link: LinkId(1), frames: vec![frame] });
+    bench.durable(0);
+    bench.pass_ms(100);
+    assert!(bench.records().contains(&loss("board", 7, (0, 5), LossReason::RingOverflow)));
+}
+
+#[test]
+fn an_unknown_link_is_asked_once_a_second() {
+    let mut bench = Bench::new(settings());
+    for _ in 0..5 {
+        bench.readings(4, 0..1);
+    }
+    let asked = |bench: &Bench| bench.frames.iter().filter(|(_, frame)| *frame == Down::Identify).count();
+    assert_eq!(asked(&bench), 1);
+    bench.pass_ms(1_000);
+    bench.readings(4, 0..1);
+    assert_eq!(asked(&bench), 2);
+}
+
+#[test]
+fn anchors_come_first_and_then_each_minute() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    for second in 0..130 {
+        bench.heartbeat(1, 0, second, 100);
+        bench.pass_ms(1_000);
+        for number in bench.published.iter().map(|published| published.number).collect::<Vec<_>>() {
+            bench.durable(number);
+        }
+    }
+    let anchors = bench.records().iter().filter(|record| matches!(record, Record::Anchor { .. })).count();
+    assert_eq!(anchors, 3);
+}
+
+#[test]
+fn the_cloud_is_told_of_readings_that_are_still_elsewhere() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.heartbeat(1, 0, 40, 100);
+    bench.pass_ms(5_100);
+    let number = bench.published[0].number;
+    bench.durable(number);
+    bench.pass_ms(5_100);
+    assert!(bench.records().contains(&Record::Measured { origin: origin("board", 7), next: 40 }));
+}
+
+#[test]
+fn closed_origins_are_forgotten_when_nothing_of_them_is_held() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    for boot in 0..200 {
+        bench.hello(1, "board", Some(boot), 0, 0);
+        bench.readings(1, 0..3);
+        bench.pass_ms(3_000);
+        for number in bench.published.drain(..).map(|published| published.number).collect::<Vec<_>>() {
+            bench.durable(number);
+        }
+        if bench.batch.is_some() {
+            bench.commit();
+        }
+    }
+    assert!(bench.core.view(bench.now.at).devices.len() < 10);
+    assert!(bench.disk.origins.len() < 10);
+}

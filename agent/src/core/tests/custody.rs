@@ -1,0 +1,204 @@
+//! What is safe, when it is committed, and what boards are told.
+
+use tidegate_protocol::{
+    ack::{Outcome, RejectReason},
+    block::{Decoder, Record, Tail},
+    topic::Lane,
+};
+
+use super::bench::{Bench, channels, origin, settings};
+use crate::core::{CommitFailure, Event};
+
+#[test]
+fn on_a_healthy_link_nothing_is_written() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    for batch in 0..50 {
+        bench.readings(1, batch * 10..batch * 10 + 10);
+        bench.pass_ms(100);
+        let numbers: Vec<u64> = bench.published.drain(..).map(|published| published.number).collect();
+        assert!(!numbers.is_empty(), "an idle link sends at once");
+        numbers.into_iter().for_each(|number| bench.durable(number));
+    }
+    assert_eq!(bench.last_ack(1), Some(500));
+    assert!(bench.batch.is_none());
+}
+
+#[test]
+fn no_ack_before_it_is_safe_and_the_commit_makes_it_so() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.pass_ms(999);
+    assert_eq!(bench.last_ack(1), None);
+    bench.pass_ms(2);
+    assert_eq!(bench.last_ack(1), None, "a batch that is under way is not committed");
+    bench.commit();
+    assert_eq!(bench.last_ack(1), Some(10));
+}
+
+#[test]
+fn in_an_outage_commits_stretch_unless_the_ring_gets_tight() {
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.heartbeat(1, 0, 0, 1_000);
+    bench.readings(1, 0..20);
+    bench.pass_ms(14_900);
+    assert!(bench.batch.is_none());
+    bench.pass_ms(200);
+    assert_eq!(bench.commit().puts.len(), 1);
+    assert_eq!(bench.last_ack(1), Some(20));
+    // 20 places are free: 10 more readings are half of them.
+    bench.heartbeat(1, 20, 20, 20);
+    bench.readings_with_floor(1, 20, 20..29);
+    assert!(bench.batch.is_none());
+    bench.readings_with_floor(1, 20, 29..30);
+    assert!(bench.batch.is_some());
+}
+
+#[test]
+fn in_an_outage_handfuls_become_full_blocks_before_the_commit() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    // Each of these leaves at once as a block of its own; the link takes all and answers nothing.
+    for at in 0..50 {
+        bench.readings(1, at * 4..at * 4 + 4);
+        let number = bench.published.last().unwrap().number;
+        bench.event(Event::PubAcked { number });
+    }
+    assert_eq!(bench.published.len(), 50);
+    bench.event(Event::UplinkDown);
+    bench.pass_ms(15_000);
+    let batch = bench.commit();
+    assert_eq!(batch.puts.iter().map(|put| put.readings).collect::<Vec<_>>(), [100, 100]);
+    assert_eq!(bench.last_ack(1), Some(200));
+}
+
+#[test]
+fn a_source_that_cannot_resend_is_committed_at_once() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    let description = tidegate_protocol::block::Description {
+        origin: origin("host", 3),
+        tag: String::new(),
+        firmware: String::new(),
+        channels: channels(),
+    };
+    bench.event(Event::LocalOpened { description, flush_interval_ms: 0 });
+    let sample = |tick| Event::LocalSample {
+        origin: origin("host", 3),
+        tick: tidegate_protocol::Tick(tick),
+        values: vec![(
+            tidegate_protocol::ChannelIndex(0),
+            tidegate_protocol::Value::F64(1.0),
+            tidegate_protocol::Quality::Good,
+        )],
+    };
+    bench.event(sample(5));
+    assert_eq!(bench.published.len(), 1, "sent at once, in parallel");
+    let batch = bench.commit();
+    assert_eq!(batch.puts.len(), 1);
+    assert_eq!(batch.origins[0].next, 1);
+    assert!(batch.origins[0].local);
+    // A clean stop knows exactly how much there was.
+    bench.event(Event::LocalClosed { origin: origin("host", 3) });
+    bench.durable(0);
+    bench.pass_ms(100);
+    assert!(bench.records().contains(&Record::Closed { origin: origin("host", 3), tail: Tail::Known(1) }));
+    // After a kill the next run does not.
+    let bench = Bench::on(settings(), bench.disk.clone());
+    let mut bench = bench;
+    bench.link_up();
+    bench.pass_ms(1_100);
+    let closed = Record::Closed { origin: origin("host", 3), tail: Tail::AtLeast(1) };
+    assert!(bench.records().contains(&closed), "{:?}", bench.records());
+}
+
+#[test]
+fn what_was_acknowledged_is_deleted_and_a_late_commit_too() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.pass_ms(1_001);
+    assert!(bench.batch.is_some());
+    // The cloud answers while the commit is under way.
+    bench.durable(0);
+    assert_eq!(bench.last_ack(1), Some(10));
+    bench.commit();
+    assert_eq!(bench.disk.blocks.len(), 1);
+    bench.pass_ms(1_100);
+    assert_eq!(bench.commit().deletes.len(), 1);
+    assert!(bench.disk.blocks.is_empty());
+}
+
+#[test]
+fn a_refused_commit_acknowledges_nothing_and_is_tried_again() {
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.event(Event::Flush);
+    bench.batch.take().unwrap();
+    bench.event(Event::CommitFailed(CommitFailure::Failed));
+    assert_eq!(bench.last_ack(1), None);
+    bench.pass_ms(20_000);
+    bench.commit();
+    assert_eq!(bench.last_ack(1), Some(10));
+}
+
+#[test]
+fn a_duplicate_is_counted_and_acknowledged_only_once_its_original_is_safe() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.readings(1, 0..10);
+    assert_eq!(bench.last_ack(1), None);
+    assert_eq!(bench.core.view(bench.now.at).counters.readings_duplicate, 10);
+    bench.durable(0);
+    assert_eq!(bench.last_ack(1), Some(10));
+    bench.readings(1, 0..10);
+    assert_eq!(bench.last_ack(1), Some(10), "the first one may have been lost");
+    assert_eq!(bench.published.len(), 1);
+}
+
+#[test]
+fn a_rejected_block_is_quarantined_before_its_readings_count_as_safe() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.answer(0, Outcome::Rejected { reason: RejectReason::BootConflict, parts: Vec::new() });
+    assert_eq!(bench.last_ack(1), None);
+    bench.commit();
+    assert_eq!(bench.last_ack(1), Some(10));
+    let (reason, block) = &bench.disk.quarantine[0];
+    assert_eq!(*reason, "boot-conflict");
+    assert_eq!(Decoder::new().unwrap().decode(block).unwrap().reading_count(), 10);
+}
+
+#[test]
+fn descriptions_travel_until_one_arrived_and_again_when_asked_for() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    let described = |bench: &Bench, at: usize| {
+        bench.published[at].block.records.iter().any(|record| matches!(record, Record::Described(_)))
+    };
+    bench.readings(1, 0..1);
+    bench.event(Event::PubAcked { number: 0 });
+    bench.readings(1, 1..2);
+    assert!(described(&bench, 0) && described(&bench, 1));
+    bench.durable(0);
+    bench.durable(1);
+    bench.readings(1, 2..3);
+    assert!(!described(&bench, 2));
+    bench.event(Event::PubAcked { number: 2 });
+    bench.answer(2, Outcome::Rejected { reason: RejectReason::Undescribed, parts: Vec::new() });
+    assert!(described(&bench, 3), "the same readings, described");
+    assert_eq!(bench.published[3].seqs(), [2]);
+    assert_eq!(bench.published[3].lane, Lane::Live);
+}

@@ -1,0 +1,135 @@
+//! What goes first, how much is under way, and what is sent again.
+
+use tidegate_protocol::topic::Lane;
+
+use super::bench::{Bench, Disk, settings};
+use crate::core::Event;
+
+/// A disk with a backlog of full blocks.
+fn with_backlog(readings: u64) -> Disk {
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", Some(7), 0, 0);
+    for at in 0..readings / 100 {
+        bench.readings(1, at * 100..at * 100 + 100);
+    }
+    bench.event(Event::Flush);
+    while bench.batch.is_some() {
+        bench.commit();
+    }
+    assert_eq!(bench.disk.totals.readings, readings);
+    bench.disk
+}
+
+#[test]
+fn live_goes_before_the_backlog_that_waits() {
+    let mut bench = Bench::on(settings(), with_backlog(50_000));
+    bench.link_up();
+    bench.loaded();
+    let under_way = bench.published.len();
+    assert!(under_way > 0 && bench.published.iter().all(|published| published.lane == Lane::Backlog));
+    bench.hello(1, "other", Some(9), 0, 0);
+    bench.readings(1, 0..5);
+    assert_eq!(bench.published.len(), under_way + 1);
+    assert_eq!(bench.published[under_way].lane, Lane::Live, "before all that waits");
+    let in_flight: u64 = bench.core.view(bench.now.at).link.backlog_in_flight_bytes;
+    assert!(in_flight <= 128 * 1024, "half of the credit at most: {in_flight}");
+}
+
+#[test]
+fn a_busy_link_fills_the_block_until_the_broker_took_the_one_before() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    for seq in 0..40 {
+        bench.readings(1, seq..seq + 1);
+    }
+    assert_eq!(bench.published.len(), 1, "one reading left at once, the others wait");
+    bench.event(Event::PubAcked { number: 0 });
+    assert_eq!(bench.published[1].seqs(), (1..40).collect::<Vec<_>>());
+}
+
+#[test]
+fn live_waits_no_longer_than_the_linger_limit() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..1);
+    bench.readings(1, 1..2);
+    bench.pass_ms(49);
+    assert_eq!(bench.published.len(), 1);
+    bench.pass_ms(2);
+    assert_eq!(bench.published.len(), 2);
+}
+
+#[test]
+fn without_credit_one_block_probes() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.announce(1, 5, 0);
+    bench.hello(1, "board", Some(7), 0, 0);
+    for at in 0..5 {
+        bench.readings(1, at * 100..at * 100 + 100);
+        bench.pass_ms(60);
+    }
+    assert_eq!(bench.published.len(), 1);
+    // A late announcement does not undo a newer one.
+    bench.announce(1, 4, 1 << 20);
+    assert_eq!(bench.published.len(), 1);
+    bench.announce(1, 6, 1 << 20);
+    bench.pass_ms(60);
+    assert!(bench.published.len() > 1);
+}
+
+#[test]
+fn an_unanswered_block_is_sent_again_under_a_new_number_ever_more_slowly() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.pass_ms(1_001);
+    bench.commit();
+    let mut sent_at = vec![bench.now.at];
+    for _ in 0..40 {
+        let before = bench.published.len();
+        bench.pass_ms(1_000);
+        if bench.published.len() > before {
+            sent_at.push(bench.now.at);
+        }
+    }
+    let numbers: Vec<u64> = bench.published.iter().map(|published| published.number).collect();
+    assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "no number twice");
+    assert!((4..=6).contains(&numbers.len()), "2, 4, 8, 16 s and jitter: {numbers:?}");
+    // An answer to the first transmission still counts.
+    bench.durable(0);
+    bench.pass_ms(1_100);
+    assert_eq!(bench.commit().deletes.len(), 1);
+}
+
+#[test]
+fn a_new_incarnation_gets_all_that_was_under_way_at_once() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.event(Event::PubAcked { number: 0 });
+    bench.announce(1, 7, 1 << 20);
+    assert_eq!(bench.published.len(), 1, "the same one again changes nothing");
+    bench.announce(2, 0, 1 << 20);
+    assert_eq!(bench.published.len(), 2);
+    assert_eq!(bench.published[1].seqs(), bench.published[0].seqs());
+}
+
+#[test]
+fn after_a_reconnection_everything_unacknowledged_is_sent_again() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.event(Event::UplinkDown);
+    bench.readings(1, 10..20);
+    assert_eq!(bench.published.len(), 1);
+    bench.event(Event::UplinkUp);
+    bench.pass_ms(51);
+    let seqs: Vec<u64> = bench.published[1..].iter().flat_map(|published| published.seqs()).collect();
+    assert_eq!(seqs, (0..20).collect::<Vec<_>>());
+}

@@ -1,0 +1,10 @@
+//! The core on a virtual clock: by itself (one point of its duty each), and in a world that loses, breaks and kills.
+
+mod backlog;
+mod bench;
+mod boards;
+mod custody;
+mod lanes;
+mod quota;
+mod simulation;
+mod world;

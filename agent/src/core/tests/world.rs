@@ -1,0 +1,576 @@
+//! A world around one core: a disk that survives kills, a lossy broker, a cloud that commits, dies and forgets, and
+//! boards that follow the board link's rules. Everything is drawn from one seed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tidegate_protocol::{
+    BootId, DeviceId, LossReason, Origin, Reading, Seq, SeqRange, Tick,
+    ack::{BlockAck, BlockOutcome, Credit, Outcome, RejectReason},
+    block::{Decoder, Record},
+    frame::{Down, Heartbeat},
+};
+
+use super::bench::{Disk, channels, reading};
+use crate::core::{
+    Batch, BoardFrame, CommitFailure, Core, CoreSettings, Effect, Event, Key, LinkId, Now, RangeSet, Time,
+};
+
+/// The world moves in steps of this length.
+const STEP_MS: u64 = 10;
+
+/// How badly things go; all zero heals the world.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weather {
+    pub frame_loss: f64,
+    pub publish_loss: f64,
+    pub ack_loss: f64,
+    pub uplink_cut: f64,
+    pub agent_kill: f64,
+    pub ingest_kill: f64,
+    pub board_reset: f64,
+    pub board_unplug: f64,
+    pub commit_failure: f64,
+}
+
+/// What the cloud holds of one origin.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    pub stored: BTreeMap<u64, Reading>,
+    pub lost: BTreeMap<LossReason, RangeSet>,
+    pub described: bool,
+    pub closed: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Cloud {
+    pub ledger: BTreeMap<Origin, Ledger>,
+    incarnation: u64,
+    credit_seq: u64,
+    /// Arrived and not committed: a kill loses it.
+    arrived: Vec<(u64, u64, Vec<u8>)>,
+    pub duplicates: u64,
+}
+
+impl Cloud {
+    /// Commits what arrived; the outcomes by epoch.
+    fn commit(&mut self, decoder: &mut Decoder) -> Vec<BlockAck> {
+        let mut outcomes: BTreeMap<u64, Vec<BlockOutcome>> = BTreeMap::new();
+        for (epoch, number, bytes) in std::mem::take(&mut self.arrived) {
+            let outcome = self.take(&bytes, decoder);
+            outcomes.entry(epoch).or_default().push(BlockOutcome { number, outcome });
+        }
+        outcomes.into_iter().map(|(epoch, outcomes)| self.ack(epoch, outcomes)).collect()
+    }
+
+    fn ack(&mut self, epoch: u64, outcomes: Vec<BlockOutcome>) -> BlockAck {
+        self.credit_seq += 1;
+        let credit = Credit { seq: self.credit_seq, window_bytes: 64 * 1024 };
+        BlockAck { incarnation: self.incarnation, epoch, outcomes, credit }
+    }
+
+    fn take(&mut self, bytes: &[u8], decoder: &mut Decoder) -> Outcome {
+        let block = decoder.decode(bytes).expect("the agent sends good blocks");
+        for record in &block.records {
+            if let Record::Described(_) = record {
+                self.ledger.entry(record.origin()).or_default().described = true;
+            }
+        }
+        let undescribed = |origin: &&tidegate_protocol::block::OriginReadings| {
+            !self.ledger.get(&origin.origin).is_some_and(|ledger| ledger.described)
+        };
+        if block.origins.iter().find(undescribed).is_some() {
+            return Outcome::Rejected { reason: RejectReason::Undescribed, parts: Vec::new() };
+        }
+        for origin in block.origins {
+            let ledger = self.ledger.entry(origin.origin).or_default();
+            for reading in origin.readings {
+                match ledger.stored.insert(reading.seq.0, reading) {
+                    Some(before) => {
+                        assert_eq!(before, reading, "one seq, two readings");
+                        self.duplicates += 1;
+                    }
+                    None => {}
+                }
+            }
+        }
+        for record in block.records {
+            let ledger = self.ledger.entry(record.origin()).or_default();
+            match record {
+                Record::Loss(loss) => ledger.lost.entry(loss.reason).or_default().insert(loss.range),
+                Record::Closed { .. } => ledger.closed = true,
+                _ => {}
+            }
+        }
+        Outcome::Durable
+    }
+}
+
+/// A board: a ring, a floor, and patience.
+#[derive(Clone, Debug)]
+pub struct Board {
+    pub device: DeviceId,
+    pub boot: BootId,
+    pub floor: u64,
+    pub next: u64,
+    sent: u64,
+    ring: u64,
+    link: Option<LinkId>,
+    welcomed: bool,
+    resend_at: u64,
+    heartbeat_at: u64,
+    /// The oldest reading in the ring. From the floor up to it readings are lost, and that is not acknowledged.
+    tail: u64,
+    /// What every boot of this board ever measured and was told to forget, or was heard to have lost.
+    pub acked: BTreeMap<Origin, u64>,
+    pub heard_next: BTreeMap<Origin, u64>,
+}
+
+impl Board {
+    fn origin(&self) -> Origin {
+        Origin::new(self.device, self.boot)
+    }
+
+    fn measure(&mut self, count: u64) {
+        self.next += count;
+        self.tail = self.tail.max(self.next.saturating_sub(self.ring));
+        self.sent = self.sent.max(self.tail);
+    }
+
+    fn told(&mut self, frame: Down) {
+        match frame {
+            Down::Welcome(welcome) => {
+                if welcome.boot != self.boot {
+                    self.renumber(welcome.boot);
+                }
+                self.welcomed = true;
+                self.sent = self.tail;
+            }
+            Down::Ack { boot, up_to } if boot == self.boot && up_to.0 <= self.next => {
+                self.floor = self.floor.max(up_to.0);
+                self.tail = self.tail.max(self.floor);
+                self.sent = self.sent.max(self.tail);
+                let acked = self.acked.entry(self.origin()).or_default();
+                *acked = (*acked).max(up_to.0);
+            }
+            Down::Identify => self.welcomed = false,
+            _ => {}
+        }
+    }
+
+    /// A new boot: all that was in the ring is gone.
+    fn renumber(&mut self, boot: BootId) {
+        self.boot = boot;
+        (self.floor, self.tail, self.next, self.sent) = (0, 0, 0, 0);
+        self.welcomed = false;
+    }
+
+    fn speak(&mut self, now_ms: u64) -> Vec<BoardFrame> {
+        let (floor, next) = (self.floor, self.next);
+        if !self.welcomed {
+            if now_ms < self.resend_at {
+                return Vec::new();
+            }
+            self.resend_at = now_ms + 200;
+            return vec![BoardFrame::Hello {
+                device: self.device,
+                tag: String::new(),
+                firmware: String::new(),
+                boot: Some(self.boot),
+                fresh: BootId(self.boot.0 + (1 << 40)),
+                floor,
+                next,
+                channels: channels(),
+            }];
+        }
+        let mut frames = Vec::new();
+        if now_ms >= self.resend_at {
+            self.resend_at = now_ms + 500;
+            self.sent = self.tail;
+            let range = SeqRange::new(floor, self.tail);
+            if !range.is_empty() {
+                frames.push(BoardFrame::Lost { range, reason: LossReason::RingOverflow, floor, next });
+            }
+        }
+        while self.sent < next {
+            let end = next.min(self.sent + 20);
+            let readings = (self.sent..end).map(|seq| self.reading(seq)).collect();
+            frames.push(BoardFrame::Readings { floor, next, readings });
+            self.sent = end;
+        }
+        if now_ms >= self.heartbeat_at {
+            self.heartbeat_at = now_ms + 1_000;
+            frames.push(BoardFrame::Heartbeat(Heartbeat {
+                floor: Seq(floor),
+                next: Seq(next),
+                tick: Tick(now_ms),
+                ring_free: (self.ring - (next - self.tail)) as u32,
+                clock: None,
+                bad_frames: 0,
+            }));
+        }
+        frames
+    }
+
+    /// The value says whose it is.
+    fn reading(&self, seq: u64) -> Reading {
+        let value = tidegate_protocol::Value::F64((seq * 1_000 + self.boot.0 % 1_000) as f64);
+        Reading { value, ..reading(seq) }
+    }
+}
+
+enum Downward {
+    PubAck(u64),
+    Ack(BlockAck),
+}
+
+pub struct World {
+    pub seed: u64,
+    pub rng: ChaCha8Rng,
+    pub weather: Weather,
+    pub now: Now,
+    settings: CoreSettings,
+    pub core: Core,
+    pub disk: Disk,
+    pub cloud: Cloud,
+    pub boards: Vec<Board>,
+    decoder: Decoder,
+    links: u64,
+    epoch: u64,
+    uplink: bool,
+    reconnect_at: u64,
+    cloud_commit_at: u64,
+    batch: Option<(u64, Batch)>,
+    load: Option<(u64, Vec<Key>)>,
+    upward: VecDeque<(u64, Vec<u8>, u64)>,
+    downward: VecDeque<(u64, Downward)>,
+    pub kills: u64,
+    rate: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, settings: CoreSettings, weather: Weather) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let disk = Disk::default();
+        let now = Now { at: Time::from_ms(1_000), unix_ms: 1_800_000_000_000 };
+        let epoch = rng.random();
+        let settings = CoreSettings { epoch, jitter_seed: rng.random(), ..settings };
+        let core = Core::new(settings.clone(), disk.recovered(), now).expect("zstd gets its memory");
+        let boards = (0..rng.random_range(1..4)).map(|at| Board {
+            device: DeviceId::new(&format!("board-{at}")).unwrap(),
+            boot: BootId(at * 7 + 1),
+            floor: 0,
+            next: 0,
+            sent: 0,
+            ring: rng.random_range(50..3_000),
+            link: None,
+            welcomed: false,
+            resend_at: 0,
+            heartbeat_at: 0,
+            tail: 0,
+            acked: BTreeMap::new(),
+            heard_next: BTreeMap::new(),
+        });
+        let boards = boards.collect();
+        let rate = rng.random_range(1..5);
+        Self {
+            seed,
+            weather,
+            now,
+            settings,
+            core,
+            disk,
+            cloud: Cloud { incarnation: 1, ..Cloud::default() },
+            boards,
+            decoder: Decoder::new().unwrap(),
+            links: 0,
+            epoch,
+            uplink: false,
+            reconnect_at: 0,
+            cloud_commit_at: 0,
+            batch: None,
+            load: None,
+            upward: VecDeque::new(),
+            downward: VecDeque::new(),
+            kills: 0,
+            rate,
+            rng,
+        }
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.now.at.0 / 1_000
+    }
+
+    fn happens(&mut self, probability: f64) -> bool {
+        probability > 0.0 && self.rng.random_bool(probability)
+    }
+
+    fn event(&mut self, event: Event) {
+        self.core.handle(self.now, event);
+        while let Some(effect) = self.core.poll() {
+            let soon = self.now_ms() + self.rng.random_range(5..80);
+            match effect {
+                Effect::Send { link, frame } => {
+                    if !self.happens(self.weather.frame_loss)
+                        && let Some(board) = self.boards.iter_mut().find(|board| board.link == Some(link))
+                    {
+                        board.told(frame);
+                    }
+                }
+                Effect::Commit(batch) => {
+                    assert!(self.batch.replace((soon, batch)).is_none(), "seed {}: two batches", self.seed);
+                }
+                Effect::Load { keys } => {
+                    assert!(self.load.replace((soon, keys)).is_none(), "seed {}: two loads", self.seed);
+                }
+                Effect::Publish { number, block, .. } => self.upward.push_back((soon, block, number)),
+            }
+        }
+    }
+
+    /// One step of the world. Boards measure while `measuring`.
+    pub fn step(&mut self, measuring: bool) {
+        self.now.at = self.now.at.plus_ms(STEP_MS);
+        self.now.unix_ms += STEP_MS as i64;
+        self.misfortunes();
+        self.boards_act(measuring);
+        self.disk_acts();
+        self.network_acts();
+        self.cloud_acts();
+        if self.core.next_wakeup() <= self.now.at {
+            self.event(Event::Tick);
+        }
+    }
+
+    fn misfortunes(&mut self) {
+        if self.uplink && self.happens(self.weather.uplink_cut) {
+            self.cut_uplink();
+        }
+        if !self.uplink && self.now_ms() >= self.reconnect_at {
+            self.uplink = true;
+            self.event(Event::UplinkUp);
+            // The birth is answered with credit.
+            let announcement = self.cloud.ack(0, Vec::new());
+            self.send_down(Downward::Ack(announcement));
+        }
+        if self.happens(self.weather.ingest_kill) {
+            self.cloud.arrived.clear();
+            self.cloud.incarnation += 1;
+            let announcement = self.cloud.ack(0, Vec::new());
+            self.send_down(Downward::Ack(announcement));
+        }
+        if self.happens(self.weather.agent_kill) {
+            self.kill_agent();
+        }
+    }
+
+    fn cut_uplink(&mut self) {
+        self.uplink = false;
+        self.upward.clear();
+        self.downward.clear();
+        self.reconnect_at = self.now_ms() + self.rng.random_range(100..8_000);
+        self.event(Event::UplinkDown);
+    }
+
+    /// Only what was committed is left; a commit under way happened or did not.
+    fn kill_agent(&mut self) {
+        self.kills += 1;
+        if let Some((_, batch)) = self.batch.take()
+            && self.rng.random_bool(0.5)
+        {
+            self.disk.apply(&batch);
+        }
+        self.load = None;
+        self.upward.clear();
+        self.downward.clear();
+        self.uplink = false;
+        self.reconnect_at = self.now_ms() + self.rng.random_range(100..1_000);
+        self.epoch = self.rng.random();
+        self.settings.epoch = self.epoch;
+        self.core = Core::new(self.settings.clone(), self.disk.recovered(), self.now).unwrap();
+        for board in &mut self.boards {
+            (board.link, board.welcomed) = (None, false);
+            // What was heard and not written is forgotten; a board that is still there says it again.
+            board.heard_next = (board.heard_next.iter())
+                .filter_map(|(origin, next)| {
+                    let record = self.disk.origins.get(origin)?;
+                    Some((*origin, record.next.min(*next)))
+                })
+                .collect();
+        }
+    }
+
+    fn boards_act(&mut self, measuring: bool) {
+        let now_ms = self.now_ms();
+        for at in 0..self.boards.len() {
+            if self.happens(self.weather.board_unplug)
+                && let Some(link) = self.boards[at].link.take()
+            {
+                self.boards[at].welcomed = false;
+                self.event(Event::LinkClosed(link));
+            }
+            if self.happens(self.weather.board_reset) {
+                let boot = BootId(self.boards[at].boot.0 + 1_000);
+                self.boards[at].renumber(boot);
+            }
+            let link = *self.boards[at].link.get_or_insert_with(|| {
+                self.links += 1;
+                LinkId(self.links)
+            });
+            if measuring && self.rng.random_bool(0.3) {
+                let count = self.rng.random_range(1..=self.rate);
+                self.boards[at].measure(count);
+            }
+            if !self.core.takes_frames() {
+                continue;
+            }
+            let mut frames = self.boards[at].speak(now_ms);
+            frames.retain(|_| {
+                !(self.weather.frame_loss > 0.0 && self.rng.random_bool(self.weather.frame_loss))
+            });
+            self.heard(at, &frames);
+            if !frames.is_empty() {
+                self.event(Event::Board { link, frames });
+            }
+        }
+    }
+
+    /// What the agent heard of, it must account for.
+    fn heard(&mut self, at: usize, frames: &[BoardFrame]) {
+        let board = &mut self.boards[at];
+        let origin = board.origin();
+        let nexts = frames.iter().filter_map(|frame| match frame {
+            BoardFrame::Readings { next, .. } | BoardFrame::Lost { next, .. } => Some(*next),
+            _ => None,
+        });
+        if let Some(next) = nexts.max()
+            && board.welcomed
+        {
+            let heard = board.heard_next.entry(origin).or_default();
+            *heard = (*heard).max(next);
+        }
+    }
+
+    fn disk_acts(&mut self) {
+        let now_ms = self.now_ms();
+        if self.batch.as_ref().is_some_and(|(at, _)| now_ms >= *at)
+            && let Some((_, batch)) = self.batch.take()
+        {
+            if self.happens(self.weather.commit_failure) {
+                self.event(Event::CommitFailed(CommitFailure::Failed));
+            } else {
+                self.disk.apply(&batch);
+                self.event(Event::Committed);
+            }
+        }
+        if self.load.as_ref().is_some_and(|(at, _)| now_ms >= *at)
+            && let Some((_, keys)) = self.load.take()
+        {
+            let entries = self.disk.load(&keys);
+            self.event(Event::Loaded { entries });
+        }
+    }
+
+    fn network_acts(&mut self) {
+        let now_ms = self.now_ms();
+        while self.upward.front().is_some_and(|(at, ..)| now_ms >= *at)
+            && let Some((_, block, number)) = self.upward.pop_front()
+        {
+            self.send_down(Downward::PubAck(number));
+            // The broker says it took it, and forgets it.
+            if !self.happens(self.weather.publish_loss) {
+                self.cloud.arrived.push((self.epoch, number, block));
+            }
+        }
+        while self.downward.front().is_some_and(|(at, _)| now_ms >= *at)
+            && let Some((_, message)) = self.downward.pop_front()
+        {
+            self.event(match message {
+                Downward::PubAck(number) => Event::PubAcked { number },
+                Downward::Ack(ack) => Event::Acked(ack),
+            });
+        }
+    }
+
+    fn send_down(&mut self, message: Downward) {
+        let lost = matches!(message, Downward::Ack(_)) && self.happens(self.weather.ack_loss);
+        if self.uplink && !lost {
+            self.downward.push_back((self.now_ms() + 15, message));
+        }
+    }
+
+    fn cloud_acts(&mut self) {
+        if self.now_ms() < self.cloud_commit_at {
+            return;
+        }
+        self.cloud_commit_at = self.now_ms() + self.rng.random_range(10..150);
+        for ack in self.cloud.commit(&mut self.decoder) {
+            self.send_down(Downward::Ack(ack));
+        }
+    }
+
+    /// Runs on with nothing going wrong until everything has arrived.
+    pub fn heal(&mut self) {
+        self.weather = Weather::default();
+        let deadline = self.now_ms() + 600_000;
+        while !self.is_settled() {
+            assert!(self.now_ms() < deadline, "seed {}: {}", self.seed, self.state());
+            self.step(false);
+        }
+    }
+
+    fn state(&self) -> String {
+        let boards: Vec<_> =
+            self.boards.iter().map(|board| (board.origin(), board.floor, board.next)).collect();
+        format!("the world does not settle: {boards:?} {:?}", self.core.view(self.now.at))
+    }
+
+    fn is_settled(&self) -> bool {
+        let boards = self.boards.iter().all(|board| board.floor == board.next);
+        boards && self.core.is_drained() && self.disk.blocks.is_empty()
+    }
+
+    /// Every reading that anyone answers for is stored once as it was measured, or declared lost for a reason that is
+    /// among `allowed`.
+    pub fn check(&self, allowed: &[LossReason]) {
+        for board in &self.boards {
+            let heard = board.heard_next.iter().chain(&board.acked);
+            let mut known: BTreeMap<Origin, u64> = BTreeMap::new();
+            for (&origin, &next) in heard {
+                let most = known.entry(origin).or_default();
+                *most = (*most).max(next);
+            }
+            for (origin, next) in known {
+                self.check_origin(origin, next, allowed);
+            }
+        }
+    }
+
+    fn check_origin(&self, origin: Origin, next: u64, allowed: &[LossReason]) {
+        let ledger = self.cloud.ledger.get(&origin).cloned().unwrap_or_default();
+        let missing: Vec<u64> = (0..next)
+            .filter(|seq| !ledger.stored.contains_key(seq))
+            .filter(|seq| {
+                !ledger.lost.values().any(|ranges| ranges.contains_all(SeqRange::new(*seq, seq + 1)))
+            })
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "seed {}: {origin} misses {missing:?} of {next}; closed {}, lost {:?}, disk {:?}",
+            self.seed,
+            ledger.closed,
+            ledger.lost,
+            self.disk.origins.get(&origin)
+        );
+        for (seq, stored) in &ledger.stored {
+            let expected = (seq * 1_000 + origin.boot.0 % 1_000) as f64;
+            assert_eq!(stored.value, tidegate_protocol::Value::F64(expected), "seed {}: {origin}", self.seed);
+            assert_eq!(stored.seq.0, *seq);
+        }
+        let reasons: BTreeSet<LossReason> = ledger.lost.keys().copied().collect();
+        let known: BTreeSet<LossReason> = allowed.iter().copied().collect();
+        assert!(reasons.is_subset(&known), "seed {}: {origin} lost for {reasons:?}", self.seed);
+    }
+}
