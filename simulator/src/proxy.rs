@@ -1,6 +1,6 @@
 //! A TCP proxy that does what networks do: cut, stall, slow down. One listening address that outlives its faults.
 //!
-//! Bound: each direction of a connection holds at most [`CHUNK_BYTES`]; behind that, TCP itself pushes back.
+//! Bound: each direction of a connection holds at most 16 KB; behind that, TCP itself pushes back.
 
 use std::{
     io,
