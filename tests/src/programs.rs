@@ -1,7 +1,8 @@
 //! The built programs.
 //!
 //! They lie beside the test's own executable (`target/<profile>/`). The first use of one in a process asks cargo to
-//! build it, which does nothing when it is up to date.
+//! build it, which does nothing when it is up to date. `TIDEGATE_TEST_PROGRAMS` names a folder of programs to be tested
+//! as they are, such as an installed release.
 
 use std::{
     collections::HashSet,
@@ -24,6 +25,9 @@ const PROGRAMS: [(&str, &str); 5] = [
 /// # Panics
 /// When it cannot be built: no test can go on then.
 pub fn program(name: &str) -> PathBuf {
+    if let Some(given) = std::env::var_os("TIDEGATE_TEST_PROGRAMS") {
+        return PathBuf::from(given).join(name);
+    }
     static BUILT: Mutex<Option<HashSet<String>>> = Mutex::new(None);
     let folder = folder();
     // Whoever panicked while building has said why; the next one tries and says it again.
