@@ -9,9 +9,13 @@ mod samples;
 
 use fleet::{Fleet, Random};
 use tidegate_protocol::{
+    LossReason, Seq, SeqRange,
     ack::BlockAck,
     block::{Decoder, Encoder, Header},
-    frame::{FrameError, MAX_FRAME, decode_down, decode_up, encode_down, encode_up, encoded_len},
+    frame::{
+        Down, FrameError, Lost, MAX_FRAME, Settings, Up, decode_down, decode_up, encode_down, encode_up,
+        encoded_len,
+    },
 };
 
 /// Mutated inputs for each body.
@@ -177,6 +181,33 @@ fn a_frame_longer_than_the_bound_is_refused_though_its_line_is_not() {
     };
     assert_eq!(readings(MAX_FRAME - 5), Ok(()));
     assert_eq!(readings(MAX_FRAME - 4), Err(FrameError::TooLong));
+}
+
+#[test]
+fn frames_that_contradict_themselves_are_refused_by_receiver_and_sender() {
+    for (body, wrong) in [
+        (&[2, 2, 1, 0, 0, 0, 0][..], "heartbeat: floor beyond next"),
+        (&[3, 5, 5, 0, 0, 9], "lost: nothing"),
+        (&[3, 5, 10, 0, 0, 9], "lost: beyond next"),
+        (&[3, 5, 6, 0, 10, 9], "lost: floor beyond next"),
+        (&[1, 5, 6, 9, 0, 0], "readings: below floor"),
+        (&[1, 0, 0, 1, 0, 2, 0, 0, 0, 0], "readings: beyond next"),
+        (&[0, 1, b'b', 0, 0, 0, 2, 1, 0], "hello: floor beyond next"),
+    ] {
+        let refused = decode_up(&mut hostile::framed(body)).map(|_| ());
+        assert_eq!(refused, Err(FrameError::Body), "{wrong}");
+    }
+    let deadband = [2, 0, 0, 1, 0, 1, 1, 0, 19, 0];
+    assert_eq!(decode_down(&mut hostile::framed(&deadband)), Err(FrameError::Body), "scale 19");
+
+    let lost = Lost { range: SeqRange::new(5, 5), reason: LossReason::Evicted, floor: Seq(0), next: Seq(9) };
+    assert_eq!(encode_up(&Up::Lost(lost), &mut [0; 64]), Err(FrameError::Body));
+    let report_deadband = Some(samples::decimal(1, 19));
+    let settings = samples::downs().into_iter().find_map(|(_, _, down)| match down {
+        Down::Settings(settings) => Some(Down::Settings(Settings { report_deadband, ..settings })),
+        _ => None,
+    });
+    assert_eq!(encode_down(&settings.unwrap(), &mut [0; 64]), Err(FrameError::Body));
 }
 
 #[test]

@@ -5,10 +5,10 @@
 //! decode is an error that the receiver counts before it goes on at the next zero.
 //!
 //! ```text
-//! up      codec::Up:   Hello, Readings, Heartbeat, Lost, SettingsResult
-//! down    codec::Down: Welcome, Ack, Settings, Time, Identify
-//! samples the packed readings inside a Readings frame
-//! packed  measuring them where they lie
+//! message   Up: Hello, Readings, Heartbeat, Lost, SettingsResult; Down: Welcome, Ack, Settings, Time, Identify
+//! codec     messages → frames and back
+//! samples   the packed readings inside a Readings frame
+//! packed    measuring them where they lie
 //! deframer  bytes of a link → frames
 //! ```
 //!
@@ -25,16 +25,17 @@ mod channels;
 mod codec;
 pub mod crc;
 mod deframer;
+mod message;
 mod packed;
 mod samples;
 
 pub use channels::ChannelList;
-pub use codec::{
-    BoardTime, Down, FrameError, Heartbeat, Hello, Lost, MAX_DOWN_FRAME, MAX_FRAME, MAX_TEXT, Readings,
-    Settings, SettingsCode, SettingsResult, Up, Welcome, decode_down, decode_up, encode_down, encode_up,
-    encoded_len,
-};
+pub use codec::{MAX_DOWN_FRAME, MAX_FRAME, decode_down, decode_up, encode_down, encode_up, encoded_len};
 pub use deframer::{Deframed, Deframer};
+pub use message::{
+    BoardTime, Down, FrameError, Heartbeat, Hello, Lost, MAX_TEXT, Readings, Settings, SettingsCode,
+    SettingsResult, Up, Welcome,
+};
 pub use packed::{MAX_PACKED, measure_packed};
 pub use samples::{SamplePacker, Samples};
 

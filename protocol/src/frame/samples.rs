@@ -155,3 +155,37 @@ impl<'a> Samples<'a> {
         Ok(Reading { seq: self.seq, channel: ChannelIndex(channel), tick: self.tick, value, quality })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unpacked(bytes: &[u8]) -> Result<Value, FrameError> {
+        let mut samples = Samples::new(bytes, Seq(0), Tick(0), 1);
+        let value = samples.next(&[2, 19]).unwrap_or(Err(FrameError::Body))?.value;
+        // The tight loop says the same, and sees what is left over besides.
+        Samples::new(bytes, Seq(0), Tick(0), 1)
+            .for_each(&[2, 19], |reading| assert_eq!(reading.value, value))?;
+        samples.next(&[2, 19]).map_or(Ok(value), |left_over| left_over.map(|reading| reading.value))
+    }
+
+    #[test]
+    fn meta_bits_say_what_the_page_says_and_nothing_else() {
+        assert_eq!(unpacked(&[0, 0x20]), Ok(Value::Bool(true)));
+        assert_eq!(unpacked(&[0, 0x19, 2, 1]), Ok(Value::Decimal { mantissa: -1, scale: 2 }));
+        for (bytes, wrong) in [
+            (&[0, 0x40][..], "bit 6"),
+            (&[0, 0x80], "bit 7"),
+            (&[0, 0x21, 0], "a decimal that is true"),
+            (&[0, 0x0c], "quality 3"),
+            (&[0, 0x01], "no mantissa"),
+            (&[0, 0x10], "no tick"),
+            (&[0, 0x02, 0, 0, 0], "half a float"),
+            (&[0, 0x00, 0], "a byte too many"),
+            (&[1, 0x01, 0], "scale 19"),
+        ] {
+            assert_eq!(unpacked(bytes), Err(FrameError::Body), "{wrong}");
+        }
+        assert_eq!(unpacked(&[2, 0x20]), Err(FrameError::UnknownChannel(2)));
+    }
+}
