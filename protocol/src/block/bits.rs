@@ -278,6 +278,23 @@ mod tests {
     }
 
     #[test]
+    fn a_number_of_more_than_64_bits_is_refused() {
+        for shift in [0, 1, 32, 63] {
+            for (n, fits) in [(64 - shift, true), (65 - shift, false)] {
+                let mut bytes = Vec::new();
+                let mut writer = BitWriter::new(&mut bytes);
+                writer.bits(0, n.min(64));
+                writer.bits(0, n.saturating_sub(64));
+                writer.bits(1, 1);
+                writer.bits(0, n - 1);
+                writer.bits(0, shift);
+                writer.finish();
+                assert_eq!(BitReader::new(&bytes).number(shift).is_some(), fits, "{n} bits under {shift}");
+            }
+        }
+    }
+
+    #[test]
     fn the_best_shift_is_the_best_of_all() {
         let lists: [&[u64]; 6] =
             [&[], &[0; 9], &[5, 6, 7, 1 << 60], &NUMBERS, &[300, 400, 200, 90], &[u64::MAX; 3]];
