@@ -10,11 +10,11 @@ mod samples;
 use fleet::{Fleet, Random};
 use tidegate_protocol::{
     LossReason, Seq, SeqRange,
-    ack::BlockAck,
+    ack::{AckError, BlockAck},
     block::{Decoder, Encoder, Header},
     frame::{
-        Down, FrameError, Lost, MAX_FRAME, Settings, Up, decode_down, decode_up, encode_down, encode_up,
-        encoded_len,
+        Down, FrameError, Lost, MAX_FRAME, Settings, Up, crc::crc32c, decode_down, decode_up, encode_down,
+        encode_up, encoded_len,
     },
 };
 
@@ -208,6 +208,16 @@ fn frames_that_contradict_themselves_are_refused_by_receiver_and_sender() {
         _ => None,
     });
     assert_eq!(encode_down(&settings.unwrap(), &mut [0; 64]), Err(FrameError::Body));
+}
+
+#[test]
+fn an_ack_with_more_than_its_fields_is_refused() {
+    for ack in acks() {
+        let mut longer = ack[..ack.len() - 4].to_vec();
+        longer.push(0);
+        longer.extend_from_slice(&crc32c(&longer).to_le_bytes());
+        assert_eq!(BlockAck::decode(&longer), Err(AckError::Malformed));
+    }
 }
 
 #[test]
