@@ -87,7 +87,7 @@ impl Default for NodeConfig {
 pub enum NodeError {
     #[error("more channels are declared than the node has room for: raise its CHANNELS (at most 64)")]
     TooManyChannels,
-    #[error("a channel's unit has more than 16 bytes, or its scale is above 18")]
+    #[error("a channel's name is used twice, its unit has more than 16 bytes, or its scale is above 18")]
     BadChannel,
     #[error("the tag and the firmware's name have at most {MAX_TEXT} bytes each")]
     TextTooLong,

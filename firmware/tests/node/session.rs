@@ -307,8 +307,8 @@ fn mistakes_in_the_firmware_are_told_when_the_node_is_built() {
             .map(|node| node.transmit_len())
     };
     let many = |count: usize| {
-        let name = |at| format!("a-channel-with-a-very-long-name{at:02}");
-        (0..count).map(|at| channel(&name(at)[..32], "Cel", ValueKind::F32, 0).unwrap()).collect::<Vec<_>>()
+        let name = |at| format!("a-channel-with-a-very-long-nam{at:02}");
+        (0..count).map(|at| channel(&name(at), "Cel", ValueKind::F32, 0).unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(build(&many(3), 88, ""), Ok(2 + 41 + 6 + 6 + 3 * 39));
     assert_eq!(build(&many(61), 88, ""), Err(NodeError::HelloTooLong));
@@ -317,6 +317,7 @@ fn mistakes_in_the_firmware_are_told_when_the_node_is_built() {
     assert_eq!(build(&many(1), 87, ""), Err(NodeError::RingTooSmall));
     let bad = channel("c", "a unit that is far too long", ValueKind::Bool, 0).unwrap();
     assert_eq!(build(&[bad], 88, ""), Err(NodeError::BadChannel));
+    assert_eq!(build(&[short; 2], 88, ""), Err(NodeError::BadChannel), "two channels of one name");
     let long = "a tag that nobody would paint on a machine, since it goes on and on and on";
     assert_eq!(build(&many(1), 88, long), Err(NodeError::TextTooLong));
 }
