@@ -10,6 +10,8 @@
 mod records;
 mod stats;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::{
     path::{Path, PathBuf},

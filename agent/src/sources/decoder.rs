@@ -75,3 +75,85 @@ fn unpacked(readings: &Readings<'_>, scales: &[u8]) -> BoardFrame {
         Err(error) => BoardFrame::Bad(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_protocol::{
+        ChannelIndex, ChannelName, DeviceId, Quality, Reading, Seq, Tick, Value, ValueKind,
+        frame::{ChannelList, SamplePacker, encode_up},
+    };
+
+    use super::*;
+
+    fn encoded(frame: &Up<'_>) -> Vec<u8> {
+        let mut buffer = [0; STUFFED];
+        let len = encode_up(frame, &mut buffer).unwrap();
+        buffer[..len].to_vec()
+    }
+
+    fn hello() -> Vec<u8> {
+        let name = ChannelName::new("level").unwrap();
+        let channels = [ChannelDecl { name, unit: "m", kind: ValueKind::Decimal, scale: 2 }];
+        encoded(&Up::Hello(Hello {
+            device: DeviceId::new("tank").unwrap(),
+            tag: "",
+            firmware: "",
+            boot: None,
+            floor: Seq(0),
+            next: Seq(0),
+            channels: ChannelList::new(&channels).unwrap(),
+        }))
+    }
+
+    fn one_reading() -> Vec<u8> {
+        let mut packed = [0; 64];
+        let mut packer = SamplePacker::new(&mut packed, Tick(5));
+        packer.push(&Reading {
+            seq: Seq(0),
+            channel: ChannelIndex(0),
+            tick: Tick(5),
+            value: Value::Decimal { mantissa: 314, scale: 2 },
+            quality: Quality::Good,
+        });
+        let (count, len) = (packer.count(), packer.len());
+        encoded(&Up::Readings(Readings {
+            first_seq: Seq(0),
+            floor: Seq(0),
+            next: Seq(1),
+            base_tick: Tick(5),
+            count,
+            samples: &packed[..len],
+        }))
+    }
+
+    #[test]
+    fn frames_before_a_hello_are_nobodys_and_after_it_have_its_scales() {
+        let mut decoder = Decoder::default();
+        let bytes = [one_reading(), hello(), one_reading()].concat();
+        // However the bytes are cut.
+        let frames: Vec<BoardFrame> =
+            bytes.chunks(7).flat_map(|chunk| decoder.push(chunk, || BootId(1))).collect();
+        match frames.as_slice() {
+            [
+                BoardFrame::Unidentified,
+                BoardFrame::Hello { fresh: BootId(1), .. },
+                BoardFrame::Readings { readings, .. },
+            ] => {
+                assert_eq!(readings[0].value, Value::Decimal { mantissa: 314, scale: 2 });
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn damage_is_counted_and_what_follows_is_read() {
+        let mut damaged = one_reading();
+        damaged[4] ^= 0x40;
+        let mut decoder = Decoder::default();
+        let bytes = [hello(), damaged, vec![7; 3 * STUFFED], vec![0], one_reading()].concat();
+        let frames = decoder.push(&bytes, || BootId(1));
+        let bad = frames.iter().filter(|frame| matches!(frame, BoardFrame::Bad(_))).count();
+        assert_eq!((frames.len(), bad), (4, 2));
+        assert!(matches!(frames[3], BoardFrame::Readings { .. }));
+    }
+}

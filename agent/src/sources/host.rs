@@ -153,7 +153,7 @@ impl Host {
     fn network(&mut self) -> (Option<u64>, Option<u64>) {
         let Some(networks) = &mut self.networks else { return (None, None) };
         networks.refresh(true);
-        let sum = |each: fn(&sysinfo::NetworkData) -> u64| networks.iter().map(|(_, data)| each(data)).sum();
+        let sum = |each: fn(&sysinfo::NetworkData) -> u64| networks.values().map(each).sum();
         (Some(sum(sysinfo::NetworkData::received)), Some(sum(sysinfo::NetworkData::transmitted)))
     }
 

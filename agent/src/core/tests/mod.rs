@@ -2,7 +2,9 @@
 
 mod backlog;
 mod bench;
+mod board;
 mod boards;
+mod cloud;
 mod custody;
 mod lanes;
 mod quota;

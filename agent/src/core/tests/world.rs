@@ -5,16 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidegate_protocol::{
-    BootId, DeviceId, LossReason, Origin, Reading, Seq, SeqRange, Tick,
-    ack::{BlockAck, BlockOutcome, Credit, Outcome, RejectReason},
-    block::{Decoder, Record},
-    frame::{Down, Heartbeat},
-};
+use tidegate_protocol::{BootId, LossReason, Origin, SeqRange, ack::BlockAck, block::Decoder};
 
-use super::bench::{Disk, channels, reading};
+use super::{bench::Disk, board::Board, cloud::Cloud};
 use crate::core::{
-    Batch, BoardFrame, CommitFailure, Core, CoreSettings, Effect, Event, Key, LinkId, Now, RangeSet, Time,
+    Batch, BoardFrame, CommitFailure, Core, CoreSettings, Effect, Event, Key, LinkId, Now, Time,
 };
 
 /// The world moves in steps of this length.
@@ -32,192 +27,6 @@ pub struct Weather {
     pub board_reset: f64,
     pub board_unplug: f64,
     pub commit_failure: f64,
-}
-
-/// What the cloud holds of one origin.
-#[derive(Clone, Debug, Default)]
-pub struct Ledger {
-    pub stored: BTreeMap<u64, Reading>,
-    pub lost: BTreeMap<LossReason, RangeSet>,
-    pub described: bool,
-    pub closed: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct Cloud {
-    pub ledger: BTreeMap<Origin, Ledger>,
-    incarnation: u64,
-    credit_seq: u64,
-    /// Arrived and not committed: a kill loses it.
-    arrived: Vec<(u64, u64, Vec<u8>)>,
-    pub duplicates: u64,
-}
-
-impl Cloud {
-    /// Commits what arrived; the outcomes by epoch.
-    fn commit(&mut self, decoder: &mut Decoder) -> Vec<BlockAck> {
-        let mut outcomes: BTreeMap<u64, Vec<BlockOutcome>> = BTreeMap::new();
-        for (epoch, number, bytes) in std::mem::take(&mut self.arrived) {
-            let outcome = self.take(&bytes, decoder);
-            outcomes.entry(epoch).or_default().push(BlockOutcome { number, outcome });
-        }
-        outcomes.into_iter().map(|(epoch, outcomes)| self.ack(epoch, outcomes)).collect()
-    }
-
-    fn ack(&mut self, epoch: u64, outcomes: Vec<BlockOutcome>) -> BlockAck {
-        self.credit_seq += 1;
-        let credit = Credit { seq: self.credit_seq, window_bytes: 64 * 1024 };
-        BlockAck { incarnation: self.incarnation, epoch, outcomes, credit }
-    }
-
-    fn take(&mut self, bytes: &[u8], decoder: &mut Decoder) -> Outcome {
-        let block = decoder.decode(bytes).expect("the agent sends good blocks");
-        for record in &block.records {
-            if let Record::Described(_) = record {
-                self.ledger.entry(record.origin()).or_default().described = true;
-            }
-        }
-        let undescribed = |origin: &&tidegate_protocol::block::OriginReadings| {
-            !self.ledger.get(&origin.origin).is_some_and(|ledger| ledger.described)
-        };
-        if block.origins.iter().find(undescribed).is_some() {
-            return Outcome::Rejected { reason: RejectReason::Undescribed, parts: Vec::new() };
-        }
-        for origin in block.origins {
-            let ledger = self.ledger.entry(origin.origin).or_default();
-            for reading in origin.readings {
-                match ledger.stored.insert(reading.seq.0, reading) {
-                    Some(before) => {
-                        assert_eq!(before, reading, "one seq, two readings");
-                        self.duplicates += 1;
-                    }
-                    None => {}
-                }
-            }
-        }
-        for record in block.records {
-            let ledger = self.ledger.entry(record.origin()).or_default();
-            match record {
-                Record::Loss(loss) => ledger.lost.entry(loss.reason).or_default().insert(loss.range),
-                Record::Closed { .. } => ledger.closed = true,
-                _ => {}
-            }
-        }
-        Outcome::Durable
-    }
-}
-
-/// A board: a ring, a floor, and patience.
-#[derive(Clone, Debug)]
-pub struct Board {
-    pub device: DeviceId,
-    pub boot: BootId,
-    pub floor: u64,
-    pub next: u64,
-    sent: u64,
-    ring: u64,
-    link: Option<LinkId>,
-    welcomed: bool,
-    resend_at: u64,
-    heartbeat_at: u64,
-    /// The oldest reading in the ring. From the floor up to it readings are lost, and that is not acknowledged.
-    tail: u64,
-    /// What every boot of this board ever measured and was told to forget, or was heard to have lost.
-    pub acked: BTreeMap<Origin, u64>,
-    pub heard_next: BTreeMap<Origin, u64>,
-}
-
-impl Board {
-    fn origin(&self) -> Origin {
-        Origin::new(self.device, self.boot)
-    }
-
-    fn measure(&mut self, count: u64) {
-        self.next += count;
-        self.tail = self.tail.max(self.next.saturating_sub(self.ring));
-        self.sent = self.sent.max(self.tail);
-    }
-
-    fn told(&mut self, frame: Down) {
-        match frame {
-            Down::Welcome(welcome) => {
-                if welcome.boot != self.boot {
-                    self.renumber(welcome.boot);
-                }
-                self.welcomed = true;
-                self.sent = self.tail;
-            }
-            Down::Ack { boot, up_to } if boot == self.boot && up_to.0 <= self.next => {
-                self.floor = self.floor.max(up_to.0);
-                self.tail = self.tail.max(self.floor);
-                self.sent = self.sent.max(self.tail);
-                let acked = self.acked.entry(self.origin()).or_default();
-                *acked = (*acked).max(up_to.0);
-            }
-            Down::Identify => self.welcomed = false,
-            _ => {}
-        }
-    }
-
-    /// A new boot: all that was in the ring is gone.
-    fn renumber(&mut self, boot: BootId) {
-        self.boot = boot;
-        (self.floor, self.tail, self.next, self.sent) = (0, 0, 0, 0);
-        self.welcomed = false;
-    }
-
-    fn speak(&mut self, now_ms: u64) -> Vec<BoardFrame> {
-        let (floor, next) = (self.floor, self.next);
-        if !self.welcomed {
-            if now_ms < self.resend_at {
-                return Vec::new();
-            }
-            self.resend_at = now_ms + 200;
-            return vec![BoardFrame::Hello {
-                device: self.device,
-                tag: String::new(),
-                firmware: String::new(),
-                boot: Some(self.boot),
-                fresh: BootId(self.boot.0 + (1 << 40)),
-                floor,
-                next,
-                channels: channels(),
-            }];
-        }
-        let mut frames = Vec::new();
-        if now_ms >= self.resend_at {
-            self.resend_at = now_ms + 500;
-            self.sent = self.tail;
-            let range = SeqRange::new(floor, self.tail);
-            if !range.is_empty() {
-                frames.push(BoardFrame::Lost { range, reason: LossReason::RingOverflow, floor, next });
-            }
-        }
-        while self.sent < next {
-            let end = next.min(self.sent + 20);
-            let readings = (self.sent..end).map(|seq| self.reading(seq)).collect();
-            frames.push(BoardFrame::Readings { floor, next, readings });
-            self.sent = end;
-        }
-        if now_ms >= self.heartbeat_at {
-            self.heartbeat_at = now_ms + 1_000;
-            frames.push(BoardFrame::Heartbeat(Heartbeat {
-                floor: Seq(floor),
-                next: Seq(next),
-                tick: Tick(now_ms),
-                ring_free: (self.ring - (next - self.tail)) as u32,
-                clock: None,
-                bad_frames: 0,
-            }));
-        }
-        frames
-    }
-
-    /// The value says whose it is.
-    fn reading(&self, seq: u64) -> Reading {
-        let value = tidegate_protocol::Value::F64((seq * 1_000 + self.boot.0 % 1_000) as f64);
-        Reading { value, ..reading(seq) }
-    }
 }
 
 enum Downward {
@@ -257,22 +66,8 @@ impl World {
         let epoch = rng.random();
         let settings = CoreSettings { epoch, jitter_seed: rng.random(), ..settings };
         let core = Core::new(settings.clone(), disk.recovered(), now).expect("zstd gets its memory");
-        let boards = (0..rng.random_range(1..4)).map(|at| Board {
-            device: DeviceId::new(&format!("board-{at}")).unwrap(),
-            boot: BootId(at * 7 + 1),
-            floor: 0,
-            next: 0,
-            sent: 0,
-            ring: rng.random_range(50..3_000),
-            link: None,
-            welcomed: false,
-            resend_at: 0,
-            heartbeat_at: 0,
-            tail: 0,
-            acked: BTreeMap::new(),
-            heard_next: BTreeMap::new(),
-        });
-        let boards = boards.collect();
+        let count = rng.random_range(1..4);
+        let boards = (0..count).map(|at| Board::new(at, rng.random_range(50..3_000))).collect();
         let rate = rng.random_range(1..5);
         Self {
             seed,
@@ -281,7 +76,7 @@ impl World {
             settings,
             core,
             disk,
-            cloud: Cloud { incarnation: 1, ..Cloud::default() },
+            cloud: Cloud::default(),
             boards,
             decoder: Decoder::new().unwrap(),
             links: 0,

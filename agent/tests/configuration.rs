@@ -1,0 +1,75 @@
+//! What a person sees when the configuration is wrong: the file, the key, the line, the remedy.
+
+use std::path::Path;
+
+use tidegate_agent::{Config, Settings};
+
+const GOOD: &str = r#"
+site = "plant"
+gateway = "gw-a"
+data_dir = "data"
+[broker]
+address = "127.0.0.1:1883"
+user = "gw-a"
+password = "secret"
+[[source]]
+type = "board-tcp"
+listen = "127.0.0.1:7780"
+[[source]]
+type = "host"
+device = "gw-a-host"
+"#;
+
+fn refused(text: &str) -> String {
+    let file = Path::new("agent.toml");
+    let parsed = tidegate_service::parse::<Settings>(file, text);
+    match parsed.and_then(|settings| Config::validate(file, settings)) {
+        Ok(config) => panic!("accepted: {config:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn wrong_configurations() {
+    let changed = |from: &str, to: &str| {
+        assert!(GOOD.contains(from), "{from}");
+        GOOD.replacen(from, to, 1)
+    };
+    let added = |text: &str| format!("{GOOD}{text}");
+    let cases = [
+        ("unknown key", changed("gateway =", "gatway =")),
+        ("name with capitals", changed("\"gw-a\"\ndata", "\"GW A\"\ndata")),
+        ("broker without port", changed("127.0.0.1:1883", "127.0.0.1")),
+        ("user without password", changed("password = \"secret\"\n", "")),
+        ("password twice", changed("password = \"secret\"", "password = \"secret\"\npassword_file = \"x\"")),
+        ("missing password file", changed("password = \"secret\"", "password_file = \"no-such-file\"")),
+        ("no source", GOOD.split("[[source]]").next().unwrap_or_default().to_owned()),
+        ("unknown type", changed("board-tcp", "board-udp")),
+        ("key of another type", changed("listen = \"127.0.0.1:7780\"", "baud = 9600")),
+        ("serial without path", changed("\"board-tcp\"\nlisten = \"127.0.0.1:7780\"", "\"board-serial\"")),
+        ("same port twice", added("[[source]]\ntype = \"board-tcp\"\nlisten = \"127.0.0.1:7780\"\n")),
+        ("port of the status page", added("[[source]]\ntype = \"board-tcp\"\nlisten = \"127.0.0.1:7781\"\n")),
+        ("same device twice", added("[[source]]\ntype = \"host\"\ndevice = \"gw-a-host\"\n")),
+        ("quota beyond the map", added("[queue]\nmap_size_bytes = 10000000\nquota_bytes = 9000000\n")),
+        ("tiny quota", added("[queue]\nquota_bytes = 10\n")),
+        ("unknown policy", added("[queue]\npolicy = \"drop\"\n")),
+        ("text for a number", added("[queue]\nflush_interval_ms = \"1s\"\n")),
+        ("outage below flush", added("[queue]\nflush_interval_ms = 500\noutage_flush_interval_ms = 100\n")),
+        ("no memory", added("[limits]\nram_limit_bytes = 1000\n")),
+        ("no address", added("[status]\nlisten = \"localhost\"\n")),
+    ];
+    let messages: Vec<String> =
+        cases.iter().map(|(what, text)| format!("{what}\n  → {}", refused(text))).collect();
+    insta::assert_snapshot!(messages.join("\n"));
+}
+
+#[test]
+fn the_example_in_deploy_is_good_and_shows_the_defaults() {
+    let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/agent.toml"));
+    let shown = Config::load(file).expect("the example is good");
+    let given = tidegate_service::parse::<Settings>(Path::new("agent.toml"), GOOD).expect("it parses");
+    let default = Config::validate(Path::new("agent.toml"), given).expect("it is good");
+    assert_eq!(format!("{:?}", shown.queue), format!("{:?}", default.queue));
+    assert_eq!(format!("{:?}", shown.limits), format!("{:?}", default.limits));
+    assert_eq!(shown.status_listen, default.status_listen);
+}
