@@ -21,12 +21,25 @@ enum Form<'a> {
 }
 
 impl<'a> ChannelList<'a> {
-    /// At most [`MAX_CHANNELS`] declarations, units of at most [`MAX_UNIT`] bytes.
+    /// At most [`MAX_CHANNELS`] declarations with a name each of its own, units of at most [`MAX_UNIT`] bytes.
     pub fn new(channels: &'a [ChannelDecl<&'a str>]) -> Result<Self, FrameError> {
         if channels.len() > MAX_CHANNELS || channels.iter().any(|channel| !valid(channel)) {
             return Err(FrameError::Channels);
         }
-        Ok(Self(Form::Given(channels)))
+        Self(Form::Given(channels)).with_distinct_names()
+    }
+
+    /// A channel is known by its name everywhere beyond the frame. Compared one by one: there are few, and nothing here
+    /// may allocate.
+    fn with_distinct_names(self) -> Result<Self, FrameError> {
+        let mut rest = self.iter();
+        for at in 1..=self.len() {
+            let Some(channel) = rest.next() else { break };
+            if self.iter().skip(at).any(|later| later.name == channel.name) {
+                return Err(FrameError::Channels);
+            }
+        }
+        Ok(self)
     }
 
     pub fn len(&self) -> usize {
@@ -73,7 +86,7 @@ impl<'a> ChannelList<'a> {
         if !rest.is_empty() {
             return Err(FrameError::Body);
         }
-        Ok(Self(Form::Packed { count, bytes }))
+        Self(Form::Packed { count, bytes }).with_distinct_names()
     }
 }
 
@@ -84,5 +97,37 @@ fn valid(decl: &ChannelDecl<&str>) -> bool {
 impl PartialEq for ChannelList<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChannelName, ValueKind};
+
+    fn channels(names: [&str; 3]) -> [ChannelDecl<&'static str>; 3] {
+        names.map(|name| ChannelDecl {
+            name: ChannelName::new(name).expect("a name"),
+            unit: "",
+            kind: ValueKind::Bool,
+            scale: 0,
+        })
+    }
+
+    /// Two channels of one name could not be told apart by anyone behind the gateway.
+    #[test]
+    fn a_name_used_twice_is_refused_when_given_and_when_read() {
+        for (names, good) in [(["door", "hatch", "gate"], true), (["door", "hatch", "door"], false)] {
+            let given = channels(names);
+            assert_eq!(ChannelList::new(&given).is_ok(), good, "{names:?}");
+            let mut bytes = [0; 3 * MAX_DECL];
+            let mut len = 0;
+            for channel in &given {
+                len += postcard::to_slice(channel, &mut bytes[len..]).expect("it encodes").len();
+            }
+            let read = ChannelList::parse(3, &bytes[..len]);
+            assert_eq!(read.is_ok(), good, "{names:?}");
+            assert!(good || matches!(read, Err(FrameError::Channels)));
+        }
     }
 }

@@ -122,8 +122,10 @@ proptest! {
         firmware in "[ -~]{0,64}",
         boot in given::maybe_boot(),
         (floor, next) in given::window(),
-        channels in vec(given::channel_decl(), 0..30),
+        mut channels in vec(given::channel_decl(), 0..30),
     ) {
+        let mut names = std::collections::HashSet::new();
+        channels.retain(|channel| names.insert(channel.name));
         let borrowed: Vec<_> = channels.iter().map(|ChannelDecl { name, unit, kind, scale }| {
             ChannelDecl { name: *name, unit: unit.as_str(), kind: *kind, scale: *scale }
         }).collect();
@@ -251,9 +253,12 @@ fn a_full_frame_fits_and_one_byte_more_does_not() {
 
 #[test]
 fn a_full_declaration_fits_a_frame() {
-    let name = ChannelName::new(&"n".repeat(12)).unwrap();
-    let channel = ChannelDecl { name, unit: "m/s2", kind: tidegate_protocol::ValueKind::Decimal, scale: 2 };
-    let (all, more) = (vec![channel; MAX_CHANNELS], vec![channel; MAX_CHANNELS + 1]);
+    let channel = |number| {
+        let name = ChannelName::new(&format!("nnnnnnnnn-{number:02}")).unwrap();
+        ChannelDecl { name, unit: "m/s2", kind: tidegate_protocol::ValueKind::Decimal, scale: 2 }
+    };
+    let more: Vec<_> = (0..=MAX_CHANNELS).map(channel).collect();
+    let all = &more[..MAX_CHANNELS];
     assert!(matches!(ChannelList::new(&more), Err(FrameError::Channels)));
     let text = "t".repeat(MAX_TEXT);
     let device = tidegate_protocol::DeviceId::new(&"d".repeat(32)).unwrap();
@@ -264,7 +269,7 @@ fn a_full_declaration_fits_a_frame() {
         boot: Some(BootId(u64::MAX)),
         floor: Seq(u64::MAX),
         next: Seq(u64::MAX),
-        channels: ChannelList::new(&all).unwrap(),
+        channels: ChannelList::new(all).unwrap(),
     };
     let mut line = on_the_line(&Up::Hello(hello));
     line.pop();
