@@ -16,7 +16,9 @@ use crate::{api::Api, daemon::Daemon};
 
 pub const SITE: &str = "plant";
 pub const GATEWAY: &str = "gw-a";
-const PASSWORD: &str = "for this test only";
+/// The broker's user that may read everything.
+pub const OBSERVER: &str = "viewer";
+pub const PASSWORD: &str = "for this test only";
 const ANY_PORT: &str = "127.0.0.1:0";
 
 /// One program of the chain: its file, and its process while it runs.
@@ -197,7 +199,7 @@ fn broker_settings() -> Table {
         site = "{SITE}"
         gateway = "{GATEWAY}"
         [[users]]
-        name = "viewer"
+        name = "{OBSERVER}"
         password = "{PASSWORD}"
         role = "observer"
         "#

@@ -115,6 +115,11 @@ impl Measured {
         }
     }
 
+    /// As [`Self::temperatures`], by the device's name.
+    pub fn temperatures_of(&self, device: &str) -> Vec<(u64, f64)> {
+        self.temperatures(&DeviceId::new(device).expect("a slug"))
+    }
+
     /// (seq, value) of the channel under the rule.
     fn temperatures(&self, device: &DeviceId) -> Vec<(u64, f64)> {
         let readings = (0..).zip(self.of(device));
