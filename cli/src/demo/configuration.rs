@@ -1,5 +1,5 @@
-//! The configuration files of the demo's parts, as a user would write them. They are left in the data folder, so that
-//! whoever kept it can run the same system as separate programs.
+//! The configuration files of the demo's parts, as a user would write them. They stay in the data folder, for whoever
+//! keeps it to look at.
 
 use std::{
     fs,

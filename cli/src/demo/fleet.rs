@@ -11,13 +11,13 @@ const READINGS_PER_SECOND: f64 = 10.0;
 
 /// Channel, how far it jumps beyond its rule's limit, when first, for how long, how often.
 const FAULTS: [(&str, FaultKind, u64, u64, u64); 4] = [
-    ("temperature", FaultKind::Spike { height: 12.0 }, 3_000, 4_000, 20_000),
-    ("vibration", FaultKind::Spike { height: 9.0 }, 5_000, 2_500, 15_000),
+    ("temperature", FaultKind::Spike { height: 12.0 }, 1_500, 4_000, 20_000),
+    ("vibration", FaultKind::Spike { height: 9.0 }, 2_000, 2_500, 15_000),
     ("humidity", FaultKind::Drift { per_s: 5.0 }, 20_000, 12_000, 60_000),
     ("flow", FaultKind::DropOut, 10_000, 3_000, 30_000),
 ];
 /// Boards misbehave one after the other, not all at once.
-const STAGGER_MS: u64 = 700;
+const STAGGER_MS: u64 = 300;
 
 /// The boards, `board-01` and on. Signals follow the seed; `observer` sees every reading as it is measured.
 pub fn plans(seed: u64, observer: &Observer) -> Result<Vec<BoardPlan>, NameError> {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_board_crosses_a_limit_in_the_first_ten_seconds() {
+    fn some_board_crosses_a_limit_in_the_first_five_seconds() {
         let observer: Observer = Arc::new(|_, _| {});
         let plans = plans(1, &observer).expect("good names");
         assert_eq!(plans.len() as u64, BOARDS);
@@ -59,6 +59,6 @@ mod tests {
             }
             Script::Recording(_) => None,
         });
-        assert!(spikes.min().is_some_and(|first_ms| first_ms < 10_000));
+        assert!(spikes.min().is_some_and(|first_ms| first_ms < 5_000));
     }
 }

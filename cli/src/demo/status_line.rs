@@ -106,7 +106,7 @@ impl Screen {
     }
 }
 
-/// Readings per second over the last looks.
+/// Readings per second, smoothed: they are stored in bursts.
 #[derive(Debug, Default)]
 pub struct Rate {
     last: Option<(Instant, u64)>,
@@ -114,14 +114,16 @@ pub struct Rate {
 }
 
 impl Rate {
-    const WEIGHT: f64 = 0.3;
+    /// After this long, two thirds of the figure are new.
+    const MEMORY_S: f64 = 2.0;
 
     pub fn update(&mut self, now: Instant, stored: u64) -> f64 {
         if let Some((then, before)) = self.last {
             let seconds = now.duration_since(then).as_secs_f64();
             if seconds > 0.0 {
                 let rate = stored.saturating_sub(before) as f64 / seconds;
-                self.smoothed += Self::WEIGHT * (rate - self.smoothed);
+                let weight = 1.0 - (-seconds / Self::MEMORY_S).exp();
+                self.smoothed += weight * (rate - self.smoothed);
             }
         }
         self.last = Some((now, stored));
