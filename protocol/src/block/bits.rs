@@ -20,7 +20,7 @@ const PEEKED: u32 = 57;
 pub(super) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
     held: u64,
-    /// Fewer than 32 between calls.
+    /// Fewer than 64 between calls.
     count: u32,
 }
 
@@ -29,26 +29,23 @@ impl<'a> BitWriter<'a> {
         Self { out, held: 0, count: 0 }
     }
 
-    /// The `len` low bits of `value`, whose others are zero; `len` is at most 32.
+    /// The `len` low bits of `value`, at most 64; its others are zero.
     #[inline]
-    fn short(&mut self, value: u64, len: u32) {
+    fn put(&mut self, value: u64, len: u32) {
         self.held |= value << self.count;
-        self.count += len;
-        if self.count >= 32 {
-            self.out.extend_from_slice(&(self.held as u32).to_le_bytes());
-            self.held >>= 32;
-            self.count -= 32;
+        let count = self.count + len;
+        if count >= 64 {
+            self.out.extend_from_slice(&self.held.to_le_bytes());
+            // What found no room; all of it went when nothing was held before.
+            self.held = value.checked_shr(64 - self.count).unwrap_or_default();
         }
+        self.count = count % 64;
     }
 
     /// The `len` low bits of `value`, at most 64.
     #[inline]
     pub(super) fn bits(&mut self, value: u64, len: u32) {
-        let (low, high) = (len.min(32), len.saturating_sub(32));
-        self.short(value & mask(low), low);
-        if high > 0 {
-            self.short(value >> 32 & mask(high), high);
-        }
+        self.put(value & mask(len), len);
     }
 
     #[inline]
@@ -56,19 +53,21 @@ impl<'a> BitWriter<'a> {
         let top = number >> shift;
         let n = significant(top);
         let below = n.saturating_sub(1);
-        if n + 1 + below + shift <= 32 {
-            let code = (number & mask(shift)) << below | top & mask(below);
-            self.short((code << 1 | 1) << n, n + 1 + below + shift);
+        let len = n + 1 + below + shift;
+        if len <= 64 {
+            // Taking the known bits away costs less than masking the others.
+            let code = (number ^ top << shift) << below | top ^ u64::from(n > 0) << below;
+            self.put((code << 1 | 1) << n, len);
         } else {
             self.bits(0, n);
-            self.short(1, 1);
+            self.bits(1, 1);
             self.bits(top, below);
             self.bits(number, shift);
         }
     }
 
     pub(super) fn shift(&mut self, shift: u32) {
-        self.short(u64::from(shift), SHIFT_BITS);
+        self.put(u64::from(shift), SHIFT_BITS);
     }
 
     pub(super) fn list(&mut self, numbers: &[u64]) {
@@ -201,9 +200,9 @@ impl<'a> BitReader<'a> {
         }
         self.at += len as usize;
         let rest = word >> (n + 1);
-        // For n = 0 there is no top bit.
-        let top = rest & mask(below) | u64::from(n > 0) << below;
-        Some(top << shift | rest >> below & mask(shift))
+        // For n = 0 there is no top bit. Both lengths are below 64 here, so that masks are plain.
+        let top = rest & ((1 << below) - 1) | u64::from(n > 0) << below;
+        Some(top << shift | rest >> below & ((1 << shift) - 1))
     }
 
     #[cold]

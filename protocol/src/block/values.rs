@@ -23,7 +23,6 @@ use super::{
     series::{Form, read_mixed, write_mixed},
 };
 use crate::{
-    id::ChannelIndex,
     reading::Value,
     varint::{unzigzag, zigzag},
 };
@@ -56,7 +55,9 @@ struct Channel {
 impl Values {
     pub(super) fn encode(&mut self, origins: &[OriginReadings], bits: &mut BitWriter<'_>) {
         let Self { values, owners, channel } = self;
-        let counts = count_channels(origins);
+        let channels =
+            origins.iter().flat_map(|origin| origin.readings.iter().map(|reading| reading.channel.0));
+        let counts = count_channels(channels);
         let mut places = Places::new(&counts);
         values.clear();
         values.resize(places.total(), Value::Bool(false));
@@ -64,7 +65,7 @@ impl Values {
         owners.resize(places.total(), 0);
         for (origin, owner) in origins.iter().zip(0..) {
             for reading in &origin.readings {
-                let place = places.next(reading.channel);
+                let place = places.next(reading.channel.0);
                 if let Some((to, of)) = values.get_mut(place).zip(owners.get_mut(place)) {
                     (*to, *of) = (reading.value, owner);
                 }
@@ -79,17 +80,25 @@ impl Values {
         }
     }
 
-    /// Reads the values of readings whose channels are known.
-    pub(super) fn decode(&mut self, origins: &mut [OriginReadings], bits: &mut BitReader<'_>) -> Option<()> {
+    /// Reads the values of readings whose channels are these.
+    pub(super) fn decode(
+        &mut self,
+        origins: &mut [OriginReadings],
+        channels: &[u8],
+        bits: &mut BitReader<'_>,
+    ) -> Option<()> {
         let Self { values, owners, .. } = self;
-        let counts = count_channels(origins);
+        let counts = count_channels(channels.iter().copied());
         let mut places = Places::new(&counts);
         owners.clear();
         owners.resize(places.total(), 0);
+        let mut rest = channels;
         for (origin, owner) in origins.iter().zip(0..) {
-            for reading in &origin.readings {
-                *owners.get_mut(places.next(reading.channel))? = owner;
+            let (these, others) = rest.split_at_checked(origin.readings.len())?;
+            for channel in these {
+                *owners.get_mut(places.next(*channel))? = owner;
             }
+            rest = others;
         }
         values.clear();
         let mut owners = owners.as_slice();
@@ -99,17 +108,20 @@ impl Values {
             owners = others;
         }
         let mut places = Places::new(&counts);
-        for reading in origins.iter_mut().flat_map(|origin| &mut origin.readings) {
-            reading.value = *values.get(places.next(reading.channel))?;
+        let mut channels = channels.iter();
+        for origin in origins {
+            for (reading, channel) in origin.readings.iter_mut().zip(&mut channels) {
+                reading.value = *values.get(places.next(*channel))?;
+            }
         }
         Some(())
     }
 }
 
-fn count_channels(origins: &[OriginReadings]) -> [u32; 256] {
+fn count_channels(channels: impl Iterator<Item = u8>) -> [u32; 256] {
     let mut counts = [0; 256];
-    for reading in origins.iter().flat_map(|origin| &origin.readings) {
-        if let Some(count) = counts.get_mut(usize::from(reading.channel.0)) {
+    for channel in channels {
+        if let Some(count) = counts.get_mut(usize::from(channel)) {
             *count += 1;
         }
     }
@@ -137,8 +149,8 @@ impl Places {
     }
 
     #[inline]
-    fn next(&mut self, channel: ChannelIndex) -> usize {
-        let Some(next) = self.next.get_mut(usize::from(channel.0)) else { return usize::MAX };
+    fn next(&mut self, channel: u8) -> usize {
+        let Some(next) = self.next.get_mut(usize::from(channel)) else { return usize::MAX };
         *next += 1;
         *next as usize - 1
     }
