@@ -3,16 +3,12 @@
 //! Every listener binds port 0 at first; what it got is written into the file, so that a restarted program is found
 //! where its neighbours look for it.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::ExitStatus,
-};
+use std::{net::SocketAddr, path::PathBuf, process::ExitStatus};
 
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use crate::{api::Api, daemon::Daemon};
+use crate::{api::Api, daemon::Daemon, programs::workspace};
 
 pub const SITE: &str = "plant";
 pub const GATEWAY: &str = "gw-a";
@@ -20,24 +16,28 @@ pub const GATEWAY: &str = "gw-a";
 pub const OBSERVER: &str = "viewer";
 pub const PASSWORD: &str = "for this test only";
 const ANY_PORT: &str = "127.0.0.1:0";
+/// Stands for the broker until it runs.
+const NOT_YET: &str = "127.0.0.1:1";
+
+/// Name of a listener in the log, and the key that holds its address.
+type Listeners = &'static [(&'static str, &'static [&'static str])];
 
 /// One program of the chain: its file, and its process while it runs.
 pub struct Part {
     program: &'static str,
     file: PathBuf,
     pub settings: Table,
-    /// Name of a listener in the log, and the key that holds its address.
-    listeners: &'static [(&'static str, &'static [&'static str])],
+    listeners: Listeners,
     daemon: Option<Daemon>,
 }
 
 impl Part {
-    fn new(
-        program: &'static str,
-        file: PathBuf,
-        settings: Table,
-        listeners: &'static [(&'static str, &'static [&'static str])],
-    ) -> Self {
+    /// `settings` is TOML; its listeners get any free port.
+    fn new(program: &'static str, file: PathBuf, settings: &str, listeners: Listeners) -> Self {
+        let mut settings: Table = settings.parse().unwrap_or_else(|error| panic!("{program}: {error}"));
+        for (_, key) in listeners {
+            set(&mut settings, key, ANY_PORT.into());
+        }
         Self { program, file, settings, listeners, daemon: None }
     }
 
@@ -109,27 +109,35 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Writes nothing and starts nothing yet.
+    /// With settings that hurry; writes nothing but the rules and starts nothing yet.
     pub fn new(rules: &str) -> Self {
+        Self::from_settings(rules, &broker_settings(), &ingest_settings(), &agent_settings())
+    }
+
+    /// With the example configurations in deploy/, as they are but for ports and folders.
+    pub fn from_examples() -> Self {
+        let read = |name: &str| {
+            let file = workspace().join("deploy").join(name);
+            std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+        };
+        let parts = ["broker.toml", "ingest.toml", "agent.toml"];
+        let [broker, ingest, agent] = parts.map(read);
+        Self::from_settings(&read("rules.toml"), &broker, &ingest, &agent)
+    }
+
+    fn from_settings(rules: &str, broker: &str, ingest: &str, agent: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("rules.toml"), rules).expect("the temporary folder can be written");
-        let broker = Part::new(
-            "tidegate-broker",
-            at("broker.toml"),
-            broker_settings(),
-            &[("mqtt", &["listen"]), ("metrics", &["metrics", "listen"])],
-        );
-        let ingest = ingest_settings(&at("ingest"));
-        let ingest =
-            Part::new("tidegate-ingest", at("ingest.toml"), ingest, &[("http", &["http", "listen"])]);
-        let agent = agent_settings(&at("agent"));
-        let agent = Part::new(
-            "tidegate-agent",
-            at("agent.toml"),
-            agent,
-            &[("board_link", &["source", "listen"]), ("status", &["status", "listen"])],
-        );
+        let listeners: Listeners = &[("mqtt", &["listen"]), ("metrics", &["metrics", "listen"])];
+        let broker = Part::new("tidegate-broker", at("broker.toml"), broker, listeners);
+        let listeners: Listeners = &[("http", &["http", "listen"])];
+        let mut ingest = Part::new("tidegate-ingest", at("ingest.toml"), ingest, listeners);
+        let listeners: Listeners =
+            &[("board_link", &["source", "listen"]), ("status", &["status", "listen"])];
+        let mut agent = Part::new("tidegate-agent", at("agent.toml"), agent, listeners);
+        ingest.settings.insert("data_dir".to_owned(), at("ingest").display().to_string().into());
+        agent.settings.insert("data_dir".to_owned(), at("agent").display().to_string().into());
         Self { broker, ingest, agent, folder }
     }
 
@@ -182,12 +190,9 @@ impl Chain {
     }
 }
 
-fn broker_settings() -> Table {
-    let text = format!(
+fn broker_settings() -> String {
+    format!(
         r#"
-        listen = "{ANY_PORT}"
-        [metrics]
-        listen = "{ANY_PORT}"
         [[users]]
         name = "ingest"
         password = "{PASSWORD}"
@@ -203,51 +208,38 @@ fn broker_settings() -> Table {
         password = "{PASSWORD}"
         role = "observer"
         "#
-    );
-    text.parse().expect("TOML")
+    )
 }
 
-fn ingest_settings(data: &Path) -> Table {
-    let text = format!(
+fn ingest_settings() -> String {
+    format!(
         r#"
         rules = "rules.toml"
         [broker]
-        address = "{ANY_PORT}"
+        address = "{NOT_YET}"
         user = "ingest"
         password = "{PASSWORD}"
-        [http]
-        listen = "{ANY_PORT}"
         [lake]
         enabled = true
         roll_interval_ms = 200
         "#
-    );
-    with_data_dir(text.parse().expect("TOML"), data)
+    )
 }
 
-fn agent_settings(data: &Path) -> Table {
-    let text = format!(
+fn agent_settings() -> String {
+    format!(
         r#"
         site = "{SITE}"
         gateway = "{GATEWAY}"
         [broker]
-        address = "{ANY_PORT}"
+        address = "{NOT_YET}"
         user = "{GATEWAY}"
         password = "{PASSWORD}"
-        [status]
-        listen = "{ANY_PORT}"
         [queue]
         flush_interval_ms = 200
         outage_flush_interval_ms = 500
         [[source]]
         type = "board-tcp"
-        listen = "{ANY_PORT}"
         "#
-    );
-    with_data_dir(text.parse().expect("TOML"), data)
-}
-
-fn with_data_dir(mut settings: Table, data: &Path) -> Table {
-    settings.insert("data_dir".to_owned(), data.display().to_string().into());
-    settings
+    )
 }
