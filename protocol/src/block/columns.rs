@@ -67,7 +67,7 @@ mod tests {
     fn one_reading(steps: &[u64]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut bits = BitWriter::new(&mut out);
-        for list in [&[], &[0], steps, &[], &[]] {
+        for list in [&[][..], &[0], steps, &[], &[]] {
             bits.list(list);
         }
         // As the one before; shifts of zero; bool; no further series; the first value.
