@@ -52,7 +52,10 @@ impl<'a> Reader<'a> {
     /// which no processor foresees.
     #[inline]
     pub(crate) fn unsigned(&mut self) -> Result<u64, Truncated> {
-        if let Some(word) = self.0.first_chunk::<8>() {
+        // On a small board 64-bit words are no gain, and take room.
+        if cfg!(target_pointer_width = "64")
+            && let Some(word) = self.0.first_chunk::<8>()
+        {
             let word = u64::from_le_bytes(*word);
             let ends = !word & 0x8080_8080_8080_8080;
             if ends != 0 {

@@ -94,7 +94,9 @@ impl<const N: usize> Deframer<N> {
 /// Where the first zero is, eight bytes at a time: a zero byte, and none below it, borrows from its top bit.
 fn find_zero(bytes: &[u8]) -> Option<usize> {
     const LOW: u64 = 0x0101_0101_0101_0101;
-    let (words, rest) = bytes.as_chunks::<8>();
+    // On a small board 64-bit words are no gain, and take room.
+    let (words, rest) =
+        if cfg!(target_pointer_width = "64") { bytes.as_chunks::<8>() } else { (&[][..], bytes) };
     for (word, at) in words.iter().zip((0..).step_by(8)) {
         let word = u64::from_le_bytes(*word);
         let zeros = word.wrapping_sub(LOW) & !word & LOW << 7;
