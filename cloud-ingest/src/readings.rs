@@ -1,7 +1,9 @@
 //! Stored readings, wherever they are: in the journal's blocks or in the lake's files. Only accepted seqs (rule i).
 
+use std::collections::{BTreeMap, HashMap};
+
 use tidegate_protocol::{
-    Reading, SeqRange,
+    Origin, Reading, SeqRange,
     block::{Block, Decoder},
 };
 
@@ -9,8 +11,9 @@ use crate::{
     core::{
         VerifyJob,
         batch::{Accepted, EntryHead, OriginNo},
+        ranges::RangeSet,
     },
-    lake::{Lake, LakeError},
+    lake::{Lake, LakeError, LakeReading, Wanted},
     store::{Look, StoreError, keys::Place, look::Run},
 };
 
@@ -99,15 +102,24 @@ impl<'a> Source<'a> {
                 Ok(within(&origin.readings, part).iter().all(each))
             }
             Place::Lake(from) => {
-                let missing = StoreError::Damaged("the index points at a lake file that is not registered");
-                let file = self.look.lake_file(from)?.ok_or(missing)?;
-                let undescribed = || StoreError::Damaged("readings without a description");
-                let site = self.look.origin(no)?.ok_or_else(undescribed)?.site;
-                let description = self.look.description(no)?.ok_or_else(undescribed)?;
-                let readings = self.lake.read(&file, site, &description, part)?;
-                Ok(readings.iter().all(each))
+                let wanted = self.wanted(no, [part].into_iter().collect())?;
+                let found = self.file(from, &[wanted])?;
+                Ok(found.iter().flatten().all(|known| each(&known.reading)))
             }
         }
+    }
+
+    fn wanted(&self, no: OriginNo, ranges: RangeSet) -> Result<Wanted, ReadError> {
+        let undescribed = || StoreError::Damaged("readings without a description");
+        let site = self.look.origin(no)?.ok_or_else(undescribed)?.site;
+        let description = self.look.description(no)?.ok_or_else(undescribed)?;
+        Ok(Wanted::new(site, description, ranges))
+    }
+
+    fn file(&self, from: u64, wanted: &[Wanted]) -> Result<Vec<Vec<LakeReading>>, ReadError> {
+        let missing = StoreError::Damaged("the index points at a lake file that is not registered");
+        let file = self.look.lake_file(from)?.ok_or(missing)?;
+        Ok(self.lake.read(&file, wanted)?)
     }
 
     fn entry(&mut self, position: u64) -> Result<(&EntryHead, &Block), ReadError> {
@@ -125,39 +137,87 @@ impl<'a> Source<'a> {
         Ok((head, block))
     }
 
-    /// Compares ranges of a block that came again with what is stored: which of them differ (rule b).
-    pub fn verify(
-        &mut self,
-        job: &VerifyJob,
-    ) -> Result<Vec<(tidegate_protocol::Origin, SeqRange)>, ReadError> {
+    /// Compares ranges of a block that came again with what is stored: which of them differ (rule b). However many origins
+    /// and runs the block has, each lake file is read once.
+    pub fn verify(&mut self, job: &VerifyJob) -> Result<Vec<(Origin, SeqRange)>, ReadError> {
         let block = self
             .decoder
             .decode(&job.block)
             .map_err(|_| StoreError::Damaged("a block in memory does not decode"))?;
-        let mut differing = Vec::new();
+        let came = |origin: Origin, range| {
+            let readings = block.origins.iter().find(|readings| readings.origin == origin);
+            readings.map(|readings| within(&readings.readings, range)).unwrap_or_default()
+        };
+        // By file and origin.
+        let mut in_lake: BTreeMap<u64, BTreeMap<OriginNo, (Origin, RangeSet)>> = BTreeMap::new();
+        let mut same = RangesByOrigin::new();
         for (no, origin, range) in &job.ranges {
-            let came = block.origins.iter().find(|readings| readings.origin == *origin);
-            let came = came.map(|readings| within(&readings.readings, *range)).unwrap_or_default();
-            let mut compared = came.iter();
-            let mut same = true;
-            self.read(*no, *range, (0, u64::MAX), |stored| {
-                same &= compared.next().is_some_and(|came| is_same(came, stored));
-                same
+            let mut runs = Vec::new();
+            self.look.runs(*no, *range, |run| {
+                runs.push(run);
+                Ok(true)
             })?;
-            // What came of this range must be all there, and nothing else.
-            if !same || compared.next().is_some() {
-                differing.push((*origin, *range));
+            for run in runs {
+                let part = run.range.intersection(*range);
+                if let Place::Lake(from) = run.place {
+                    let origins = in_lake.entry(from).or_default();
+                    origins.entry(*no).or_insert_with(|| (*origin, RangeSet::default())).1.insert(part);
+                    continue;
+                }
+                let mut stored = Vec::new();
+                self.run(*no, run, part, &mut |reading| {
+                    stored.push(*reading);
+                    true
+                })?;
+                let written = stored.iter().map(|reading| (reading, reading.value.as_f64()));
+                note_same(*origin, came(*origin, part), written, &mut same);
             }
         }
-        Ok(differing)
+        for (from, origins) in in_lake {
+            let wanted = origins.iter().map(|(no, (_, ranges))| self.wanted(*no, ranges.clone()));
+            let found = self.file(from, &wanted.collect::<Result<Vec<_>, _>>()?)?;
+            for ((origin, ranges), stored) in origins.values().zip(found) {
+                for range in ranges.iter() {
+                    let part = stored.iter().filter(|known| range.contains(known.reading.seq.0));
+                    let written = part.map(|known| (&known.reading, known.written));
+                    note_same(*origin, came(*origin, range), written, &mut same);
+                }
+            }
+        }
+        // What came of a range must all be there, and the same.
+        let differs = |(_, origin, range): &&(OriginNo, Origin, SeqRange)| {
+            same.get(origin).is_none_or(|same| same.run_end(range.start) < range.end)
+        };
+        let differing = job.ranges.iter().filter(differs).map(|(_, origin, range)| (*origin, *range));
+        Ok(differing.collect())
     }
 }
 
-/// The lake keeps values as doubles and a kind: that is what can be compared.
-fn is_same(came: &Reading, stored: &Reading) -> bool {
+type RangesByOrigin = HashMap<Origin, RangeSet>;
+
+/// Notes the seqs whose stored reading is the one that came.
+fn note_same<'r>(
+    origin: Origin,
+    came: &[Reading],
+    stored: impl Iterator<Item = (&'r Reading, f64)>,
+    same: &mut RangesByOrigin,
+) {
+    let same = same.entry(origin).or_default();
+    let mut came = came.iter().peekable();
+    for (stored, written) in stored {
+        while came.next_if(|came| came.seq < stored.seq).is_some() {}
+        let Some(came) = came.next_if(|came| came.seq == stored.seq) else { continue };
+        if is_same(came, stored, written) {
+            same.insert(SeqRange::new(came.seq.0, came.seq.0.saturating_add(1)));
+        }
+    }
+}
+
+/// The lake keeps values as doubles and a kind: that is what can be compared, not what becomes of it as a mantissa.
+fn is_same(came: &Reading, stored: &Reading, written: f64) -> bool {
     let kind = |reading: &Reading| std::mem::discriminant(&reading.value);
     (came.seq, came.channel, came.tick, came.quality)
         == (stored.seq, stored.channel, stored.tick, stored.quality)
         && kind(came) == kind(stored)
-        && came.value.as_f64().to_bits() == stored.value.as_f64().to_bits()
+        && came.value.as_f64().to_bits() == written.to_bits()
 }

@@ -20,11 +20,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ::parquet::errors::ParquetError;
-use tidegate_protocol::{Reading, SeqRange, SiteId, block::Description};
-
-pub use self::roll::{RollSettings, Rolled, Roller};
+pub use self::{
+    read::{LakeReading, Wanted},
+    roll::{RollSettings, Rolled, Roller},
+};
 use crate::store::keys::{Intent, LakeFile};
+use ::parquet::errors::ParquetError;
 
 /// Temporary files end with this.
 const TEMPORARY: &str = "tmp";
@@ -64,15 +65,9 @@ impl Lake {
         Ok(lake)
     }
 
-    /// The readings of one origin within `range`, ascending by seq.
-    pub fn read(
-        &self,
-        file: &LakeFile,
-        site: SiteId,
-        description: &Description,
-        range: SeqRange,
-    ) -> Result<Vec<Reading>, LakeError> {
-        read::read(&self.folder.join(&file.path), site, description, range)
+    /// Reads a file once for all that is wanted of it; the readings of each ascend by seq.
+    pub fn read(&self, file: &LakeFile, wanted: &[Wanted]) -> Result<Vec<Vec<LakeReading>>, LakeError> {
+        read::read(&self.folder.join(&file.path), wanted)
     }
 }
 

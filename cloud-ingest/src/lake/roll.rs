@@ -4,15 +4,17 @@
 //! entry is older than `interval_ms`, or the journal is larger than `bytes`. It runs on a thread of its own.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     path::Path,
     sync::Arc,
 };
 
-use tidegate_protocol::block::Decoder;
+use tidegate_protocol::block::{Block, Decoder};
 
 use super::{Lake, LakeError, TEMPORARY, file_error, parquet_file, path_of, rows::Rows};
 use crate::{
+    core::batch::EntryHead,
     failpoint::FailPoint,
     readings::{ReadError, accepted_of},
     store::{
@@ -38,6 +40,8 @@ pub struct Rolled {
     /// `None` where the entries held no readings.
     pub file: Option<LakeFile>,
     pub used_bytes: u64,
+    /// Entries that could not be read and went to quarantine.
+    pub damaged: u64,
 }
 
 pub struct Roller {
@@ -62,16 +66,20 @@ impl Roller {
         if let Some(rolled) = self.resume()? {
             return Ok(Some(rolled));
         }
-        let look = self.store.look()?;
-        if !self.is_due(&look, now_unix_ms)? {
+        if !self.is_due(&self.store.look()?, now_unix_ms)? {
             return Ok(None);
         }
-        self.roll(&look)
+        self.roll_now()
     }
 
     /// Rolls the oldest entries now; `None` where the journal is empty.
     pub fn roll_now(&self) -> Result<Option<Rolled>, ReadError> {
-        self.roll(&self.store.look()?)
+        // The look ends here: while it lasts, pages that others free cannot be used again.
+        let intent = plan(&self.store.look()?)?;
+        let Some(intent) = intent else { return Ok(None) };
+        self.store.begin_roll(&intent)?;
+        FailPoint::AfterIntent.hit();
+        self.carry_out(&intent).map(Some)
     }
 
     fn is_due(&self, look: &Look<'_>, now_unix_ms: i64) -> Result<bool, StoreError> {
@@ -85,23 +93,16 @@ impl Roller {
         Ok(age_ms >= self.settings.interval_ms || look.journal_bytes()? >= self.settings.bytes)
     }
 
-    fn roll(&self, look: &Look<'_>) -> Result<Option<Rolled>, ReadError> {
-        let Some(intent) = plan(look)? else { return Ok(None) };
-        self.store.begin_roll(&intent)?;
-        FailPoint::AfterIntent.hit();
-        self.carry_out(&intent).map(Some)
-    }
-
     fn carry_out(&self, intent: &Intent) -> Result<Rolled, ReadError> {
         let look = self.store.look()?;
-        let mut rows = gather(&look, intent)?;
+        let (mut rows, damaged) = gather(&look, intent)?;
         drop(look);
         rows.sort();
         let file = (!rows.rows.is_empty()).then(|| self.write(intent, &rows)).transpose()?;
         FailPoint::AfterRenameBeforeRegister.hit();
-        let used_bytes = self.store.finish_roll(intent, file.as_ref(), &rows.latest())?;
+        let used_bytes = self.store.finish_roll(intent, file.as_ref(), &rows.latest(), &damaged)?;
         FailPoint::AfterRegister.hit();
-        Ok(Rolled { file, used_bytes })
+        Ok(Rolled { file, used_bytes, damaged: damaged.len() as u64 })
     }
 
     /// Writes the file, durable under its name.
@@ -152,8 +153,10 @@ fn day_of(unix_ms: i64) -> String {
     time.strftime("%Y-%m-%d").to_string()
 }
 
-fn gather(look: &Look<'_>, intent: &Intent) -> Result<Rows, ReadError> {
-    let mut rows = Rows::default();
+/// The rows of the entries, and the positions of those entries that cannot be read: they must not keep all that follows
+/// from the lake.
+fn gather(look: &Look<'_>, intent: &Intent) -> Result<(Rows, BTreeSet<u64>), ReadError> {
+    let (mut rows, mut damaged) = (Rows::default(), BTreeSet::new());
     let mut decoder = Decoder::new().map_err(StoreError::from)?;
     look.journal(intent.from, |position, head, bytes| {
         if position >= intent.to {
@@ -162,21 +165,38 @@ fn gather(look: &Look<'_>, intent: &Intent) -> Result<Rows, ReadError> {
         if head.accepted.is_empty() {
             return Ok(true);
         }
-        let block =
-            decoder.decode(bytes).map_err(|_| StoreError::Damaged("a stored block does not decode"))?;
-        for (accepted, readings) in accepted_of(&head, &block) {
-            let no = accepted.origin;
-            if !rows.knows(no) {
-                let unknown = || StoreError::Damaged("readings of an unknown origin");
-                let record = look.origin(no)?.ok_or_else(unknown)?;
-                let description = look.description(no)?.ok_or_else(unknown)?;
-                rows.origin(no, &record, &description);
-            }
-            if !rows.push(no, head.from.gateway, readings) {
-                return Err(StoreError::Damaged("readings of a channel that is not described"));
-            }
+        let readable = match decoder.decode(bytes) {
+            Ok(block) => add_entry(look, &head, &block, &mut rows)?,
+            Err(_) => false,
+        };
+        if !readable {
+            damaged.insert(position);
         }
         Ok(true)
     })?;
-    Ok(rows)
+    Ok((rows, damaged))
+}
+
+/// Adds all of an entry's rows, or none and says so.
+fn add_entry(look: &Look<'_>, head: &EntryHead, block: &Block, rows: &mut Rows) -> Result<bool, StoreError> {
+    if accepted_of(head, block).count() != head.accepted.len() {
+        return Ok(false);
+    }
+    for (accepted, readings) in accepted_of(head, block) {
+        let no = accepted.origin;
+        if !rows.knows(no) {
+            let (Some(record), Some(description)) = (look.origin(no)?, look.description(no)?) else {
+                return Ok(false);
+            };
+            rows.origin(no, &record, &description);
+        }
+        let complete = readings.len() as u64 == accepted.range.len();
+        if !complete || !rows.describes(no, readings) {
+            return Ok(false);
+        }
+    }
+    for (accepted, readings) in accepted_of(head, block) {
+        rows.push(accepted.origin, head.from.gateway, readings);
+    }
+    Ok(true)
 }

@@ -57,23 +57,28 @@ impl Rows {
         self.by_origin.insert(no, numbers);
     }
 
-    /// Adds a run of an origin that was made known; says whether all its channels are described.
-    pub fn push(&mut self, no: OriginNo, gateway: GatewayId, readings: &[Reading]) -> bool {
-        let Some(groups) = self.by_origin.get(&no) else { return false };
+    /// Whether all channels of these readings are described.
+    pub fn describes(&self, no: OriginNo, readings: &[Reading]) -> bool {
+        let channels = self.by_origin.get(&no).map_or(0, Vec::len);
+        readings.iter().all(|reading| usize::from(reading.channel.0) < channels)
+    }
+
+    /// Adds a run of an origin that was made known, and that is described.
+    pub fn push(&mut self, no: OriginNo, gateway: GatewayId, readings: &[Reading]) {
+        let Some(groups) = self.by_origin.get(&no) else { return };
         let known = self.gateways.iter().position(|known| *known == gateway);
         let gateway = known.unwrap_or_else(|| {
             self.gateways.push(gateway);
             self.gateways.len() - 1
         }) as u32;
         for reading in readings {
-            let Some(group) = groups.get(usize::from(reading.channel.0)) else { return false };
+            let Some(group) = groups.get(usize::from(reading.channel.0)) else { continue };
             self.rows.push(Row { group: *group, gateway, reading: *reading });
             let latest = self.latest.entry((no, reading.channel)).or_insert(*reading);
             if latest.seq < reading.seq {
                 *latest = *reading;
             }
         }
-        true
     }
 
     /// Sorts the rows; groups keep their numbers.

@@ -82,7 +82,7 @@ fn write_history(writer: &mut Writer<'_>, changes: &[HistoryChange]) -> Result<(
     Ok(())
 }
 
-fn write_quarantine(writer: &mut Writer<'_>, blocks: &[Quarantined]) -> Result<(), StoreError> {
+pub(super) fn write_quarantine(writer: &mut Writer<'_>, blocks: &[Quarantined]) -> Result<(), StoreError> {
     for block in blocks {
         let next = writer
             .last(Table::Quarantine)?

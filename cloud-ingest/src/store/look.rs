@@ -167,6 +167,20 @@ impl<'e> Look<'e> {
         self.reader.scan(Table::Alarms, &[])?.map(|pair| from_json(pair?.1)).collect()
     }
 
+    /// Alarms behind a key, by key.
+    pub fn alarms_after(
+        &self,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, AlarmRecord)>, StoreError> {
+        let from = after.map(|key| [key, &[0]].concat()).unwrap_or_default();
+        let alarms = self.reader.scan(Table::Alarms, &from)?.take(limit).map(|pair| {
+            let (key, value) = pair?;
+            Ok((key.to_vec(), from_json(value)?))
+        });
+        alarms.collect()
+    }
+
     pub fn history(&self) -> Result<Vec<(OriginNo, Occurrence)>, StoreError> {
         self.all(Table::History, keys::read_origin)
     }

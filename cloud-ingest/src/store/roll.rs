@@ -1,16 +1,17 @@
 //! The journal's part of going to the lake (rule j): the intent before any file is written, and one transaction that
 //! registers the file, points the index at it, and trims the journal.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use tidegate_protocol::Reading;
+use tidegate_protocol::{Reading, ack::RejectReason};
 
 use super::{
     LmdbStore, StoreError,
+    commit::write_quarantine,
     keys::{self, IndexEntry, Intent, LakeFile, Place},
     lmdb::{Table, Writer},
 };
-use crate::core::batch::{Accepted, OriginNo};
+use crate::core::batch::{Accepted, OriginNo, Quarantined};
 
 impl LmdbStore {
     /// Sets out to roll `[from, to)`.
@@ -21,15 +22,18 @@ impl LmdbStore {
     }
 
     /// The file is durable under its name (`None` where the entries held no readings): registers it and trims the
-    /// journal. `latest` are the newest readings per channel in it. Returns the bytes in use.
+    /// journal. `latest` are the newest readings per channel in it. Entries at the `damaged` positions are not in it: they go to
+    /// quarantine, and the index forgets their readings. Returns the bytes in use.
     pub fn finish_roll(
         &self,
         intent: &Intent,
         file: Option<&LakeFile>,
         latest: &HashMap<OriginNo, Vec<Reading>>,
+        damaged: &BTreeSet<u64>,
     ) -> Result<u64, StoreError> {
         let mut writer = self.lmdb.writer()?;
-        let mut runs = take_runs(&mut writer, intent)?;
+        quarantine(&mut writer, damaged)?;
+        let mut runs = take_runs(&mut writer, intent, damaged)?;
         runs.sort_unstable_by_key(|run| (run.origin, run.range.start));
         for run in joined(runs) {
             let value =
@@ -50,20 +54,42 @@ impl LmdbStore {
     }
 }
 
-/// Takes the runs of the rolled entries out of the index.
-fn take_runs(writer: &mut Writer<'_>, intent: &Intent) -> Result<Vec<Accepted>, StoreError> {
-    let mut runs = Vec::new();
+/// Takes the runs of the rolled entries out of the index; returns those that the file holds.
+fn take_runs(
+    writer: &mut Writer<'_>,
+    intent: &Intent,
+    damaged: &BTreeSet<u64>,
+) -> Result<Vec<Accepted>, StoreError> {
+    let (mut runs, mut unreadable) = (Vec::new(), Vec::new());
     for pair in writer.scan(Table::Journal, &keys::number(intent.from))? {
         let (key, value) = pair?;
-        if keys::read_number(key)? >= intent.to {
+        let position = keys::read_number(key)?;
+        if position >= intent.to {
             break;
         }
-        runs.extend(keys::decode_entry(value)?.0.accepted);
+        let to = if damaged.contains(&position) { &mut unreadable } else { &mut runs };
+        to.extend(keys::decode_entry(value)?.0.accepted);
     }
-    for run in &runs {
+    for run in runs.iter().chain(&unreadable) {
         writer.delete(Table::Index, &keys::index(run.origin, run.range.start))?;
     }
     Ok(runs)
+}
+
+fn quarantine(writer: &mut Writer<'_>, damaged: &BTreeSet<u64>) -> Result<(), StoreError> {
+    let mut kept = Vec::new();
+    for position in damaged {
+        let Some(value) = writer.get(Table::Journal, &keys::number(*position))? else { continue };
+        let (head, block) = keys::decode_entry(value)?;
+        kept.push(Quarantined {
+            from: head.from,
+            arrival_unix_ms: head.arrival_unix_ms,
+            reason: RejectReason::Corrupt,
+            because: format!("the journal's entry {position} was damaged after it was stored"),
+            bytes: block.to_vec(),
+        });
+    }
+    write_quarantine(writer, &kept)
 }
 
 /// Joins runs that follow each other: in one file they are one.

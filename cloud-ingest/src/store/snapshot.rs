@@ -49,10 +49,11 @@ fn latest(look: &Look<'_>) -> Result<Vec<(OriginNo, Vec<Reading>)>, StoreError> 
     let mut scanned = 0;
     look.journal_back(|head, bytes| {
         scanned += bytes.len();
-        let block =
-            decoder.decode(bytes).map_err(|_| StoreError::Damaged("a stored block does not decode"))?;
-        for (accepted, readings) in accepted_of(&head, &block) {
-            readings.iter().for_each(|reading| offer(accepted.origin, reading));
+        // A damaged entry costs its own readings, not the start; the roll puts it into quarantine.
+        if let Ok(block) = decoder.decode(bytes) {
+            for (accepted, readings) in accepted_of(&head, &block) {
+                readings.iter().for_each(|reading| offer(accepted.origin, reading));
+            }
         }
         Ok(scanned < MAX_LATEST_SCAN_BYTES)
     })?;
