@@ -14,12 +14,18 @@ pub(super) fn audit(look: &Look<'_>, selection: &Selection) -> Result<AuditView,
     for (_, record) in selected(look, selection)? {
         let origin = origin(&record);
         let totals = &mut view.totals;
-        totals.measured += origin.measured.count;
-        totals.stored += origin.stored;
-        totals.lost += origin.lost.values().sum::<u64>();
-        totals.outstanding += origin.outstanding;
-        totals.duplicates += record.duplicates;
-        totals.conflicts += origin.conflicts;
+        // Boards may claim any number.
+        let lost = origin.lost.values().fold(0, |sum: u64, lost| sum.saturating_add(*lost));
+        for (total, more) in [
+            (&mut totals.measured, origin.measured.count),
+            (&mut totals.stored, origin.stored),
+            (&mut totals.lost, lost),
+            (&mut totals.outstanding, origin.outstanding),
+            (&mut totals.duplicates, record.duplicates),
+            (&mut totals.conflicts, origin.conflicts),
+        ] {
+            *total = total.saturating_add(more);
+        }
         view.origins.push(origin);
     }
     view.origins.sort_by_key(|origin| (origin.site, origin.device, origin.boot));
@@ -45,5 +51,34 @@ fn origin(record: &OriginRecord) -> OriginAudit {
         conflicts: record.conflicts.count(),
         recovered: ledger.recovered(),
         last_arrival_unix_ms: record.last_arrival_unix_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_protocol::{BootId, DeviceId, Origin, SiteId};
+
+    use super::*;
+    use crate::{
+        core::batch::{Batch, OriginNo},
+        store::{LmdbStore, Store},
+    };
+
+    #[test]
+    fn boards_that_claim_everything_do_not_overflow_the_totals() {
+        let record = |boot| {
+            let device = DeviceId::new("board").expect("a slug");
+            let site = SiteId::new("plant").expect("a slug");
+            let mut record = OriginRecord::new(site, Origin::new(device, BootId(boot)));
+            record.ledger.report(u64::MAX);
+            record
+        };
+        let origins = vec![(OriginNo(0), record(1)), (OriginNo(1), record(2))];
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = LmdbStore::open(folder.path(), 1 << 24).expect("a store");
+        store.commit(&Batch { number: 1, origins, ..Batch::default() }).expect("it commits");
+        let look = store.look().expect("a look");
+        let totals = audit(&look, &Selection::default()).expect("an audit").totals;
+        assert_eq!((totals.measured, totals.outstanding), (u64::MAX, u64::MAX));
     }
 }
