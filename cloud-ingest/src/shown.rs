@@ -25,6 +25,8 @@ pub struct Shown {
     pub used_bytes: AtomicU64,
     pub lake_files: AtomicU64,
     pub lake_rows: AtomicU64,
+    /// Journal entries that could not be read and went to quarantine.
+    pub entries_damaged: AtomicU64,
     /// Acknowledgements that found no place on their way to the broker; the agents send again.
     pub acks_dropped: AtomicU64,
 }

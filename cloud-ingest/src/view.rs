@@ -176,6 +176,12 @@ pub struct Figures {
     pub blocks_rejected_corrupt: u64,
     pub blocks_rejected_undescribed: u64,
     pub blocks_refused_full: u64,
+    /// Came again while too many such blocks were being compared; the agents send again.
+    pub blocks_refused_verifying: u64,
+    /// Channel lists that use a name twice.
+    pub descriptions_refused: u64,
+    /// Stored or lost ranges that would tear more holes into an origin than are kept of one.
+    pub ranges_refused: u64,
     pub commits: u64,
     pub commit_failures: u64,
     pub last_commit_micros: u64,
@@ -186,6 +192,8 @@ pub struct Figures {
     pub alarm_events_committed: u64,
     pub lake_files_written: u64,
     pub lake_rows_written: u64,
+    /// Journal entries that could not be read and went to quarantine.
+    pub journal_entries_damaged: u64,
     pub broker_connects: u64,
     /// Gauges.
     pub uncommitted_bytes: u64,

@@ -125,6 +125,21 @@ impl Collector for OfTheSource {
                 "Blocks not taken because the journal was full",
                 figures.blocks_refused_full,
             ),
+            (
+                "blocks_refused_verifying",
+                "Blocks not taken because too many that came again were being compared",
+                figures.blocks_refused_verifying,
+            ),
+            (
+                "descriptions_refused",
+                "Channel lists refused because a name comes twice",
+                figures.descriptions_refused,
+            ),
+            (
+                "ranges_refused",
+                "Ranges not taken because their origin has too many holes",
+                figures.ranges_refused,
+            ),
             ("commits", "Journal commits", figures.commits),
             ("commit_failures", "Journal commits that failed", figures.commit_failures),
             ("acks_sent", "Block acknowledgements sent", figures.acks_sent),
@@ -136,6 +151,11 @@ impl Collector for OfTheSource {
             ("alarm_events_committed", "Alarm events after their commit", figures.alarm_events_committed),
             ("lake_files_written", "Parquet files written", figures.lake_files_written),
             ("lake_rows_written", "Rows written to Parquet", figures.lake_rows_written),
+            (
+                "journal_entries_damaged",
+                "Journal entries that could not be read and went to quarantine",
+                figures.journal_entries_damaged,
+            ),
             ("broker_connects", "Connections made to the broker", figures.broker_connects),
         ] {
             let metric = ConstCounter::new(value);

@@ -1,14 +1,15 @@
 //! A block against the ledger: what of it is new, known, or cannot be taken.
 //!
 //! Of a block with readings of origins that are not described, the described origins' readings are accepted and only
-//! the others are rejected (`undescribed`, with their ranges). A block that does not decode is rejected as a whole and
+//! the others are rejected (`undescribed`, with their ranges); so is what would tear more holes into an origin than are
+//! kept of one (`corrupt`, with its ranges). A block that does not decode is rejected as a whole and
 //! kept in quarantine; one whose stamp cannot be read has no number to answer to, so it is only kept and counted.
 
 use bytes::Bytes;
 use tidegate_protocol::{
     GatewayId, Origin, Reading, SeqRange,
     ack::RejectReason,
-    block::{Block, BlockError, OriginReadings, Stamp, ranges_of, read_stamp},
+    block::{BlockError, OriginReadings, Stamp, ranges_of, read_stamp},
     topic::{GatewayPath, Lane},
 };
 
@@ -29,6 +30,8 @@ struct Arrival {
     accepted: Vec<Accepted>,
     known: Vec<(OriginNo, Origin, SeqRange)>,
     undescribed: Vec<(Origin, SeqRange)>,
+    /// What would tear more holes into an origin than are kept.
+    torn: Vec<(Origin, SeqRange)>,
 }
 
 impl Core {
@@ -43,32 +46,26 @@ impl Core {
             return;
         }
         let stamp = read_stamp(&bytes).ok();
-        let decoded = self.decoder.decode(&bytes).and_then(|block| self.well_described(block));
+        let decoded = self.decoder.decode(&bytes);
         self.heard(from, unix_ms);
         let (Some(stamp), Ok(block)) = (stamp, &decoded) else {
             let error = decoded.err().unwrap_or(BlockError::Truncated);
             return self.refuse(now_ms, from, stamp, error, bytes, unix_ms);
         };
-        let mut arrival =
-            Arrival { from, lane, unix_ms, accepted: Vec::new(), known: Vec::new(), undescribed: Vec::new() };
+        let mut arrival = Arrival {
+            from,
+            lane,
+            unix_ms,
+            accepted: Vec::new(),
+            known: Vec::new(),
+            undescribed: Vec::new(),
+            torn: Vec::new(),
+        };
         let news = self.records(from, &block.records);
         for (entry, readings) in block.origins.iter().enumerate() {
             self.origin_readings(&mut arrival, entry as u32, readings);
         }
         self.keep(now_ms, arrival, stamp, bytes, news);
-    }
-
-    /// A channel is known by its name: a description that uses one twice is no description.
-    fn well_described(&self, block: Block) -> Result<Block, BlockError> {
-        let doubled = block.records.iter().any(|record| match record {
-            tidegate_protocol::block::Record::Described(description) => {
-                let mut names: Vec<_> = description.channels.iter().map(|channel| channel.name).collect();
-                names.sort_unstable();
-                names.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
-            }
-            _ => false,
-        });
-        if doubled { Err(BlockError::Malformed(tidegate_protocol::block::Part::Records)) } else { Ok(block) }
     }
 
     fn heard(&mut self, from: GatewayPath, unix_ms: i64) {
@@ -140,6 +137,11 @@ impl Core {
             self.counters.readings_duplicate += known;
             arrival.known.extend(split.known.into_iter().map(|part| (no, *origin, part)));
             for part in split.new {
+                if !state.record.ledger.has_room_to_store(part) {
+                    self.counters.ranges_refused += 1;
+                    arrival.torn.push((*origin, part));
+                    continue;
+                }
                 let recovered = state.record.ledger.store(part);
                 recovered_settled |= recovered > 0 && part.start < state.record.settled;
                 self.counters.readings_stored += part.len();
@@ -180,9 +182,31 @@ impl Core {
         self.settle_on(no);
     }
 
+    /// What of a block is refused. With a description the agent can still bring all of it, so that comes first.
+    fn rejection(
+        &mut self,
+        undescribed: Vec<(Origin, SeqRange)>,
+        torn: Vec<(Origin, SeqRange)>,
+    ) -> Option<Rejection> {
+        let reason = match (undescribed.is_empty(), torn.is_empty()) {
+            (true, true) => return None,
+            (false, _) => {
+                self.counters.blocks_rejected_undescribed += 1;
+                RejectReason::Undescribed
+            }
+            (true, false) => {
+                self.counters.blocks_rejected_corrupt += 1;
+                RejectReason::Corrupt
+            }
+        };
+        let mut parts = undescribed;
+        parts.extend(torn);
+        Some(Rejection { reason, parts })
+    }
+
     /// Journal entry and outcome of a block that was taken apart.
     fn keep(&mut self, now_ms: u64, arrival: Arrival, stamp: Stamp, bytes: Bytes, news: bool) {
-        let Arrival { from, lane, unix_ms, accepted, known, undescribed } = arrival;
+        let Arrival { from, lane, unix_ms, accepted, known, undescribed, torn } = arrival;
         let len = bytes.len();
         if news || !accepted.is_empty() {
             let head = EntryHead { from, lane, arrival_unix_ms: unix_ms, accepted };
@@ -193,10 +217,7 @@ impl Core {
             self.urgent |= lane == Lane::Alarm;
             self.touch_batch(now_ms);
         }
-        let rejection = (!undescribed.is_empty()).then(|| {
-            self.counters.blocks_rejected_undescribed += 1;
-            Rejection { reason: RejectReason::Undescribed, parts: undescribed }
-        });
+        let rejection = self.rejection(undescribed, torn);
         let verify = (!known.is_empty()).then(|| VerifyJob { block: bytes.clone(), ranges: known });
         // What is known may be in the batch being written, or in the one being filled.
         let barrier = if self.has_content() { self.building.number } else { self.in_flight.unwrap_or(0) };

@@ -1,11 +1,10 @@
 //! When a batch is written, and what follows: acknowledgements after success, a fresh start after failure.
 
-use tidegate_protocol::{Origin, SeqRange, ack::RejectReason, topic::GatewayPath};
+use tidegate_protocol::topic::GatewayPath;
 
 use super::{
     Core, EAGER_BATCH_BYTES, Effect, Mode, Snapshot,
-    acks::Rejection,
-    batch::{Batch, OriginNo, Quarantined},
+    batch::{Batch, OriginNo},
 };
 
 /// How long to wait after a failed commit: doubled with each failure in a row, up to the longest.
@@ -74,7 +73,7 @@ impl Core {
         self.used_bytes = used_bytes;
         self.counters.commits += 1;
         self.release_fates();
-        self.request_loads();
+        self.unstall_loads();
     }
 
     /// Lets go of the outcomes that wait for nothing any more.
@@ -84,60 +83,19 @@ impl Core {
         while let Some(mut fate) = self.fates.pop_front_if(|fate| fate.barrier < open) {
             match fate.verify.take() {
                 None => self.outbox.push(fate.to, fate.epoch, fate.number, fate.rejection),
-                Some(job) => {
-                    let ticket = self.next_ticket;
-                    self.next_ticket += 1;
-                    self.verifying.insert(ticket, fate);
-                    self.effects.push_back(Effect::Verify { ticket, job });
-                }
+                Some(job) => self.verify(fate, job),
             }
         }
         self.send_acks();
     }
 
-    pub(super) fn verified(&mut self, now_ms: u64, ticket: u64, differing: Option<Vec<(Origin, SeqRange)>>) {
-        let Some(mut fate) = self.verifying.remove(&ticket) else { return };
-        // Unreadable: no answer, and the agent sends again.
-        let Some(differing) = differing else { return };
-        if differing.is_empty() {
-            self.outbox.push(fate.to, fate.epoch, fate.number, fate.rejection);
-            return self.send_acks();
-        }
-        for (origin, range) in &differing {
-            self.counters.readings_conflicting += range.len();
-            let Some(no) = self.origins.number(fate.to.site, *origin) else { continue };
-            if let Some(state) = self.origins.get_mut(no) {
-                state.record.conflicts.insert(*range);
-                state.record.duplicates = state.record.duplicates.saturating_sub(range.len());
-            }
-            self.mark_dirty(no);
-        }
-        let because = format!("{} ranges differ from what is stored under the same boot", differing.len());
-        self.building.quarantine.push(Quarantined {
-            from: fate.to,
-            arrival_unix_ms: self
-                .gateways
-                .get(&fate.to)
-                .and_then(|known| known.record.last_block_unix_ms)
-                .unwrap_or(0),
-            reason: RejectReason::BootConflict,
-            because,
-            bytes: fate.block.to_vec(),
-        });
-        self.building_bytes += fate.block.len();
-        let mut rejection = fate
-            .rejection
-            .take()
-            .unwrap_or(Rejection { reason: RejectReason::BootConflict, parts: Vec::new() });
-        rejection.parts.extend(differing);
-        fate.rejection = Some(rejection);
-        fate.barrier = self.building.number;
-        self.touch_batch(now_ms);
-        self.fates.push_back(fate);
+    /// How many gateways share the credit.
+    fn present_gateways(&self) -> usize {
+        self.gateways.values().filter(|gateway| gateway.heard).count()
     }
 
-    fn send_acks(&mut self) {
-        let gateways = self.gateways.values().filter(|gateway| gateway.heard).count();
+    pub(super) fn send_acks(&mut self) {
+        let gateways = self.present_gateways();
         let full = self.is_full();
         for (to, epoch, outcomes) in self.outbox.take() {
             let ack = self.credits.message(self.incarnation, epoch, outcomes, gateways, full);
@@ -146,15 +104,19 @@ impl Core {
         }
     }
 
-    /// Tells a gateway which incarnation it speaks to.
+    /// Tells a gateway which incarnation it speaks to. One that is not known to be present gets the smallest window, so that the
+    /// shares of the others stay theirs.
     pub(super) fn announce(&mut self, to: GatewayPath) {
-        let gateways = self.gateways.values().filter(|gateway| gateway.heard).count();
+        let present = self.gateways.get(&to).is_some_and(|gateway| gateway.heard);
+        let gateways = if present { self.present_gateways() } else { usize::MAX };
         let full = self.is_full() || self.mode != Mode::Taking;
         let ack = self.credits.message(self.incarnation, 0, Vec::new(), gateways, full);
         self.effects.push_back(Effect::Ack { to, ack });
     }
 
     pub(super) fn announce_to_all(&mut self) {
+        // All that were there send again now: each must get its share of the credit, not all of it.
+        self.gateways.values_mut().for_each(|gateway| gateway.heard |= gateway.record.online);
         for path in self.gateways.keys().copied().collect::<Vec<_>>() {
             self.announce(path);
         }

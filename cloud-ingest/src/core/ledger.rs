@@ -10,6 +10,10 @@ use tidegate_protocol::{LossReason, SeqRange, block::Tail};
 
 use super::ranges::RangeSet;
 
+/// Ranges of one origin: stored ones, and lost ones of each reason. A board with this many holes in one boot is broken
+/// or hostile; what would tear more is refused, and stays outstanding.
+pub const MAX_RANGES_PER_ORIGIN: usize = 16_384;
+
 const REASONS: usize = LossReason::ALL.len();
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +41,15 @@ impl Ledger {
     /// Sorts a range into what is new and what is known, adding to `split`.
     pub fn classify(&self, range: SeqRange, split: &mut Split) {
         self.stored.split(range, &mut split.known, &mut split.new);
+    }
+
+    pub fn has_room_to_store(&self, range: SeqRange) -> bool {
+        self.stored.has_room_for(range, MAX_RANGES_PER_ORIGIN)
+    }
+
+    pub fn has_room_to_lose(&self, range: SeqRange, reason: LossReason) -> bool {
+        let lost = self.lost.get(usize::from(reason.code()));
+        lost.is_none_or(|lost| lost.has_room_for(range, MAX_RANGES_PER_ORIGIN))
     }
 
     /// Marks a range stored; says how many of it had been declared lost.

@@ -7,6 +7,7 @@
 //! blocks    a block against the ledger           records   what travels beside readings
 //! alarming  rules over readings, live and settled
 //! settling  history where a hole has filled      acks      outcomes and credit
+//! verifying blocks that came again, compared with their originals
 //! commits   when a batch is written, and what follows from its success or failure
 //! ```
 //!
@@ -25,8 +26,9 @@ pub mod origins;
 pub mod ranges;
 mod records;
 mod settling;
+mod verifying;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use tidegate_alarms::{AlarmEvent, RuleSet};
@@ -42,7 +44,9 @@ use self::{
     acks::{Credits, Outbox, Rejection},
     batch::{Batch, GatewayRecord, LiveRecord, OriginNo, OriginRecord, SettledRecord},
     origins::{OriginState, Origins},
+    verifying::Verifying,
 };
+pub use self::{settling::MAX_LOADS, verifying::MAX_VERIFYING};
 
 /// Bounds and rhythm of the core.
 #[derive(Clone, Copy, Debug)]
@@ -159,6 +163,9 @@ pub struct Counters {
     pub blocks_rejected_corrupt: u64,
     pub blocks_rejected_undescribed: u64,
     pub blocks_refused_full: u64,
+    pub blocks_refused_verifying: u64,
+    pub descriptions_refused: u64,
+    pub ranges_refused: u64,
     pub commits: u64,
     pub commit_failures: u64,
     pub acks_sent: u64,
@@ -170,7 +177,7 @@ pub struct Counters {
 struct Gateway {
     record: GatewayRecord,
     dirty: bool,
-    /// Heard of since this incarnation began: shares the credit.
+    /// Present, as far as is known: shares the credit.
     heard: bool,
 }
 
@@ -217,10 +224,12 @@ pub struct Core {
     used_bytes: u64,
     /// In the order of their barriers.
     fates: VecDeque<Fate>,
-    verifying: HashMap<u64, Fate>,
-    next_ticket: u64,
+    verifying: Verifying,
     to_load: BTreeSet<OriginNo>,
     loading: BTreeSet<OriginNo>,
+    /// Those whose last look back brought nothing: the next commit tries them again, or else the time below.
+    stalled_loads: BTreeSet<OriginNo>,
+    retry_loads_at_ms: Option<u64>,
     outbox: Outbox,
     credits: Credits,
     effects: VecDeque<Effect>,
@@ -253,10 +262,11 @@ impl Core {
             next_position: 0,
             used_bytes: 0,
             fates: VecDeque::new(),
-            verifying: HashMap::new(),
-            next_ticket: 0,
+            verifying: Verifying::default(),
             to_load: BTreeSet::new(),
             loading: BTreeSet::new(),
+            stalled_loads: BTreeSet::new(),
+            retry_loads_at_ms: None,
             outbox: Outbox::default(),
             credits: Credits::new(settings.credit_total_bytes),
             effects: VecDeque::new(),
@@ -279,7 +289,10 @@ impl Core {
             Event::Verified { ticket, differing } => self.verified(now_ms, ticket, differing),
             Event::Loaded { origin, readings } => self.loaded(now_ms, origin, readings),
             Event::Trimmed { used_bytes } => self.trimmed(used_bytes),
-            Event::Wakeup => self.end_back_off(now_ms),
+            Event::Wakeup => {
+                self.end_back_off(now_ms);
+                self.retry_loads(now_ms);
+            }
         }
         self.commit_if_due(now_ms);
     }
@@ -294,7 +307,11 @@ impl Core {
             Mode::Reloading => None,
             Mode::BackingOff { until_ms } => Some(until_ms),
             Mode::Taking if self.in_flight.is_some() => None,
-            Mode::Taking => Some(self.building_since_ms?.saturating_add(self.settings.linger_ms)),
+            Mode::Taking => {
+                let lingered =
+                    self.building_since_ms.map(|since| since.saturating_add(self.settings.linger_ms));
+                [lingered, self.retry_loads_at_ms].into_iter().flatten().min()
+            }
         }
     }
 
@@ -312,8 +329,8 @@ impl Core {
     }
 
     pub fn counters(&self) -> Counters {
-        let waiting = self.fates.iter().chain(self.verifying.values()).map(|fate| fate.block.len() as u64);
-        Counters { uncommitted_bytes: waiting.sum(), ..self.counters }
+        let waiting: usize = self.fates.iter().map(|fate| fate.block.len()).sum();
+        Counters { uncommitted_bytes: (waiting + self.verifying.bytes()) as u64, ..self.counters }
     }
 
     pub fn is_full(&self) -> bool {
@@ -360,16 +377,32 @@ impl Core {
                 state.latest_changed = false;
             }
         }
-        let gateway = |(path, record)| (path, Gateway { record, ..Gateway::default() });
-        self.gateways = snapshot.gateways.into_iter().map(gateway).collect();
+        self.adopt_gateways(snapshot.gateways);
+        self.stalled_loads.clear();
+        self.retry_loads_at_ms = None;
         self.to_load =
             self.origins.iter().filter(|(_, state)| state.can_settle()).map(|(no, _)| no).collect();
         self.request_loads();
     }
 
+    /// What gateways said of themselves is newer than any commit, and is said only once: what the snapshot does not have
+    /// is written again.
+    fn adopt_gateways(&mut self, committed: Vec<(GatewayPath, GatewayRecord)>) {
+        let committed: BTreeMap<_, _> = committed.into_iter().collect();
+        for (path, gateway) in &mut self.gateways {
+            gateway.dirty = false;
+            if committed.get(path) != Some(&gateway.record) {
+                self.building.gateways.push((*path, gateway.record.clone()));
+            }
+        }
+        for (path, record) in committed {
+            self.gateways.entry(path).or_insert(Gateway { record, ..Gateway::default() });
+        }
+    }
+
     fn status(&mut self, now_ms: u64, from: GatewayPath, status: GatewayStatus) {
         let gateway = self.gateways.entry(from).or_default();
-        gateway.heard |= status.online;
+        gateway.heard = status.online;
         if (gateway.record.online, &gateway.record.version) != (status.online, &status.version) {
             gateway.record.online = status.online;
             gateway.record.version = status.version;

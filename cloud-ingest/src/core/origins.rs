@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 
 use tidegate_alarms::RuleSet;
-use tidegate_protocol::{ClockAnchor, DeviceId, Origin, Reading, SiteId, block::Description};
+use tidegate_protocol::{
+    ClockAnchor, ClockQuality, DeviceId, Origin, Reading, SiteId, Tick, block::Description,
+};
 
 use super::{
     alarming::Watch,
@@ -68,9 +70,10 @@ impl OriginState {
         changed
     }
 
-    /// When tick 0 was, by the best anchor.
-    pub fn started_unix_ms(&self) -> Option<i64> {
-        self.record.anchor.map(|anchor| anchor.unix_ms_at(tidegate_protocol::Tick(0)))
+    /// When tick 0 was, if a synchronised clock says so.
+    pub fn started_by_synced_clock(&self) -> Option<i64> {
+        let anchor = self.record.anchor.filter(|anchor| anchor.quality == ClockQuality::Synced)?;
+        Some(anchor.unix_ms_at(Tick(0)))
     }
 }
 

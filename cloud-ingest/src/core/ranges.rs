@@ -40,6 +40,12 @@ impl RangeSet {
         self.ranges.get(at).filter(|range| range.start <= seq).map_or(seq, |range| range.end)
     }
 
+    /// Whether a range can be added without there being more than `max` ranges: at the bound, only what meets one.
+    pub fn has_room_for(&self, range: SeqRange, max: usize) -> bool {
+        let at = self.ranges.partition_point(|known| known.end < range.start);
+        self.ranges.len() < max || self.ranges.get(at).is_some_and(|known| known.start <= range.end)
+    }
+
     /// Adds a range, joining what it meets.
     pub fn insert(&mut self, range: SeqRange) {
         if range.is_empty() {

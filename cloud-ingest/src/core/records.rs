@@ -1,7 +1,11 @@
 //! What travels beside readings: descriptions, losses, anchors, ends. All of it merges, so that repetition and order do
 //! not matter; what changes nothing is not written again.
 
-use tidegate_protocol::{ClockAnchor, block::Record, topic::GatewayPath};
+use tidegate_protocol::{
+    ClockAnchor,
+    block::{Description, Record},
+    topic::GatewayPath,
+};
 
 use super::Core;
 
@@ -19,7 +23,18 @@ impl Core {
     }
 
     fn record(&mut self, from: GatewayPath, record: &Record) -> bool {
+        if let Record::Described(description) = record
+            && !has_distinct_names(description)
+        {
+            self.counters.descriptions_refused += 1;
+            return false;
+        }
+        let is_new = self.origins.number(from.site, record.origin()).is_none();
         let no = self.origins.number_or_new(from.site, record.origin());
+        if is_new {
+            // Even if the record says nothing: the stored numbers have no holes.
+            self.mark_dirty(no);
+        }
         let Some(state) = self.origins.get_mut(no) else { return false };
         let ledger = &mut state.record.ledger;
         let news = match record {
@@ -30,7 +45,11 @@ impl Core {
                 }
                 news
             }
-            Record::Loss(loss) => ledger.lose(loss.range, loss.reason),
+            Record::Loss(loss) => {
+                let has_room = ledger.has_room_to_lose(loss.range, loss.reason);
+                self.counters.ranges_refused += u64::from(!has_room);
+                has_room && ledger.lose(loss.range, loss.reason)
+            }
             Record::Closed { tail, .. } => ledger.close(*tail),
             Record::Measured { next, .. } => ledger.report(*next),
             Record::Anchor { origin, tick, unix_ms, error_ms, quality } => state.anchored(ClockAnchor {
@@ -48,4 +67,12 @@ impl Core {
         }
         news
     }
+}
+
+/// A channel is known by its name. A description that uses one twice is no description: its origin stays undescribed, and
+/// the others in the block have no part in it.
+fn has_distinct_names(description: &Description) -> bool {
+    let mut names: Vec<_> = description.channels.iter().map(|channel| channel.name).collect();
+    names.sort_unstable();
+    names.windows(2).all(|pair| !matches!(pair, [a, b] if a == b))
 }

@@ -16,7 +16,9 @@ use super::{
 /// How many readings one look back reads at most.
 const LOAD_READINGS: u64 = 65_536;
 /// How many looks back are under way at most.
-const MAX_LOADS: usize = 4;
+pub const MAX_LOADS: usize = 4;
+/// When to look again where a look brought nothing and no commit comes first.
+const LOAD_RETRY_MS: u64 = 1_000;
 
 impl OriginState {
     /// Whether stored readings wait to be settled.
@@ -45,13 +47,17 @@ impl Core {
             return true;
         }
         let Some((old, new)) = self.origins.pair_mut(current, no) else { return false };
-        if new.record.superseded || !is_newer(old, new, lane) {
+        // A boot that was passed over wrongly comes back once the one before it has ended.
+        let returns = is_live(lane) && has_ended(old) && !has_ended(new);
+        if (new.record.superseded && !returns) || !is_newer(old, new, lane) {
             return false;
         }
         old.record.superseded = true;
+        new.record.superseded = false;
         old.watch.hand_over(&mut new.watch);
         self.origins.set_current(site, device, no);
         self.mark_dirty(current);
+        self.mark_dirty(no);
         self.put_live(no);
         true
     }
@@ -81,7 +87,7 @@ impl Core {
         self.to_load.insert(no);
     }
 
-    /// Asks for the readings behind filled holes. Called when a commit has ended, so that the store has them.
+    /// Asks for the readings behind filled holes. After a commit has ended the store has them; before, it has a part.
     pub(super) fn request_loads(&mut self) {
         while self.loading.len() < MAX_LOADS {
             let Some(no) = self.to_load.iter().copied().find(|no| !self.loading.contains(no)) else { return };
@@ -94,12 +100,29 @@ impl Core {
         }
     }
 
+    /// Those that stalled are looked for again.
+    pub(super) fn unstall_loads(&mut self) {
+        self.to_load.append(&mut self.stalled_loads);
+        self.retry_loads_at_ms = None;
+        self.request_loads();
+    }
+
+    pub(super) fn retry_loads(&mut self, now_ms: u64) {
+        if self.retry_loads_at_ms.is_some_and(|at| now_ms >= at) {
+            self.unstall_loads();
+        }
+    }
+
+    fn load_later(&mut self, now_ms: u64, no: OriginNo) {
+        self.stalled_loads.insert(no);
+        self.retry_loads_at_ms.get_or_insert(now_ms.saturating_add(LOAD_RETRY_MS));
+    }
+
     pub(super) fn loaded(&mut self, now_ms: u64, no: OriginNo, readings: Option<Vec<Reading>>) {
         self.loading.remove(&no);
         let Some(readings) = readings else {
-            // Unreadable now; the next commit tries again.
-            self.to_load.insert(no);
-            return;
+            self.load_later(now_ms, no);
+            return self.request_loads();
         };
         let Some(state) = self.origins.get_mut(no) else { return };
         let mut out = alarming::Outcome::default();
@@ -109,7 +132,7 @@ impl Core {
             if reading.seq.0 < at {
                 continue;
             }
-            // The store may not have all yet; the next commit brings us back.
+            // The store may not have all yet.
             if reading.seq.0 > at {
                 break;
             }
@@ -122,7 +145,10 @@ impl Core {
         if moved {
             self.mark_dirty(no);
             self.touch_batch(now_ms);
+        } else if self.to_load.remove(&no) {
+            self.load_later(now_ms, no);
         }
+        self.request_loads();
     }
 
     /// Puts what evaluation brought into the batch; provisional events leave at once.
@@ -160,14 +186,23 @@ impl Core {
     }
 }
 
-/// Which of two boots of a device is the later one: by their anchors where both have one; else what comes live is, or what
-/// goes on after the other ended.
+/// Which of two boots of a device is the later one. A boot that ended is not later than one that goes on; else anchors tell,
+/// if a synchronised clock made both (another one may have jumped between them); else what comes live is the later.
 fn is_newer(old: &OriginState, new: &OriginState, lane: Lane) -> bool {
-    match (old.started_unix_ms(), new.started_unix_ms()) {
-        (Some(old_start), Some(new_start)) => new_start > old_start,
-        _ => {
-            let ended = |state: &OriginState| state.record.ledger.tail().is_some();
-            matches!(lane, Lane::Alarm | Lane::Live) || (ended(old) && !ended(new))
-        }
+    match (has_ended(old), has_ended(new)) {
+        (false, true) => false,
+        (true, false) => true,
+        _ => match (old.started_by_synced_clock(), new.started_by_synced_clock()) {
+            (Some(old_start), Some(new_start)) => new_start > old_start,
+            _ => is_live(lane),
+        },
     }
+}
+
+fn has_ended(state: &OriginState) -> bool {
+    state.record.ledger.tail().is_some()
+}
+
+fn is_live(lane: Lane) -> bool {
+    matches!(lane, Lane::Alarm | Lane::Live)
 }

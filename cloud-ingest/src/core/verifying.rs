@@ -1,0 +1,135 @@
+//! Blocks that came again, while the store is asked whether they hold what is stored (rule b).
+//!
+//! Bounded by [`MAX_VERIFYING`] and [`MAX_VERIFYING_BYTES`]: beyond, a block gets no answer, is counted, and its agent sends it
+//! again later. A block that is sent again while it is being compared is not compared twice: its newest
+//! transmission takes the place of the one before, and gets the answer.
+
+use std::collections::HashMap;
+
+use tidegate_protocol::{Origin, SeqRange, ack::RejectReason, block::HEADER_BYTES};
+
+use super::{
+    Core, Effect, Fate, VerifyJob, acks::Rejection, batch::Quarantined, ledger::MAX_RANGES_PER_ORIGIN,
+};
+
+/// How many blocks are compared, or wait for it, at most.
+pub const MAX_VERIFYING: usize = 1_024;
+const MAX_VERIFYING_BYTES: usize = 32 * 1024 * 1024;
+
+/// By ticket.
+#[derive(Debug, Default)]
+pub(super) struct Verifying {
+    fates: HashMap<u64, Fate>,
+    bytes: usize,
+    next_ticket: u64,
+}
+
+impl Verifying {
+    pub fn is_empty(&self) -> bool {
+        self.fates.is_empty()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Answers about what was asked before fit no ticket any more.
+    pub fn clear(&mut self) {
+        self.fates.clear();
+        self.bytes = 0;
+    }
+
+    /// Whether the block is being compared already; then the outcome goes to this transmission of it.
+    fn joins(&mut self, fate: &Fate) -> bool {
+        // A part that was rejected at one of the times would not have been compared with the other.
+        let same = |known: &&mut Fate| {
+            known.to == fate.to
+                && known.rejection.is_none()
+                && fate.rejection.is_none()
+                && same_but_for_stamp(&known.block, &fate.block)
+        };
+        let Some(known) = self.fates.values_mut().find(same) else { return false };
+        (known.epoch, known.number) = (fate.epoch, fate.number);
+        true
+    }
+
+    /// The ticket to ask with; nothing at the bound.
+    fn admit(&mut self, fate: Fate) -> Option<u64> {
+        let bytes = self.bytes + fate.block.len();
+        if self.fates.len() >= MAX_VERIFYING || bytes > MAX_VERIFYING_BYTES {
+            return None;
+        }
+        self.bytes = bytes;
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.fates.insert(ticket, fate);
+        Some(ticket)
+    }
+
+    fn remove(&mut self, ticket: u64) -> Option<Fate> {
+        let fate = self.fates.remove(&ticket)?;
+        self.bytes -= fate.block.len();
+        Some(fate)
+    }
+}
+
+/// The header's second half says length and checksum of what follows: when that is equal, so is the half.
+fn same_but_for_stamp(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.get(HEADER_BYTES..) == b.get(HEADER_BYTES..)
+}
+
+impl Core {
+    pub(super) fn verify(&mut self, fate: Fate, job: VerifyJob) {
+        if self.verifying.joins(&fate) {
+            return;
+        }
+        match self.verifying.admit(fate) {
+            Some(ticket) => self.effects.push_back(Effect::Verify { ticket, job }),
+            None => self.counters.blocks_refused_verifying += 1,
+        }
+    }
+
+    pub(super) fn verified(&mut self, now_ms: u64, ticket: u64, differing: Option<Vec<(Origin, SeqRange)>>) {
+        let Some(mut fate) = self.verifying.remove(ticket) else { return };
+        // Unreadable: no answer, and the agent sends again.
+        let Some(differing) = differing else { return };
+        if differing.is_empty() {
+            self.outbox.push(fate.to, fate.epoch, fate.number, fate.rejection);
+            return self.send_acks();
+        }
+        for (origin, range) in &differing {
+            self.counters.readings_conflicting += range.len();
+            let Some(no) = self.origins.number(fate.to.site, *origin) else { continue };
+            if let Some(state) = self.origins.get_mut(no) {
+                // At the bound they are only counted.
+                if state.record.conflicts.has_room_for(*range, MAX_RANGES_PER_ORIGIN) {
+                    state.record.conflicts.insert(*range);
+                }
+                state.record.duplicates = state.record.duplicates.saturating_sub(range.len());
+            }
+            self.mark_dirty(no);
+        }
+        let because = format!("{} ranges differ from what is stored under the same boot", differing.len());
+        self.building.quarantine.push(Quarantined {
+            from: fate.to,
+            arrival_unix_ms: self
+                .gateways
+                .get(&fate.to)
+                .and_then(|known| known.record.last_block_unix_ms)
+                .unwrap_or(0),
+            reason: RejectReason::BootConflict,
+            because,
+            bytes: fate.block.to_vec(),
+        });
+        self.building_bytes += fate.block.len();
+        let mut rejection = fate
+            .rejection
+            .take()
+            .unwrap_or(Rejection { reason: RejectReason::BootConflict, parts: Vec::new() });
+        rejection.parts.extend(differing);
+        fate.rejection = Some(rejection);
+        fate.barrier = self.building.number;
+        self.touch_batch(now_ms);
+        self.fates.push_back(fate);
+    }
+}

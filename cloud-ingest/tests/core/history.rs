@@ -1,0 +1,50 @@
+//! History goes on without traffic.
+
+use std::collections::BTreeSet;
+
+use tidegate_ingest::core::{
+    Event, MAX_LOADS, Snapshot,
+    batch::{OriginNo, OriginRecord},
+};
+use tidegate_protocol::{SeqRange, SiteId, ValueKind};
+
+use crate::support::{Bench, channel, description, origin};
+
+const ORIGINS: u32 = MAX_LOADS as u32 + 2;
+
+/// More origins to settle than there are looks at a time.
+fn unsettled() -> Bench {
+    let known = |number| {
+        let origin = origin(&format!("board-{number}"), 1);
+        let mut record = OriginRecord::new(SiteId::new("plant").unwrap(), origin);
+        record.ledger.store(SeqRange::new(0, 4));
+        (record, Some(description(origin, vec![channel("x", ValueKind::F64, 0)])))
+    };
+    let origins = (0..ORIGINS).map(known).collect();
+    let mut bench = Bench::new(Snapshot { origins, ..Snapshot::default() });
+    bench.carry_out();
+    bench
+}
+
+fn asked(bench: &mut Bench) -> BTreeSet<OriginNo> {
+    std::mem::take(&mut bench.loads).into_iter().map(|(no, _)| no).collect()
+}
+
+#[test]
+fn what_could_not_be_read_or_brought_nothing_is_looked_at_again() {
+    let all: BTreeSet<_> = (0..ORIGINS).map(OriginNo).collect();
+    for readings in [None, Some(Vec::new())] {
+        let mut bench = unsettled();
+        let mut seen = BTreeSet::new();
+        for _ in 0..ORIGINS {
+            for no in asked(&mut bench) {
+                assert!(seen.insert(no), "no look is repeated at once");
+                bench.handle(Event::Loaded { origin: no, readings: readings.clone() });
+            }
+        }
+        assert_eq!(seen, all, "each has its turn");
+        bench.now_ms = bench.core.next_wakeup().expect("it comes back by itself");
+        bench.handle(Event::Wakeup);
+        assert_eq!(asked(&mut bench).len(), MAX_LOADS);
+    }
+}

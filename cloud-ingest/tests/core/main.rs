@@ -1,0 +1,10 @@
+//! What the core decides where something is wrong: descriptions, clocks, holes, failed looks; and what the store makes of it.
+
+mod credit;
+mod damage;
+mod descriptions;
+mod history;
+mod holes;
+mod live;
+mod support;
+mod verifying;

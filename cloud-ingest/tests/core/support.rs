@@ -1,0 +1,131 @@
+//! Blocks, and a core whose commits always succeed at once unless a test says otherwise.
+
+use tidegate_alarms::{RuleSet, RulesSettings};
+use tidegate_ingest::core::{Core, Effect, Event, Settings, Snapshot, VerifyJob, batch::Batch};
+use tidegate_protocol::{
+    BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Quality, Reading, Seq,
+    SeqRange, SiteId, Tick, Value, ValueKind,
+    ack::{BlockAck, Outcome},
+    block::{Block, Decoder, Description, Encoder, OriginReadings, Record, Stamp, stamp},
+    topic::{GatewayPath, Lane},
+};
+
+pub const TOTAL_CREDIT: u32 = 8 << 20;
+
+pub fn origin(device: &str, boot: u64) -> Origin {
+    Origin::new(DeviceId::new(device).unwrap(), BootId(boot))
+}
+
+pub fn gateway(name: &str) -> GatewayPath {
+    GatewayPath::new(SiteId::new("plant").unwrap(), GatewayId::new(name).unwrap())
+}
+
+/// Alarms above 60 in channel `x`.
+pub fn rules() -> RuleSet {
+    let rule = serde_json::json!({ "rule": [{ "id": "hot", "select": { "channel": "x" }, "above": 60.0 }] });
+    RuleSet::from_settings(serde_json::from_value::<RulesSettings>(rule).unwrap()).unwrap()
+}
+
+pub fn channel(name: &str, kind: ValueKind, scale: u8) -> ChannelDecl<String> {
+    ChannelDecl { name: ChannelName::new(name).unwrap(), unit: String::new(), kind, scale }
+}
+
+pub fn description(origin: Origin, channels: Vec<ChannelDecl<String>>) -> Description {
+    Description { origin, tag: String::new(), firmware: String::new(), channels }
+}
+
+/// Of an origin with the one channel `x`.
+pub fn described(origin: Origin) -> Record {
+    Record::Described(description(origin, vec![channel("x", ValueKind::F64, 0)]))
+}
+
+pub fn reading(seq: u64, value: f64) -> Reading {
+    let (channel, value) = (ChannelIndex(0), Value::F64(value));
+    Reading { seq: Seq(seq), channel, tick: Tick(seq), value, quality: Quality::Good }
+}
+
+pub fn readings(origin: Origin, seqs: impl IntoIterator<Item = u64>) -> OriginReadings {
+    OriginReadings { origin, readings: seqs.into_iter().map(|seq| reading(seq, 1.0)).collect() }
+}
+
+pub fn encode(records: Vec<Record>, origins: Vec<OriginReadings>) -> Vec<u8> {
+    Encoder::new().unwrap().encode(&Block { records, origins }).unwrap()
+}
+
+pub struct Bench {
+    pub core: Core,
+    pub now_ms: u64,
+    next_number: u64,
+    pub outcomes: Vec<(u64, Outcome)>,
+    pub acks: Vec<(GatewayPath, BlockAck)>,
+    pub batches: Vec<Batch>,
+    pub verify: Vec<(u64, VerifyJob)>,
+    pub loads: Vec<(tidegate_ingest::core::batch::OriginNo, SeqRange)>,
+    pub provisional: usize,
+    /// Instead of succeeding, the commit stays under way under this number.
+    pub held: Option<u64>,
+    pub hold_commits: bool,
+}
+
+impl Bench {
+    pub fn new(snapshot: Snapshot) -> Self {
+        let settings = Settings { credit_total_bytes: TOTAL_CREDIT, linger_ms: 0, quota_bytes: 1 << 30 };
+        Self {
+            core: Core::new(settings, rules(), Decoder::new().unwrap(), snapshot, 1),
+            now_ms: 1,
+            next_number: 0,
+            outcomes: Vec::new(),
+            acks: Vec::new(),
+            batches: Vec::new(),
+            verify: Vec::new(),
+            loads: Vec::new(),
+            provisional: 0,
+            held: None,
+            hold_commits: false,
+        }
+    }
+
+    pub fn handle(&mut self, event: Event) {
+        self.core.handle(self.now_ms, event);
+        self.carry_out();
+    }
+
+    pub fn carry_out(&mut self) {
+        while let Some(effect) = self.core.poll() {
+            match effect {
+                Effect::Commit(batch) => {
+                    let number = batch.number;
+                    self.batches.push(*batch);
+                    if self.hold_commits {
+                        self.held = Some(number);
+                    } else {
+                        self.core.handle(self.now_ms, Event::Committed { batch: number, used_bytes: 0 });
+                    }
+                }
+                Effect::Ack { to, ack } => {
+                    self.outcomes
+                        .extend(ack.outcomes.iter().map(|known| (known.number, known.outcome.clone())));
+                    self.acks.push((to, ack));
+                }
+                Effect::Provisional(_) => self.provisional += 1,
+                Effect::Verify { ticket, job } => self.verify.push((ticket, job)),
+                Effect::Load { origin, range } => self.loads.push((origin, range)),
+                Effect::Reload => {}
+            }
+        }
+    }
+
+    /// Sends a block; returns its number.
+    pub fn send(&mut self, lane: Lane, mut bytes: Vec<u8>) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        stamp(&mut bytes, Stamp { lane, epoch: 7, number }).unwrap();
+        let from = gateway("gw-a");
+        self.handle(Event::Block { from, lane, bytes: bytes.into(), arrival_unix_ms: 0 });
+        number
+    }
+
+    pub fn outcome(&self, number: u64) -> Option<Outcome> {
+        self.outcomes.iter().rev().find(|(known, _)| *known == number).map(|(_, outcome)| outcome.clone())
+    }
+}

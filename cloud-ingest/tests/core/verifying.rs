@@ -1,0 +1,111 @@
+//! Blocks that came again: compared once, with what was written, and not without bound.
+
+use std::sync::Arc;
+
+use tidegate_ingest::{
+    core::{Event, MAX_VERIFYING, Snapshot},
+    lake::{Lake, RollSettings, Roller},
+    readings::Source,
+    store::{LmdbStore, Store},
+};
+use tidegate_protocol::{
+    Value, ValueKind,
+    ack::Outcome,
+    block::{OriginReadings, Record},
+    topic::Lane,
+};
+
+use crate::support::{Bench, channel, described, description, encode, origin, reading, readings};
+
+#[test]
+fn a_block_sent_again_while_it_is_compared_is_compared_once_and_answered_under_its_newest_number() {
+    let board = origin("board", 1);
+    let bytes = encode(vec![described(board)], vec![readings(board, 0..5)]);
+    let mut bench = Bench::new(Snapshot::default());
+    bench.send(Lane::Live, bytes.clone());
+    let numbers = [0; 3].map(|_| bench.send(Lane::Live, bytes.clone()));
+    assert_eq!(bench.verify.len(), 1);
+    let ticket = bench.verify[0].0;
+    bench.handle(Event::Verified { ticket, differing: Some(Vec::new()) });
+    assert_eq!(bench.outcome(numbers[2]), Some(Outcome::Durable));
+    // And anew once that is done.
+    bench.send(Lane::Live, bytes);
+    assert_eq!(bench.verify.len(), 2);
+}
+
+#[test]
+fn beyond_the_bound_a_block_that_came_again_gets_no_answer_and_is_counted() {
+    let board = origin("board", 1);
+    let mut bench = Bench::new(Snapshot::default());
+    let all = MAX_VERIFYING as u64 + 10;
+    bench.send(Lane::Live, encode(vec![described(board)], vec![readings(board, 0..all)]));
+    let numbers: Vec<_> = (0..all)
+        .map(|seq| bench.send(Lane::Live, encode(Vec::new(), vec![readings(board, [seq])])))
+        .collect();
+    assert_eq!(bench.verify.len(), MAX_VERIFYING);
+    assert_eq!(bench.core.counters().blocks_refused_verifying, 10);
+    assert_eq!(bench.outcome(numbers[MAX_VERIFYING]), None);
+    let ticket = bench.verify[0].0;
+    bench.handle(Event::Verified { ticket, differing: Some(Vec::new()) });
+    bench.send(Lane::Live, encode(Vec::new(), vec![readings(board, [all - 1])]));
+    assert_eq!(bench.verify.len(), MAX_VERIFYING + 1, "there is room again");
+}
+
+/// The lake keeps doubles: a mantissa that no double holds, or of another scale than its channel's, is still the same reading.
+/// And a changed one is not, whichever of the origins and files it is in.
+#[test]
+fn what_the_lake_cannot_say_exactly_is_no_conflict() {
+    let origins = [origin("board-a", 1), origin("board-b", 1), origin("board-c", 2)];
+    let decimal = |seq, mantissa, scale| tidegate_protocol::Reading {
+        value: Value::Decimal { mantissa, scale },
+        ..reading(seq, 0.0)
+    };
+    let given = |from: u64, changed: Option<usize>| {
+        let of = |(at, origin): (usize, &tidegate_protocol::Origin)| {
+            let wrong = i64::from(changed == Some(at));
+            let readings = vec![
+                decimal(from, 9_007_199_254_740_993_123, 3),
+                decimal(from + 1, 123 + wrong, 3),
+                decimal(from + 2, -7, 1),
+            ];
+            OriginReadings { origin: *origin, readings }
+        };
+        origins.iter().enumerate().map(of).collect::<Vec<_>>()
+    };
+    let descriptions = origins
+        .map(|origin| Record::Described(description(origin, vec![channel("x", ValueKind::Decimal, 1)])));
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(LmdbStore::open(&folder.path().join("store"), 1 << 26).unwrap());
+    let lake = Lake::open(&folder.path().join("lake")).unwrap();
+    let roller = Roller::new(Arc::clone(&store), lake.clone(), RollSettings { interval_ms: 0, bytes: 0 });
+    let mut bench = Bench::new(Snapshot::default());
+    for from in [0, 3] {
+        bench.send(Lane::Live, encode(descriptions.to_vec(), given(from, None)));
+        for batch in bench.batches.drain(..) {
+            store.commit(&batch).unwrap();
+        }
+        assert!(roller.roll_now().unwrap().is_some());
+    }
+    // The third part stays in the journal.
+    bench.send(Lane::Live, encode(Vec::new(), given(6, None)));
+    bench.batches.drain(..).for_each(|batch| drop(store.commit(&batch).unwrap()));
+
+    let mut compared = |changed| {
+        let mut all = given(0, changed);
+        for from in [3, 6] {
+            for (known, more) in all.iter_mut().zip(given(from, None)) {
+                known.readings.extend(more.readings);
+            }
+        }
+        bench.send(Lane::Live, encode(Vec::new(), all));
+        let (_, job) = bench.verify.pop().expect("all of it is known");
+        let look = store.look().unwrap();
+        Source::new(&look, &lake).unwrap().verify(&job).unwrap()
+    };
+    assert_eq!(compared(None), []);
+    let differing = compared(Some(1));
+    assert_eq!(differing.len(), 1);
+    assert_eq!(differing[0].0, origins[1]);
+    assert!(differing[0].1.contains(1));
+}
