@@ -27,7 +27,7 @@ pub struct Engine<S> {
     pub shown: Arc<Shown>,
     pub events: EventSender,
     pub batches: sync::SyncSender<Box<Batch>>,
-    pub jobs: sync::Sender<Job>,
+    pub jobs: sync::SyncSender<Job>,
     pub outgoing: mpsc::Sender<Outgoing>,
     /// Stop taking blocks, commit what was taken, acknowledge it, end.
     pub draining: Shutdown,
@@ -116,9 +116,19 @@ impl<S: Store> Engine<S> {
         FailPoint::AfterAck.hit();
     }
 
-    fn look(&self, job: Job) {
-        if self.jobs.send(job).is_err() {
-            tracing::error!("the thread that looks into the store has ended");
+    /// What finds no place is answered as unreadable: the core, or the agent, asks again.
+    fn look(&mut self, job: Job) {
+        let answer = match self.jobs.try_send(job) {
+            Ok(()) => return,
+            Err(sync::TrySendError::Full(job)) => job.unanswered(),
+            Err(sync::TrySendError::Disconnected(job)) => {
+                tracing::error!("the thread that looks into the store has ended");
+                job.unanswered()
+            }
+        };
+        match answer {
+            Some(event) => self.core.handle(self.clock.now_ms(), event),
+            None => tracing::warn!("alarms are not published anew: too much waits for the store"),
         }
     }
 }

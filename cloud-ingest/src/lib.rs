@@ -28,6 +28,7 @@ pub mod lake;
 mod looker;
 pub mod query;
 pub mod readings;
+mod retained;
 pub mod running;
 pub mod settings;
 mod shown;

@@ -1,5 +1,5 @@
 //! The thread that looks into the store for the core: duplicates compared with their originals, readings behind a filled
-//! hole, alarms to publish anew. Its queue is bounded by the agents' credit and the core's own bound on looks.
+//! hole, alarms to publish anew. Its queue is bounded; what finds no place counts as unreadable.
 
 use std::sync::{Arc, mpsc as sync};
 
@@ -8,11 +8,10 @@ use tokio::sync::mpsc;
 
 use crate::{
     core::{Event, VerifyJob, batch::OriginNo},
-    intake::Outgoing,
     lake::Lake,
     readings::{ReadError, Source},
+    retained::Retained,
     store::LmdbStore,
-    writer::retained,
 };
 
 #[derive(Debug)]
@@ -22,10 +21,21 @@ pub enum Job {
     RepublishAlarms,
 }
 
+impl Job {
+    /// What the core hears where nobody looks.
+    pub fn unanswered(self) -> Option<Event> {
+        match self {
+            Self::Verify { ticket, .. } => Some(Event::Verified { ticket, differing: None }),
+            Self::Load { origin, .. } => Some(Event::Loaded { origin, readings: None }),
+            Self::RepublishAlarms => None,
+        }
+    }
+}
+
 pub struct LookThread {
     pub store: Arc<LmdbStore>,
     pub lake: Lake,
-    pub outgoing: mpsc::Sender<Outgoing>,
+    pub retained: Arc<Retained>,
     /// Back to the core.
     pub done: mpsc::Sender<Event>,
 }
@@ -44,7 +54,10 @@ impl LookThread {
                     Event::Loaded { origin, readings }
                 }
                 Job::RepublishAlarms => {
-                    said(self.republish(), "alarms could not be published anew");
+                    said(
+                        self.retained.publish_all(&self.store).map_err(ReadError::from),
+                        "alarms could not be published anew",
+                    );
                     continue;
                 }
             };
@@ -67,18 +80,6 @@ impl LookThread {
             true
         })?;
         Ok(readings)
-    }
-
-    fn republish(&self) -> Result<(), ReadError> {
-        for alarm in self.store.look()?.alarms()? {
-            let latest = alarm.cleared.or(alarm.raised);
-            if let Some(message) = latest.as_ref().and_then(retained)
-                && self.outgoing.blocking_send(message).is_err()
-            {
-                return Ok(());
-            }
-        }
-        Ok(())
     }
 }
 

@@ -28,6 +28,7 @@ use crate::{
     lake::{Lake, LakeError, Roller},
     looker::LookThread,
     query::Query,
+    retained::Retained,
     shown::Shown,
     store::{LmdbStore, Store, StoreError},
     writer::CommitThread,
@@ -37,6 +38,8 @@ use crate::{
 const INTAKE_WAITING: usize = 256;
 /// Answers that wait for the core.
 const DONE_WAITING: usize = 1_024;
+/// Looks into the store that wait: all that the core asks for at a time, and some that it asked for before a failed commit.
+const JOBS_WAITING: usize = core::MAX_VERIFYING + core::MAX_LOADS + 64;
 /// How often the lake looks whether a roll is due, at least.
 const LAKE_TURN: Duration = Duration::from_millis(500);
 /// And how long it waits after a failure.
@@ -95,22 +98,22 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (intake_events, intake) = mpsc::channel(INTAKE_WAITING);
     let (done, done_events) = mpsc::channel(DONE_WAITING);
     let (batches, committing) = sync::sync_channel(1);
-    let (jobs, looking) = sync::channel();
+    let (jobs, looking) = sync::sync_channel(JOBS_WAITING);
     let (lake_running, until) = sync::channel();
 
     let core = new_core(&config, &*store, &shown)?;
     let (draining, stopping) = (Shutdown::new(), Shutdown::new());
+    let retained = Arc::new(Retained::new(outgoing.clone()));
     let (writes, looks) = (Arc::clone(&store), Arc::clone(&store));
     let committer = CommitThread {
         store: writes,
         shown: Arc::clone(&shown),
         events: events.clone(),
-        outgoing: outgoing.clone(),
+        retained: Arc::clone(&retained),
         done: done.clone(),
     };
     let mut threads = vec![spawn("commit", move || committer.run(committing))?];
-    let looker =
-        LookThread { store: looks, lake: lake.clone(), outgoing: outgoing.clone(), done: done.clone() };
+    let looker = LookThread { store: looks, lake: lake.clone(), retained, done: done.clone() };
     threads.push(spawn("look", move || looker.run(looking))?);
     if let Some(settings) = config.lake {
         let roller = Roller::new(Arc::clone(&store), lake.clone(), settings);
@@ -258,6 +261,13 @@ impl LakeThread {
                             rows = file.rows,
                             bytes = file.bytes,
                             "rolled to the lake"
+                        );
+                    }
+                    if rolled.damaged > 0 {
+                        self.shown.entries_damaged.fetch_add(rolled.damaged, Ordering::Relaxed);
+                        tracing::error!(
+                            entries = rolled.damaged,
+                            "journal entries could not be read and are in quarantine; look after the disk"
                         );
                     }
                     self.shown.used_bytes.store(rolled.used_bytes, Ordering::Relaxed);

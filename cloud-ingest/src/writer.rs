@@ -5,14 +5,12 @@ use std::{
     time::Instant,
 };
 
-use tidegate_alarms::AlarmEvent;
-use tidegate_protocol::topic;
 use tokio::sync::mpsc;
 
 use crate::{
     core::{Event, batch::Batch},
     events::{EventSender, Streamed},
-    intake::Outgoing,
+    retained::Retained,
     shown::Shown,
     store::{Receipt, Store},
 };
@@ -21,7 +19,7 @@ pub struct CommitThread<S> {
     pub store: Arc<S>,
     pub shown: Arc<Shown>,
     pub events: EventSender,
-    pub outgoing: mpsc::Sender<Outgoing>,
+    pub retained: Arc<Retained>,
     /// Back to the core.
     pub done: mpsc::Sender<Event>,
 }
@@ -59,25 +57,10 @@ impl<S: Store> CommitThread<S> {
         self.shown.events_committed.fetch_add(receipt.events.len() as u64, Ordering::Relaxed);
         for (cursor, event) in receipt.events {
             if !event.late {
-                self.retain(&event);
+                self.retained.publish(&event);
             }
             // Without a watcher there is nobody to tell.
             let _watchers = self.events.send(Streamed::Committed(cursor, Arc::new(event)));
         }
     }
-
-    fn retain(&self, event: &AlarmEvent) {
-        // A full queue loses only time: retained messages are published anew at the next connection.
-        if let Some(message) = retained(event)
-            && self.outgoing.try_send(message).is_err()
-        {
-            tracing::warn!("an alarm's retained message found no place on its way to the broker");
-        }
-    }
-}
-
-/// The retained message of an alarm: its latest event, for anyone's MQTT client.
-pub fn retained(event: &AlarmEvent) -> Option<Outgoing> {
-    let topic = topic::alarm(event.site, event.device, event.channel, event.rule.as_str());
-    Some(Outgoing { topic, retain: true, payload: serde_json::to_vec(event).ok()? })
 }
