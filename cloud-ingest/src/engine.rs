@@ -93,7 +93,7 @@ impl<S: Store> Engine<S> {
                     Err(error) => tracing::error!(%error, "an acknowledgement does not encode"),
                 },
                 Effect::Provisional(event) => {
-                    let _watchers = self.events.send(Streamed::Provisional(Arc::new(event)));
+                    let _watchers = self.events.send(Streamed::Provisional(Arc::from(event)));
                 }
                 Effect::Verify { ticket, job } => self.look(Job::Verify { ticket, job }),
                 Effect::Load { origin, range } => self.look(Job::Load { origin, range }),

@@ -101,7 +101,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (jobs, looking) = sync::sync_channel(JOBS_WAITING);
     let (lake_running, until) = sync::channel();
 
-    let core = new_core(&config, &*store, &shown)?;
+    let core = new_core(&config, &store, &shown)?;
     let (draining, stopping) = (Shutdown::new(), Shutdown::new());
     let retained = Arc::new(Retained::new(outgoing.clone()));
     let (writes, looks) = (Arc::clone(&store), Arc::clone(&store));

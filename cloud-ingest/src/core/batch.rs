@@ -149,7 +149,7 @@ pub struct SettledRecord {
 pub enum HistoryChange {
     /// The origin's history is told again from its beginning (a lost reading arrived after all).
     Forget(OriginNo),
-    Put(OriginNo, Occurrence),
+    Put(OriginNo, Box<Occurrence>),
 }
 
 /// One raise-to-clear episode in settled history. Its times are derived when it is shown.

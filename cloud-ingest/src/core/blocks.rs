@@ -41,7 +41,7 @@ impl Core {
         if self.mode != Mode::Taking {
             return;
         }
-        if (self.is_full() && lane != Lane::Alarm) || self.origins.len() >= MAX_ORIGINS_KEPT {
+        if (self.is_full() && lane != Lane::Alarm) || self.origins.count() >= MAX_ORIGINS_KEPT {
             self.counters.blocks_refused_full += 1;
             return;
         }

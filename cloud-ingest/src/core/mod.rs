@@ -118,7 +118,7 @@ pub enum Effect {
         to: GatewayPath,
         ack: BlockAck,
     },
-    Provisional(AlarmEvent),
+    Provisional(Box<AlarmEvent>),
     /// Compare these ranges of the block with what is stored.
     Verify {
         ticket: u64,

@@ -87,7 +87,7 @@ pub struct Origins {
 }
 
 impl Origins {
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.list.len()
     }
 

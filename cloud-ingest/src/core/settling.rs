@@ -159,13 +159,13 @@ impl Core {
             committed.provisional = false;
             self.building.events.push(committed);
             self.counters.alarm_events_provisional += 1;
-            self.effects.push_back(Effect::Provisional(event));
+            self.effects.push_back(Effect::Provisional(Box::new(event)));
             self.urgent = true;
         }
         self.building.events.extend(late);
         self.building
             .history
-            .extend(history.into_iter().map(|occurrence| HistoryChange::Put(no, occurrence)));
+            .extend(history.into_iter().map(|occurrence| HistoryChange::Put(no, Box::new(occurrence))));
         if live_changed {
             self.put_live(no);
         }
@@ -173,7 +173,7 @@ impl Core {
             let open = state.watch.open_occurrences(state.record.site, state.record.origin);
             self.building
                 .history
-                .extend(open.into_iter().map(|occurrence| HistoryChange::Put(no, occurrence)));
+                .extend(open.into_iter().map(|occurrence| HistoryChange::Put(no, Box::new(occurrence))));
             self.building.settled.push((no, state.watch.settled_states()));
         }
     }

@@ -25,6 +25,9 @@ pub struct Run {
     pub ticks: (u64, u64),
 }
 
+/// The live alarm states of a device.
+pub type LiveOfDevice = ((SiteId, DeviceId), LiveRecord);
+
 impl<'e> Look<'e> {
     pub(super) fn new(reader: Reader<'e>) -> Self {
         Self { reader }
@@ -61,7 +64,7 @@ impl<'e> Look<'e> {
         self.all(Table::Gateways, keys::read_gateway)
     }
 
-    pub fn live(&self) -> Result<Vec<((SiteId, DeviceId), LiveRecord)>, StoreError> {
+    pub fn live(&self) -> Result<Vec<LiveOfDevice>, StoreError> {
         self.all(Table::Live, keys::read_device)
     }
 

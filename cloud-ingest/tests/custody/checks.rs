@@ -211,7 +211,7 @@ pub fn damaged_blocks_are_quarantined(world: &mut World) {
 }
 
 fn outcome_of(world: &World, number: u64) -> Outcome {
-    let outcomes = world.acks.iter().flat_map(|(_, ack)| &ack.outcomes);
-    let found = outcomes.filter(|outcome| outcome.number == number).next_back();
+    let mut outcomes = world.acks.iter().flat_map(|(_, ack)| &ack.outcomes);
+    let found = outcomes.rfind(|outcome| outcome.number == number);
     found.expect("the block was answered").outcome.clone()
 }

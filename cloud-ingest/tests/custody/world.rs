@@ -186,7 +186,7 @@ impl World {
                     });
                 }
                 Effect::Ack { to, ack } => self.acked(to, ack),
-                Effect::Provisional(event) => self.provisional.push(event),
+                Effect::Provisional(event) => self.provisional.push(*event),
                 Effect::Verify { ticket, job } => {
                     let look = self.store.look().expect("a look");
                     let differing = Source::new(&look, &self.lake).and_then(|mut source| source.verify(&job));
