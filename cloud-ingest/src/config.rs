@@ -72,7 +72,7 @@ impl Config {
         Ok(Self {
             rules,
             broker: broker(file, settings.broker)?,
-            http: settings.http.listen,
+            http: listen(file, &settings.http.listen)?,
             journal: journal(file, &settings.journal)?,
             lake_folder: lake.folder.map_or_else(|| data_dir.join("lake"), |path| folder.join(path)),
             lake: lake
@@ -103,6 +103,18 @@ pub fn read_rules(path: &Path) -> Result<RuleSet, SettingsError> {
     RuleSet::from_settings(raw).map_err(|error| {
         let problem = format!("rule \"{}\": {}", error.id, error.problem);
         SettingsError::invalid(path, &error.key_path(), problem, error.problem.remedy())
+    })
+}
+
+fn listen(file: &Path, text: &str) -> Result<SocketAddr, SettingsError> {
+    text.parse().map_err(|_| {
+        let problem = format!("\"{text}\" is not an address with a port");
+        SettingsError::invalid(
+            file,
+            "http.listen",
+            problem,
+            "write it as \"127.0.0.1:8080\" or \"[::1]:8080\"",
+        )
     })
 }
 

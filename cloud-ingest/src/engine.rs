@@ -14,6 +14,7 @@ use crate::{
     core::{Core, Effect, Event, batch::Batch},
     events::{EventSender, Streamed},
     failpoint::FailPoint,
+    inbox::Inbox,
     intake::Outgoing,
     looker::Job,
     shown::Shown,
@@ -33,18 +34,15 @@ pub struct Engine<S> {
     pub draining: Shutdown,
 }
 
-/// Events taken before effects are carried out: enough to keep a batch together, few enough to answer soon.
+/// Events taken in a row before the other things are looked after.
 const EVENTS_AT_ONCE: usize = 64;
 
 impl<S: Store> Engine<S> {
     /// Ends when it has drained, or when the committed state cannot be read.
-    pub async fn run(
-        mut self,
-        mut intake: mpsc::Receiver<Event>,
-        mut done: mpsc::Receiver<Event>,
-    ) -> Result<(), StoreError> {
+    pub async fn run(mut self, mut intake: Inbox, mut done: mpsc::Receiver<Event>) -> Result<(), StoreError> {
         loop {
             self.carry_out()?;
+            self.shown.show_counters(self.core.counters());
             let draining = self.draining.is_triggered();
             if draining && self.core.is_idle() {
                 return Ok(());
@@ -59,22 +57,24 @@ impl<S: Store> Engine<S> {
                 () = self.draining.wait(), if !draining => None,
             };
             let Some(first) = first else { continue };
-            self.handle(first);
+            self.handle(first)?;
             for _ in 1..EVENTS_AT_ONCE {
                 let takes_more = takes_more && !self.core.is_at_bound();
                 let more = done.try_recv().ok();
-                let more = more.or_else(|| if takes_more { intake.try_recv().ok() } else { None });
+                let more = more.or_else(|| if takes_more { intake.try_recv() } else { None });
                 let Some(event) = more else { break };
-                self.handle(event);
+                self.handle(event)?;
             }
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    /// Effects follow each event at once: an alarm does not wait for the blocks behind its own.
+    fn handle(&mut self, event: Event) -> Result<(), StoreError> {
         if matches!(event, Event::BrokerConnected) {
             self.look(Job::RepublishAlarms);
         }
         self.core.handle(self.clock.now_ms(), event);
+        self.carry_out()
     }
 
     fn carry_out(&mut self) -> Result<(), StoreError> {
@@ -104,7 +104,6 @@ impl<S: Store> Engine<S> {
                 }
             }
         }
-        self.shown.show_counters(self.core.counters());
         Ok(())
     }
 

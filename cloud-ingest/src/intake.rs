@@ -1,8 +1,8 @@
 //! Blocks in, acknowledgements out, over MQTT 3.1.1. The only file that names rumqttc.
 //!
 //! Each connection has a fresh client and a clean session: what was in flight in a lost one is the agents' to send again,
-//! and nothing here depends on a broker's memory. One task polls and does nothing else. Inwards the bound is the core's
-//! channel: when it is full the poll waits, and so does the sender's TCP. Outwards it is [`OUTGOING_WAITING`]; what finds
+//! and nothing here depends on a broker's memory. One task polls and does nothing else. Inwards the bound is the
+//! inbox: when it is full the poll waits, and so does the sender's TCP. Outwards it is [`OUTGOING_WAITING`]; what finds
 //! no place, or no broker, is dropped: an agent without an acknowledgement sends again, and alarms' retained
 //! messages are published anew at each connection.
 
@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{clock::Clock, config::Broker, core::Event, shown::Shown};
+use crate::{clock::Clock, config::Broker, core::Event, inbox::Postbox, shown::Shown};
 
 /// Messages to the broker that wait at most.
 pub const OUTGOING_WAITING: usize = 8_192;
@@ -35,7 +35,7 @@ const INFLIGHT: u16 = 1_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT_S: u64 = 5;
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(3);
 /// Topic and header beside the largest block.
 const MAX_PACKET_BYTES: usize = MAX_BLOCK_BYTES + 4_096;
 /// How long the last messages may take to leave when the ingest stops.
@@ -52,11 +52,7 @@ pub struct Outgoing {
 /// Where blocks come from and acknowledgements go. The seam along which another carrier could be put in place.
 pub trait Intake: Send + 'static {
     /// Brings events until `outgoing` is closed and sent, connecting again as often as needed.
-    fn run(
-        self,
-        events: mpsc::Sender<Event>,
-        outgoing: mpsc::Receiver<Outgoing>,
-    ) -> impl Future<Output = ()> + Send;
+    fn run(self, events: Postbox, outgoing: mpsc::Receiver<Outgoing>) -> impl Future<Output = ()> + Send;
 }
 
 pub struct MqttIntake {
@@ -73,7 +69,7 @@ enum End {
 }
 
 impl Intake for MqttIntake {
-    async fn run(self, events: mpsc::Sender<Event>, mut outgoing: mpsc::Receiver<Outgoing>) {
+    async fn run(self, events: Postbox, mut outgoing: mpsc::Receiver<Outgoing>) {
         let mut back_off = FIRST_BACK_OFF;
         loop {
             let since = Instant::now();
@@ -97,7 +93,7 @@ impl Intake for MqttIntake {
 }
 
 impl MqttIntake {
-    async fn connection(&self, events: &mpsc::Sender<Event>, outgoing: &mut mpsc::Receiver<Outgoing>) -> End {
+    async fn connection(&self, events: &Postbox, outgoing: &mut mpsc::Receiver<Outgoing>) -> End {
         let (client, eventloop) = self.client();
         let poll = Poll {
             events: events.clone(),
@@ -163,7 +159,7 @@ async fn farewell(client: &AsyncClient, polling: &mut JoinHandle<()>) {
 
 /// The task that polls one connection.
 struct Poll {
-    events: mpsc::Sender<Event>,
+    events: Postbox,
     clock: Clock,
     shown: Arc<Shown>,
     client: AsyncClient,
@@ -204,22 +200,17 @@ impl Poll {
                 tracing::info!("connected to the broker");
                 self.shown.broker_connected.store(true, Ordering::Relaxed);
                 self.shown.broker_connects.fetch_add(1, Ordering::Relaxed);
-                self.bring(Event::BrokerConnected).await;
+                self.events.put(Event::BrokerConnected).await;
                 true
             }
             Packet::Publish(publish) => {
                 if let Some(event) = self.event(publish) {
-                    self.bring(event).await;
+                    self.events.put(event).await;
                 }
                 true
             }
             _ => true,
         }
-    }
-
-    /// A closed channel means that the core has stopped; the connection goes on for the last messages.
-    async fn bring(&self, event: Event) {
-        let _stopped = self.events.send(event).await;
     }
 
     fn event(&self, publish: Publish) -> Option<Event> {

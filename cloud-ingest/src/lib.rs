@@ -3,6 +3,7 @@
 //! ```text
 //! settings, config   the settings file, and what it means once checked
 //! intake             MQTT: blocks and births in, acknowledgements and retained alarms out
+//! inbox              what waits for the core, the urgent first
 //! engine             the core's shell: events to the core, its effects carried out
 //! core/              pure: ledger, acknowledgements, credit, alarms
 //! writer             the thread that commits batches      looker  the thread that looks back for the core
@@ -23,6 +24,7 @@ pub mod core;
 mod engine;
 pub mod events;
 pub mod failpoint;
+mod inbox;
 mod intake;
 pub mod lake;
 mod looker;

@@ -181,6 +181,9 @@ impl Query {
         if !broker_connected {
             problems.push("there is no connection to the broker".to_owned());
         }
+        if count(&self.shown.used_bytes) >= count(&self.shown.quota_bytes) {
+            problems.push("the store is above its quota: only alarms are taken".to_owned());
+        }
         let position = self.store.look().and_then(|look| look.next_position()).unwrap_or_else(|error| {
             problems.push(error.to_string());
             0

@@ -24,6 +24,7 @@ use crate::{
     core::{self, Core, Event},
     engine::{Engine, new_incarnation},
     events,
+    inbox::{Inbox, inbox},
     intake::{Intake, MqttIntake, OUTGOING_WAITING},
     lake::{Lake, LakeError, Roller},
     looker::LookThread,
@@ -34,8 +35,6 @@ use crate::{
     writer::CommitThread,
 };
 
-/// Messages from the broker that wait for the core; behind them, TCP waits.
-const INTAKE_WAITING: usize = 256;
 /// Answers that wait for the core.
 const DONE_WAITING: usize = 1_024;
 /// Looks into the store that wait: all that the core asks for at a time, and some that it asked for before a failed commit.
@@ -95,7 +94,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let lake = Lake::open(&config.lake_folder)?;
     let events = events::channel();
     let (outgoing, to_broker) = mpsc::channel(OUTGOING_WAITING);
-    let (intake_events, intake) = mpsc::channel(INTAKE_WAITING);
+    let (postbox, intake) = inbox();
     let (done, done_events) = mpsc::channel(DONE_WAITING);
     let (batches, committing) = sync::sync_channel(1);
     let (jobs, looking) = sync::sync_channel(JOBS_WAITING);
@@ -133,7 +132,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let engine = spawn_engine(engine, intake, done_events)?;
     let mqtt = MqttIntake { broker: config.broker, clock, shown: Arc::clone(&shown) };
-    let intake = tokio::spawn(mqtt.run(intake_events, to_broker));
+    let intake = tokio::spawn(mqtt.run(postbox, to_broker));
     let query = Query::new(store, lake, shown, events);
     let router = api::router(Arc::new(query.clone()), stopping.clone());
     let serving = api::serve(api::HttpListener::new(listener), router, stopping.clone());
@@ -165,6 +164,7 @@ fn new_core(config: &Config, store: &LmdbStore, shown: &Shown) -> Result<Core, S
     let decoder = Decoder::new().map_err(StoreError::from)?;
     let snapshot = store.snapshot()?;
     shown.show_latest(snapshot.latest.iter().cloned());
+    shown.quota_bytes.store(config.journal.quota_bytes, Ordering::Relaxed);
     shown.used_bytes.store(snapshot.used_bytes, Ordering::Relaxed);
     Ok(Core::new(settings, config.rules.clone(), decoder, snapshot, new_incarnation()?))
 }
@@ -172,7 +172,7 @@ fn new_core(config: &Config, store: &LmdbStore, shown: &Shown) -> Result<Core, S
 /// The core has a thread to itself: its work is computing, not waiting.
 fn spawn_engine(
     engine: Engine<LmdbStore>,
-    intake: mpsc::Receiver<Event>,
+    intake: Inbox,
     done: mpsc::Receiver<Event>,
 ) -> Result<JoinHandle<Result<(), StoreError>>, StartError> {
     let runtime =

@@ -1,6 +1,6 @@
 //! The settings file as it is written. `config` checks it.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -48,12 +48,13 @@ impl Default for BrokerSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpSettings {
-    pub listen: SocketAddr,
+    /// `address:port`; port 0 takes any that is free.
+    pub listen: String,
 }
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+        Self { listen: "127.0.0.1:8080".to_owned() }
     }
 }
 

@@ -23,6 +23,7 @@ pub struct Shown {
     pub last_commit_micros: AtomicU64,
     pub events_committed: AtomicU64,
     pub used_bytes: AtomicU64,
+    pub quota_bytes: AtomicU64,
     pub lake_files: AtomicU64,
     pub lake_rows: AtomicU64,
     /// Journal entries that could not be read and went to quarantine.

@@ -1,0 +1,67 @@
+//! What people read when a settings or rules file is refused: the file, the key, the line, what is wrong, what to do.
+
+use tidegate_ingest::Config;
+
+/// The message for these files, with the folder's name left out.
+fn message(settings: &str, rules: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("ingest.toml");
+    std::fs::write(&file, settings).expect("it writes");
+    std::fs::write(folder.path().join("rules.toml"), rules).expect("it writes");
+    let error = Config::load(&file).expect_err("it is refused");
+    error.to_string().replace(&format!("{}/", folder.path().display()), "")
+}
+
+fn settings(text: &str) -> String {
+    message(&format!("data_dir = \"data\"\n{text}"), "")
+}
+
+fn rules(text: &str) -> String {
+    message("data_dir = \"data\"\nrules = \"rules.toml\"\n", text)
+}
+
+#[test]
+fn settings_that_are_refused_say_why() {
+    insta::assert_snapshot!(message("rules = \"rules.toml\"", ""), @r#"ingest.toml: data_dir: missing; add `data_dir = …`"#);
+    insta::assert_snapshot!(settings("[jurnal]\n"), @r#"ingest.toml: jurnal (line 2): unknown key; did you mean "journal"?"#);
+    insta::assert_snapshot!(settings("[journal]\nmap_size = 1\n"), @r#"ingest.toml: journal.map_size (line 3): unknown key; did you mean "map_size_bytes"?"#);
+    insta::assert_snapshot!(settings("[journal]\nmap_size_bytes = 1000\n"), @r#"ingest.toml: journal.map_size_bytes (line 3): 1000 bytes are too few for the journal's map; give at least 67108864"#);
+    insta::assert_snapshot!(settings("[journal]\nmap_size_bytes = 100000000\nquota_bytes = 100000000\n"), @r#"ingest.toml: journal.quota_bytes (line 4): 100000000 leaves no room in a map of 100000000; give at most nine tenths of it, 90000000"#);
+    insta::assert_snapshot!(settings("[journal]\ncommit_interval_ms = \"2ms\"\n"), @r#"ingest.toml: journal.commit_interval_ms (line 3): string "2ms" does not fit here; give a whole number, 0 or more"#);
+    insta::assert_snapshot!(settings("[journal]\ncredit_bytes = 1\n"), @r#"ingest.toml: journal.credit_bytes (line 3): 1 bytes are less than one block; give at least 524288"#);
+    insta::assert_snapshot!(settings("[lake]\nroll_interval_ms = 1\n"), @r#"ingest.toml: lake.roll_interval_ms (line 3): 1 would make a file for almost every block; give at least 100"#);
+    insta::assert_snapshot!(settings("[broker]\naddress = \"localhost\"\n"), @r#"ingest.toml: broker.address (line 3): "localhost" is not host:port; write it as "127.0.0.1:1883""#);
+    insta::assert_snapshot!(settings("[broker]\npassword = \"x\"\n"), @r#"ingest.toml: broker.user (line 2): there is a password and no user; add `user = "ingest"`"#);
+    insta::assert_snapshot!(settings("[broker]\nuser = \"ingest\"\npassword_file = \"nowhere\"\n"), @r#"ingest.toml: broker.password_file (line 4): cannot read nowhere (No such file or directory (os error 2)); create the file with the secret on one line, readable by this program's user"#);
+    insta::assert_snapshot!(settings("[http]\nlisten = \"8080\"\n"), @r#"ingest.toml: http.listen (line 3): "8080" is not an address with a port; write it as "127.0.0.1:8080" or "[::1]:8080""#);
+    insta::assert_snapshot!(settings("rules = \"no-rules.toml\"\n"), @r#"ingest.toml: rules (line 2): there is no rules file at no-rules.toml; create it, or correct the path"#);
+}
+
+#[test]
+fn rules_that_are_refused_say_why() {
+    insta::assert_snapshot!(rules("[[rule]]\nid = \"hot\"\n"), @r#"rules.toml: rule[0].above (line 1): rule "hot": the rule has no condition; add one of above = x, below = x, outside = [low, high], inside = [low, high]"#);
+    insta::assert_snapshot!(rules("[[rule]]\nid = \"hot\"\nabove = 1.0\nbelow = 0.0\n"), @r#"rules.toml: rule[0].below (line 4): rule "hot": the rule has two conditions, above and below; keep one and put the other into a rule of its own"#);
+    insta::assert_snapshot!(rules("[[rule]]\nid = \"hot\"\nabove = 1.0\ndeadbnad = 1.0\n"), @r#"rules.toml: rule[0].deadbnad (line 4): unknown key; did you mean "deadband"?"#);
+    insta::assert_snapshot!(
+        rules("[[rule]]\nid = \"hot\"\nabove = 1.0\n[[rule]]\nid = \"hot\"\nabove = 2.0\n"), @r#"rules.toml: rule[1].id (line 5): rule "hot": rule[0] has this id already; give each rule an id of its own"#
+    );
+    insta::assert_snapshot!(rules("[[rule]]\nid = \"never\"\noutside = [10.0, 11.0]\ndeadband = 5.0\n"), @r#"rules.toml: rule[0].deadband (line 4): rule "never": with a deadband of 5 no value between 10 and 11 clears the alarm; give at most 0.5"#);
+}
+
+#[test]
+fn the_example_files_are_good() {
+    let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/ingest.toml");
+    let config = Config::load(&deploy).expect("the example is good");
+    assert!(!config.rules.rules().is_empty());
+    assert_eq!(config.rules.unknown_units().count(), 0);
+    // The example says that it shows the defaults.
+    let defaults = tempfile::tempdir().expect("a folder");
+    let file = defaults.path().join("ingest.toml");
+    std::fs::write(&file, "data_dir = \"data\"\n").expect("it writes");
+    let plain = Config::load(&file).expect("it is good");
+    assert_eq!(
+        format!("{:?} {:?} {}", plain.journal, plain.lake, plain.http),
+        format!("{:?} {:?} {}", config.journal, config.lake, config.http)
+    );
+    assert_eq!((plain.broker.port, plain.broker.client_id), (config.broker.port, config.broker.client_id));
+}
