@@ -189,7 +189,7 @@ impl Show {
         }
         // Everybody was drained: there is nothing left to be patient with.
         let patience = Patience { grace: Duration::ZERO, strict: false };
-        let (verdict, findings) = judge(&audit, i64::MAX, patience);
+        let (verdict, findings) = judge(&audit, None, i64::MAX, patience);
         self.screen.say(&format!("\n{}", render(&audit, verdict, &findings, self.screen.paint())))?;
         let totals = audit.totals;
         let report = Report {
@@ -231,7 +231,7 @@ impl Show {
         loop {
             let audit = self.audit().await?;
             let patience = Patience { grace: Duration::ZERO, strict: false };
-            if judge(&audit, i64::MAX, patience).0 == Verdict::Complete || Instant::now() >= deadline {
+            if judge(&audit, None, i64::MAX, patience).0 == Verdict::Complete || Instant::now() >= deadline {
                 return Ok(audit);
             }
             tokio::time::sleep(LOOK_EVERY).await;

@@ -14,7 +14,12 @@ use self::{
     ledger::Audit,
     verdict::{Finding, Patience, Verdict, judge},
 };
-use crate::{client::Client, error::CliError, instant::parse_duration, paint::Paint};
+use crate::{
+    client::{Answer, Client},
+    error::CliError,
+    instant::parse_duration,
+    paint::Paint,
+};
 
 /// How often `--wait` looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -31,7 +36,8 @@ pub struct Arguments {
     /// How long ago a device may have been heard last for its outstanding readings to count as on their way.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
     grace: Duration,
-    /// Look again until everything is accounted for, at most so long.
+    /// Look again until everything is accounted for, at most so long. Longer than the grace, it also finds holes that
+    /// stay while their device goes on.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
     wait: Duration,
     /// Count declared losses as missing.
@@ -51,14 +57,18 @@ struct Judged<'a> {
 }
 
 pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, CliError> {
-    let deadline = Instant::now() + arguments.wait;
-    let (audit, verdict, findings) = loop {
-        let looked = look(arguments, client).await?;
-        if looked.1 == Verdict::Complete || Instant::now() + LOOK_AGAIN > deadline {
-            break looked;
-        }
+    let begun = Instant::now();
+    let first = look(arguments, client).await?;
+    let mut last = judge_look(arguments, &first, None);
+    let mut audit = first.body.clone();
+    while last.0 != Verdict::Complete && begun.elapsed() + LOOK_AGAIN <= arguments.wait {
         sleep(LOOK_AGAIN).await;
-    };
+        let again = look(arguments, client).await?;
+        let earlier = (begun.elapsed() >= arguments.grace).then_some(&first.body);
+        last = judge_look(arguments, &again, earlier);
+        audit = again.body;
+    }
+    let (verdict, findings) = last;
     if let Some(device) = arguments.device.as_ref().filter(|_| audit.origins.is_empty()) {
         return Err(CliError::UnknownDevice { device: device.clone() });
     }
@@ -72,13 +82,18 @@ pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, Cli
     Ok(if verdict == Verdict::Missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-async fn look(arguments: &Arguments, client: &Client) -> Result<(Audit, Verdict, Vec<Finding>), CliError> {
+async fn look(arguments: &Arguments, client: &Client) -> Result<Answer<Audit>, CliError> {
     let selection = [("device", &arguments.device), ("site", &arguments.site)];
     let query: Vec<(&str, String)> =
         selection.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
-    let answer = client.get::<Audit>("/api/v1/audit", &query).await?;
-    let now = answer.server_unix_ms.unwrap_or_else(|| Timestamp::now().as_millisecond());
-    let patience = Patience { grace: arguments.grace, strict: arguments.strict };
-    let (verdict, findings) = judge(&answer.body, now, patience);
-    Ok((answer.body, verdict, findings))
+    Ok(client.get::<Audit>("/api/v1/audit", &query).await?)
+}
+
+fn judge_look(
+    arguments: &Arguments,
+    look: &Answer<Audit>,
+    earlier: Option<&Audit>,
+) -> (Verdict, Vec<Finding>) {
+    let now = look.server_unix_ms.unwrap_or_else(|| Timestamp::now().as_millisecond());
+    judge(&look.body, earlier, now, Patience { grace: arguments.grace, strict: arguments.strict })
 }

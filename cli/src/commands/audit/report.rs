@@ -81,21 +81,28 @@ fn reasons(lost: &BTreeMap<String, u64>) -> String {
     if parts.is_empty() { "0".to_owned() } else { parts.join(", ") }
 }
 
+fn spell(ranges: &[(u64, u64)]) -> String {
+    let mut spelled: Vec<String> =
+        ranges.iter().take(MAX_RANGES).map(|(start, end)| format!("{start}..{end}")).collect();
+    if ranges.len() > MAX_RANGES {
+        spelled.push("…".to_owned());
+    }
+    spelled.join(", ")
+}
+
 fn describe(finding: &Finding) -> String {
     let Finding { site, device, boot, what } = finding;
     match what {
-        What::Outstanding { count, ranges, silent_ms } => {
-            let mut spelled: Vec<String> =
-                ranges.iter().take(MAX_RANGES).map(|(start, end)| format!("{start}..{end}")).collect();
-            if ranges.len() > MAX_RANGES {
-                spelled.push("…".to_owned());
-            }
-            format!(
-                "missing: {count} of {site}/{device} boot {boot}, seq {}; nothing was heard of it for {}",
-                spelled.join(", "),
-                roughly(*silent_ms)
-            )
-        }
+        What::Outstanding { count, ranges, silent_ms } => format!(
+            "missing: {count} of {site}/{device} boot {boot}, seq {}; nothing was heard of it for {}",
+            spell(ranges),
+            roughly(*silent_ms)
+        ),
+        What::Stuck { count, ranges } => format!(
+            "missing: {count} of {site}/{device} boot {boot}, seq {}; it goes on, and these do not come; \
+             see the agents' /status for a quarantine",
+            spell(ranges)
+        ),
         What::Conflicts { count } => format!(
             "conflict: {count} of {site}/{device} boot {boot} came twice with different values; \
              two devices may share that name"

@@ -1,8 +1,10 @@
 //! Is anything missing? A pure function of the ledger, the time and the patience of whoever asks.
 //!
 //! A reading is accounted for when it is stored or declared lost with a reason. What is neither is outstanding: on
-//! its way as long as its origin was heard within the grace, missing after that. A conflict (one seq with two
-//! contents) is never accounted for: no delivery will mend it.
+//! its way as long as its origin was heard within the grace, missing after that. One look cannot tell a hole that is
+//! about to fill from one that never will while its device goes on talking (a block that sits in an agent's
+//! quarantine). Two looks, the grace apart, can: a hole that has not shrunk meanwhile is missing. A conflict (one seq
+//! with two contents) is never accounted for: no delivery will mend it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -38,6 +40,11 @@ pub enum What {
         ranges: Vec<(u64, u64)>,
         silent_ms: i64,
     },
+    /// The device talks on, and a hole that is older than the grace stays.
+    Stuck {
+        count: u64,
+        ranges: Vec<(u64, u64)>,
+    },
     Conflicts {
         count: u64,
     },
@@ -56,13 +63,20 @@ pub struct Patience {
     pub strict: bool,
 }
 
-/// Judges the whole ledger; the findings say why it is [`Verdict::Missing`].
-pub fn judge(audit: &Audit, now_unix_ms: i64, patience: Patience) -> (Verdict, Vec<Finding>) {
+/// Judges the whole ledger; the findings say why it is [`Verdict::Missing`]. `earlier` is a look that was taken at
+/// least the grace ago.
+pub fn judge(
+    audit: &Audit,
+    earlier: Option<&Audit>,
+    now_unix_ms: i64,
+    patience: Patience,
+) -> (Verdict, Vec<Finding>) {
     let mut verdict = Verdict::Complete;
     let mut findings = Vec::new();
     for origin in &audit.origins {
         let before = findings.len();
-        findings.extend(problems(origin, now_unix_ms, patience).map(|what| Finding {
+        let then = earlier.and_then(|earlier| earlier.origins.iter().find(|then| same(then, origin)));
+        findings.extend(problems(origin, then, now_unix_ms, patience).map(|what| Finding {
             site: origin.site.clone(),
             device: origin.device.clone(),
             boot: origin.boot.clone(),
@@ -78,19 +92,45 @@ pub fn judge(audit: &Audit, now_unix_ms: i64, patience: Patience) -> (Verdict, V
     (verdict, findings)
 }
 
-fn problems(origin: &OriginAudit, now_unix_ms: i64, patience: Patience) -> impl Iterator<Item = What> {
+fn same(a: &OriginAudit, b: &OriginAudit) -> bool {
+    (&a.site, &a.device, &a.boot) == (&b.site, &b.device, &b.boot)
+}
+
+fn problems(
+    origin: &OriginAudit,
+    then: Option<&OriginAudit>,
+    now_unix_ms: i64,
+    patience: Patience,
+) -> impl Iterator<Item = What> {
     // A clock that ran back makes an origin look heard in the future: it was heard just now.
     let silent_ms = now_unix_ms.saturating_sub(origin.last_arrival_unix_ms).max(0);
     let overdue = u128::from(silent_ms.unsigned_abs()) > patience.grace.as_millis();
-    let outstanding = (origin.outstanding > 0 && overdue).then(|| What::Outstanding {
-        count: origin.outstanding,
-        ranges: origin.outstanding_ranges.clone(),
-        silent_ms,
-    });
+    let outstanding = match then {
+        _ if origin.outstanding == 0 => None,
+        _ if overdue => Some(What::Outstanding {
+            count: origin.outstanding,
+            ranges: origin.outstanding_ranges.clone(),
+            silent_ms,
+        }),
+        Some(then) => stuck(then, origin),
+        None => None,
+    };
     let conflicts = (origin.conflicts > 0).then_some(What::Conflicts { count: origin.conflicts });
     let count: u64 = origin.lost.values().sum();
     let lost = (patience.strict && count > 0).then(|| What::Lost { count, reasons: origin.lost.clone() });
     [outstanding, conflicts, lost].into_iter().flatten()
+}
+
+/// The holes of the earlier look, if not one reading of them has come since.
+fn stuck(then: &OriginAudit, now: &OriginAudit) -> Option<What> {
+    let known = then.measured.count;
+    let below = |origin: &OriginAudit| -> Vec<(u64, u64)> {
+        let cut = origin.outstanding_ranges.iter().map(|&(start, end)| (start, end.min(known)));
+        cut.filter(|(start, end)| start < end).collect()
+    };
+    let (before, ranges) = (below(then), below(now));
+    let count = ranges.iter().map(|(start, end)| end - start).sum();
+    (!ranges.is_empty() && before == ranges).then_some(What::Stuck { count, ranges })
 }
 
 #[cfg(test)]
@@ -109,7 +149,7 @@ mod tests {
     fn check(origins: Vec<OriginAudit>, grace_s: u64, strict: bool) -> (Verdict, Vec<What>) {
         let audit = Audit { origins, ..Default::default() };
         let (verdict, findings) =
-            judge(&audit, NOW, Patience { grace: Duration::from_secs(grace_s), strict });
+            judge(&audit, None, NOW, Patience { grace: Duration::from_secs(grace_s), strict });
         (verdict, findings.into_iter().map(|finding| finding.what).collect())
     }
 
@@ -141,7 +181,7 @@ mod tests {
         let bad = origin(|o| (o.device, o.outstanding) = ("bad".into(), 1));
         let audit = Audit { origins: vec![good, bad, flying], ..Default::default() };
         let patience = Patience { grace: Duration::from_secs(60), strict: false };
-        let (verdict, findings) = judge(&audit, NOW, patience);
+        let (verdict, findings) = judge(&audit, None, NOW, patience);
         assert_eq!(verdict, Verdict::Missing);
         assert_eq!(findings.iter().map(|f| f.device.as_str()).collect::<Vec<_>>(), ["bad"]);
     }
@@ -159,5 +199,29 @@ mod tests {
         assert_eq!(check(vec![lost()], 60, false), (Verdict::Complete, vec![]));
         let what = What::Lost { count: 5, reasons: lost().lost };
         assert_eq!(check(vec![lost()], 60, true), (Verdict::Missing, vec![what]));
+    }
+
+    #[test]
+    fn a_hole_that_stays_while_its_device_talks_on_is_missing_at_the_second_look() {
+        let look = |measured, ranges: &[(u64, u64)]| {
+            let origins = vec![origin(|o| {
+                o.measured.count = measured;
+                o.outstanding = ranges.iter().map(|(start, end)| end - start).sum();
+                o.outstanding_ranges = ranges.to_vec();
+                o.last_arrival_unix_ms = NOW;
+            })];
+            Audit { origins, ..Default::default() }
+        };
+        let patience = Patience { grace: Duration::from_secs(60), strict: false };
+        let earlier = look(100, &[(10, 20), (99, 100)]);
+        let verdict = |ranges| judge(&look(200, ranges), Some(&earlier), NOW, patience);
+        // What was in flight then has come; the hole has not.
+        let shrunk: &[(u64, u64)] = &[(10, 20)];
+        assert_eq!(verdict(shrunk).0, Verdict::InFlight, "something came: it is being delivered");
+        let (stays, findings) = verdict(&[(10, 20), (99, 100), (190, 200)]);
+        let what = What::Stuck { count: 11, ranges: vec![(10, 20), (99, 100)] };
+        assert_eq!((stays, findings.into_iter().map(|f| f.what).collect()), (Verdict::Missing, vec![what]));
+        assert_eq!(verdict(&[(190, 200)]).0, Verdict::InFlight, "only new ones are outstanding");
+        assert_eq!(judge(&earlier, None, NOW, patience).0, Verdict::InFlight, "one look cannot tell");
     }
 }
