@@ -294,3 +294,6 @@ impl api::Source for Query {
         Query::subscribe(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Questions over a store that was filled by the core, partly rolled to the lake.
+
+use bytes::Bytes;
+use tidegate_alarms::{RuleSet, RulesSettings};
+use tidegate_protocol::{
+    BootId, ChannelDecl, ChannelIndex, ClockQuality, GatewayId, LossReason, LossRecord, Origin, Quality,
+    Reading, Seq, SeqRange, Tick, Value, ValueKind,
+    block::{Block, Decoder, Description, Encoder, OriginReadings, Record, Tail},
+    topic::{GatewayPath, Lane},
+};
+
+use super::*;
+use crate::{
+    core::{Core, Effect, Event, Settings},
+    events,
+    lake::{RollSettings, Roller},
+    store::Store,
+    view::ValueView,
+};
+
+const ANCHOR_MS: i64 = 1_700_000_000_000;
+
+struct Answered {
+    query: Query,
+    store: Arc<LmdbStore>,
+    _folder: tempfile::TempDir,
+}
+
+fn device() -> DeviceId {
+    DeviceId::new("board-a").unwrap()
+}
+
+fn channel(name: &str) -> ChannelName {
+    ChannelName::new(name).unwrap()
+}
+
+fn readings(seqs: std::ops::Range<u64>) -> Vec<Reading> {
+    let reading = |seq: u64| Reading {
+        seq: Seq(seq),
+        channel: ChannelIndex((seq % 2) as u8),
+        tick: Tick(seq * 10),
+        value: if seq.is_multiple_of(2) { Value::F64(seq as f64) } else { Value::Bool(seq % 4 == 1) },
+        quality: Quality::Good,
+    };
+    seqs.map(reading).collect()
+}
+
+fn block(boot: u64, seqs: std::ops::Range<u64>, mut records: Vec<Record>) -> Bytes {
+    let origin = Origin::new(device(), BootId(boot));
+    let decl = |name, kind| ChannelDecl { name: channel(name), unit: String::new(), kind, scale: 0 };
+    let channels = vec![decl("level", ValueKind::F64), decl("door", ValueKind::Bool)];
+    let description = Description { origin, tag: "TT-1".into(), firmware: "1".into(), channels };
+    records.push(Record::Described(description));
+    let origins = vec![OriginReadings { origin, readings: readings(seqs) }];
+    Encoder::new().unwrap().encode(&Block { records, origins }).unwrap().into()
+}
+
+fn anchor(boot: u64, unix_ms: i64) -> Record {
+    let origin = Origin::new(device(), BootId(boot));
+    Record::Anchor { origin, tick: Tick(0), unix_ms, error_ms: 5, quality: ClockQuality::Synced }
+}
+
+/// Two boots of a device, 40 and 20 readings; the first 30 are in the lake. Boot 2 began 10 s after boot 1.
+fn answered() -> Answered {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(LmdbStore::open(&folder.path().join("store"), 64 << 20).unwrap());
+    let lake = Lake::open(&folder.path().join("lake")).unwrap();
+    let shown = Arc::new(Shown::default());
+    take(&store, &shown, [block(1, 0..10, vec![anchor(1, ANCHOR_MS)]), block(1, 20..40, Vec::new())]);
+    Roller::new(Arc::clone(&store), lake.clone(), RollSettings { interval_ms: 0, bytes: 0 })
+        .roll_now()
+        .unwrap();
+    take(
+        &store,
+        &shown,
+        [block(1, 10..20, Vec::new()), block(2, 0..20, vec![anchor(2, ANCHOR_MS + 10_000)])],
+    );
+    let query = Query::new(Arc::clone(&store), lake, shown, events::channel());
+    Answered { query, store, _folder: folder }
+}
+
+/// Gives blocks to a core and commits what it wants committed.
+fn take(store: &LmdbStore, shown: &Shown, blocks: impl IntoIterator<Item = Bytes>) {
+    let settings = Settings { credit_total_bytes: 1 << 20, linger_ms: 0, quota_bytes: 1 << 30 };
+    let rule = serde_json::json!({ "rule": [{ "id": "high", "select": { "channel": "level" }, "above": 16.0, "deadband": 1.0 }] });
+    let rules = RuleSet::from_settings(serde_json::from_value::<RulesSettings>(rule).unwrap()).unwrap();
+    let mut core = Core::new(settings, rules, Decoder::new().unwrap(), store.snapshot().unwrap(), 1);
+    let from = GatewayPath::new(SiteId::new("plant").unwrap(), GatewayId::new("gw-a").unwrap());
+    for bytes in blocks {
+        core.handle(0, Event::Block { from, lane: Lane::Live, bytes, arrival_unix_ms: 77 });
+        while let Some(effect) = core.poll() {
+            if let Effect::Commit(batch) = effect {
+                let used_bytes = store.commit(&batch).unwrap().used_bytes;
+                shown.show_latest(batch.latest);
+                core.handle(0, Event::Committed { batch: batch.number, used_bytes });
+            }
+        }
+    }
+}
+
+fn request() -> ReadingsRequest {
+    ReadingsRequest {
+        site: None,
+        device: device(),
+        channel: None,
+        since: None,
+        until: None,
+        boot: None,
+        limit: 1_000,
+        cursor: None,
+    }
+}
+
+/// (boot, seq) of what a request gives, over all its pages.
+fn all(query: &Query, mut request: ReadingsRequest) -> Vec<(u64, u64)> {
+    let mut found = Vec::new();
+    loop {
+        let page = query.readings(&request).unwrap();
+        assert!(page.readings.len() <= request.limit);
+        found.extend(page.readings.iter().map(|reading| (reading.boot.0, reading.seq)));
+        let Some(cursor) = page.next_cursor else { return found };
+        request.cursor = Some(cursor);
+    }
+}
+
+fn seqs(boot: u64, seqs: std::ops::Range<u64>) -> Vec<(u64, u64)> {
+    seqs.map(|seq| (boot, seq)).collect()
+}
+
+#[test]
+fn pages_go_through_journal_and_lake_in_order_and_once() {
+    let answered = answered();
+    let query = &answered.query;
+    let everything = [seqs(1, 0..40), seqs(2, 0..20)].concat();
+    for limit in [1, 7, 60, 1_000] {
+        assert_eq!(all(query, ReadingsRequest { limit, ..request() }), everything, "limit {limit}");
+    }
+    assert_eq!(all(query, ReadingsRequest { boot: Some(BootId(2)), ..request() }), seqs(2, 0..20));
+    let doors = all(query, ReadingsRequest { channel: Some(channel("door")), limit: 9, ..request() });
+    assert_eq!(doors, everything.iter().copied().filter(|(_, seq)| seq % 2 == 1).collect::<Vec<_>>());
+    assert!(
+        all(query, ReadingsRequest { site: Some(SiteId::new("other").unwrap()), ..request() }).is_empty()
+    );
+    let wrong = ReadingsRequest { cursor: Some("next".into()), ..request() };
+    assert!(matches!(query.readings(&wrong), Err(QueryError::Cursor)));
+}
+
+#[test]
+fn times_are_those_of_the_anchors_since_included_and_until_excluded() {
+    let answered = answered();
+    let query = &answered.query;
+    let span = |since, until| ReadingsRequest { since, until, ..request() };
+    assert_eq!(all(query, span(Some(ANCHOR_MS + 150), Some(ANCHOR_MS + 250))), seqs(1, 15..25));
+    assert_eq!(all(query, span(Some(ANCHOR_MS + 10_000), None)), seqs(2, 0..20));
+    assert_eq!(all(query, span(None, Some(ANCHOR_MS))), []);
+    let first = query.readings(&span(Some(ANCHOR_MS + 10), None)).unwrap().readings.remove(0);
+    assert_eq!((first.time_unix_ms, first.value), (Some(ANCHOR_MS + 10), ValueView::Bool(true)));
+    assert_eq!(first.time.as_deref(), Some("2023-11-14T22:13:20.01Z"));
+}
+
+#[test]
+fn a_listing_that_crosses_rolls_misses_and_doubles_nothing() {
+    let answered = answered();
+    let (query, store) = (&answered.query, &answered.store);
+    let lake = query.lake.clone();
+    let everything = [seqs(1, 0..40), seqs(2, 0..20)].concat();
+    let mut found = Vec::new();
+    let mut asked = ReadingsRequest { limit: 11, ..request() };
+    loop {
+        let page = query.readings(&asked).unwrap();
+        found.extend(page.readings.iter().map(|reading| (reading.boot.0, reading.seq)));
+        Roller::new(Arc::clone(store), lake.clone(), RollSettings { interval_ms: 0, bytes: 0 })
+            .roll_now()
+            .unwrap();
+        let Some(cursor) = page.next_cursor else { break };
+        asked.cursor = Some(cursor);
+    }
+    assert_eq!(found, everything);
+}
+
+#[test]
+fn latest_and_devices_show_the_present_boot() {
+    let answered = answered();
+    let (query, store) = (&answered.query, &answered.store);
+    let latest = |query: &Query| {
+        let readings = query.latest(&Selection::default()).unwrap().readings;
+        let mut seen: Vec<_> = readings.iter().map(|reading| (reading.boot.0, reading.seq)).collect();
+        seen.sort_unstable();
+        seen
+    };
+    assert_eq!(latest(query), [(2, 18), (2, 19)]);
+    let devices = query.devices().unwrap().devices;
+    assert_eq!((devices.len(), devices[0].boot, devices[0].channels.len()), (1, BootId(2), 2));
+    assert_eq!(devices[0].last_arrival_unix_ms, 77);
+    // The same after a restart, when it is gathered from journal and lake.
+    let shown = Arc::new(Shown::default());
+    shown.show_latest(store.snapshot().unwrap().latest);
+    let restarted = Query::new(Arc::clone(store), query.lake.clone(), shown, events::channel());
+    assert_eq!(latest(&restarted), [(2, 18), (2, 19)]);
+}
+
+#[test]
+fn audit_accounts_for_every_seq() {
+    let answered = answered();
+    let (query, store) = (&answered.query, &answered.store);
+    let audit = query.audit(&Selection::default()).unwrap();
+    assert!(audit.complete);
+    assert_eq!((audit.totals.measured, audit.totals.stored), (60, 60));
+    let origin = Origin::new(device(), BootId(2));
+    let lost = LossRecord { origin, range: SeqRange::new(20, 25), reason: LossReason::RingOverflow };
+    let records = vec![Record::Loss(lost), Record::Closed { origin, tail: Tail::Known(30) }];
+    take(store, &Shown::default(), [block(2, 27..28, records)]);
+    let audit = query.audit(&Selection { device: Some(device()), ..Selection::default() }).unwrap();
+    let boot = &audit.origins[1];
+    assert!(!audit.complete);
+    assert_eq!((boot.measured.count, boot.measured.exact, boot.stored), (30, true, 21));
+    assert_eq!(boot.lost.get("ring-overflow"), Some(&5));
+    assert_eq!((boot.outstanding, boot.outstanding_ranges.as_slice()), (4, [(25, 27), (28, 30)].as_slice()));
+}
+
+#[test]
+fn alarms_and_their_history_are_answered() {
+    let answered = answered();
+    let query = &answered.query;
+    let selection = AlarmSelection { limit: 10, ..AlarmSelection::default() };
+    let now = query.alarms(&selection).unwrap().alarms;
+    // Boot 1 was above the limit when boot 2 took over, and boot 2's first reading cleared it, then raised it anew.
+    assert_eq!((now.len(), now[0].raised.boot, now[0].raised.seq), (1, BootId(2), Seq(18)));
+    let history = query.alarm_history(&selection).unwrap().occurrences;
+    let told: Vec<_> =
+        history.iter().map(|known| (known.onset.boot.0, known.onset.seq.0, known.clear.is_some())).collect();
+    assert_eq!(told, [(1, 18, false), (2, 18, false)], "each boot has a history of its own");
+}
