@@ -162,6 +162,7 @@ impl Bench {
             self.now.unix_ms += (at.us_since(self.now.at) / 1_000) as i64;
             self.now.at = at;
             self.event(Event::Tick);
+            assert!(self.core.next_wakeup() > self.now.at, "the core would never sleep");
             if at >= until {
                 return;
             }

@@ -136,6 +136,8 @@ impl World {
         self.cloud_acts();
         if self.core.next_wakeup() <= self.now.at {
             self.event(Event::Tick);
+            let next = self.core.next_wakeup();
+            assert!(next > self.now.at, "seed {}: the core would never sleep", self.seed);
         }
     }
 
