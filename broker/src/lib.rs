@@ -10,7 +10,7 @@
 //!                                              router (rumqttd, behind links) ◀── health (probe, restart)
 //! ```
 //!
-//! [`config`] validates [`settings`]; [`status_page`] shows [`metrics`] and health.
+//! [`config`] validates [`settings`]; `status_page` shows `metrics` and health.
 //!
 //! What it does not do: store anything on disk. A message is the sender's duty until the next hop has committed it.
 

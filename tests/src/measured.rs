@@ -115,7 +115,7 @@ impl Measured {
         }
     }
 
-    /// As [`Self::temperatures`], by the device's name.
+    /// As `temperatures`, by the device's name.
     pub fn temperatures_of(&self, device: &str) -> Vec<(u64, f64)> {
         self.temperatures(&DeviceId::new(device).expect("a slug"))
     }

@@ -13,8 +13,8 @@
 //! openapi.json  the API as a document; a test holds it against the routes
 //! ```
 //!
-//! It only reads. Bounds: [`QUERIES_AT_ONCE`] questions run at a time and the rest wait; [`stream::MAX_STREAMS`] event
-//! streams, then 503; [`server::MAX_CONNECTIONS`] connections, then they wait in the listener's backlog.
+//! It only reads. Bounds: [`QUERIES_AT_ONCE`] questions run at a time and the rest wait; `stream::MAX_STREAMS` event
+//! streams, then 503; `server::MAX_CONNECTIONS` connections, then they wait in the listener's backlog.
 
 mod alarms;
 mod data;

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Calls may block; [`super::Api::ask`] takes them off the async threads.
+/// Calls may block; `Api::ask` takes them off the async threads.
 pub trait Source: Send + Sync + 'static {
     fn devices(&self) -> Result<DevicesView, QueryError>;
     fn channels(&self) -> Result<ChannelsView, QueryError>;
