@@ -91,10 +91,13 @@ impl Trial {
             let status = finished.expect("a board delivers what it holds");
             assert_eq!((status.acknowledged, status.lost), (status.measured, 0), "{status:?}");
         }
+        let api = self.chain.api();
+        let measured = self.measured.count();
+        let arrived = |audit: &serde_json::Value| boards_stored(audit) >= measured;
+        api.get_when("the boards' readings stored", "/api/v1/audit", arrived).await;
         let ended = self.chain.agent.terminate();
         assert!(ended.success(), "the agent ends cleanly: {ended}");
 
-        let api = self.chain.api();
         let audit = api
             .get_when("everything accounted for", "/api/v1/audit", |audit| {
                 audit["totals"]["outstanding"] == 0
@@ -109,6 +112,15 @@ impl Trial {
         self.measured.has_its_history(&api).await;
         host_is_whole(&data, &audit).await;
     }
+}
+
+fn boards_stored(audit: &serde_json::Value) -> u64 {
+    let origins = audit["origins"].as_array().expect("a list of origins");
+    origins
+        .iter()
+        .filter(|origin| origin["device"] != "gw-a-host")
+        .map(|origin| number(origin, "/stored"))
+        .sum()
 }
 
 /// The host's readings have no observer; but they are numbered, so holes and doubles show.
