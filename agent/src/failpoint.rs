@@ -42,3 +42,17 @@ impl FailPoint {
         tidegate_service::failpoint::hit(self.name());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::FailPoint;
+
+    #[test]
+    fn every_point_has_a_name_of_its_own() {
+        let names: BTreeSet<&str> = FailPoint::ALL.map(FailPoint::name).into();
+        assert_eq!(names.len(), FailPoint::ALL.len());
+        assert!(names.iter().all(|name| name.starts_with("agent-")));
+    }
+}

@@ -1,6 +1,7 @@
 //! What `queue stats` prints.
 
 use anyhow::Result;
+use jiff::Timestamp;
 use tidegate_agent::{Config, queue};
 
 pub fn print(config: &Config) -> Result<()> {
@@ -10,7 +11,7 @@ pub fn print(config: &Config) -> Result<()> {
     println!("readings    {}", totals.readings);
     println!("disk bytes  {} of {}", totals.bytes, config.queue.quota_bytes);
     match stats.oldest_unix_ms {
-        Some(at) => println!("oldest      {} ms after 1970-01-01 UTC", at),
+        Some(at) => println!("oldest      {}", Timestamp::from_millisecond(at)?),
         None => println!("oldest      none"),
     }
     println!("quarantined {}", stats.quarantined.values().sum::<u64>());

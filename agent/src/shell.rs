@@ -21,7 +21,7 @@ use crate::{
     uplink::Uplink,
 };
 
-/// Messages of sources that wait for the core. One holds what was read of a link at once, so this bounds memory.
+/// Messages of sources that wait for the core. One holds what was read of a link at once, unpacked (about 40 KiB).
 pub const SOURCE_MESSAGES: usize = 16;
 /// Answers of the queue and the uplink that wait for the core.
 pub const ANSWERS: usize = 1_024;

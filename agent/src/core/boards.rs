@@ -83,7 +83,7 @@ impl Core {
             // The acknowledgement may have been lost.
             self.origins.owe_ack(slot);
         }
-        if tight {
+        if tight && self.is_outage() {
             self.custodian.force();
         }
         if first_heard {
@@ -99,7 +99,7 @@ impl Core {
         let (tight, link) = (state.ring_is_tight(), state.link);
         let anchor_due = state.anchored_at.is_none_or(|at| now >= at.plus_ms(ANCHOR_INTERVAL_MS));
         self.origins.owe_ack(slot);
-        if tight {
+        if tight && self.is_outage() {
             self.custodian.force();
         }
         if !anchor_due {

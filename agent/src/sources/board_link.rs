@@ -16,8 +16,9 @@ use crate::{
     random,
 };
 
-/// What is read at once. With the channel to the core it bounds the memory that unread frames take.
-const READ_BYTES: usize = 16 * 1024;
+/// What is read at once. Frames are unpacked only when the core's channel has a place for them, so a link that waits
+/// holds no more than this.
+const READ_BYTES: usize = 4 * 1024;
 /// Boards speak every few seconds; a link silent for this long is dead.
 const SILENCE: Duration = Duration::from_secs(60);
 /// A board that does not take a frame for this long is gone.
@@ -47,13 +48,14 @@ impl BoardLinks {
         let mut decoder = Decoder::default();
         let mut buffer = vec![0; READ_BYTES];
         while let Ok(Ok(len @ 1..)) = timeout(SILENCE, reader.read(&mut buffer)).await {
+            let Ok(place) = self.events.reserve().await else { return };
             let frames = decoder.push(buffer.get(..len).unwrap_or_default(), random::boot);
             let bad = frames.iter().filter(|frame| matches!(frame, BoardFrame::Bad(_))).count();
             if bad > 0 {
                 tracing::debug!(link = link.0, bad, "frames that cannot be read");
             }
-            if !frames.is_empty() && self.events.send(Event::Board { link, frames }).await.is_err() {
-                return;
+            if !frames.is_empty() {
+                place.send(Event::Board { link, frames });
             }
         }
     }

@@ -59,6 +59,20 @@ fn in_an_outage_commits_stretch_unless_the_ring_gets_tight() {
 }
 
 #[test]
+fn on_a_healthy_link_a_tight_ring_is_relieved_by_the_cloud() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.heartbeat(1, 0, 0, 10);
+    bench.readings(1, 0..10);
+    assert!(bench.batch.is_none());
+    // The heartbeat's anchor went first; its answer lets the readings go.
+    bench.durable(0);
+    bench.durable(1);
+    assert_eq!(bench.last_ack(1), Some(10));
+}
+
+#[test]
 fn in_an_outage_handfuls_become_full_blocks_before_the_commit() {
     let mut bench = Bench::new(settings());
     bench.link_up();
