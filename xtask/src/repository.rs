@@ -21,7 +21,7 @@ impl Repository {
         &self.root
     }
 
-    pub fn path(&self, relative: &str) -> PathBuf {
+    pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.root.join(relative)
     }
 
@@ -33,6 +33,13 @@ impl Repository {
     /// The full output of each step of the last run.
     pub fn logs(&self) -> PathBuf {
         self.path("target/xtask")
+    }
+
+    /// Where cargo leaves the workspace's programs.
+    pub fn programs(&self, profile: &str) -> PathBuf {
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.path("target"), |dir| self.path(dir));
+        target.join(profile)
     }
 
     /// A cargo command in the root of the checkout.

@@ -134,6 +134,9 @@ fn run_tests(
         _ => ("tests", &["--workspace"]),
     };
     let mut command: Command = repository.cargo(&["test", "--no-fail-fast"]);
+    // The end-to-end tests take the programs that were just built: asked for one by one, cargo would build each with
+    // features of its own.
+    command.env("TIDEGATE_TEST_PROGRAMS", repository.programs("debug"));
     command.args(selection).envs(environment.iter().cloned());
     steps.run(name, |step| {
         let result = step.stream(&mut command, |line| summary.read(line));
