@@ -7,8 +7,8 @@ use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use tidegate_broker::{Role, User};
 use tidegate_ingest::{Config, Running, Settings};
 use tidegate_protocol::{
-    BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Quality, Reading, Seq, SiteId,
-    Tick, Value, ValueKind,
+    BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Quality, Reading, Seq,
+    SiteId, Tick, Value, ValueKind,
     ack::{BlockAck, Outcome},
     block::{Block, Description, Encoder, OriginReadings, Record, Stamp, stamp},
     topic::{GatewayPath, Lane},
@@ -93,7 +93,8 @@ impl Gateway {
 
     async fn outcome(&mut self, number: u64) -> Outcome {
         loop {
-            let ack = timeout(PATIENCE, self.acks.recv()).await.expect("answered in time").expect("connected");
+            let ack =
+                timeout(PATIENCE, self.acks.recv()).await.expect("answered in time").expect("connected");
             if let Some(found) = ack.outcomes.into_iter().find(|outcome| outcome.number == number) {
                 assert!(ack.credit.window_bytes > 0);
                 return found.outcome;
@@ -152,8 +153,10 @@ async fn blocks_are_acknowledged_once_durable_and_answered_for_after_a_restart()
     assert_eq!(gateway.outcome(second).await, Outcome::Durable);
 
     let (provisional, committed) = (events.recv().await, events.recv().await);
-    let (Ok(tidegate_ingest::events::Streamed::Provisional(early)), Ok(tidegate_ingest::events::Streamed::Committed(1, late))) =
-        (&provisional, &committed)
+    let (
+        Ok(tidegate_ingest::events::Streamed::Provisional(early)),
+        Ok(tidegate_ingest::events::Streamed::Committed(1, late)),
+    ) = (&provisional, &committed)
     else {
         panic!("{provisional:?} {committed:?}");
     };
