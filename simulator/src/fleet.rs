@@ -121,6 +121,13 @@ impl Fleet {
         self.boards.iter().fold(FleetStatus::default(), |sum, board| sum.add(&board.status()))
     }
 
+    /// Every board has stopped measuring and all it measured is settled. Until a board is done it may take one more
+    /// reading, so the sums alone do not tell.
+    pub fn is_settled(&self) -> bool {
+        let settled = |status: BoardStatus| status.done && status.settled == status.measured;
+        self.boards.iter().all(|board| settled(board.status()))
+    }
+
     /// No board takes more readings; what they hold goes on being sent.
     pub fn stop_measuring(&self) {
         self.boards.iter().for_each(BoardHandle::stop_measuring);

@@ -90,10 +90,10 @@ async fn drain(fleet: Fleet, patience: Duration, progress: &mut Progress) -> Fle
     let end = stopped_or_after(Some(patience));
     tokio::pin!(end);
     loop {
-        let status = fleet.status();
-        if status.settled == status.measured {
+        if fleet.is_settled() {
             break;
         }
+        let status = fleet.status();
         progress.show(format!("draining: {} readings to be acknowledged", status.measured - status.settled));
         tokio::select! {
             () = &mut end => break,
