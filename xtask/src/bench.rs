@@ -42,7 +42,7 @@ const BENCHES: &[Bench] = &[
         choice: Choice::Chain,
         title: "The whole chain: board frame to durable acknowledgement",
         before: Some(&["build", "--release", "--workspace", "--bins"]),
-        command: &["run", "--release", "--workspace", "--bin", "chain-bench", "--", "--json"],
+        command: &["run", "--release", "--package", "tidegate-tests", "--bin", "chain-bench", "--", "--json"],
     },
 ];
 

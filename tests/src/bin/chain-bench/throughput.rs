@@ -13,7 +13,7 @@ use super::{
 
 const RUNS: usize = 3;
 const DEVICES: u64 = 8;
-const READINGS_PER_DEVICE: u64 = 500_000;
+const READINGS_PER_DEVICE: u64 = 2_000_000;
 const WINDOW_READINGS: u64 = 100_000;
 
 /// Rules that look at one of eight channels and are never met.
