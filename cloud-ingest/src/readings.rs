@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use tidegate_protocol::{
-    Origin, Reading, SeqRange,
+    Origin, RangeSet, Reading, SeqRange,
     block::{Block, Decoder},
 };
 
@@ -11,7 +11,6 @@ use crate::{
     core::{
         VerifyJob,
         batch::{Accepted, EntryHead, OriginNo},
-        ranges::RangeSet,
     },
     lake::{Lake, LakeError, LakeReading, Wanted},
     store::{Look, StoreError, keys::Place, look::Run},

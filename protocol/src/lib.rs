@@ -7,6 +7,7 @@
 //! frame/   sensor board ⇄ agent (COBS, no alloc)
 //! block/   agent → cloud: many origins' readings, columnar            (feature `std`)
 //! ack      cloud → agent: outcomes per block, credit                  (feature `alloc`)
+//! ranges   sets of seqs as sorted ranges                              (feature `alloc`)
 //! topic    MQTT topics and the partition law    status   a gateway's birth and will
 //! ```
 //!
@@ -37,6 +38,8 @@ pub mod ack;
 #[cfg(feature = "std")]
 pub mod block;
 #[cfg(feature = "alloc")]
+pub mod ranges;
+#[cfg(feature = "alloc")]
 pub mod status;
 #[cfg(feature = "alloc")]
 pub mod topic;
@@ -45,6 +48,8 @@ pub use channel::{ChannelDecl, ValueKind};
 pub use clock::{ClockAnchor, ClockQuality};
 pub use id::{BootId, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Seq, SeqRange, SiteId};
 pub use loss::{LossReason, LossRecord};
+#[cfg(feature = "alloc")]
+pub use ranges::RangeSet;
 pub use reading::{Quality, Reading, Tick, Value};
 
 /// The wire's version byte, on every frame, block and acknowledgement. Version 0 may still change.

@@ -4,7 +4,7 @@
 //! together in full blocks, under one number that stands for all their keys.
 
 use tidegate_protocol::{
-    LossReason, SeqRange,
+    LossReason, RangeSet, SeqRange,
     block::{BlockError, Header, MAX_BODY_BYTES},
     topic::Lane,
 };
@@ -16,7 +16,6 @@ use super::{
     merge::Merger,
     packer,
     parcel::{Custody, Due, Parcel, Stored},
-    ranges::RangeSet,
     time::Time,
 };
 
@@ -48,7 +47,7 @@ pub struct Backlog {
 
 impl Backlog {
     pub fn new(keys: Vec<SeqRange>) -> Self {
-        Self { keys: RangeSet::from_ranges(keys), loading: None, retry_at: Time::default() }
+        Self { keys: RangeSet::from_iter(keys), loading: None, retry_at: Time::default() }
     }
 
     pub fn insert(&mut self, key: Key) {

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use tidegate_protocol::{
-    LossReason, Origin, Reading, SeqRange,
+    LossReason, Origin, RangeSet, Reading, SeqRange,
     block::{Block, OriginReadings, Record},
 };
-
-use super::ranges::RangeSet;
 
 /// Puts blocks together. Records keep their order but for what the later one replaces: descriptions are said once,
 /// the highest `next` and the newest anchor of an origin stand for the others, touching losses become one.

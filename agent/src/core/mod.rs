@@ -30,7 +30,6 @@ mod outbox;
 mod packer;
 mod parcel;
 mod quota;
-mod ranges;
 mod retire;
 #[cfg(test)]
 mod tests;
@@ -48,7 +47,6 @@ pub use event::{
 };
 pub use outbox::MAX_UNPUBACKED;
 pub use quota::Policy;
-pub use ranges::RangeSet;
 pub use time::{Now, Time};
 pub use view::{Counters, DeviceView, View};
 

@@ -1,10 +1,9 @@
 //! What the agent knows of one origin: which of its readings it has had, which are safe, and what waits in memory.
 
-use tidegate_protocol::{BootId, Origin, Reading, SeqRange, block::Description, frame::Down};
+use tidegate_protocol::{BootId, Origin, RangeSet, Reading, SeqRange, block::Description, frame::Down};
 
 use super::{
     event::{Key, LinkId, OriginRecord},
-    ranges::RangeSet,
     time::Time,
 };
 
@@ -81,7 +80,7 @@ impl OriginState {
     }
 
     pub fn recovered(record: OriginRecord, next_key: Key) -> Self {
-        let safe = RangeSet::from_ranges(record.safe);
+        let safe = RangeSet::from_iter(record.safe);
         Self {
             described: record.described,
             received: safe.clone(),

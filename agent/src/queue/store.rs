@@ -12,7 +12,7 @@ use heed::{
     byteorder::BigEndian,
     types::{Bytes, DecodeIgnore, Str, U64},
 };
-use tidegate_protocol::SeqRange;
+use tidegate_protocol::{RangeSet, SeqRange};
 
 use super::{
     QueueError,
@@ -20,7 +20,7 @@ use super::{
     stats::{QuarantineView, QueueStats},
 };
 use crate::{
-    core::{Batch, CommitFailure, Entry, Event, Key, OriginRecord, Quarantined, RangeSet, Recovered},
+    core::{Batch, CommitFailure, Entry, Event, Key, OriginRecord, Quarantined, Recovered},
     failpoint::FailPoint,
 };
 

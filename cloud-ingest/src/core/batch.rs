@@ -4,13 +4,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidegate_alarms::{AlarmEvent, Priority, Revision, RuleId, State, step::Peak, step::Point};
 use tidegate_protocol::{
-    ChannelName, ClockAnchor, DeviceId, GatewayId, Origin, Reading, SeqRange, SiteId,
+    ChannelName, ClockAnchor, DeviceId, GatewayId, Origin, RangeSet, Reading, SeqRange, SiteId,
     ack::RejectReason,
     block::Description,
     topic::{GatewayPath, Lane},
 };
 
-use super::{ledger::Ledger, ranges::RangeSet};
+use super::ledger::Ledger;
 
 /// An origin's number in this ingest, given in the order in which origins were first heard of, without holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -6,9 +6,7 @@
 //! is that of the ranges (an origin without holes has one). Nothing here reads a clock or a file.
 
 use serde::{Deserialize, Serialize};
-use tidegate_protocol::{LossReason, SeqRange, block::Tail};
-
-use super::ranges::RangeSet;
+use tidegate_protocol::{LossReason, RangeSet, SeqRange, block::Tail};
 
 /// Ranges of one origin: stored ones, and lost ones of each reason. A board with this many holes in one boot is broken
 /// or hostile; what would tear more is refused, and stays outstanding.

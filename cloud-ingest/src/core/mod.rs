@@ -2,7 +2,7 @@
 //! events, everything to be done leaves as an [`Effect`], and its result comes back as an [`Event`].
 //!
 //! ```text
-//! ranges    a set of seqs, by ranges             ledger    one origin: stored, lost, outstanding
+//! ledger    one origin: stored, lost, outstanding
 //! origins   all origins, by number and name      batch     what one commit writes
 //! blocks    a block against the ledger           records   what travels beside readings
 //! alarming  rules over readings, live and settled
@@ -23,7 +23,6 @@ mod blocks;
 mod commits;
 pub mod ledger;
 pub mod origins;
-pub mod ranges;
 mod records;
 mod settling;
 mod verifying;

@@ -13,14 +13,14 @@ use parquet::{
     file::metadata::RowGroupMetaData,
 };
 use tidegate_protocol::{
-    ChannelIndex, Origin, Reading, Seq, SiteId, Tick, Value, block::Description, reading::power_of_ten,
+    ChannelIndex, Origin, RangeSet, Reading, Seq, SiteId, Tick, Value, block::Description,
+    reading::power_of_ten,
 };
 
 use super::{
     LakeError, file_error, parquet_error,
     parquet_file::{KINDS, quality_of},
 };
-use crate::core::ranges::RangeSet;
 
 const COLUMNS: [&str; 9] =
     ["site", "device", "boot", "seq", "channel", "tick_ms", "value", "kind", "quality"];

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use tidegate_protocol::{
-    LossReason, Origin, Reading,
+    LossReason, Origin, RangeSet, Reading,
     ack::{BlockAck, BlockOutcome, Credit, Outcome, RejectReason},
     block::{Decoder, Record},
 };
-
-use crate::core::RangeSet;
 
 /// What the cloud holds of one origin.
 #[derive(Clone, Debug, Default)]

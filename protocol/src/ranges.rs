@@ -1,21 +1,32 @@
-//! Sets of numbers as sorted ranges: seqs of an origin, keys of the queue. What counts as one range costs one
-//! entry however long it is, and runs are what really happens.
+//! Sets of numbers as sorted ranges: seqs of an origin, keys of a queue. What counts as one range costs one
+//! entry however long it is, and runs are what really happens: work is per range, never per reading.
 
-use tidegate_protocol::SeqRange;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::SeqRange;
 
 /// Ranges ascend, never touch, are never empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct RangeSet(Vec<SeqRange>);
 
-impl RangeSet {
-    pub fn from_ranges(ranges: impl IntoIterator<Item = SeqRange>) -> Self {
+impl FromIterator<SeqRange> for RangeSet {
+    fn from_iter<T: IntoIterator<Item = SeqRange>>(ranges: T) -> Self {
         let mut set = Self::default();
         ranges.into_iter().for_each(|range| set.insert(range));
         set
     }
+}
 
+impl RangeSet {
     pub fn ranges(&self) -> &[SeqRange] {
         &self.0
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = SeqRange> + '_ {
+        self.0.iter().copied()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -42,8 +53,18 @@ impl RangeSet {
         self.0.get(after).filter(|range| range.start <= at).map_or(at, |range| range.end)
     }
 
+    pub fn contains(&self, at: u64) -> bool {
+        self.run_end(at) > at
+    }
+
     pub fn contains_all(&self, range: SeqRange) -> bool {
         range.is_empty() || self.run_end(range.start) >= range.end
+    }
+
+    /// Whether a range can be added without there being more than `max` ranges: at the bound, only what meets one.
+    pub fn has_room_for(&self, range: SeqRange, max: usize) -> bool {
+        let at = self.0.partition_point(|known| known.end < range.start);
+        self.0.len() < max || self.0.get(at).is_some_and(|known| known.start <= range.end)
     }
 
     pub fn insert(&mut self, range: SeqRange) {
@@ -97,6 +118,23 @@ impl RangeSet {
         gaps
     }
 
+    /// The parts of `range` that are inside, and those that are not, each ascending.
+    pub fn split(&self, range: SeqRange, inside: &mut Vec<SeqRange>, outside: &mut Vec<SeqRange>) {
+        let mut at = range.start;
+        let from = self.0.partition_point(|known| known.end <= range.start);
+        for known in self.0.iter().skip(from).take_while(|known| known.start < range.end) {
+            let common = known.intersection(range);
+            if at < common.start {
+                outside.push(SeqRange::new(at, common.start));
+            }
+            inside.push(common);
+            at = common.end;
+        }
+        if at < range.end {
+            outside.push(SeqRange::new(at, range.end));
+        }
+    }
+
     /// Takes up to `limit` of the lowest numbers out.
     pub fn take_first(&mut self, limit: usize) -> Vec<u64> {
         let mut taken = Vec::new();
@@ -126,52 +164,64 @@ impl RangeSet {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, vec::Vec};
 
-    use rand::{Rng, SeedableRng};
+    use proptest::prelude::*;
 
     use super::*;
 
-    fn set(ranges: &[(u64, u64)]) -> RangeSet {
-        RangeSet::from_ranges(ranges.iter().map(|&(start, end)| SeqRange::new(start, end)))
-    }
-
-    /// Every operation against the plain set of numbers.
-    #[test]
-    fn behaves_as_a_set_of_numbers() {
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
-        for _ in 0..300 {
-            let (mut ranges, mut model) = (RangeSet::default(), BTreeSet::new());
-            for _ in 0..30 {
-                let start = rng.random_range(0..60);
-                let range = SeqRange::new(start, start + rng.random_range(0..9));
-                if rng.random_bool(0.6) {
-                    ranges.insert(range);
-                    model.extend(range.start..range.end);
+    proptest! {
+        /// Whatever is put in and taken out, in any order, is what a plain set of numbers has.
+        #[test]
+        fn it_is_a_set_of_numbers(steps in prop::collection::vec((any::<bool>(), 0_u64..60, 0_u64..12), 0..60)) {
+            let mut set = RangeSet::default();
+            let mut naive = BTreeSet::new();
+            for (put, start, len) in steps {
+                let range = SeqRange::new(start, start + len);
+                if put {
+                    set.insert(range);
+                    naive.extend(start..start + len);
                 } else {
-                    ranges.remove(range);
-                    model.retain(|number| !range.contains(*number));
+                    set.remove(range);
+                    naive.retain(|seq| !range.contains(*seq));
                 }
-                assert_eq!(ranges, RangeSet::from_ranges(model.iter().map(|&n| SeqRange::new(n, n + 1))));
-                let probe = SeqRange::new(rng.random_range(0..60), 60);
-                let missing: Vec<u64> = (probe.start..probe.end).filter(|n| !model.contains(n)).collect();
-                let gaps: Vec<u64> =
-                    ranges.missing(probe).iter().flat_map(|gap| gap.start..gap.end).collect();
-                assert_eq!(gaps, missing);
-                assert_eq!(ranges.contains_all(probe), missing.is_empty());
-                assert_eq!(
-                    ranges.run_end(probe.start),
-                    (probe.start..).find(|n| !model.contains(n)).unwrap()
-                );
-                assert_eq!(ranges.count(), model.len() as u64);
+                let listed: Vec<u64> = set.iter().flat_map(|range| range.start..range.end).collect();
+                prop_assert_eq!(&listed, &naive.iter().copied().collect::<Vec<_>>());
+                prop_assert_eq!(set.count(), naive.len() as u64);
+                prop_assert!(set.ranges().windows(2).all(|pair| pair[0].end < pair[1].start), "ranges touch");
+                for seq in 0..72 {
+                    prop_assert_eq!(set.contains(seq), naive.contains(&seq));
+                    let run = (seq..).find(|at| !naive.contains(at)).unwrap_or_default();
+                    prop_assert_eq!(set.run_end(seq), run);
+                }
+                let (mut inside, mut outside) = (Vec::new(), Vec::new());
+                set.split(range, &mut inside, &mut outside);
+                let flat = |ranges: &[SeqRange]| ranges.iter().flat_map(|r| r.start..r.end).collect::<Vec<_>>();
+                let (within, without): (Vec<_>, Vec<_>) = (start..start + len).partition(|seq| naive.contains(seq));
+                prop_assert_eq!(flat(&inside), within);
+                prop_assert_eq!(flat(&set.missing(range)), without.clone());
+                prop_assert_eq!(set.contains_all(range), without.is_empty());
+                prop_assert_eq!(flat(&outside), without);
+                let whole = RangeSet::from_iter(naive.iter().map(|&seq| SeqRange::new(seq, seq + 1)));
+                prop_assert_eq!(&set, &whole);
+                if !range.is_empty() {
+                    let mut more = set.clone();
+                    more.insert(range);
+                    let bound = set.ranges().len();
+                    prop_assert_eq!(set.has_room_for(range, bound), more.ranges().len() <= bound);
+                }
             }
-            let taken = ranges.take_first(5);
-            assert_eq!(taken, model.iter().copied().take(5).collect::<Vec<_>>());
+            let taken = set.take_first(5);
+            prop_assert_eq!(&taken, &naive.iter().copied().take(5).collect::<Vec<_>>());
+            prop_assert_eq!(set.count() + taken.len() as u64, naive.len() as u64);
         }
     }
 
     #[test]
     fn gaps_are_forgotten_only_below_the_floor() {
+        let set = |ranges: &[(u64, u64)]| {
+            RangeSet::from_iter(ranges.iter().map(|&(start, end)| SeqRange::new(start, end)))
+        };
         let mut ranges = set(&[(0, 2), (4, 6), (8, 10), (12, 14)]);
         assert!(ranges.forget_gaps_below(8, 2));
         assert_eq!(ranges, set(&[(0, 10), (12, 14)]));
