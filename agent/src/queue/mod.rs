@@ -21,6 +21,7 @@ use std::{
 
 use tokio::sync::mpsc::Sender;
 
+pub use records::FORMAT;
 pub use stats::{QuarantineView, QueueReader, QueueStats, read as read_stats};
 
 use crate::{
