@@ -4,6 +4,7 @@
 //! id       DeviceId, BootId, Seq, Origin …      reading  Reading, Value, Quality
 //! channel  what a device declares it measures   clock    anchors: ticks to wall time
 //! loss     declared holes                       unit     SenML units
+//! summary  what stands for thinned readings
 //! frame/   sensor board ⇄ agent (COBS, no alloc)
 //! block/   agent → cloud: many origins' readings, columnar            (feature `std`)
 //! ack      cloud → agent: outcomes per block, credit                  (feature `alloc`)
@@ -30,6 +31,7 @@ pub mod frame;
 pub mod id;
 pub mod loss;
 pub mod reading;
+pub mod summary;
 pub mod unit;
 mod varint;
 
@@ -51,6 +53,7 @@ pub use loss::{LossReason, LossRecord};
 #[cfg(feature = "alloc")]
 pub use ranges::RangeSet;
 pub use reading::{Quality, Reading, Tick, Value};
+pub use summary::Summary;
 
 /// The wire's version byte, on every frame, block and acknowledgement. Version 0 may still change.
 pub const WIRE_VERSION: u8 = 0;

@@ -59,7 +59,7 @@ pub fn condensed(records: Vec<Record>) -> Vec<Record> {
                 kept.retain(|other| !replaces(&record, other));
                 kept.push(record);
             }
-            Record::Closed { .. } => kept.push(record),
+            Record::Closed { .. } | Record::Summary(_) => kept.push(record),
         }
     }
     // Descriptions first: what follows names their origins.

@@ -52,6 +52,8 @@ impl Core {
             }
             Record::Closed { tail, .. } => ledger.close(*tail),
             Record::Measured { next, .. } => ledger.report(*next),
+            // No reading: neither ledger nor rules have a part in it.
+            Record::Summary(_) => false,
             Record::Anchor { origin, tick, unix_ms, error_ms, quality } => state.anchored(ClockAnchor {
                 origin: *origin,
                 gateway: from.gateway,

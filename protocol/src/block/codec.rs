@@ -181,8 +181,11 @@ fn check(record: &Record, channels: usize) -> Result<usize, BlockError> {
             Ok(channels)
         }
         Record::Loss(loss) if loss.range.is_empty() => Err(BlockError::Malformed(Part::Records)),
-        Record::Loss(_) | Record::Anchor { .. } | Record::Closed { .. } | Record::Measured { .. } => {
-            Ok(channels)
-        }
+        Record::Summary(summary) if !summary.is_sound() => Err(BlockError::Malformed(Part::Records)),
+        Record::Loss(_)
+        | Record::Summary(_)
+        | Record::Anchor { .. }
+        | Record::Closed { .. }
+        | Record::Measured { .. } => Ok(channels),
     }
 }

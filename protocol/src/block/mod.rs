@@ -43,6 +43,7 @@ use crate::{
     id::{Origin, SeqRange},
     loss::LossRecord,
     reading::{Reading, Tick},
+    summary::Summary,
 };
 
 /// The largest block on the wire.
@@ -107,6 +108,8 @@ pub enum Record {
         origin: Origin,
         next: u64,
     },
+    /// What readings were like that were thinned; they are declared lost beside it.
+    Summary(Summary),
 }
 
 impl Record {
@@ -114,6 +117,7 @@ impl Record {
         match self {
             Self::Described(description) => description.origin,
             Self::Loss(loss) => loss.origin,
+            Self::Summary(summary) => summary.origin,
             Self::Anchor { origin, .. } | Self::Closed { origin, .. } | Self::Measured { origin, .. } => {
                 *origin
             }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use proptest::prelude::*;
 use tidegate_protocol::{
     BootId, ChannelIndex, ChannelName, DeviceId, LossReason, LossRecord, Origin, Quality, Reading, Seq,
-    SeqRange, Tick, Value, ValueKind,
+    SeqRange, Summary, Tick, Value, ValueKind,
     block::{
         self, Block, BlockError, Decoder, Description, Encoder, MAX_CHANNELS_PER_ORIGIN, MAX_READINGS,
         OriginReadings, Part, Record, Stamp, ranges_of,
@@ -139,6 +139,21 @@ fn what_no_receiver_takes_is_refused_by_the_sender() {
     let loss = LossRecord { origin: origin(), range: SeqRange::new(9, 9), reason: LossReason::Evicted };
     let record = |record| Block { records: vec![record], origins: Vec::new() };
     assert_eq!(encode(&record(Record::Loss(loss))), Err(BlockError::Malformed(Part::Records)));
+
+    let (of, range, ticks) = (origin(), SeqRange::new(3, 9), (Tick(1), Tick(2)));
+    let (min, max, mean) = (1.0, 2.0, 2.5);
+    let summary = Summary {
+        origin: of,
+        channel: ChannelIndex(0),
+        range,
+        ticks,
+        count: 2,
+        min,
+        max,
+        mean,
+        crossings: 1,
+    };
+    assert_eq!(encode(&record(Record::Summary(summary))), Err(BlockError::Malformed(Part::Records)));
 
     let channel = |unit: &str| ChannelDecl {
         name: ChannelName::new("x").unwrap(),

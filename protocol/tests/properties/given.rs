@@ -3,7 +3,7 @@
 use proptest::{collection::vec, option, prelude::*, sample::select, string::string_regex};
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, ClockQuality, DeviceId, LossReason, LossRecord, Origin,
-    Quality, Reading, Seq, SeqRange, Tick, Value, ValueKind,
+    Quality, Reading, Seq, SeqRange, Summary, Tick, Value, ValueKind,
     block::{Block, Description, OriginReadings, Record, Tail},
     reading::MAX_SCALE,
 };
@@ -133,6 +133,31 @@ pub fn channel_decl() -> impl Strategy<Value = ChannelDecl<String>> {
     )
 }
 
+/// Of readings, and of none that have figures.
+pub fn summary() -> impl Strategy<Value = Summary> {
+    let finite = || float64().prop_map(|figure| if figure.is_finite() { figure } else { 1.5 });
+    let figures = (finite(), finite(), finite(), number(), number());
+    (origin(), any::<u8>(), range(), (number(), number()), figures).prop_map(
+        |(origin, channel, range, ticks, (a, b, c, count, crossings))| {
+            let count = count % range.len().saturating_add(1);
+            let mut figures = [a, b, c];
+            figures.sort_by(f64::total_cmp);
+            let [min, mean, max] = if count == 0 { [f64::NAN; 3] } else { figures };
+            Summary {
+                origin,
+                channel: ChannelIndex(channel),
+                range,
+                ticks: (Tick(ticks.0), Tick(ticks.1)),
+                count,
+                min,
+                max,
+                mean,
+                crossings: crossings.checked_rem(count).unwrap_or(0),
+            }
+        },
+    )
+}
+
 pub fn record() -> impl Strategy<Value = Record> {
     let clock = select(vec![ClockQuality::Unsynced, ClockQuality::Estimated, ClockQuality::Synced]);
     let tail = prop_oneof![number().prop_map(Tail::Known), number().prop_map(Tail::AtLeast)];
@@ -154,6 +179,7 @@ pub fn record() -> impl Strategy<Value = Record> {
         ),
         (origin(), tail).prop_map(|(origin, tail)| Record::Closed { origin, tail }),
         (origin(), number()).prop_map(|(origin, next)| Record::Measured { origin, next }),
+        summary().prop_map(Record::Summary),
     ]
 }
 

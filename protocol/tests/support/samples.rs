@@ -3,7 +3,7 @@
 
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, ClockQuality, DeviceId, LossReason, LossRecord, Origin,
-    Quality, Reading, Seq, SeqRange, Tick, Value, ValueKind,
+    Quality, Reading, Seq, SeqRange, Summary, Tick, Value, ValueKind,
     ack::{BlockAck, BlockOutcome, Credit, Outcome, RejectReason},
     block::{Block, Description, OriginReadings, Record, Tail},
     frame::{
@@ -228,6 +228,20 @@ fn odd_origins() -> Vec<OriginReadings> {
     ]
 }
 
+fn summary(origin: Origin) -> Summary {
+    Summary {
+        origin,
+        channel: ChannelIndex(0),
+        range: SeqRange::new(30, 89),
+        ticks: (Tick(30_000), Tick(49_000)),
+        count: 20,
+        min: 21.25,
+        max: 22.5,
+        mean: 21.75,
+        crossings: 7,
+    }
+}
+
 fn records() -> Vec<Record> {
     let of = origin("board-7", BOOT);
     let channels = vec![
@@ -243,5 +257,6 @@ fn records() -> Vec<Record> {
         Record::Closed { origin: of, tail: Tail::Known(106) },
         Record::Closed { origin: of, tail: Tail::AtLeast(106) },
         Record::Measured { origin: of, next: 106 },
+        Record::Summary(summary(of)),
     ]
 }
