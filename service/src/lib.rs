@@ -4,6 +4,7 @@
 //! - [`logging`]: logs to standard error, as text or JSON
 //! - [`signals`]: the signal that ends a service, the shutdown token its tasks watch, the service manager's notices
 //! - [`failpoint`]: named points where a test may kill the process, compiled to nothing in release builds
+//! - [`mutant`]: deliberate faults that show that checks would find them, compiled to nothing in release builds
 //! - [`exit`]: the exit codes, the same in every program
 //!
 //! It knows no other part of Tidegate, and holds nothing about readings, topics or wires.
@@ -11,9 +12,11 @@
 pub mod exit;
 pub mod failpoint;
 pub mod logging;
+pub mod mutant;
 pub mod settings;
 pub mod signals;
 
 pub use logging::{LogFormat, init_logging};
+pub use mutant::Mutant;
 pub use settings::{SettingsError, load, load_with_env, parse};
 pub use signals::{Shutdown, notify_ready, notify_stopping, termination};

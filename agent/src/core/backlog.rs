@@ -8,6 +8,7 @@ use tidegate_protocol::{
     block::{BlockError, Header, MAX_BODY_BYTES},
     topic::Lane,
 };
+use tidegate_service::Mutant;
 
 use super::{
     Core,
@@ -200,6 +201,9 @@ impl Core {
         self.counters.blocks_damaged += 1;
         let quarantined = Quarantined { keys: vec![stored.key], block: None, reason: "damaged" };
         self.custodian.condemn(Condemned { quarantined, contents: Vec::new(), stored: vec![stored] });
+        if Mutant::DamageUndeclared.is_on() {
+            return;
+        }
         let Ok(directory) = Header::salvage_directory(bytes) else { return };
         let evicted = self.custodian.evicted.get_or_insert_default();
         for entry in directory {

@@ -5,6 +5,7 @@ use tidegate_protocol::{
     block::Record,
     frame::{BoardTime, Down, Heartbeat},
 };
+use tidegate_service::Mutant;
 
 use super::{
     ANCHOR_INTERVAL_MS, Core, IDENTIFY_INTERVAL_MS,
@@ -80,6 +81,9 @@ impl Core {
             self.packer.readings_came(&mut self.origins, slot, new, due);
             self.custodian.may_be_due(due);
         } else {
+            if Mutant::ResendAckedEarly.is_on() {
+                state.made_safe(&[SeqRange::new(first.seq.0, last.seq.0 + 1)], &[]);
+            }
             // The acknowledgement may have been lost.
             self.origins.owe_ack(slot);
         }

@@ -4,6 +4,7 @@ use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, LossReason, Origin,
     block::{Description, Record, Tail},
 };
+use tidegate_service::Mutant;
 
 use super::{
     Core,
@@ -66,7 +67,7 @@ impl Core {
         };
         let known = self.origins.slot(Origin::new(who.device, boot)).and_then(|slot| self.origins.get(slot));
         match known {
-            Some(state) if who.next < state.received.end() => {
+            Some(state) if who.next < state.received.end() && !Mutant::BootReused.is_on() => {
                 self.unused_boot_on(link, who.device).unwrap_or(who.fresh)
             }
             _ => boot,
@@ -97,6 +98,7 @@ impl Core {
         state.closed = true;
         state.unrecorded = true;
         let (origin, tail, next) = (state.origin(), state.unclean_tail(), state.next);
+        let tail = if Mutant::TailForgotten.is_on() { Vec::new() } else { tail };
         for record in packer::losses(origin, tail, LossReason::UncleanTail) {
             if let Record::Loss(loss) = &record {
                 self.counters.lost(LossReason::UncleanTail, loss.range.len());

@@ -2,6 +2,8 @@
 
 use tidegate_protocol::{BootId, Origin, RangeSet, Reading, SeqRange, block::Description, frame::Down};
 
+use tidegate_service::Mutant;
+
 use super::{
     event::{Key, LinkId, OriginRecord},
     time::Time,
@@ -176,7 +178,12 @@ impl OriginState {
         if !self.unsafe_losses.is_empty() {
             return None;
         }
-        let up_to = self.safe.run_end(self.floor);
+        let mut up_to = self.safe.run_end(self.floor);
+        if Mutant::AckBeforeCommit.is_on() {
+            up_to = self.received.run_end(self.floor);
+        } else if Mutant::AckAcrossHole.is_on() {
+            up_to = self.safe.end();
+        }
         if up_to == 0 {
             return None;
         }

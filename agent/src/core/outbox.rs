@@ -11,6 +11,7 @@ use tidegate_protocol::{
     block::{self, Stamp},
     topic::Lane,
 };
+use tidegate_service::Mutant;
 
 use super::{
     event::{Effect, Key},
@@ -176,7 +177,11 @@ impl Outbox {
         if !self.link_up || self.unpubacked.len() >= MAX_UNPUBACKED {
             return None;
         }
-        for lane in Lane::ALL {
+        let mut lanes = Lane::ALL;
+        if Mutant::LiveBehindBacklog.is_on() {
+            lanes.reverse();
+        }
+        for lane in lanes {
             let Some(&id) = self.ready[index(lane)].first() else { continue };
             let len = self.parcels.get(&id).map_or(0, Parcel::len);
             // A lane that must wait holds back those below it.
@@ -298,6 +303,9 @@ impl Outbox {
 
     /// Makes flights ready again; returns their lanes.
     fn take_back(&mut self, which: impl Fn(&Flight) -> bool) -> Vec<Lane> {
+        if Mutant::NeverResent.is_on() {
+            return Vec::new();
+        }
         let mut taken = Vec::new();
         self.next_deadline = None;
         for (&id, parcel) in &mut self.parcels {
@@ -336,6 +344,9 @@ impl Outbox {
 
     pub fn link_came_up(&mut self) {
         self.link_up = true;
+        if Mutant::BlockNumbersReused.is_on() {
+            self.next_number = 0;
+        }
     }
 
     /// Nothing is in flight any more; returns the parcels that the queue holds too, taken out of memory.

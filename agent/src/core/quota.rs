@@ -11,6 +11,7 @@ use tidegate_protocol::{
     LossReason,
     block::{Block, Record, ranges_of},
 };
+use tidegate_service::Mutant;
 
 use super::{
     Core,
@@ -62,7 +63,9 @@ impl Evicted {
             *self.counts.entry(LossReason::Evicted).or_default() += origin.readings.len() as u64;
             self.records.extend(packer::losses(origin.origin, ranges, LossReason::Evicted));
         }
-        self.records.extend(block.records);
+        if !Mutant::RecordsEvicted.is_on() {
+            self.records.extend(block.records);
+        }
         self.bytes += stored.bytes;
         self.stored.push(stored);
     }
@@ -136,6 +139,9 @@ impl Core {
     /// The blocks of records that stand for what was evicted.
     pub(super) fn put_losses(&mut self, evicted: &Evicted, batch: &mut Batch) -> Vec<Stored> {
         let mut loose = Vec::new();
+        if Mutant::LossRecordDropped.is_on() {
+            return loose;
+        }
         let mut merger = Merger::default();
         evicted.records.iter().cloned().for_each(|record| merger.add_record(record));
         for records in merger.finish().records.chunks(RECORDS_PER_BLOCK) {

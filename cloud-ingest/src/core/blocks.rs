@@ -12,6 +12,7 @@ use tidegate_protocol::{
     block::{BlockError, OriginReadings, Stamp, ranges_of, read_stamp},
     topic::{GatewayPath, Lane},
 };
+use tidegate_service::Mutant;
 
 use super::{
     Core, Fate, Mode, VerifyJob,
@@ -221,6 +222,10 @@ impl Core {
         let verify = (!known.is_empty()).then(|| VerifyJob { block: bytes.clone(), ranges: known });
         // What is known may be in the batch being written, or in the one being filled.
         let barrier = if self.has_content() { self.building.number } else { self.in_flight.unwrap_or(0) };
+        let early =
+            Mutant::BlockAckedEarly.is_on() || (verify.is_some() && Mutant::DuplicateAckedEarly.is_on());
+        let barrier = if early { 0 } else { barrier };
+        let verify = verify.filter(|_| !early);
         let Stamp { epoch, number, .. } = stamp;
         let fate = Fate { to: from, epoch, number, block: bytes, barrier, rejection, verify };
         self.fates.push_back(fate);

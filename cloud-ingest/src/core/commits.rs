@@ -1,6 +1,7 @@
 //! When a batch is written, and what follows: acknowledgements after success, a fresh start after failure.
 
 use tidegate_protocol::topic::GatewayPath;
+use tidegate_service::Mutant;
 
 use super::{
     Core, EAGER_BATCH_BYTES, Effect, Mode, Snapshot,
@@ -44,6 +45,9 @@ impl Core {
         let number = self.building.number;
         let mut batch =
             std::mem::replace(&mut self.building, Batch { number: number + 1, ..Batch::default() });
+        if Mutant::DedupOutsideTransaction.is_on() && number % 2 == 1 {
+            return self.hand_over(number, batch);
+        }
         for no in std::mem::take(&mut self.dirty_origins) {
             let Some(state) = self.origins.get_mut(no) else { continue };
             state.dirty = false;
@@ -57,6 +61,10 @@ impl Core {
                 batch.gateways.push((*path, gateway.record.clone()));
             }
         }
+        self.hand_over(number, batch);
+    }
+
+    fn hand_over(&mut self, number: u64, batch: Batch) {
         self.building_bytes = 0;
         self.building_since_ms = None;
         self.urgent = false;
@@ -147,7 +155,9 @@ impl Core {
         self.loading.clear();
         self.outbox = super::Outbox::default();
         self.incarnation = incarnation;
-        self.adopt(snapshot);
+        if !Mutant::OverlayKept.is_on() {
+            self.adopt(snapshot);
+        }
         let doubled = FIRST_BACK_OFF_MS << self.failures_in_a_row.saturating_sub(1).min(16);
         self.mode = Mode::BackingOff { until_ms: now_ms.saturating_add(doubled.min(LONGEST_BACK_OFF_MS)) };
     }

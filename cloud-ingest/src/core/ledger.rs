@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate_protocol::{LossReason, RangeSet, SeqRange, block::Tail};
+use tidegate_service::Mutant;
 
 /// Ranges of one origin: stored ones, and lost ones of each reason. A board with this many holes in one boot is broken
 /// or hostile; what would tear more is refused, and stays outstanding.
@@ -56,7 +57,8 @@ impl Ledger {
         if lost_before > 0 {
             self.lost.iter_mut().for_each(|lost| lost.remove(range));
         }
-        self.stored.insert(range);
+        let too_many = u64::from(Mutant::LedgerOffByOne.is_on());
+        self.stored.insert(SeqRange::new(range.start, range.end + too_many));
         let recovered = lost_before - self.lost_count();
         self.recovered += recovered;
         recovered
@@ -64,6 +66,9 @@ impl Ledger {
 
     /// Marks what is not stored of a range as lost; says whether that changed anything.
     pub fn lose(&mut self, range: SeqRange, reason: LossReason) -> bool {
+        if Mutant::LostBeatsStored.is_on() {
+            self.stored.remove(range);
+        }
         let mut open = Split::default();
         self.classify(range, &mut open);
         let before = self.lost.clone();
@@ -152,6 +157,9 @@ impl Ledger {
 
     /// The first seq from `seq` on that is neither stored nor lost: how far history can be settled.
     pub fn settled_end(&self, seq: u64) -> u64 {
+        if Mutant::HistoryAcrossHoles.is_on() {
+            return self.stored.end().max(seq);
+        }
         let mut at = seq;
         loop {
             let end = self.lost_run_end(self.stored.run_end(at));

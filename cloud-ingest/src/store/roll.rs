@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use tidegate_protocol::{Reading, ack::RejectReason};
+use tidegate_service::Mutant;
 
 use super::{
     LmdbStore, StoreError,
@@ -11,7 +12,10 @@ use super::{
     keys::{self, IndexEntry, Intent, LakeFile, Place},
     lmdb::{Table, Writer},
 };
-use crate::core::batch::{Accepted, OriginNo, Quarantined};
+use crate::{
+    core::batch::{Accepted, OriginNo, Quarantined},
+    failpoint::FailPoint,
+};
 
 impl LmdbStore {
     /// Sets out to roll `[from, to)`.
@@ -34,6 +38,13 @@ impl LmdbStore {
         let mut writer = self.lmdb.writer()?;
         quarantine(&mut writer, damaged)?;
         let mut runs = take_runs(&mut writer, intent, damaged)?;
+        if Mutant::LakeOutsideTransaction.is_on() {
+            writer.delete_range(Table::Journal, &keys::number(intent.from), &keys::number(intent.to))?;
+            writer.delete(Table::Meta, keys::META_INTENT)?;
+            writer.commit()?;
+            FailPoint::AfterRegister.hit();
+            writer = self.lmdb.writer()?;
+        }
         runs.sort_unstable_by_key(|run| (run.origin, run.range.start));
         for run in joined(runs) {
             let value =
