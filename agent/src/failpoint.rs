@@ -5,6 +5,8 @@
 pub enum FailPoint {
     /// A batch is written and not yet committed.
     BeforeCommit,
+    /// Its write to the disk fails, as with a broken card.
+    CommitError,
     /// It is committed; nobody knows yet, and no board is acknowledged.
     AfterCommit,
     /// A board's acknowledgement is about to leave.
@@ -18,8 +20,9 @@ pub enum FailPoint {
 }
 
 impl FailPoint {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::BeforeCommit,
+        Self::CommitError,
         Self::AfterCommit,
         Self::BeforeBoardAck,
         Self::AfterPublish,
@@ -30,12 +33,18 @@ impl FailPoint {
     pub const fn name(self) -> &'static str {
         match self {
             Self::BeforeCommit => "agent-before-commit",
+            Self::CommitError => "agent-commit-error",
             Self::AfterCommit => "agent-after-commit",
             Self::BeforeBoardAck => "agent-before-board-ack",
             Self::AfterPublish => "agent-after-publish",
             Self::AfterBlockAck => "agent-after-block-ack",
             Self::MidDrain => "agent-mid-drain",
         }
+    }
+
+    /// Whether the disk is to fail here.
+    pub fn fails(self) -> bool {
+        tidegate_service::failpoint::fails(self.name())
     }
 
     pub fn hit(self) {

@@ -34,7 +34,7 @@ pub fn text(view: &View) -> String {
     for (name, help, value) in counts {
         registry.register(name, help, ConstCounter::new(value));
     }
-    let levels: [(&str, &str, u64); 11] = [
+    let levels: [(&str, &str, u64); 12] = [
         ("uplink_up", "The broker is connected", u64::from(view.uplink_up)),
         ("outage", "Nobody acknowledges", u64::from(view.outage)),
         ("queue_blocks", "Blocks in the queue", view.queue.blocks),
@@ -42,6 +42,7 @@ pub fn text(view: &View) -> String {
         ("queue_bytes", "Disk bytes of the blocks in the queue", view.queue.bytes),
         ("queue_quota_bytes", "What the queue may hold", view.queue.quota_bytes),
         ("queue_refusing", "The queue is at its quota", u64::from(view.queue.refusing)),
+        ("queue_poisoned", "The disk failed in a write: restart the agent", u64::from(view.queue.poisoned)),
         ("ram_readings", "Readings in memory that are in no block yet", view.ram.readings_waiting),
         ("ram_block_bytes", "Bytes of blocks in memory", view.ram.block_bytes),
         ("blocks_in_flight", "Blocks not acknowledged", view.link.blocks_in_flight),

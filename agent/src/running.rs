@@ -42,6 +42,10 @@ pub enum StartError {
 pub enum StoppedError {
     #[error("the agent's core ended unexpectedly; the log says why")]
     Core,
+    #[error(
+        "the queue's {0} thread ended unexpectedly; the log says why. Check the disk, and start the agent again"
+    )]
+    Queue(&'static str),
 }
 
 /// A running agent.
@@ -53,7 +57,8 @@ pub struct Running {
     stop_status: Shutdown,
     sources: JoinSet<()>,
     status_task: JoinHandle<()>,
-    shell: JoinHandle<()>,
+    /// Gone once its end has been told.
+    shell: Option<JoinHandle<Result<(), StoppedError>>>,
     questions: Questions,
 }
 
@@ -113,7 +118,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         stop_status,
         sources,
         status_task,
-        shell,
+        shell: Some(shell),
         questions,
     })
 }
@@ -201,8 +206,10 @@ impl Running {
 
     /// Resolves when the agent cannot go on.
     pub async fn stopped(&mut self) -> Result<(), StoppedError> {
-        let _ended = (&mut self.shell).await;
-        Err(StoppedError::Core)
+        let Some(shell) = &mut self.shell else { return Err(StoppedError::Core) };
+        let ended = shell.await;
+        self.shell = None;
+        Err(ended.ok().and_then(Result::err).unwrap_or(StoppedError::Core))
     }
 
     /// Stops the sources, lets the cloud take what it will in half of the time, commits the rest, and closes. What is
@@ -224,7 +231,9 @@ impl Running {
         self.status_task.abort();
         // The shell ends when nobody can ask it any more; what it is committing is waited for.
         drop(self.questions);
-        let _ended = self.shell.await;
+        if let Some(shell) = self.shell {
+            let _ended = shell.await;
+        }
         if safe { Ok(Drained { view }) } else { Err(DrainError::Unsafe) }
     }
 }

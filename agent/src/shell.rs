@@ -18,6 +18,7 @@ use crate::{
     failpoint::FailPoint,
     links::Links,
     queue::Queue,
+    running::StoppedError,
     uplink::Uplink,
 };
 
@@ -85,11 +86,12 @@ impl Shell {
         (shell, Questions(ask))
     }
 
-    /// Runs until all that can ask questions is gone; then says goodbye to the broker and closes the queue.
-    pub async fn run(mut self) {
+    /// Runs until all that can ask questions is gone; then says goodbye to the broker and closes the queue. Ends with an
+    /// error when the queue's threads are gone: without them nothing would ever be safe again.
+    pub async fn run(mut self) -> Result<(), StoppedError> {
         self.core.handle(self.clock.now(), self.clock.quality());
         let mut sources_open = true;
-        loop {
+        let ended = loop {
             self.perform();
             self.tell_who_waits();
             let wakeup = self.clock.instant_of(self.core.next_wakeup());
@@ -97,11 +99,12 @@ impl Shell {
                 biased;
                 event = self.answers.recv() => match event {
                     Some(event) => self.answered(event),
-                    None => break,
+                    None => break Ok(()),
                 },
+                thread = self.queue.ended() => break Err(StoppedError::Queue(thread)),
                 question = self.questions.recv() => match question {
                     Some(question) => self.asked(question),
-                    None => break,
+                    None => break Ok(()),
                 },
                 event = self.sources.recv(), if sources_open && self.core.takes_frames() => match event {
                     Some(event) => self.core.handle(self.clock.now(), event),
@@ -112,12 +115,13 @@ impl Shell {
                     self.core.handle(now, self.clock.quality());
                 }
             }
-        }
+        };
         self.uplink.stop().await;
         drop(self.answers);
         // Closing waits for the transaction under way.
         let queue = self.queue;
         let _panicked = tokio::task::spawn_blocking(move || drop(queue)).await;
+        ended
     }
 
     /// Takes all answers that are there before effects are performed: acknowledgements come in bursts.

@@ -134,6 +134,11 @@ async fn health(State(page): State<Page>) -> Response {
         uplink: &'static str,
     }
     match page.0.questions.view().await {
+        Some(view) if view.queue.poisoned => {
+            let uplink = if view.uplink_up { "up" } else { "down" };
+            let status = "the queue's disk failed in a write: check it, and start the agent again";
+            (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status, uplink })).into_response()
+        }
         Some(view) if view.queue.commit_failures_in_a_row == 0 => {
             let uplink = if view.uplink_up { "up" } else { "down" };
             Json(Health { status: "ok", uplink }).into_response()

@@ -14,13 +14,21 @@ pub const VARIABLE: &str = "TIDEGATE_FAILPOINT";
 
 /// Passes the point; does not return if it is armed and its count is reached.
 pub fn hit(point: &'static str) {
-    if cfg!(debug_assertions) {
-        static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
-        let armed = ARMED.get_or_init(|| std::env::var(VARIABLE).ok().as_deref().map(Armed::parse));
-        if armed.as_ref().is_some_and(|armed| armed.passes(point)) {
-            die();
-        }
+    if cfg!(debug_assertions) && armed().is_some_and(|armed| armed.passes(point)) {
+        die();
     }
+}
+
+/// Whether what follows the point is to fail, as a broken disk would make it: the same variable arms it, and the program
+/// goes on with the error. Never in a release build.
+#[must_use]
+pub fn fails(point: &'static str) -> bool {
+    cfg!(debug_assertions) && armed().is_some_and(|armed| armed.passes(point))
+}
+
+fn armed() -> Option<&'static Armed> {
+    static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+    ARMED.get_or_init(|| std::env::var(VARIABLE).ok().as_deref().map(Armed::parse)).as_ref()
 }
 
 struct Armed {

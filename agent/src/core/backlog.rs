@@ -125,6 +125,10 @@ impl Core {
 
     pub(super) fn loaded(&mut self, entries: Vec<Entry>) {
         match self.backlog.loading.take() {
+            // What cannot leave the queue, or cannot be sent now, is where it was.
+            Some((Purpose::Evict, keys)) if self.custodian.poisoned => {
+                keys.into_iter().for_each(|key| self.backlog.insert(key));
+            }
             Some((Purpose::Evict, _)) => self.loaded_for_eviction(entries),
             Some((Purpose::Send, keys)) if !self.outbox.link_is_up() => {
                 keys.into_iter().for_each(|key| self.backlog.insert(key));

@@ -9,7 +9,8 @@ use tidegate_protocol::Origin;
 
 use super::{
     Core,
-    event::{Batch, CommitFailure, Effect, Key, Put, Quarantined, Totals, footprint},
+    ceiling::Ceiling,
+    event::{Batch, Effect, Key, Put, Quarantined, Totals, footprint},
     origin::Slot,
     outbox::ParcelId,
     parcel::{Content, Custody, Due, Parcel, Stored},
@@ -22,9 +23,6 @@ const DELETE_INTERVAL_MS: u64 = 1_000;
 const MAX_DOOMED: usize = 1_024;
 /// Bytes of blocks in one transaction; the rest follows in the next.
 const MAX_BATCH_BYTES: u64 = 2 * 1024 * 1024;
-/// A disk that refuses is asked again after this, doubled at each failure up to thirty seconds.
-const RETRY_MS: u64 = 1_000;
-const MAX_RETRY_DOUBLINGS: u32 = 5;
 
 /// A block that nobody takes, on its way into the quarantine.
 #[derive(Debug)]
@@ -35,16 +33,17 @@ pub struct Condemned {
     pub stored: Vec<Stored>,
 }
 
+/// What the batch under way does.
 #[derive(Debug)]
-struct Outstanding {
-    parcels: Vec<(ParcelId, Due)>,
+pub struct Outstanding {
+    pub parcels: Vec<(ParcelId, Due)>,
     /// Blocks that exist only in the batch: the losses that stand for evicted ones.
     loose: Vec<Stored>,
-    deletes: Vec<Stored>,
-    condemned: Vec<Condemned>,
-    evicted: Option<Evicted>,
-    recorded: Vec<Slot>,
-    forgotten: Vec<Origin>,
+    pub deletes: Vec<Stored>,
+    pub condemned: Vec<Condemned>,
+    pub evicted: Option<Evicted>,
+    pub recorded: Vec<Slot>,
+    pub forgotten: Vec<Origin>,
     totals: Totals,
 }
 
@@ -63,16 +62,17 @@ pub struct Custodian {
     orphans: Vec<Stored>,
     pub evicted: Option<Evicted>,
     /// Nothing is committed before, since the disk refused.
-    retry_at: Option<Time>,
+    pub retry_at: Option<Time>,
     /// No block is committed before, since there is no room.
     pub room_at: Option<Time>,
     pub failures: u32,
-    /// What the map really took, when that was less than the quota.
-    pub full_at_bytes: u64,
+    pub ceiling: Ceiling,
+    /// The disk failed in a write: nothing is committed any more.
+    pub poisoned: bool,
 }
 
 impl Custodian {
-    pub const fn new(next_key: Key, totals: Totals) -> Self {
+    pub fn new(next_key: Key, totals: Totals) -> Self {
         Self {
             next_key,
             totals,
@@ -88,7 +88,8 @@ impl Custodian {
             retry_at: None,
             room_at: None,
             failures: 0,
-            full_at_bytes: u64::MAX,
+            ceiling: Ceiling::default(),
+            poisoned: false,
         }
     }
 
@@ -110,6 +111,35 @@ impl Custodian {
 
     pub fn condemn(&mut self, condemned: Condemned) {
         self.condemned.push(condemned);
+    }
+
+    /// Blocks that wait for the quarantine, and what those of them take that are only in memory.
+    pub fn condemned_bytes(&self) -> u64 {
+        let blocks = self.condemned.iter().filter_map(|condemned| condemned.quarantined.block.as_ref());
+        blocks.map(|block| block.len() as u64).sum()
+    }
+
+    pub const fn has_condemned(&self) -> bool {
+        !self.condemned.is_empty()
+    }
+
+    pub const fn take_outstanding(&mut self) -> Option<Outstanding> {
+        self.outstanding.take()
+    }
+
+    /// A batch with these failed.
+    pub fn restore(
+        &mut self,
+        now: Time,
+        deletes: Vec<Stored>,
+        condemned: Vec<Condemned>,
+        forgotten: Vec<Origin>,
+    ) {
+        // What was acknowledged meanwhile was never written.
+        self.orphans.clear();
+        self.doom(now, deletes);
+        self.condemned.extend(condemned);
+        self.forgotten.extend(forgotten);
     }
 
     pub fn forget(&mut self, origin: Origin) {
@@ -134,7 +164,7 @@ impl Custodian {
 
     /// When something is due; `evicting`: room is being made, and its end is an event of its own.
     pub fn next_wakeup(&self, outage: bool, evicting: bool) -> Option<Time> {
-        if self.outstanding.is_some() {
+        if self.outstanding.is_some() || self.poisoned {
             return None;
         }
         let due = if self.forced { Some(Time::default()) } else { self.due.map(|due| due.when(outage)) };
@@ -145,7 +175,7 @@ impl Custodian {
     }
 
     fn may_write(&self, now: Time) -> bool {
-        self.outstanding.is_none() && self.retry_at.is_none_or(|at| now >= at)
+        self.outstanding.is_none() && !self.poisoned && self.retry_at.is_none_or(|at| now >= at)
     }
 
     fn deletes_are_due(&self, now: Time) -> bool {
@@ -305,6 +335,9 @@ impl Core {
     pub(super) fn committed(&mut self) {
         let Some(done) = self.custodian.outstanding.take() else { return };
         let now = self.now.at;
+        if done.totals.bytes > self.custodian.totals.bytes {
+            self.custodian.ceiling.passed(done.totals.bytes, self.settings.quota_bytes);
+        }
         self.custodian.totals = done.totals;
         self.custodian.failures = 0;
         self.custodian.retry_at = None;
@@ -344,36 +377,6 @@ impl Core {
         if !flying {
             self.outbox.remove(id);
             self.backlog.insert(stored.key);
-        }
-    }
-
-    pub(super) fn commit_failed(&mut self, failure: CommitFailure) {
-        let Some(failed) = self.custodian.outstanding.take() else { return };
-        let now = self.now.at;
-        for (id, due) in failed.parcels {
-            self.outbox.set_custody(id, Custody::Ram(due));
-            self.custodian.may_be_due(due);
-        }
-        for slot in failed.recorded {
-            if let Some(state) = self.origins.get_mut(slot) {
-                state.unrecorded = true;
-            }
-        }
-        // What was acknowledged meanwhile was never written.
-        self.custodian.orphans.clear();
-        self.custodian.doom(now, failed.deletes);
-        self.custodian.condemned.extend(failed.condemned);
-        self.custodian.forgotten.extend(failed.forgotten);
-        // More may have been evicted while the commit was under way.
-        if let Some(evicted) = failed.evicted {
-            self.custodian.evicted.get_or_insert_default().merge(evicted);
-        }
-        self.custodian.failures += 1;
-        self.counters.commits_failed += 1;
-        let doublings = (self.custodian.failures - 1).min(MAX_RETRY_DOUBLINGS);
-        self.custodian.retry_at = Some(now.plus_ms(RETRY_MS << doublings));
-        if failure == CommitFailure::Full {
-            self.map_is_full();
         }
     }
 

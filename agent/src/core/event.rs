@@ -101,10 +101,12 @@ pub enum BoardFrame {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitFailure {
-    /// The map has no room.
+    /// The map has no room, or the disk.
     Full,
     /// The disk refused; it is tried again.
     Failed,
+    /// An error on write or sync: what is on the disk is known only to a process that reads it anew.
+    Poisoned,
 }
 
 #[derive(Clone, Debug)]

@@ -9,7 +9,8 @@
 //! - event: all that can happen, all that can be asked      - origin, origins: what is known of each origin
 //! - boards, hello, local: sources come in                   - packer, merge: readings into blocks
 //! - outbox, window, parcel: blocks on their way             - delivery: answers of the cloud
-//! - custody, quota: what is committed, and when it is too much   - backlog: out of the queue again
+//! - custody, quota, ceiling: what is committed, and when it is too much   - failure: when the disk does not take it
+//! - backlog: out of the queue again
 //! - view: figures for people
 //!
 //! Memory is bounded by `ram_limit_bytes`: at the bound [`Core::takes_frames`] says no, boards are not read, and their
@@ -17,9 +18,11 @@
 
 mod backlog;
 mod boards;
+mod ceiling;
 mod custody;
 mod delivery;
 mod event;
+mod failure;
 mod hello;
 mod jitter;
 mod local;
@@ -178,7 +181,9 @@ impl Core {
     }
 
     fn ram_bytes(&self) -> u64 {
-        self.packer.readings() as u64 * READING_BYTES + self.outbox.held_bytes()
+        self.packer.readings() as u64 * READING_BYTES
+            + self.outbox.held_bytes()
+            + self.custodian.condemned_bytes()
     }
 
     fn is_outage(&self) -> bool {
@@ -285,6 +290,9 @@ impl Core {
 
     /// All that was taken in is committed or acknowledged: the least a clean stop must reach.
     pub fn is_safe(&self) -> bool {
-        self.packer.is_empty() && self.outbox.unsafe_parcels().next().is_none() && !self.custodian.is_busy()
+        self.packer.is_empty()
+            && self.outbox.unsafe_parcels().next().is_none()
+            && !self.custodian.is_busy()
+            && !self.custodian.has_condemned()
     }
 }

@@ -73,7 +73,8 @@ impl Evicted {
 
 impl Core {
     fn quota(&self) -> u64 {
-        self.settings.quota_bytes.min(self.custodian.full_at_bytes)
+        let ceiling = self.custodian.ceiling.bytes(self.now.at).unwrap_or(u64::MAX);
+        self.settings.quota_bytes.min(ceiling)
     }
 
     /// Which of the chosen blocks may be committed. Blocks of records alone always may: the room above the quota is
@@ -156,15 +157,5 @@ impl Core {
             }
         }
         loose
-    }
-
-    /// The map took less than the quota says; what it holds now is the quota from here on.
-    pub(super) fn map_is_full(&mut self) {
-        let held = self.custodian.totals.bytes;
-        tracing::warn!(
-            held_bytes = held,
-            "the queue's map is full below its quota; using what it holds as quota"
-        );
-        self.custodian.full_at_bytes = held - held / 16;
     }
 }

@@ -78,6 +78,10 @@ pub struct QueueView {
     /// At the quota: readings are not committed until there is room.
     pub refusing: bool,
     pub commit_failures_in_a_row: u32,
+    /// What the disk is known to take, when that is less than the quota.
+    pub disk_takes_bytes: Option<u64>,
+    /// The disk failed in a write: nothing is committed until the agent is started again.
+    pub poisoned: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -158,6 +162,8 @@ impl Core {
                 policy: self.settings.policy,
                 refusing: self.custodian.is_refusing(),
                 commit_failures_in_a_row: self.custodian.failures,
+                disk_takes_bytes: self.custodian.ceiling.bytes(at),
+                poisoned: self.custodian.poisoned,
             },
             ram: RamView {
                 readings_waiting: self.packer.readings() as u64,

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! store   the only file that names heed: databases, transactions    records  what entries look like, with checksums
-//! stats   what `queue stats` prints, read beside a running agent
+//! stats   what `queue stats` prints, read beside a running agent    disk     what a write error means
 //! ```
 //! The writer commits one batch at a time, with full sync, before it answers; the core collects the next batch
 //! meanwhile. Loads have a thread of their own, so that a drain never waits for the disk to sync.
 
+mod disk;
 mod records;
 mod stats;
 mod store;
@@ -19,7 +20,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 pub use records::FORMAT;
 pub use stats::{QuarantineView, QueueReader, QueueStats, read as read_stats};
@@ -60,6 +61,7 @@ pub struct Queue {
     loads: Option<SyncSender<Vec<Key>>>,
     reader: QueueReader,
     threads: Vec<JoinHandle<()>>,
+    ended: Receiver<&'static str>,
     /// Held for as long as the queue is in use.
     _lock: std::fs::File,
 }
@@ -74,7 +76,10 @@ impl Queue {
         let (loads, wanted) = sync_channel::<Vec<Key>>(ORDERS);
         let (reader, writer) = (QueueReader(store.clone()), store.clone());
         let to_core = answers.clone();
+        let (tell, ended) = channel(ORDERS);
+        let (writer_ended, loader_ended) = (Ended("writer", tell.clone()), Ended("loader", tell));
         let writer = move || {
+            let _told = writer_ended;
             let answer = |event| {
                 FailPoint::AfterCommit.hit();
                 to_core.blocking_send(event).is_ok()
@@ -82,13 +87,17 @@ impl Queue {
             writer.write_batches(&batches, answer);
         };
         let loader = move || {
+            let _told = loader_ended;
             store.load_blocks(&wanted, |event| {
                 FailPoint::MidDrain.hit();
                 answers.blocking_send(event).is_ok()
             });
         };
         let threads = vec![std::thread::spawn(writer), std::thread::spawn(loader)];
-        Ok((Self { commits: Some(commits), loads: Some(loads), reader, threads, _lock: lock }, recovered))
+        Ok((
+            Self { commits: Some(commits), loads: Some(loads), reader, threads, ended, _lock: lock },
+            recovered,
+        ))
     }
 
     /// For pages that tell what the queue holds.
@@ -96,10 +105,16 @@ impl Queue {
         self.reader.clone()
     }
 
+    /// Resolves when a thread of the queue has ended, which it does by itself only when something is badly wrong;
+    /// says which.
+    pub async fn ended(&mut self) -> &'static str {
+        self.ended.recv().await.unwrap_or("every")
+    }
+
     /// Never waits: the core has one batch outstanding at most.
     pub fn commit(&self, batch: Batch) {
         if let Some(commits) = &self.commits {
-            // It fails only when the thread is gone, and then the process is ending.
+            // It fails only when the thread is gone, of which `ended` tells.
             let _gone = commits.try_send(batch);
         }
     }
@@ -109,6 +124,15 @@ impl Queue {
         if let Some(loads) = &self.loads {
             let _gone = loads.try_send(keys);
         }
+    }
+}
+
+/// Tells that its thread has ended, by a panic too.
+struct Ended(&'static str, Sender<&'static str>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _nobody_waits = self.1.try_send(self.0);
     }
 }
 

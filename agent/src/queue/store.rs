@@ -2,7 +2,8 @@
 //!
 //! Every transaction is synced to the disk before anyone hears of it: never NO_SYNC, NO_META_SYNC (the last commit
 //! could vanish) or WRITE_MAP (a full disk would kill the process). Blocks are appended under ascending keys. A full map
-//! is an answer, not an error. The quarantine keeps its newest [`QUARANTINE_BYTES`]; what falls out is still
+//! is an answer, not an error, and so is a full disk; after any other error of a write the store takes no batch until
+//! it is opened anew. The quarantine keeps its newest [`QUARANTINE_BYTES`]; what falls out is still
 //! outstanding in the cloud's account.
 
 use std::{path::Path, sync::mpsc::Receiver};
@@ -15,7 +16,7 @@ use heed::{
 use tidegate_protocol::{RangeSet, SeqRange};
 
 use super::{
-    QueueError,
+    QueueError, disk,
     records::{self, EntryHead, FORMAT, Meta, Reason},
     stats::{QuarantineView, QueueStats},
 };
@@ -147,19 +148,35 @@ impl Store {
             Err(error) => return tracing::error!(%error, "the queue cannot be written"),
         };
         let mut scratch = Vec::new();
+        let mut poisoned = false;
         while let Ok(batch) = batches.recv() {
-            let event = match tables.commit(&self.env, &batch, &mut scratch) {
-                Ok(()) => Event::Committed,
-                Err(error) => {
-                    let full = matches!(error, heed::Error::Mdb(MdbError::MapFull));
-                    tracing::error!(%error, "the queue's disk refused a batch; it is tried again");
-                    Event::CommitFailed(if full { CommitFailure::Full } else { CommitFailure::Failed })
-                }
+            let done = if poisoned {
+                Err(CommitFailure::Poisoned)
+            } else {
+                self.commit(&tables, &batch, &mut scratch)
             };
+            poisoned = done == Err(CommitFailure::Poisoned);
+            let event = done.map_or_else(Event::CommitFailed, |()| Event::Committed);
             if !answer(event) {
                 return;
             }
         }
+    }
+
+    fn commit(&self, tables: &Tables<'_>, batch: &Batch, scratch: &mut Vec<u8>) -> Result<(), CommitFailure> {
+        tables.commit(&self.env, batch, scratch).map_err(|error| {
+            let bytes = batch.puts.iter().map(|put| put.block.len() as u64).sum();
+            let failure = match &error {
+                heed::Error::Mdb(MdbError::MapFull) => CommitFailure::Full,
+                heed::Error::Mdb(MdbError::Panic | MdbError::Corrupted | MdbError::PageNotFound) => {
+                    CommitFailure::Poisoned
+                }
+                heed::Error::Io(error) => disk::failure(error, self.env.path(), bytes),
+                _ => CommitFailure::Failed,
+            };
+            tracing::error!(%error, ?failure, "the queue's disk did not take a batch");
+            failure
+        })
     }
 
     /// The loader thread.
@@ -250,6 +267,9 @@ impl Tables<'_> {
             self.meta.put(&mut txn, META, &sealed)?;
         }
         FailPoint::BeforeCommit.hit();
+        if FailPoint::CommitError.fails() {
+            return Err(heed::Error::Io(rustix::io::Errno::IO.into()));
+        }
         txn.commit()
     }
 

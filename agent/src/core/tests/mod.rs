@@ -6,6 +6,7 @@ mod board;
 mod boards;
 mod cloud;
 mod custody;
+mod failure;
 mod lanes;
 mod quota;
 mod simulation;
