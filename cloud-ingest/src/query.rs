@@ -27,7 +27,7 @@ use crate::{
     lake::Lake,
     readings::ReadError,
     shown::{Shown, count},
-    store::{LmdbStore, Look, StoreError},
+    store::{LmdbStore, Look, StoreError, look::Owner},
     view::{
         AuditView, ChannelView, ChannelsView, DevicesView, Figures, GatewayView, GatewaysView, HealthView,
         LatestView, ReadingsView,
@@ -133,9 +133,10 @@ impl Query {
         readings::page(&self.store.look()?, &self.lake, request)
     }
 
-    /// Where every reading is; `selection.channel` is not looked at.
-    pub fn audit(&self, selection: &Selection) -> Result<AuditView, QueryError> {
-        audit::audit(&self.store.look()?, selection)
+    /// Where every reading is; `selection.channel` is not looked at. Sealed origins are listed where `each` says so, and
+    /// else counted.
+    pub fn audit(&self, selection: &Selection, each: bool) -> Result<AuditView, QueryError> {
+        audit::audit(&self.store.look()?, selection, each)
     }
 
     pub fn gateways(&self) -> Result<GatewaysView, QueryError> {
@@ -207,6 +208,10 @@ impl Query {
             blocks_refused_verifying: counters.blocks_refused_verifying,
             descriptions_refused: counters.descriptions_refused,
             ranges_refused: counters.ranges_refused,
+            blocks_rejected_sealed: counters.blocks_rejected_sealed,
+            readings_refused_sealed: counters.readings_refused_sealed,
+            records_refused_sealed: counters.records_refused_sealed,
+            origins_sealed: counters.origins_sealed,
             commits: counters.commits,
             commit_failures: counters.commit_failures,
             last_commit_micros: count(&shown.last_commit_micros),
@@ -246,11 +251,24 @@ fn selected(
     look: &Look<'_>,
     selection: &Selection,
 ) -> Result<impl Iterator<Item = (OriginNo, OriginRecord)> + use<>, StoreError> {
-    let Selection { site, device, .. } = *selection;
-    Ok(look.origins()?.into_iter().filter(move |(_, record)| {
-        site.is_none_or(|site| site == record.site)
-            && device.is_none_or(|device| device == record.origin.device)
-    }))
+    let selection = *selection;
+    let origins = look.origins()?.into_iter();
+    Ok(origins.filter(move |(_, record)| selects(&selection, record.site, record.origin.device)))
+}
+
+/// As [`selected`], sealed origins included.
+fn selected_owners(
+    look: &Look<'_>,
+    selection: &Selection,
+) -> Result<impl Iterator<Item = (OriginNo, Owner)> + use<>, StoreError> {
+    let selection = *selection;
+    let owners = look.owners()?.into_iter();
+    Ok(owners.filter(move |(_, owner)| selects(&selection, owner.site, owner.origin.device)))
+}
+
+fn selects(selection: &Selection, site: SiteId, device: DeviceId) -> bool {
+    selection.site.is_none_or(|wanted| wanted == site)
+        && selection.device.is_none_or(|wanted| wanted == device)
 }
 
 impl api::Source for Query {
@@ -266,8 +284,8 @@ impl api::Source for Query {
     fn readings(&self, request: &ReadingsRequest) -> Result<ReadingsView, QueryError> {
         Query::readings(self, request)
     }
-    fn audit(&self, selection: &Selection) -> Result<AuditView, QueryError> {
-        Query::audit(self, selection)
+    fn audit(&self, selection: &Selection, each: bool) -> Result<AuditView, QueryError> {
+        Query::audit(self, selection, each)
     }
     fn gateways(&self) -> Result<GatewaysView, QueryError> {
         Query::gateways(self)

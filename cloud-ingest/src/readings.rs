@@ -110,7 +110,7 @@ impl<'a> Source<'a> {
 
     fn wanted(&self, no: OriginNo, ranges: RangeSet) -> Result<Wanted, ReadError> {
         let undescribed = || StoreError::Damaged("readings without a description");
-        let site = self.look.origin(no)?.ok_or_else(undescribed)?.site;
+        let site = self.look.owner(no)?.ok_or_else(undescribed)?.site;
         let description = self.look.description(no)?.ok_or_else(undescribed)?;
         Ok(Wanted::new(site, description, ranges))
     }

@@ -38,6 +38,14 @@ impl Shown {
         table.extend(latest);
     }
 
+    /// Sealed origins have no latest value.
+    pub fn forget_latest(&self, gone: impl IntoIterator<Item = OriginNo>) {
+        let mut table = self.latest.write().unwrap_or_else(PoisonError::into_inner);
+        gone.into_iter().for_each(|no| {
+            table.remove(&no);
+        });
+    }
+
     pub fn latest(&self) -> RwLockReadGuard<'_, HashMap<OriginNo, Vec<Reading>>> {
         self.latest.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -91,7 +91,11 @@ pub enum ValueView {
 pub struct AuditView {
     /// The journal's position that this look saw.
     pub position: u64,
+    /// Sealed ones only where they were asked for one by one, or conflict.
     pub origins: Vec<OriginAudit>,
+    /// Sealed origins that are not listed.
+    pub sealed: SealedAudit,
+    /// Of all origins, sealed ones included.
     pub totals: AuditTotals,
     /// Nothing is outstanding, and nothing conflicts.
     pub complete: bool,
@@ -115,7 +119,22 @@ pub struct OriginAudit {
     pub conflicts: u64,
     /// Readings that were declared lost and arrived after all.
     pub recovered: u64,
+    /// Its ledger shrank to these counts: readings of it that come now are refused.
+    pub sealed: bool,
+    /// Readings that came after it was sealed.
+    pub refused: u64,
+    /// SHA-256 of the sealed ledger, in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     pub last_arrival_unix_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SealedAudit {
+    pub origins: u64,
+    pub measured: u64,
+    pub stored: u64,
+    pub lost: u64,
 }
 
 /// How many outstanding ranges one origin's audit lists.
@@ -136,6 +155,8 @@ pub struct AuditTotals {
     pub outstanding: u64,
     pub duplicates: u64,
     pub conflicts: u64,
+    /// Readings that came after their origins were sealed.
+    pub refused: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -182,6 +203,11 @@ pub struct Figures {
     pub descriptions_refused: u64,
     /// Stored or lost ranges that would tear more holes into an origin than are kept of one.
     pub ranges_refused: u64,
+    pub blocks_rejected_sealed: u64,
+    /// Readings, and losses and the like, that came after their origins were sealed.
+    pub readings_refused_sealed: u64,
+    pub records_refused_sealed: u64,
+    pub origins_sealed: u64,
     pub commits: u64,
     pub commit_failures: u64,
     pub last_commit_micros: u64,

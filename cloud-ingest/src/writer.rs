@@ -54,6 +54,9 @@ impl<S: Store> CommitThread<S> {
         self.shown.set_problem(None);
         self.shown.used_bytes.store(receipt.used_bytes, Ordering::Relaxed);
         self.shown.show_latest(batch.latest);
+        if !batch.sealed.is_empty() {
+            self.shown.forget_latest(batch.sealed.iter().map(|(no, _)| *no));
+        }
         self.shown.events_committed.fetch_add(receipt.events.len() as u64, Ordering::Relaxed);
         for (cursor, event) in receipt.events {
             if !event.late {

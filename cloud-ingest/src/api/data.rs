@@ -54,8 +54,18 @@ pub async fn readings(State(api): ApiState, uri: Uri) -> Answer<ReadingsView> {
 }
 
 pub async fn audit(State(api): ApiState, uri: Uri) -> Answer<AuditView> {
-    let selection = Parameters::read(&uri, &["site", "device"])?.selection()?;
-    api.ask(move |source| source.audit(&selection)).await.map(Json)
+    let given = Parameters::read(&uri, &["site", "device", "sealed"])?;
+    let selection = given.selection()?;
+    let each = match given.text("sealed") {
+        None => selection.device.is_some(),
+        Some("each") => true,
+        Some("counted") => false,
+        Some(other) => {
+            let detail = format!("sealed: {other:?} is neither each nor counted");
+            return Err(Problem::parameter("sealed", detail));
+        }
+    };
+    api.ask(move |source| source.audit(&selection, each)).await.map(Json)
 }
 
 pub async fn gateways(State(api): ApiState, uri: Uri) -> Answer<GatewaysView> {

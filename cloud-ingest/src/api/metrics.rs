@@ -140,6 +140,18 @@ impl Collector for OfTheSource {
                 "Ranges not taken because their origin has too many holes",
                 figures.ranges_refused,
             ),
+            ("blocks_rejected_sealed", "Blocks rejected: sealed", figures.blocks_rejected_sealed),
+            (
+                "readings_refused_sealed",
+                "Readings that came after their origins were sealed",
+                figures.readings_refused_sealed,
+            ),
+            (
+                "records_refused_sealed",
+                "Losses, ends and the like that came after their origins were sealed",
+                figures.records_refused_sealed,
+            ),
+            ("origins_sealed", "Ended origins whose ledger shrank to a row", figures.origins_sealed),
             ("commits", "Journal commits", figures.commits),
             ("commit_failures", "Journal commits that failed", figures.commit_failures),
             ("acks_sent", "Block acknowledgements sent", figures.acks_sent),

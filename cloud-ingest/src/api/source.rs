@@ -17,7 +17,7 @@ pub trait Source: Send + Sync + 'static {
     fn channels(&self) -> Result<ChannelsView, QueryError>;
     fn latest(&self, selection: &Selection) -> Result<LatestView, QueryError>;
     fn readings(&self, request: &ReadingsRequest) -> Result<ReadingsView, QueryError>;
-    fn audit(&self, selection: &Selection) -> Result<AuditView, QueryError>;
+    fn audit(&self, selection: &Selection, each: bool) -> Result<AuditView, QueryError>;
     fn gateways(&self) -> Result<GatewaysView, QueryError>;
     fn health(&self) -> HealthView;
     fn figures(&self) -> Figures;

@@ -10,9 +10,9 @@ use tidegate_protocol::{
     topic::{GatewayPath, Lane},
 };
 
-use super::ledger::Ledger;
+use super::{ledger::Ledger, seal::Sealed};
 
-/// An origin's number in this ingest, given in the order in which origins were first heard of, without holes.
+/// An origin's number in this ingest, given in the order in which origins were first heard of, and never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OriginNo(pub u32);
 
@@ -30,6 +30,10 @@ pub struct Batch {
     pub settled: Vec<(OriginNo, SettledRecord)>,
     /// Applied in order.
     pub history: Vec<HistoryChange>,
+    /// Origins that shrink to a row each. No other part of the batch speaks of them.
+    pub sealed: Vec<(OriginNo, Box<Sealed>)>,
+    /// How many readings came of sealed origins, and were refused.
+    pub refused: Vec<(OriginNo, u64)>,
     /// For the view of latest values; not stored, shown once the batch is.
     pub latest: Vec<(OriginNo, Vec<Reading>)>,
 }
@@ -76,6 +80,9 @@ pub struct OriginRecord {
     /// Seqs that came again with another content.
     pub conflicts: RangeSet,
     pub last_arrival_unix_ms: i64,
+    /// When a first word of it came, and the last reading or news: a loss, an end, a description.
+    pub first_heard_unix_ms: i64,
+    pub last_heard_unix_ms: i64,
     /// Another boot of the device has taken its place in the live view.
     pub superseded: bool,
 }
@@ -84,6 +91,14 @@ pub struct OriginRecord {
 pub const MAX_GATEWAYS_PER_ORIGIN: usize = 16;
 
 impl OriginRecord {
+    /// Something was heard of it.
+    pub fn heard(&mut self, unix_ms: i64) {
+        if self.first_heard_unix_ms == 0 {
+            self.first_heard_unix_ms = unix_ms;
+        }
+        self.last_heard_unix_ms = self.last_heard_unix_ms.max(unix_ms);
+    }
+
     pub fn new(site: SiteId, origin: Origin) -> Self {
         Self {
             site,
@@ -95,6 +110,8 @@ impl OriginRecord {
             duplicates: 0,
             conflicts: RangeSet::default(),
             last_arrival_unix_ms: 0,
+            first_heard_unix_ms: 0,
+            last_heard_unix_ms: 0,
             superseded: false,
         }
     }
@@ -182,5 +199,7 @@ impl Batch {
             && self.live.is_empty()
             && self.settled.is_empty()
             && self.history.is_empty()
+            && self.sealed.is_empty()
+            && self.refused.is_empty()
     }
 }

@@ -20,7 +20,7 @@ use super::{
     alarming,
     batch::{Accepted, Entry, EntryHead, MAX_GATEWAYS_PER_ORIGIN, OriginNo, Quarantined},
     ledger::Split,
-    origins::{MAX_ORIGINS_KEPT, OriginState},
+    origins::OriginState,
 };
 
 /// One block on its way through.
@@ -33,6 +33,8 @@ struct Arrival {
     undescribed: Vec<(Origin, SeqRange)>,
     /// What would tear more holes into an origin than are kept.
     torn: Vec<(Origin, SeqRange)>,
+    /// What came too late.
+    sealed: Vec<(Origin, SeqRange)>,
 }
 
 impl Core {
@@ -42,7 +44,7 @@ impl Core {
         if self.mode != Mode::Taking {
             return;
         }
-        if (self.is_full() && lane != Lane::Alarm) || self.origins.count() >= MAX_ORIGINS_KEPT {
+        if (self.is_full() && lane != Lane::Alarm) || self.origins.is_full() {
             self.counters.blocks_refused_full += 1;
             return;
         }
@@ -61,8 +63,9 @@ impl Core {
             known: Vec::new(),
             undescribed: Vec::new(),
             torn: Vec::new(),
+            sealed: Vec::new(),
         };
-        let news = self.records(from, &block.records);
+        let news = self.records(from, unix_ms, &block.records, &mut arrival.sealed);
         for (entry, readings) in block.origins.iter().enumerate() {
             self.origin_readings(&mut arrival, entry as u32, readings);
         }
@@ -116,6 +119,13 @@ impl Core {
         let OriginReadings { origin, readings } = readings;
         let ranges = ranges_of(readings);
         let site = arrival.from.site;
+        if let Some(no) = self.origins.sealed(site, *origin) {
+            let count = ranges.iter().map(SeqRange::len).sum();
+            self.counters.readings_refused_sealed += count;
+            self.building.refused.push((no, count));
+            arrival.sealed.extend(ranges.into_iter().map(|range| (*origin, range)));
+            return;
+        }
         let described = self
             .origins
             .number(site, *origin)
@@ -183,31 +193,27 @@ impl Core {
         self.settle_on(no);
     }
 
-    /// What of a block is refused. With a description the agent can still bring all of it, so that comes first.
+    /// What of a block is refused. With a description the agent can still bring the rest of it, so that comes first.
     fn rejection(
         &mut self,
         undescribed: Vec<(Origin, SeqRange)>,
+        sealed: Vec<(Origin, SeqRange)>,
         torn: Vec<(Origin, SeqRange)>,
     ) -> Option<Rejection> {
-        let reason = match (undescribed.is_empty(), torn.is_empty()) {
-            (true, true) => return None,
-            (false, _) => {
-                self.counters.blocks_rejected_undescribed += 1;
-                RejectReason::Undescribed
-            }
-            (true, false) => {
-                self.counters.blocks_rejected_corrupt += 1;
-                RejectReason::Corrupt
-            }
+        let (reason, counted) = match (undescribed.is_empty(), sealed.is_empty(), torn.is_empty()) {
+            (true, true, true) => return None,
+            (false, ..) => (RejectReason::Undescribed, &mut self.counters.blocks_rejected_undescribed),
+            (_, false, _) => (RejectReason::Sealed, &mut self.counters.blocks_rejected_sealed),
+            _ => (RejectReason::Corrupt, &mut self.counters.blocks_rejected_corrupt),
         };
-        let mut parts = undescribed;
-        parts.extend(torn);
+        *counted += 1;
+        let parts = [undescribed, sealed, torn].concat();
         Some(Rejection { reason, parts })
     }
 
     /// Journal entry and outcome of a block that was taken apart.
     fn keep(&mut self, now_ms: u64, arrival: Arrival, stamp: Stamp, bytes: Bytes, news: bool) {
-        let Arrival { from, lane, unix_ms, accepted, known, undescribed, torn } = arrival;
+        let Arrival { from, lane, unix_ms, accepted, known, undescribed, torn, sealed } = arrival;
         let len = bytes.len();
         if news || !accepted.is_empty() {
             let head = EntryHead { from, lane, arrival_unix_ms: unix_ms, accepted };
@@ -218,7 +224,7 @@ impl Core {
             self.urgent |= lane == Lane::Alarm;
             self.touch_batch(now_ms);
         }
-        let rejection = self.rejection(undescribed, torn);
+        let rejection = self.rejection(undescribed, sealed, torn);
         let verify = (!known.is_empty()).then(|| VerifyJob { block: bytes.clone(), ranges: known });
         // What is known may be in the batch being written, or in the one being filled.
         let barrier = if self.has_content() { self.building.number } else { self.in_flight.unwrap_or(0) };
@@ -242,6 +248,7 @@ fn part_of(run: &[Reading], range: SeqRange, part: SeqRange) -> &[Reading] {
 impl OriginState {
     fn arrived(&mut self, gateway: GatewayId, unix_ms: i64) {
         self.record.last_arrival_unix_ms = self.record.last_arrival_unix_ms.max(unix_ms);
+        self.record.heard(unix_ms);
         let gateways = &mut self.record.gateways;
         if !gateways.contains(&gateway) && gateways.len() < MAX_GATEWAYS_PER_ORIGIN {
             gateways.push(gateway);

@@ -6,6 +6,7 @@
 //! is that of the ranges (an origin without holes has one). Nothing here reads a clock or a file.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tidegate_protocol::{LossReason, RangeSet, SeqRange, block::Tail};
 use tidegate_service::Mutant;
 
@@ -18,7 +19,9 @@ const REASONS: usize = LossReason::ALL.len();
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     stored: RangeSet,
-    /// By reason code; disjoint from each other and from `stored`.
+    /// By reason code; disjoint from each other and from `stored`. Stored by code, so that a further reason does not change
+    /// what is stored.
+    #[serde(with = "by_code")]
     lost: [RangeSet; REASONS],
     /// The highest `next` that anyone reported.
     reported_next: u64,
@@ -37,6 +40,23 @@ pub struct Split {
 }
 
 impl Ledger {
+    /// What a store of an older format has.
+    pub fn from_parts(
+        stored: RangeSet,
+        lost: impl IntoIterator<Item = (LossReason, RangeSet)>,
+        reported_next: u64,
+        tail: Option<Tail>,
+        recovered: u64,
+    ) -> Self {
+        let mut ledger = Self { stored, reported_next, tail, recovered, ..Self::default() };
+        for (reason, ranges) in lost {
+            if let Some(place) = ledger.lost.get_mut(usize::from(reason.code())) {
+                *place = ranges;
+            }
+        }
+        ledger
+    }
+
     /// Sorts a range into what is new and what is known, adding to `split`.
     pub fn classify(&self, range: SeqRange, split: &mut Split) {
         self.stored.split(range, &mut split.known, &mut split.new);
@@ -155,6 +175,33 @@ impl Ledger {
         at
     }
 
+    /// Every seq that exists is stored or lost.
+    pub fn has_no_holes(&self) -> bool {
+        self.settled_end(0) >= self.next()
+    }
+
+    /// SHA-256 over what the ledger says of this origin: `tidegate-ledger-1`, the next seq, then per class (0 stored, 1 + code
+    /// for each loss reason that there is) the class, the number of ranges, and each range's start and end; numbers
+    /// as 64 bits, big-endian.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(b"tidegate-ledger-1");
+        hash.update(self.next().to_be_bytes());
+        let lost = self.lost().map(|(reason, ranges)| (u64::from(reason.code()) + 1, ranges));
+        for (class, ranges) in std::iter::once((0, &self.stored)).chain(lost) {
+            if ranges.is_empty() {
+                continue;
+            }
+            hash.update(class.to_be_bytes());
+            hash.update((ranges.ranges().len() as u64).to_be_bytes());
+            for range in ranges.iter() {
+                hash.update(range.start.to_be_bytes());
+                hash.update(range.end.to_be_bytes());
+            }
+        }
+        hash.finalize().into()
+    }
+
     /// The first seq from `seq` on that is neither stored nor lost: how far history can be settled.
     pub fn settled_end(&self, seq: u64) -> u64 {
         if Mutant::HistoryAcrossHoles.is_on() {
@@ -168,6 +215,28 @@ impl Ledger {
             }
             at = end;
         }
+    }
+}
+
+/// Only reasons with a loss, each with its code.
+mod by_code {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use tidegate_protocol::RangeSet;
+
+    use super::REASONS;
+
+    pub fn serialize<S: Serializer>(lost: &[RangeSet; REASONS], serializer: S) -> Result<S::Ok, S::Error> {
+        let kept: Vec<_> = (0_u8..).zip(lost).filter(|(_, ranges)| !ranges.is_empty()).collect();
+        serializer.collect_seq(kept)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[RangeSet; REASONS], D::Error> {
+        let mut lost: [RangeSet; REASONS] = Default::default();
+        for (code, ranges) in Vec::<(u8, RangeSet)>::deserialize(deserializer)? {
+            let place = lost.get_mut(usize::from(code));
+            *place.ok_or_else(|| D::Error::custom("a loss has an unknown reason"))? = ranges;
+        }
+        Ok(lost)
     }
 }
 

@@ -8,6 +8,7 @@
 //! alarming  rules over readings, live and settled
 //! settling  history where a hole has filled      acks      outcomes and credit
 //! verifying blocks that came again, compared with their originals
+//! seal      origins that have ended shrink to a row
 //! commits   when a batch is written, and what follows from its success or failure
 //! ```
 //!
@@ -24,6 +25,7 @@ mod commits;
 pub mod ledger;
 pub mod origins;
 mod records;
+pub mod seal;
 mod settling;
 mod verifying;
 
@@ -105,6 +107,10 @@ pub enum Event {
     Trimmed {
         used_bytes: u64,
     },
+    /// Seal the origins that have ended, have no holes, and were last heard of before this time.
+    Seal {
+        before_unix_ms: i64,
+    },
     /// The time asked for with [`Core::next_wakeup`] has come.
     Wakeup,
 }
@@ -143,8 +149,8 @@ pub struct VerifyJob {
 pub struct Snapshot {
     pub next_position: u64,
     pub used_bytes: u64,
-    /// By number.
-    pub origins: Vec<(OriginRecord, Option<Description>)>,
+    pub origins: Vec<(OriginNo, OriginRecord, Option<Description>)>,
+    pub sealed: Vec<(OriginNo, SiteId, Origin)>,
     pub gateways: Vec<(GatewayPath, GatewayRecord)>,
     pub live: Vec<((SiteId, tidegate_protocol::DeviceId), LiveRecord)>,
     pub settled: Vec<(OriginNo, SettledRecord)>,
@@ -161,10 +167,16 @@ pub struct Counters {
     pub readings_conflicting: u64,
     pub blocks_rejected_corrupt: u64,
     pub blocks_rejected_undescribed: u64,
+    pub blocks_rejected_sealed: u64,
     pub blocks_refused_full: u64,
     pub blocks_refused_verifying: u64,
     pub descriptions_refused: u64,
     pub ranges_refused: u64,
+    /// Readings of sealed origins.
+    pub readings_refused_sealed: u64,
+    /// Losses, ends and the like of sealed origins.
+    pub records_refused_sealed: u64,
+    pub origins_sealed: u64,
     pub commits: u64,
     pub commit_failures: u64,
     pub acks_sent: u64,
@@ -229,6 +241,8 @@ pub struct Core {
     /// Those whose last look back brought nothing: the next commit tries them again, or else the time below.
     stalled_loads: BTreeSet<OriginNo>,
     retry_loads_at_ms: Option<u64>,
+    /// Asked for, and not done yet.
+    seal_before_unix_ms: Option<i64>,
     outbox: Outbox,
     credits: Credits,
     effects: VecDeque<Effect>,
@@ -266,6 +280,7 @@ impl Core {
             loading: BTreeSet::new(),
             stalled_loads: BTreeSet::new(),
             retry_loads_at_ms: None,
+            seal_before_unix_ms: None,
             outbox: Outbox::default(),
             credits: Credits::new(settings.credit_total_bytes),
             effects: VecDeque::new(),
@@ -288,11 +303,13 @@ impl Core {
             Event::Verified { ticket, differing } => self.verified(now_ms, ticket, differing),
             Event::Loaded { origin, readings } => self.loaded(now_ms, origin, readings),
             Event::Trimmed { used_bytes } => self.trimmed(used_bytes),
+            Event::Seal { before_unix_ms } => self.seal_before_unix_ms = Some(before_unix_ms),
             Event::Wakeup => {
                 self.end_back_off(now_ms);
                 self.retry_loads(now_ms);
             }
         }
+        self.seal_if_asked(now_ms);
         self.commit_if_due(now_ms);
     }
 
@@ -350,14 +367,17 @@ impl Core {
         self.next_position = snapshot.next_position;
         self.used_bytes = snapshot.used_bytes;
         self.origins = Origins::default();
-        for (record, description) in snapshot.origins {
+        for (no, site, origin) in snapshot.sealed {
+            self.origins.put_sealed(no, site, origin);
+        }
+        for (no, record, description) in snapshot.origins {
             let end = record.ledger.stored().end();
             let mut state = OriginState::new(record);
             if let Some(description) = description {
                 state.describe(&description, &self.rules);
                 state.watch.seen_up_to(end);
             }
-            self.origins.push(state);
+            self.origins.put(no, state);
         }
         for ((site, device), live) in snapshot.live {
             self.origins.set_current(site, device, live.current);

@@ -1,11 +1,12 @@
 //! Every origin that was ever heard of, in memory: committed state with what is in flight laid over it. Both together
-//! are what deduplication looks at (rule a); after a failed commit all of it is thrown away and read anew.
+//! are what deduplication looks at (rule a); after a failed commit all of it is thrown away and read anew. Of a sealed
+//! origin there are its number and its boot, 24 bytes.
 
 use std::collections::HashMap;
 
 use tidegate_alarms::RuleSet;
 use tidegate_protocol::{
-    ClockAnchor, ClockQuality, DeviceId, Origin, Reading, SiteId, Tick, block::Description,
+    BootId, ClockAnchor, ClockQuality, DeviceId, Origin, Reading, SiteId, Tick, block::Description,
 };
 
 use super::{
@@ -16,6 +17,8 @@ use super::{
 /// At this many origins, readings of further ones are not taken (their blocks get no acknowledgement) until
 /// somebody looks after it: the ledger lives in memory.
 pub const MAX_ORIGINS_KEPT: usize = 4_000_000;
+/// And this many numbers are given in the life of a store, sealed origins included.
+const MAX_NUMBERS: usize = 1 << 30;
 
 #[derive(Debug)]
 pub struct OriginState {
@@ -77,50 +80,101 @@ impl OriginState {
     }
 }
 
-/// Origins by number, and their numbers by name.
+/// Origins by number, and their numbers by name. A sealed one leaves its number behind, and its boot.
 #[derive(Debug, Default)]
 pub struct Origins {
-    list: Vec<OriginState>,
+    /// Nothing where the origin is sealed.
+    list: Vec<Option<Box<OriginState>>>,
+    open: usize,
     numbers: HashMap<(SiteId, Origin), OriginNo>,
     /// The boot of each device whose readings are live.
     current: HashMap<(SiteId, DeviceId), OriginNo>,
+    sealed: HashMap<(SiteId, DeviceId), SealedBoots>,
+}
+
+/// A device's sealed boots, ascending: all that is kept in memory of them.
+#[derive(Debug, Default)]
+struct SealedBoots {
+    boots: Vec<(BootId, OriginNo)>,
 }
 
 impl Origins {
-    pub fn count(&self) -> usize {
-        self.list.len()
+    /// No further origin finds a place.
+    pub fn is_full(&self) -> bool {
+        self.open >= MAX_ORIGINS_KEPT || self.list.len() >= MAX_NUMBERS
     }
 
     pub fn get(&self, no: OriginNo) -> Option<&OriginState> {
-        self.list.get(no.0 as usize)
+        self.list.get(no.0 as usize)?.as_deref()
     }
 
     pub fn get_mut(&mut self, no: OriginNo) -> Option<&mut OriginState> {
-        self.list.get_mut(no.0 as usize)
+        self.list.get_mut(no.0 as usize)?.as_deref_mut()
     }
 
+    /// Those that are not sealed.
     pub fn iter(&self) -> impl Iterator<Item = (OriginNo, &OriginState)> {
-        self.list.iter().enumerate().map(|(no, state)| (OriginNo(no as u32), state))
+        let numbered = (0..).map(OriginNo).zip(&self.list);
+        numbered.filter_map(|(no, state)| Some((no, state.as_deref()?)))
     }
 
     pub fn number(&self, site: SiteId, origin: Origin) -> Option<OriginNo> {
         self.numbers.get(&(site, origin)).copied()
     }
 
-    /// The origin's number, given now where it has none.
+    /// The origin's number, given now where it has none. Ask [`Origins::sealed`] first.
     pub fn number_or_new(&mut self, site: SiteId, origin: Origin) -> OriginNo {
         if let Some(no) = self.number(site, origin) {
             return no;
         }
-        self.push(OriginState::new(OriginRecord::new(site, origin)))
+        // `MAX_NUMBERS` is below 2^32.
+        let no = OriginNo(self.list.len() as u32);
+        self.put(no, OriginState::new(OriginRecord::new(site, origin)));
+        no
     }
 
-    pub fn push(&mut self, state: OriginState) -> OriginNo {
-        // `MAX_ORIGINS_KEPT` is far below 2^32.
-        let no = OriginNo(self.list.len() as u32);
+    /// Puts what is stored under a number.
+    pub fn put(&mut self, no: OriginNo, state: OriginState) {
+        self.reserve(no);
         self.numbers.insert((state.record.site, state.record.origin), no);
-        self.list.push(state);
-        no
+        if let Some(place) = self.list.get_mut(no.0 as usize) {
+            self.open += usize::from(place.is_none());
+            *place = Some(Box::new(state));
+        }
+    }
+
+    fn reserve(&mut self, no: OriginNo) {
+        let len = self.list.len().max(no.0 as usize + 1);
+        self.list.resize_with(len, || None);
+    }
+
+    /// Lets go of all but the number and the boot.
+    pub fn seal(&mut self, no: OriginNo) -> Option<Box<OriginState>> {
+        let state = self.list.get_mut(no.0 as usize)?.take()?;
+        self.open -= 1;
+        let (site, origin) = (state.record.site, state.record.origin);
+        self.numbers.remove(&(site, origin));
+        self.put_sealed(no, site, origin);
+        Some(state)
+    }
+
+    pub fn put_sealed(&mut self, no: OriginNo, site: SiteId, origin: Origin) {
+        self.reserve(no);
+        let boots = &mut self.sealed.entry((site, origin.device)).or_default().boots;
+        let at = boots.partition_point(|(boot, _)| *boot < origin.boot);
+        boots.insert(at, (origin.boot, no));
+    }
+
+    /// The number of an origin that is sealed.
+    pub fn sealed(&self, site: SiteId, origin: Origin) -> Option<OriginNo> {
+        let boots = &self.sealed.get(&(site, origin.device))?.boots;
+        let at = boots.binary_search_by_key(&origin.boot, |(boot, _)| *boot).ok()?;
+        boots.get(at).map(|(_, no)| *no)
+    }
+
+    /// The number of the device's sealed boot that was heard of last.
+    pub fn newest_sealed(&self, site: SiteId, device: DeviceId) -> Option<OriginNo> {
+        self.sealed.get(&(site, device))?.boots.iter().map(|(_, no)| *no).max()
     }
 
     pub fn current(&self, site: SiteId, device: DeviceId) -> Option<OriginNo> {
@@ -134,6 +188,6 @@ impl Origins {
     /// Two different origins at once.
     pub fn pair_mut(&mut self, a: OriginNo, b: OriginNo) -> Option<(&mut OriginState, &mut OriginState)> {
         let [a, b] = self.list.get_disjoint_mut([a.0 as usize, b.0 as usize]).ok()?;
-        Some((a, b))
+        a.as_deref_mut().zip(b.as_deref_mut())
     }
 }

@@ -2,7 +2,7 @@
 //! not matter; what changes nothing is not written again.
 
 use tidegate_protocol::{
-    ClockAnchor,
+    ClockAnchor, Origin, SeqRange,
     block::{Description, Record},
     topic::GatewayPath,
 };
@@ -10,19 +10,33 @@ use tidegate_protocol::{
 use super::Core;
 
 impl Core {
-    /// Takes all records of a block; says whether any was news.
-    pub(super) fn records(&mut self, from: GatewayPath, records: &[Record]) -> bool {
+    /// Takes all records of a block; says whether any was news. Losses of sealed origins, which are not taken any more, are
+    /// added to `sealed`.
+    pub(super) fn records(
+        &mut self,
+        from: GatewayPath,
+        unix_ms: i64,
+        records: &[Record],
+        sealed: &mut Vec<(Origin, SeqRange)>,
+    ) -> bool {
         // Descriptions first: what follows may rest on them.
         let (described, others): (Vec<_>, Vec<_>) =
             records.iter().partition(|record| matches!(record, Record::Described(_)));
         let mut news = false;
         for record in described.into_iter().chain(others) {
-            news |= self.record(from, record);
+            if self.origins.sealed(from.site, record.origin()).is_some() {
+                self.counters.records_refused_sealed += 1;
+                if let Record::Loss(loss) = record {
+                    sealed.push((loss.origin, loss.range));
+                }
+                continue;
+            }
+            news |= self.record(from, unix_ms, record);
         }
         news
     }
 
-    fn record(&mut self, from: GatewayPath, record: &Record) -> bool {
+    fn record(&mut self, from: GatewayPath, unix_ms: i64, record: &Record) -> bool {
         if let Record::Described(description) = record
             && !has_distinct_names(description)
         {
@@ -63,6 +77,9 @@ impl Core {
                 quality: *quality,
             }),
         };
+        if news || is_new {
+            state.record.heard(unix_ms);
+        }
         if news {
             self.mark_dirty(no);
             self.settle_on(no);

@@ -10,7 +10,10 @@ use tidegate_protocol::{Origin, SeqRange, ack::RejectReason, block::HEADER_BYTES
 use tidegate_service::Mutant;
 
 use super::{
-    Core, Effect, Fate, VerifyJob, acks::Rejection, batch::Quarantined, ledger::MAX_RANGES_PER_ORIGIN,
+    Core, Effect, Fate, VerifyJob,
+    acks::Rejection,
+    batch::{OriginNo, Quarantined},
+    ledger::MAX_RANGES_PER_ORIGIN,
 };
 
 /// How many blocks are compared, or wait for it, at most.
@@ -32,6 +35,12 @@ impl Verifying {
 
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether a block with readings of this origin is being compared.
+    pub fn concerns(&self, no: OriginNo) -> bool {
+        let jobs = self.fates.values().filter_map(|fate| fate.verify.as_ref());
+        jobs.flat_map(|job| &job.ranges).any(|(of, ..)| *of == no)
     }
 
     /// Answers about what was asked before fit no ticket any more.
@@ -68,7 +77,8 @@ impl Verifying {
     }
 
     fn remove(&mut self, ticket: u64) -> Option<Fate> {
-        let fate = self.fates.remove(&ticket)?;
+        let mut fate = self.fates.remove(&ticket)?;
+        fate.verify = None;
         self.bytes -= fate.block.len();
         Some(fate)
     }
@@ -80,7 +90,8 @@ fn same_but_for_stamp(a: &[u8], b: &[u8]) -> bool {
 }
 
 impl Core {
-    pub(super) fn verify(&mut self, fate: Fate, job: VerifyJob) {
+    pub(super) fn verify(&mut self, mut fate: Fate, job: VerifyJob) {
+        fate.verify = Some(job.clone());
         if self.verifying.joins(&fate) {
             return;
         }

@@ -185,10 +185,10 @@ fn add_entry(look: &Look<'_>, head: &EntryHead, block: &Block, rows: &mut Rows) 
     for (accepted, readings) in accepted_of(head, block) {
         let no = accepted.origin;
         if !rows.knows(no) {
-            let (Some(record), Some(description)) = (look.origin(no)?, look.description(no)?) else {
+            let (Some(owner), Some(description)) = (look.owner(no)?, look.description(no)?) else {
                 return Ok(false);
             };
-            rows.origin(no, &record, &description);
+            rows.origin(no, &owner, &description);
         }
         let complete = readings.len() as u64 == accepted.range.len();
         if !complete || !rows.describes(no, readings) {

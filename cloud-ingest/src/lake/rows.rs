@@ -6,7 +6,7 @@ use tidegate_protocol::{
     BootId, ChannelIndex, ChannelName, ClockAnchor, DeviceId, GatewayId, Reading, SiteId, block::Description,
 };
 
-use crate::core::batch::{OriginNo, OriginRecord};
+use crate::{core::batch::OriginNo, store::look::Owner};
 
 /// One channel of one origin: what its rows have in common.
 #[derive(Clone, Debug)]
@@ -41,17 +41,17 @@ impl Rows {
         self.by_origin.contains_key(&no)
     }
 
-    pub fn origin(&mut self, no: OriginNo, record: &OriginRecord, description: &Description) {
+    pub fn origin(&mut self, no: OriginNo, owner: &Owner, description: &Description) {
         let mut numbers = Vec::with_capacity(description.channels.len());
         for channel in &description.channels {
             numbers.push(self.groups.len() as u32);
             self.groups.push(Group {
-                site: record.site,
-                device: record.origin.device,
+                site: owner.site,
+                device: owner.origin.device,
                 channel: channel.name,
-                boot: record.origin.boot,
+                boot: owner.origin.boot,
                 unit: channel.unit.clone(),
-                anchor: record.anchor,
+                anchor: owner.anchor,
             });
         }
         self.by_origin.insert(no, numbers);

@@ -40,8 +40,7 @@ pub(super) fn now(look: &Look<'_>, selection: &AlarmSelection) -> Result<AlarmsV
 /// In the order of raising: by time where it is known, then by place and seq, so that the order does not depend on
 /// which boot was heard of first.
 pub(super) fn history(look: &Look<'_>, selection: &AlarmSelection) -> Result<HistoryView, QueryError> {
-    let anchors: HashMap<_, _> =
-        look.origins()?.into_iter().map(|(no, record)| (no, record.anchor)).collect();
+    let anchors: HashMap<_, _> = look.owners()?.into_iter().map(|(no, owner)| (no, owner.anchor)).collect();
     let mut occurrences = Vec::new();
     for (no, known) in look.history()? {
         if selects(selection, known.site, known.device, known.channel, &known.rule)

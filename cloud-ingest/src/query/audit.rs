@@ -2,35 +2,84 @@
 
 use tidegate_protocol::block::Tail;
 
-use super::{QueryError, Selection, selected};
+use super::{QueryError, Selection, selected, selects};
 use crate::{
-    core::batch::OriginRecord,
+    core::{batch::OriginRecord, seal::SealedRecord},
     store::Look,
-    view::{AuditView, MAX_OUTSTANDING_RANGES, Measured, OriginAudit},
+    view::{AuditTotals, AuditView, MAX_OUTSTANDING_RANGES, Measured, OriginAudit},
 };
 
-pub(super) fn audit(look: &Look<'_>, selection: &Selection) -> Result<AuditView, QueryError> {
+pub(super) fn audit(look: &Look<'_>, selection: &Selection, each: bool) -> Result<AuditView, QueryError> {
     let mut view = AuditView { position: look.next_position()?, ..AuditView::default() };
     for (_, record) in selected(look, selection)? {
         let origin = origin(&record);
-        let totals = &mut view.totals;
-        // Boards may claim any number.
-        let lost = origin.lost.values().fold(0, |sum: u64, lost| sum.saturating_add(*lost));
+        add(&mut view.totals, &origin, record.duplicates);
+        view.origins.push(origin);
+    }
+    for (_, record) in look.sealed()? {
+        if !selects(selection, record.site, record.origin.device) {
+            continue;
+        }
+        let origin = sealed(&record);
+        add(&mut view.totals, &origin, record.duplicates);
+        // What conflicts must be looked at.
+        if each || origin.conflicts > 0 {
+            view.origins.push(origin);
+            continue;
+        }
+        let counted = &mut view.sealed;
         for (total, more) in [
-            (&mut totals.measured, origin.measured.count),
-            (&mut totals.stored, origin.stored),
-            (&mut totals.lost, lost),
-            (&mut totals.outstanding, origin.outstanding),
-            (&mut totals.duplicates, record.duplicates),
-            (&mut totals.conflicts, origin.conflicts),
+            (&mut counted.origins, 1),
+            (&mut counted.measured, origin.measured.count),
+            (&mut counted.stored, origin.stored),
+            (&mut counted.lost, lost(&origin)),
         ] {
             *total = total.saturating_add(more);
         }
-        view.origins.push(origin);
     }
     view.origins.sort_by_key(|origin| (origin.site, origin.device, origin.boot));
     view.complete = view.totals.outstanding == 0 && view.totals.conflicts == 0;
     Ok(view)
+}
+
+fn lost(origin: &OriginAudit) -> u64 {
+    origin.lost.values().fold(0, |sum, lost| sum.saturating_add(*lost))
+}
+
+/// Boards may claim any number.
+fn add(totals: &mut AuditTotals, origin: &OriginAudit, duplicates: u64) {
+    for (total, more) in [
+        (&mut totals.measured, origin.measured.count),
+        (&mut totals.stored, origin.stored),
+        (&mut totals.lost, lost(origin)),
+        (&mut totals.outstanding, origin.outstanding),
+        (&mut totals.duplicates, duplicates),
+        (&mut totals.conflicts, origin.conflicts),
+        (&mut totals.refused, origin.refused),
+    ] {
+        *total = total.saturating_add(more);
+    }
+}
+
+fn sealed(record: &SealedRecord) -> OriginAudit {
+    OriginAudit {
+        site: record.site,
+        device: record.origin.device,
+        boot: record.origin.boot,
+        measured: Measured { count: record.next, exact: record.exact },
+        stored: record.stored,
+        lost: record.lost.iter().map(|(reason, count)| (reason.name(), *count)).collect(),
+        // Nothing is sealed before.
+        outstanding: 0,
+        outstanding_ranges: Vec::new(),
+        closed: true,
+        conflicts: record.conflicts,
+        recovered: record.recovered,
+        sealed: true,
+        refused: record.refused,
+        digest: Some(record.digest.iter().map(|byte| format!("{byte:02x}")).collect()),
+        last_arrival_unix_ms: record.last_arrival_unix_ms,
+    }
 }
 
 fn origin(record: &OriginRecord) -> OriginAudit {
@@ -50,6 +99,9 @@ fn origin(record: &OriginRecord) -> OriginAudit {
         closed: ledger.tail().is_some(),
         conflicts: record.conflicts.count(),
         recovered: ledger.recovered(),
+        sealed: false,
+        refused: 0,
+        digest: None,
         last_arrival_unix_ms: record.last_arrival_unix_ms,
     }
 }
@@ -78,7 +130,7 @@ mod tests {
         let store = LmdbStore::open(folder.path(), 1 << 24).expect("a store");
         store.commit(&Batch { number: 1, origins, ..Batch::default() }).expect("it commits");
         let look = store.look().expect("a look");
-        let totals = audit(&look, &Selection::default()).expect("an audit").totals;
+        let totals = audit(&look, &Selection::default(), false).expect("an audit").totals;
         assert_eq!((totals.measured, totals.outstanding), (u64::MAX, u64::MAX));
     }
 }

@@ -2,13 +2,15 @@
 
 use tidegate_protocol::{SeqRange, Tick};
 
-use super::{MAX_READINGS_PAGE, QueryError, ReadingsRequest, Selection, current_boots, selected, shapes};
+use super::{
+    MAX_READINGS_PAGE, QueryError, ReadingsRequest, Selection, current_boots, selected_owners, shapes,
+};
 use crate::{
-    core::batch::{OriginNo, OriginRecord},
+    core::batch::OriginNo,
     lake::Lake,
     readings::Source,
     shown::Shown,
-    store::Look,
+    store::{Look, look::Owner},
     view::{LatestView, ReadingsView},
 };
 
@@ -20,8 +22,9 @@ pub(super) fn latest(
     let mut view = LatestView::default();
     for (no, record) in current_boots(look, selection)? {
         let Some(description) = look.description(no)? else { continue };
+        let owner = Owner::from(&record);
         let newest = shown.latest().get(&no).cloned().unwrap_or_default();
-        let readings = newest.iter().filter_map(|reading| shapes::reading(&record, &description, reading));
+        let readings = newest.iter().filter_map(|reading| shapes::reading(&owner, &description, reading));
         view.readings.extend(
             readings.filter(|reading| selection.channel.is_none_or(|wanted| wanted == reading.channel)),
         );
@@ -40,16 +43,16 @@ pub(super) fn page(
     let selection = Selection { site: request.site, device: Some(request.device), channel: request.channel };
     let mut source = Source::new(look, lake)?;
     let mut view = ReadingsView::default();
-    for (no, record) in selected(look, &selection)? {
-        if no < from_origin || request.boot.is_some_and(|boot| boot != record.origin.boot) {
+    for (no, owner) in selected_owners(look, &selection)? {
+        if no < from_origin || request.boot.is_some_and(|boot| boot != owner.origin.boot) {
             continue;
         }
-        let Some(ticks) = ticks(&record, request.since, request.until) else { continue };
+        let Some(ticks) = ticks(&owner, request.since, request.until) else { continue };
         let Some(description) = look.description(no)? else { continue };
         let start = if no == from_origin { from_seq } else { 0 };
         let mut more_at = None;
         source.read(no, SeqRange::new(start, u64::MAX), ticks, |reading| {
-            let Some(shape) = shapes::reading(&record, &description, reading) else { return true };
+            let Some(shape) = shapes::reading(&owner, &description, reading) else { return true };
             let wanted = (ticks.0..=ticks.1).contains(&reading.tick.0)
                 && request.channel.is_none_or(|channel| channel == shape.channel);
             if wanted && view.readings.len() == limit {
@@ -75,11 +78,11 @@ fn read_cursor(text: &str) -> Result<(OriginNo, u64), QueryError> {
 }
 
 /// The ticks of an origin that lie in a span of wall time, ends included; `None` where none can.
-fn ticks(record: &OriginRecord, since: Option<i64>, until: Option<i64>) -> Option<(u64, u64)> {
+fn ticks(owner: &Owner, since: Option<i64>, until: Option<i64>) -> Option<(u64, u64)> {
     if since.is_none() && until.is_none() {
         return Some((0, u64::MAX));
     }
-    let start = i128::from(record.anchor?.unix_ms_at(Tick(0)));
+    let start = i128::from(owner.anchor?.unix_ms_at(Tick(0)));
     let tick = |unix_ms: i64| i128::from(unix_ms) - start;
     let low = since.map_or(0, tick).max(0);
     let high = until.map_or(i128::from(u64::MAX), |until| tick(until) - 1);

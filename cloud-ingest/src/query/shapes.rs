@@ -9,6 +9,7 @@ use tidegate_protocol::{ClockAnchor, ClockQuality, Reading, Tick, Value, block::
 use crate::{
     core::batch::{Occurrence, OriginRecord},
     events::{OccurrenceView, PeakView},
+    store::look::Owner,
     view::{DeviceChannelView, DeviceView, ReadingView, ValueView},
 };
 
@@ -35,24 +36,20 @@ pub(super) fn device(record: &OriginRecord, description: Option<Description>) ->
 }
 
 /// `None` for a reading whose channel is not described; none is stored.
-pub(super) fn reading(
-    record: &OriginRecord,
-    description: &Description,
-    reading: &Reading,
-) -> Option<ReadingView> {
+pub(super) fn reading(owner: &Owner, description: &Description, reading: &Reading) -> Option<ReadingView> {
     let channel = description.channels.get(usize::from(reading.channel.0))?;
-    let unix_ms = record.anchor.map(|anchor| anchor.unix_ms_at(reading.tick));
+    let unix_ms = owner.anchor.map(|anchor| anchor.unix_ms_at(reading.tick));
     Some(ReadingView {
-        site: record.site,
-        device: record.origin.device,
+        site: owner.site,
+        device: owner.origin.device,
         channel: channel.name,
         unit: channel.unit.clone(),
-        boot: record.origin.boot,
+        boot: owner.origin.boot,
         seq: reading.seq.0,
         tick_ms: reading.tick.0,
         time: unix_ms.and_then(rfc3339),
         time_unix_ms: unix_ms,
-        time_quality: record.anchor.map_or(ClockQuality::Unsynced, |anchor| anchor.quality),
+        time_quality: owner.anchor.map_or(ClockQuality::Unsynced, |anchor| anchor.quality),
         value: value(reading.value),
         quality: reading.quality,
     })

@@ -203,14 +203,14 @@ fn latest_and_devices_show_the_present_boot() {
 fn audit_accounts_for_every_seq() {
     let answered = answered();
     let (query, store) = (&answered.query, &answered.store);
-    let audit = query.audit(&Selection::default()).unwrap();
+    let audit = query.audit(&Selection::default(), false).unwrap();
     assert!(audit.complete);
     assert_eq!((audit.totals.measured, audit.totals.stored), (60, 60));
     let origin = Origin::new(device(), BootId(2));
     let lost = LossRecord { origin, range: SeqRange::new(20, 25), reason: LossReason::RingOverflow };
     let records = vec![Record::Loss(lost), Record::Closed { origin, tail: Tail::Known(30) }];
     take(store, &Shown::default(), [block(2, 27..28, records)]);
-    let audit = query.audit(&Selection { device: Some(device()), ..Selection::default() }).unwrap();
+    let audit = query.audit(&Selection { device: Some(device()), ..Selection::default() }, true).unwrap();
     let boot = &audit.origins[1];
     assert!(!audit.complete);
     assert_eq!((boot.measured.count, boot.measured.exact, boot.stored), (30, true, 21));

@@ -6,6 +6,7 @@ use super::{
     Receipt, StoreError,
     keys::{self, AlarmRecord, IndexEntry, Place},
     lmdb::{Lmdb, Table, Writer},
+    seal,
 };
 use crate::{
     core::batch::{Batch, Entry, HistoryChange, Quarantined},
@@ -41,6 +42,10 @@ pub(super) fn write(lmdb: &Lmdb, batch: &Batch) -> Result<Receipt, StoreError> {
         writer.put(Table::Settled, &keys::origin(*no), &keys::encode(record)?)?;
     }
     write_history(&mut writer, &batch.history)?;
+    for (no, sealed) in &batch.sealed {
+        seal::write(&mut writer, *no, sealed)?;
+    }
+    seal::count_refused(&mut writer, &batch.refused)?;
     write_quarantine(&mut writer, &batch.quarantine)?;
     let events = write_events(&mut writer, &batch.events)?;
     let used_bytes = writer.used_bytes()?;

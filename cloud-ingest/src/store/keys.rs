@@ -7,10 +7,13 @@ use tidegate_alarms::{AlarmEvent, EventId, RuleId};
 use tidegate_protocol::{ChannelName, DeviceId, SeqRange, SiteId, topic::GatewayPath};
 
 use super::StoreError;
-use crate::core::batch::{EntryHead, Occurrence, OriginNo};
+use crate::core::{
+    batch::{EntryHead, Occurrence, OriginNo},
+    seal::SealedRecord,
+};
 
 /// Raised with every change of what is below.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 pub const META_FORMAT: &[u8] = b"format";
 /// The next journal position.
@@ -43,6 +46,14 @@ pub struct LakeFile {
     pub path: String,
     pub rows: u64,
     pub bytes: u64,
+}
+
+/// A sealed origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedRow {
+    pub record: SealedRecord,
+    /// Which of its device's channel lists is its; a device's boots mostly share one.
+    pub channels: Option<u32>,
 }
 
 /// What a roll set out to do. Its file's name follows from it, so that doing it again makes the same file.
@@ -128,6 +139,12 @@ pub fn read_device(key: &[u8]) -> Result<(SiteId, DeviceId), StoreError> {
     let (site, device) = two_names(key)?;
     let damaged = |_| StoreError::Damaged("a device's key is no name");
     Ok((site.parse().map_err(damaged)?, device.parse().map_err(damaged)?))
+}
+
+pub fn channel_list(site: SiteId, device: DeviceId, number: u32) -> Vec<u8> {
+    let mut key = self::device(site, device);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
 }
 
 fn two_names(key: &[u8]) -> Result<(&str, &str), StoreError> {

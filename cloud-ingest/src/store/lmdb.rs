@@ -53,9 +53,13 @@ pub enum Table {
     LakeFiles,
     /// origin u32 → the newest reading of each channel that went to the lake (postcard)
     Latest,
+    /// origin u32 → SealedRow (postcard)
+    Sealed,
+    /// site, 0, device, 0, number u32 → Description (postcard) that sealed boots of the device have in common
+    ChannelLists,
 }
 
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 17] = [
     "meta",
     "journal",
     "origins",
@@ -71,6 +75,8 @@ const NAMES: [&str; 15] = [
     "history",
     "lake-files",
     "latest",
+    "sealed",
+    "channel-lists",
 ];
 
 pub struct Lmdb {
@@ -198,6 +204,16 @@ impl Writer<'_> {
     ) -> Result<impl Iterator<Item = Result<Pair<'t>, StoreError>>, StoreError> {
         let range = (Bound::Included(or_lowest(from)), Bound::Unbounded);
         Ok(self.raw(table)?.range(&self.txn, &range)?.map(|pair| Ok(pair?)))
+    }
+
+    /// Pairs up to `to` (included), descending.
+    pub fn scan_back<'t>(
+        &'t self,
+        table: Table,
+        to: &[u8],
+    ) -> Result<impl Iterator<Item = Result<Pair<'t>, StoreError>>, StoreError> {
+        let range = (Bound::Unbounded, Bound::Included(to));
+        Ok(self.raw(table)?.rev_range(&self.txn, &range)?.map(|pair| Ok(pair?)))
     }
 
     pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {

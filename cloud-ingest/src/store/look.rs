@@ -2,15 +2,18 @@
 //! look never sees a reading twice or not at all.
 
 use tidegate_alarms::AlarmEvent;
-use tidegate_protocol::{DeviceId, Reading, SeqRange, SiteId, block::Description, topic::GatewayPath};
+use tidegate_protocol::{
+    ClockAnchor, DeviceId, Origin, Reading, SeqRange, SiteId, block::Description, topic::GatewayPath,
+};
 
 use super::{
     StoreError,
-    keys::{self, AlarmRecord, IndexEntry, Intent, LakeFile, Place},
+    keys::{self, AlarmRecord, IndexEntry, Intent, LakeFile, Place, SealedRow},
     lmdb::{Reader, Table},
 };
-use crate::core::batch::{
-    EntryHead, GatewayRecord, LiveRecord, Occurrence, OriginNo, OriginRecord, SettledRecord,
+use crate::core::{
+    batch::{EntryHead, GatewayRecord, LiveRecord, Occurrence, OriginNo, OriginRecord, SettledRecord},
+    seal::SealedRecord,
 };
 
 pub struct Look<'e> {
@@ -23,6 +26,26 @@ pub struct Run {
     pub range: SeqRange,
     pub place: Place,
     pub ticks: (u64, u64),
+}
+
+/// What must be known of an origin to show its readings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub site: SiteId,
+    pub origin: Origin,
+    pub anchor: Option<ClockAnchor>,
+}
+
+impl From<&OriginRecord> for Owner {
+    fn from(record: &OriginRecord) -> Self {
+        Self { site: record.site, origin: record.origin, anchor: record.anchor }
+    }
+}
+
+impl From<&SealedRecord> for Owner {
+    fn from(record: &SealedRecord) -> Self {
+        Self { site: record.site, origin: record.origin, anchor: record.anchor }
+    }
 }
 
 /// The live alarm states of a device.
@@ -47,7 +70,7 @@ impl<'e> Look<'e> {
         self.reader.table_bytes(Table::Journal)
     }
 
-    /// All origins, by number.
+    /// All origins that are not sealed, by number.
     pub fn origins(&self) -> Result<Vec<(OriginNo, OriginRecord)>, StoreError> {
         self.all(Table::Origins, keys::read_origin)
     }
@@ -56,8 +79,46 @@ impl<'e> Look<'e> {
         self.reader.get(Table::Origins, &keys::origin(no))?.map(keys::decode).transpose()
     }
 
+    /// An origin's channels, sealed or not.
     pub fn description(&self, no: OriginNo) -> Result<Option<Description>, StoreError> {
-        self.reader.get(Table::Descriptions, &keys::origin(no))?.map(keys::decode).transpose()
+        let open = self.reader.get(Table::Descriptions, &keys::origin(no))?;
+        if let Some(known) = open {
+            return keys::decode(known).map(Some);
+        }
+        let Some(SealedRow { record, channels: Some(number) }) = self.sealed_row(no)? else {
+            return Ok(None);
+        };
+        let key = keys::channel_list(record.site, record.origin.device, number);
+        let list =
+            self.reader.get(Table::ChannelLists, &key)?.map(keys::decode::<Description>).transpose()?;
+        Ok(list.map(|list| Description { origin: record.origin, ..list }))
+    }
+
+    fn sealed_row(&self, no: OriginNo) -> Result<Option<SealedRow>, StoreError> {
+        self.reader.get(Table::Sealed, &keys::origin(no))?.map(keys::decode).transpose()
+    }
+
+    /// All sealed origins, by number.
+    pub fn sealed(&self) -> Result<Vec<(OriginNo, SealedRecord)>, StoreError> {
+        let rows = self.all::<_, SealedRow>(Table::Sealed, keys::read_origin)?;
+        Ok(rows.into_iter().map(|(no, row)| (no, row.record)).collect())
+    }
+
+    /// Whose readings they are, sealed or not.
+    pub fn owner(&self, no: OriginNo) -> Result<Option<Owner>, StoreError> {
+        if let Some(record) = self.origin(no)? {
+            return Ok(Some(Owner::from(&record)));
+        }
+        Ok(self.sealed_row(no)?.map(|row| Owner::from(&row.record)))
+    }
+
+    /// The owners of all readings, by number.
+    pub fn owners(&self) -> Result<Vec<(OriginNo, Owner)>, StoreError> {
+        let sealed = self.sealed()?.into_iter().map(|(no, record)| (no, Owner::from(&record)));
+        let mut owners: Vec<_> = sealed.collect();
+        owners.extend(self.origins()?.iter().map(|(no, record)| (*no, Owner::from(record))));
+        owners.sort_unstable_by_key(|(no, _)| *no);
+        Ok(owners)
     }
 
     pub fn gateways(&self) -> Result<Vec<(GatewayPath, GatewayRecord)>, StoreError> {

@@ -7,13 +7,17 @@
 //! snapshot  the committed state for the core
 //! look      one committed state for those who ask
 //! roll      the journal's part of going to the lake
+//! seal      origins that have ended, as one row each
+//! migrate   a store of the format before into the present one
 //! ```
 
 mod commit;
 pub mod keys;
 mod lmdb;
 pub mod look;
+mod migrate;
 mod roll;
+mod seal;
 mod snapshot;
 
 use std::{io, path::Path};
@@ -80,6 +84,7 @@ impl LmdbStore {
         drop(reader);
         match found {
             Some(keys::FORMAT) => Ok(()),
+            Some(1) => migrate::from_1(&self.lmdb),
             Some(found) => Err(StoreError::Format { found }),
             None => {
                 let mut writer = self.lmdb.writer()?;

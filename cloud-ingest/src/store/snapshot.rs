@@ -16,17 +16,16 @@ const MAX_LATEST_SCAN_BYTES: usize = 64 * 1024 * 1024;
 
 pub(super) fn read(look: &Look<'_>) -> Result<Snapshot, StoreError> {
     let mut origins = Vec::new();
-    for (at, (no, record)) in look.origins()?.into_iter().enumerate() {
-        if no.0 as usize != at {
-            return Err(StoreError::Damaged("origins are not numbered without holes"));
-        }
+    for (no, record) in look.origins()? {
         let description = look.description(no)?;
-        origins.push((record, description));
+        origins.push((no, record, description));
     }
+    let sealed = look.sealed()?.into_iter().map(|(no, record)| (no, record.site, record.origin)).collect();
     Ok(Snapshot {
         next_position: look.next_position()?,
         used_bytes: look.used_bytes()?,
         origins,
+        sealed,
         gateways: look.gateways()?,
         live: look.live()?,
         settled: look.settled()?,

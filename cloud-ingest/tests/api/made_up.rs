@@ -86,8 +86,8 @@ impl Source for MadeUp {
         self.see(format!("{request:?}"), |world| &world.readings)
     }
 
-    fn audit(&self, selection: &Selection) -> Result<AuditView, QueryError> {
-        self.see(format!("{selection:?}"), |world| &world.audit)
+    fn audit(&self, selection: &Selection, each: bool) -> Result<AuditView, QueryError> {
+        self.see(format!("{selection:?}, each sealed one: {each}"), |world| &world.audit)
     }
 
     fn gateways(&self) -> Result<GatewaysView, QueryError> {

@@ -58,7 +58,15 @@ async fn parameters_reach_the_source() {
     for (path, asked) in [
         ("latest?device=a", "Selection { site: None, device: Some(\"a\"), channel: None }"),
         ("latest?site=&channel=b.c", "Selection { site: None, device: None, channel: Some(\"b.c\") }"),
-        ("audit?site=plant", "Selection { site: Some(\"plant\"), device: None, channel: None }"),
+        (
+            "audit?site=plant",
+            "Selection { site: Some(\"plant\"), device: None, channel: None }, each sealed one: false",
+        ),
+        (
+            "audit?device=a",
+            "Selection { site: None, device: Some(\"a\"), channel: None }, each sealed one: true",
+        ),
+        ("audit?sealed=each", "Selection { site: None, device: None, channel: None }, each sealed one: true"),
         (
             "readings?device=a&since=1970-01-01T00:00:01.5Z&until=2000&boot=ff&limit=5&cursor=x%20y",
             "ReadingsRequest { site: None, device: \"a\", channel: None, since: Some(1500), until: Some(2000), \

@@ -18,7 +18,7 @@ fn unsettled() -> Bench {
         let origin = origin(&format!("board-{number}"), 1);
         let mut record = OriginRecord::new(SiteId::new("plant").unwrap(), origin);
         record.ledger.store(SeqRange::new(0, 4));
-        (record, Some(description(origin, vec![channel("x", ValueKind::F64, 0)])))
+        (OriginNo(number), record, Some(description(origin, vec![channel("x", ValueKind::F64, 0)])))
     };
     let origins = (0..ORIGINS).map(known).collect();
     let mut bench = Bench::new(Snapshot { origins, ..Snapshot::default() });

@@ -6,5 +6,6 @@ mod descriptions;
 mod history;
 mod holes;
 mod live;
+mod sealing;
 mod support;
 mod verifying;

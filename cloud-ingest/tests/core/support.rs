@@ -55,6 +55,8 @@ pub fn encode(records: Vec<Record>, origins: Vec<OriginReadings>) -> Vec<u8> {
 pub struct Bench {
     pub core: Core,
     pub now_ms: u64,
+    /// When blocks arrive.
+    pub unix_ms: i64,
     next_number: u64,
     pub outcomes: Vec<(u64, Outcome)>,
     pub acks: Vec<(GatewayPath, BlockAck)>,
@@ -73,6 +75,7 @@ impl Bench {
         Self {
             core: Core::new(settings, rules(), Decoder::new().unwrap(), snapshot, 1),
             now_ms: 1,
+            unix_ms: 0,
             next_number: 0,
             outcomes: Vec::new(),
             acks: Vec::new(),
@@ -121,7 +124,7 @@ impl Bench {
         self.next_number += 1;
         stamp(&mut bytes, Stamp { lane, epoch: 7, number }).unwrap();
         let from = gateway("gw-a");
-        self.handle(Event::Block { from, lane, bytes: bytes.into(), arrival_unix_ms: 0 });
+        self.handle(Event::Block { from, lane, bytes: bytes.into(), arrival_unix_ms: self.unix_ms });
         number
     }
 
