@@ -14,7 +14,8 @@ const EARLIEST_UNIX_MS: i64 = 1_704_067_200_000;
 /// What systemd-timesyncd keeps while it follows a time server.
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
 const SYNCED_ERROR_MS: u32 = 50;
-const FREE_RUNNING_ERROR_MS: u32 = 1_000;
+/// Nobody knows when it was set; the core trusts it more once it saw that happen.
+const FREE_RUNNING_ERROR_MS: u32 = 10_000;
 
 #[derive(Clone, Copy, Debug)]
 pub struct ShellClock {
@@ -29,6 +30,11 @@ impl ShellClock {
     pub fn now(&self) -> Now {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { at: self.time_of(Instant::now()), unix_ms: since_epoch.as_millis() as i64 }
+    }
+
+    /// For sources: when something arrived.
+    pub fn at(&self) -> Time {
+        self.time_of(Instant::now())
     }
 
     fn time_of(&self, instant: Instant) -> Time {

@@ -8,15 +8,21 @@ use std::{
     time::Duration,
 };
 
-use tidegate_protocol::{DeviceId, GatewayId, SiteId, topic::GatewayPath};
+use tidegate_protocol::{
+    DeviceId, GatewayId, SiteId,
+    topic::{GatewayPath, Lane},
+};
 use tidegate_service::{
     SettingsError,
     settings::{load_with_env, read_secret},
 };
 
 use crate::{
-    core::Policy,
-    settings::{BrokerSettings, LimitSettings, QueueSettings, Settings, SourceKind, SourceSettings},
+    core::{BacklogOrder, LaneCap, LaneCaps, Policy},
+    settings::{
+        BrokerSettings, CapSettings, CapsSettings, LimitSettings, LinkSettings, QueueSettings, Settings,
+        SourceKind, SourceSettings,
+    },
     sources::{board_serial::SerialSettings, host::HostSettings},
 };
 
@@ -29,6 +35,9 @@ const DEFAULT_HOST_INTERVAL_MS: u64 = 1_000;
 /// LMDB itself, and what is written to make room, need this much.
 const LEAST_MAP_BYTES: u64 = 1 << 20;
 const LEAST_QUOTA_BYTES: u64 = 64 << 10;
+/// Below these a lane would not even carry what keeps the link's own books.
+const LEAST_BYTES_PER_S: u64 = 16;
+const LEAST_BYTES_PER_DAY: u64 = 64 << 10;
 const LEAST_RAM_BYTES: u64 = 256 << 10;
 
 #[derive(Clone, Debug)]
@@ -39,6 +48,7 @@ pub struct Config {
     pub status_listen: SocketAddr,
     pub queue: Queue,
     pub limits: Limits,
+    pub link: Link,
     pub sources: Vec<Source>,
 }
 
@@ -67,6 +77,12 @@ pub struct Limits {
     pub max_origins: usize,
     pub block_readings: usize,
     pub linger_ms: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Link {
+    pub backlog_order: BacklogOrder,
+    pub caps: LaneCaps,
 }
 
 #[derive(Clone, Debug)]
@@ -130,6 +146,7 @@ impl Config {
             status_listen: check.socket("status.listen", &settings.status.listen)?,
             queue: queue(&check, &settings.queue)?,
             limits: limits(&check, &settings.limits)?,
+            link: link(&check, &settings.link)?,
             sources: sources(&check, settings.sources, &settings.status.listen)?,
         })
     }
@@ -228,6 +245,27 @@ fn limits(check: &Checked<'_>, settings: &LimitSettings) -> Result<Limits, Setti
         block_readings: in_range("block_readings", settings.block_readings as u64, 1, 16_384)? as usize,
         linger_ms: in_range("linger_ms", settings.linger_ms, 0, 10_000)?,
     })
+}
+
+fn link(check: &Checked<'_>, settings: &LinkSettings) -> Result<Link, SettingsError> {
+    let CapsSettings { alarm, live, backlog, bulk } = settings.caps;
+    let cap = |lane: Lane, cap: CapSettings| -> Result<LaneCap, SettingsError> {
+        let least = |name: &str, value: Option<u64>, least| {
+            let key = format!("link.caps.{}.{name}", lane.name());
+            value.map(|value| check.between(&key, value, least, 1 << 40)).transpose()
+        };
+        Ok(LaneCap {
+            bytes_per_s: least("bytes_per_s", cap.bytes_per_s, LEAST_BYTES_PER_S)?,
+            bytes_per_day: least("bytes_per_day", cap.bytes_per_day, LEAST_BYTES_PER_DAY)?,
+        })
+    };
+    let caps = [
+        cap(Lane::Alarm, alarm)?,
+        cap(Lane::Live, live)?,
+        cap(Lane::Backlog, backlog)?,
+        cap(Lane::Bulk, bulk)?,
+    ];
+    Ok(Link { backlog_order: settings.backlog_order, caps })
 }
 
 fn sources(

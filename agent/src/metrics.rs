@@ -2,7 +2,11 @@
 
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{counter::ConstCounter, family::Family, gauge::ConstGauge},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+    },
     registry::Registry,
 };
 
@@ -12,7 +16,7 @@ use crate::core::View;
 pub fn text(view: &View) -> String {
     let mut registry = Registry::with_prefix("tidegate_agent");
     let counters = &view.counters;
-    let counts: [(&str, &str, u64); 17] = [
+    let counts: [(&str, &str, u64); 18] = [
         ("readings_received", "Readings taken from sources, resends included", counters.readings_received),
         ("readings_duplicate", "Readings that were had before", counters.readings_duplicate),
         ("readings_safe", "Readings committed here or in the cloud", counters.readings_safe),
@@ -29,6 +33,7 @@ pub fn text(view: &View) -> String {
         ("blocks_resent", "Blocks published again", view.link.blocks_resent),
         ("block_bytes_sent", "Bytes of blocks published", view.link.block_bytes_sent),
         ("frames_refused", "Frames not taken, to be sent again", counters.frames_refused),
+        ("clock_steps", "Times that the wall clock was set", counters.clock_steps),
         ("local_samples_skipped", "Samples of local sources not taken", counters.local_samples_skipped),
     ];
     for (name, help, value) in counts {
@@ -51,9 +56,9 @@ pub fn text(view: &View) -> String {
     for (name, help, value) in levels {
         registry.register(name, help, ConstGauge::new(value as i64));
     }
+    lanes(view, &mut registry);
     let family = |label: &'static str, counts: &std::collections::BTreeMap<&'static str, u64>| {
-        let family: Family<Vec<(&str, &str)>, prometheus_client::metrics::counter::Counter> =
-            Family::default();
+        let family: Family<Vec<(&str, &str)>, Counter> = Family::default();
         for (&name, &count) in counts {
             family.get_or_create(&vec![(label, name)]).inc_by(count);
         }
@@ -65,4 +70,19 @@ pub fn text(view: &View) -> String {
     // Writing to a String cannot fail.
     let _infallible = encode(&mut text, &registry);
     text
+}
+
+fn lanes(view: &View, registry: &mut Registry) {
+    type Lanes<M> = Family<Vec<(&'static str, &'static str)>, M>;
+    let sent = Lanes::<Counter>::default();
+    let (today, spent) = (Lanes::<Gauge>::default(), Lanes::<Gauge>::default());
+    for lane in &view.link.lanes {
+        let label = vec![("lane", lane.lane)];
+        sent.get_or_create(&label).inc_by(lane.block_bytes_sent);
+        today.get_or_create(&label).set(lane.bytes_today as i64);
+        spent.get_or_create(&label).set(i64::from(lane.spent));
+    }
+    registry.register("lane_block_bytes_sent", "Bytes of blocks published on a lane", sent);
+    registry.register("lane_bytes_today", "Bytes counted against a lane's budget of the day", today);
+    registry.register("lane_budget_spent", "Nothing more goes on this lane today", spent);
 }

@@ -109,7 +109,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let page = status::Page::new(&config, epoch, questions.clone(), reader, clock);
     let status_task = tokio::spawn(status::serve(bound.status, page, stop_status.clone()));
     let stop_sources = Shutdown::new();
-    let boards = BoardLinks { links, events };
+    let boards = BoardLinks { links, events, clock };
     let sources = start_sources(&config, bound.boards, &boards, &stop_sources);
     Ok(Running {
         board_link: bound.board_link,
@@ -159,6 +159,8 @@ fn core_settings(config: &Config, epoch: u64) -> CoreSettings {
         max_in_flight_bytes: config.limits.max_in_flight_bytes,
         initial_credit_bytes: INITIAL_CREDIT_BYTES,
         max_origins: config.limits.max_origins,
+        backlog_order: config.link.backlog_order,
+        caps: config.link.caps,
     }
 }
 
@@ -191,7 +193,7 @@ fn start_sources(
                 sources.spawn(board_serial::run(line.clone(), boards.clone(), stop.clone()));
             }
             Source::Host(settings) => {
-                sources.spawn(host::run(settings.clone(), boards.events.clone(), stop.clone()));
+                sources.spawn(host::run(settings.clone(), boards.clock, boards.events.clone(), stop.clone()));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::core::Policy;
+use crate::core::{BacklogOrder, Policy};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +20,8 @@ pub struct Settings {
     pub queue: QueueSettings,
     #[serde(default)]
     pub limits: LimitSettings,
+    #[serde(default)]
+    pub link: LinkSettings,
     #[serde(default, rename = "source")]
     pub sources: Vec<SourceSettings>,
 }
@@ -74,6 +76,31 @@ pub struct LimitSettings {
     pub linger_ms: u64,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LinkSettings {
+    /// Which of the blocks in the queue leave first.
+    pub backlog_order: BacklogOrder,
+    pub caps: CapsSettings,
+}
+
+/// What a metered link may carry, lane by lane.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CapsSettings {
+    pub alarm: CapSettings,
+    pub live: CapSettings,
+    pub backlog: CapSettings,
+    pub bulk: CapSettings,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CapSettings {
+    pub bytes_per_s: Option<u64>,
+    pub bytes_per_day: Option<u64>,
+}
+
 /// A `[[source]]` section. Which keys it may have depends on its type; [`crate::config`] checks that.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,6 +134,12 @@ const fn default_reconnect_max_ms() -> u64 {
 impl Default for StatusSettings {
     fn default() -> Self {
         Self { listen: "127.0.0.1:7781".to_owned() }
+    }
+}
+
+impl Default for LinkSettings {
+    fn default() -> Self {
+        Self { backlog_order: BacklogOrder::OldestFirst, caps: CapsSettings::default() }
     }
 }
 

@@ -56,6 +56,8 @@ fn wrong_configurations() {
         ("text for a number", added("[queue]\nflush_interval_ms = \"1s\"\n")),
         ("outage below flush", added("[queue]\nflush_interval_ms = 500\noutage_flush_interval_ms = 100\n")),
         ("no memory", added("[limits]\nram_limit_bytes = 1000\n")),
+        ("unknown order", added("[link]\nbacklog_order = \"newest\"\n")),
+        ("tiny cap", added("[link.caps.live]\nbytes_per_day = 1000\n")),
         ("no address", added("[status]\nlisten = \"localhost\"\n")),
     ];
     let messages: Vec<String> =
@@ -71,5 +73,6 @@ fn the_example_in_deploy_is_good_and_shows_the_defaults() {
     let default = Config::validate(Path::new("agent.toml"), given).expect("it is good");
     assert_eq!(format!("{:?}", shown.queue), format!("{:?}", default.queue));
     assert_eq!(format!("{:?}", shown.limits), format!("{:?}", default.limits));
+    assert_eq!(format!("{:?}", shown.link), format!("{:?}", default.link));
     assert_eq!(shown.status_listen, default.status_listen);
 }

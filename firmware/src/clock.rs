@@ -1,9 +1,6 @@
 //! Wall time on a board without a clock: what the gateway said, carried on by the board's ticks.
 
-use tidegate_protocol::Tick;
-
-/// How fast an ordinary crystal or RC-trimmed clock may run away, in parts per million. The error bound grows by it.
-const DRIFT_PPM: u64 = 100;
+use tidegate_protocol::{DRIFT_PPM, Tick};
 
 /// A time with its error bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,6 +32,10 @@ impl ClockQuality {
     }
 }
 
+/// How fast an origin's own ticks may part from wall time, in parts per million: an ordinary crystal over its
+/// temperature range. What is derived far from an anchor is less certain by so much.
+pub const DRIFT_PPM: u64 = 100;
+
 /// At `tick` of `origin` it was `unix_ms`, as `gateway` saw it, give or take `error_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockAnchor {
@@ -49,6 +53,12 @@ impl ClockAnchor {
         let since = i128::from(tick.0) - i128::from(self.tick.0);
         let at = i128::from(self.unix_ms) + since;
         at.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+    }
+
+    /// How far [`Self::unix_ms_at`] may be off: the anchor's own error and the drift since.
+    pub fn error_ms_at(&self, tick: Tick) -> u64 {
+        let drift = u128::from(tick.0.abs_diff(self.tick.0)) * u128::from(DRIFT_PPM) / 1_000_000;
+        u64::from(self.error_ms).saturating_add(drift as u64)
     }
 
     /// Orders anchors of one origin from worse to better: quality, then the smaller error, then the lower gateway
@@ -96,5 +106,7 @@ mod tests {
         assert_eq!(anchor.unix_ms_at(Tick(1_500)), 50_500);
         assert_eq!(anchor.unix_ms_at(Tick(0)), 49_000);
         assert_eq!(anchor.unix_ms_at(Tick(u64::MAX)), i64::MAX);
+        assert_eq!(anchor.error_ms_at(Tick(1_000)), 0);
+        assert_eq!(anchor.error_ms_at(Tick(0)) + anchor.error_ms_at(Tick(86_401_000)), 8_640, "a day");
     }
 }

@@ -47,7 +47,7 @@ pub mod status;
 pub mod topic;
 
 pub use channel::{ChannelDecl, ValueKind};
-pub use clock::{ClockAnchor, ClockQuality};
+pub use clock::{ClockAnchor, ClockQuality, DRIFT_PPM};
 pub use id::{BootId, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Seq, SeqRange, SiteId};
 pub use loss::{LossReason, LossRecord};
 #[cfg(feature = "alloc")]

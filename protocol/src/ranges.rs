@@ -148,6 +148,19 @@ impl RangeSet {
         taken
     }
 
+    /// Takes the highest elements out, at most `limit`; descending.
+    pub fn take_last(&mut self, limit: usize) -> Vec<u64> {
+        let mut taken = Vec::new();
+        while taken.len() < limit
+            && let Some(last) = self.0.last().copied()
+        {
+            let start = last.start.max(last.end.saturating_sub((limit - taken.len()) as u64));
+            taken.extend((start..last.end).rev());
+            self.remove(SeqRange::new(start, last.end));
+        }
+        taken
+    }
+
     /// Closes the lowest gaps below `floor` until at most `bound` ranges are left; false when that cannot be done.
     pub fn forget_gaps_below(&mut self, floor: u64, bound: usize) -> bool {
         while self.0.len() > bound {
@@ -214,6 +227,9 @@ mod tests {
             let taken = set.take_first(5);
             prop_assert_eq!(&taken, &naive.iter().copied().take(5).collect::<Vec<_>>());
             prop_assert_eq!(set.count() + taken.len() as u64, naive.len() as u64);
+            let highest = set.take_last(3);
+            let rest = naive.iter().copied().skip(taken.len()).rev();
+            prop_assert_eq!(highest, rest.take(3).collect::<Vec<_>>());
         }
     }
 

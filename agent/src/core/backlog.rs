@@ -37,8 +37,22 @@ enum Purpose {
     Evict,
 }
 
+/// Which of the committed blocks leave first when the link is back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BacklogOrder {
+    OldestFirst,
+    /// What is missing for the present view comes first. One load in [`OLDEST_TURN`] still takes the oldest, so that
+    /// new blocks, however many, do not keep them for ever.
+    NewestFirst,
+}
+
+const OLDEST_TURN: u64 = 8;
+
 #[derive(Debug)]
 pub struct Backlog {
+    order: BacklogOrder,
+    loads: u64,
     /// Committed, not on their way, not being loaded.
     keys: RangeSet,
     loading: Option<(Purpose, Vec<Key>)>,
@@ -47,8 +61,20 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    pub fn new(keys: Vec<SeqRange>) -> Self {
-        Self { keys: RangeSet::from_iter(keys), loading: None, retry_at: Time::default() }
+    pub fn new(keys: Vec<SeqRange>, order: BacklogOrder) -> Self {
+        let keys = RangeSet::from_iter(keys);
+        Self { order, loads: 0, keys, loading: None, retry_at: Time::default() }
+    }
+
+    /// Takes the keys out that are to be sent next.
+    pub(super) fn next_to_send(&mut self, count: usize) -> Vec<Key> {
+        self.loads += 1;
+        match self.order {
+            BacklogOrder::NewestFirst if !self.loads.is_multiple_of(OLDEST_TURN) => {
+                self.keys.take_last(count)
+            }
+            BacklogOrder::NewestFirst | BacklogOrder::OldestFirst => self.keys.take_first(count),
+        }
     }
 
     pub fn insert(&mut self, key: Key) {
@@ -116,7 +142,7 @@ impl Core {
         let totals = self.custodian.totals;
         let average = (totals.bytes / totals.blocks.max(1)).max(1);
         let count = (AHEAD_BYTES / average).clamp(1, LOADED_AT_ONCE) as usize;
-        let keys = self.backlog.keys.take_first(count);
+        let keys = self.backlog.next_to_send(count);
         if !keys.is_empty() {
             self.backlog.loading = Some((Purpose::Send, keys.clone()));
             self.effects.push_back(Effect::Load { keys });

@@ -1,7 +1,7 @@
 //! Frames of boards: readings, heartbeats and losses that a board declares.
 
 use tidegate_protocol::{
-    BootId, ClockQuality, LossReason, Reading, SeqRange, Tick,
+    BootId, ClockQuality, LossReason, Origin, Reading, SeqRange,
     block::Record,
     frame::{BoardTime, Down, Heartbeat},
 };
@@ -9,10 +9,12 @@ use tidegate_service::Mutant;
 
 use super::{
     ANCHOR_INTERVAL_MS, Core, IDENTIFY_INTERVAL_MS,
+    clock::Anchored,
     event::{BoardFrame, Effect, LinkId},
     hello::Introduction,
     origin::Slot,
     packer,
+    time::Time,
 };
 
 /// How long a frame may have been under way, on top of the gateway clock's own error.
@@ -21,7 +23,7 @@ const FRAME_DELAY_MS: u32 = 50;
 const READING_DELAY_MS: u32 = 1_000;
 
 impl Core {
-    pub(super) fn board_frames(&mut self, link: LinkId, frames: Vec<BoardFrame>) {
+    pub(super) fn board_frames(&mut self, link: LinkId, arrived: Time, frames: Vec<BoardFrame>) {
         for frame in frames {
             match frame {
                 BoardFrame::Hello { device, tag, firmware, boot, fresh, floor, next, channels } => {
@@ -31,10 +33,10 @@ impl Core {
                 BoardFrame::Bad(error) => self.counters.bad_frame(error),
                 BoardFrame::Unidentified => self.identify(link),
                 BoardFrame::Readings { floor, next, readings } => {
-                    self.on_link(link, |core, slot| core.readings(slot, floor, next, readings));
+                    self.on_link(link, |core, slot| core.readings(slot, arrived, floor, next, readings));
                 }
                 BoardFrame::Heartbeat(heartbeat) => {
-                    self.on_link(link, |core, slot| core.heartbeat(slot, &heartbeat));
+                    self.on_link(link, |core, slot| core.heartbeat(slot, arrived, &heartbeat));
                 }
                 BoardFrame::Lost { range, reason, floor, next } => {
                     self.on_link(link, |core, slot| core.lost(slot, range, reason, floor, next));
@@ -59,7 +61,7 @@ impl Core {
         }
     }
 
-    fn readings(&mut self, slot: Slot, floor: u64, next: u64, readings: Vec<Reading>) {
+    fn readings(&mut self, slot: Slot, arrived: Time, floor: u64, next: u64, readings: Vec<Reading>) {
         let due = self.due_in(self.settings.flush_interval_ms, self.settings.outage_flush_interval_ms);
         let Some(state) = self.origins.get_mut(slot) else { return };
         let (Some(first), Some(last)) = (readings.first().copied(), readings.last().copied()) else {
@@ -73,7 +75,7 @@ impl Core {
         state.reports(floor, next);
         let count = readings.len();
         let new = state.take(readings);
-        let first_heard = state.anchored_at.is_none() && last.seq.0 + 1 == state.next;
+        let first_heard = state.anchored.is_none() && last.seq.0 + 1 == state.next;
         let tight = state.ring_is_tight();
         self.counters.readings_received += count as u64;
         self.counters.readings_duplicate += (count - new) as u64;
@@ -91,17 +93,18 @@ impl Core {
             self.custodian.force();
         }
         if first_heard {
-            self.anchor(slot, last.tick, READING_DELAY_MS);
+            self.anchor(slot, Anchored { tick: last.tick, at: arrived, delay_ms: READING_DELAY_MS });
         }
     }
 
-    fn heartbeat(&mut self, slot: Slot, heartbeat: &Heartbeat) {
-        let now = self.now.at;
+    fn heartbeat(&mut self, slot: Slot, arrived: Time, heartbeat: &Heartbeat) {
         let Some(state) = self.origins.get_mut(slot) else { return };
         state.reports(heartbeat.floor.0, heartbeat.next.0);
         state.ring = Some((heartbeat.ring_free, heartbeat.next.0));
-        let (tight, link) = (state.ring_is_tight(), state.link);
-        let anchor_due = state.anchored_at.is_none_or(|at| now >= at.plus_ms(ANCHOR_INTERVAL_MS));
+        let (tight, link, state_origin) = (state.ring_is_tight(), state.link, state.origin());
+        let anchor_due = state.anchored.is_none_or(|anchored| {
+            anchored.delay_ms > FRAME_DELAY_MS || arrived >= anchored.at.plus_ms(ANCHOR_INTERVAL_MS)
+        });
         self.origins.owe_ack(slot);
         if tight && self.is_outage() {
             self.custodian.force();
@@ -109,33 +112,34 @@ impl Core {
         if !anchor_due {
             return;
         }
+        let moment = Anchored { tick: heartbeat.tick, at: arrived, delay_ms: FRAME_DELAY_MS };
         match heartbeat.clock {
             Some(BoardTime { tick, unix_ms, error_ms }) => {
-                self.anchor_as(slot, tick, unix_ms, error_ms, ClockQuality::Synced);
+                let (origin, quality) = (state_origin, ClockQuality::Synced);
+                self.say_anchor(Record::Anchor { origin, tick, unix_ms, error_ms, quality });
+                self.set_anchored(slot, moment);
             }
-            None => self.anchor(slot, heartbeat.tick, FRAME_DELAY_MS),
+            None => self.anchor(slot, moment),
         }
         if let Some(link) = link
-            && self.clock.quality != ClockQuality::Unsynced
+            && self.clock.quality() != ClockQuality::Unsynced
         {
-            let frame = Down::Time { unix_ms: self.now.unix_ms, error_ms: self.clock.error_ms };
+            let frame = Down::Time { unix_ms: self.now.unix_ms, error_ms: self.clock.error_ms() };
             self.effects.push_back(Effect::Send { link, frame });
         }
     }
 
-    /// Ties a tick to the gateway's clock, as it stands now.
-    pub(super) fn anchor(&mut self, slot: Slot, tick: Tick, delay_ms: u32) {
-        let error_ms = self.clock.error_ms.saturating_add(delay_ms);
-        self.anchor_as(slot, tick, self.now.unix_ms, error_ms, self.clock.quality);
+    /// Ties a tick to the gateway's clock, and remembers when it was.
+    pub(super) fn anchor(&mut self, slot: Slot, anchored: Anchored) {
+        if let Some(origin) = self.set_anchored(slot, anchored) {
+            self.anchor_record(origin, anchored);
+        }
     }
 
-    fn anchor_as(&mut self, slot: Slot, tick: Tick, unix_ms: i64, error_ms: u32, quality: ClockQuality) {
-        let due = self.due_in(self.settings.flush_interval_ms, self.settings.outage_flush_interval_ms);
-        let Some(state) = self.origins.get_mut(slot) else { return };
-        state.anchored_at = Some(self.now.at);
-        let record = Record::Anchor { origin: state.origin(), tick, unix_ms, error_ms, quality };
-        self.packer.record_came(record, false, due);
-        self.custodian.may_be_due(due);
+    fn set_anchored(&mut self, slot: Slot, anchored: Anchored) -> Option<Origin> {
+        let state = self.origins.get_mut(slot)?;
+        state.anchored = Some(anchored);
+        Some(state.origin())
     }
 
     fn lost(&mut self, slot: Slot, range: SeqRange, reason: LossReason, floor: u64, next: u64) {
@@ -162,7 +166,7 @@ impl Core {
     }
 
     pub(super) fn welcome(&mut self, link: LinkId, boot: BootId) {
-        let (unix_ms, error_ms) = (self.now.unix_ms, self.clock.error_ms);
+        let (unix_ms, error_ms) = (self.now.unix_ms, self.clock.error_ms());
         let frame = Down::Welcome(tidegate_protocol::frame::Welcome { boot, unix_ms, error_ms });
         self.effects.push_back(Effect::Send { link, frame });
     }

@@ -53,6 +53,8 @@ pub struct Custodian {
     pub totals: Totals,
     due: Option<Due>,
     forced: bool,
+    /// Before an orderly end: what is only good to have is written too.
+    forced_all: bool,
     outstanding: Option<Outstanding>,
     doomed: Vec<Stored>,
     doomed_since: Option<Time>,
@@ -78,6 +80,7 @@ impl Custodian {
             totals,
             due: None,
             forced: false,
+            forced_all: false,
             outstanding: None,
             doomed: Vec::new(),
             doomed_since: None,
@@ -100,6 +103,11 @@ impl Custodian {
     /// Commit all that is unsafe as soon as possible.
     pub const fn force(&mut self) {
         self.forced = true;
+    }
+
+    pub const fn force_all(&mut self) {
+        self.forced = true;
+        self.forced_all = true;
     }
 
     pub fn doom(&mut self, now: Time, stored: impl IntoIterator<Item = Stored>) {
@@ -200,7 +208,9 @@ impl Core {
         let housekeeping = self.custodian.deletes_are_due(now)
             || !self.custodian.condemned.is_empty()
             || !self.custodian.forgotten.is_empty()
-            || self.custodian.evicted.is_some();
+            || self.custodian.evicted.is_some()
+            || self.outbox.meters.must_be_saved()
+            || (std::mem::take(&mut self.custodian.forced_all) && !self.outbox.meters.is_saved());
         if !chosen.is_empty() || housekeeping {
             self.write(chosen);
         }
@@ -293,6 +303,7 @@ impl Core {
         batch.deletes = gone.clone().map(|stored| stored.key).collect();
         batch.quarantine = condemned.iter().map(|condemned| condemned.quarantined.clone()).collect();
         batch.forgotten.clone_from(&forgotten);
+        batch.sent_today = self.outbox.meters.save();
         let gone = gone.chain(condemned.iter().flat_map(|condemned| &condemned.stored));
         batch.totals = totals_after(self.custodian.totals, &batch.puts, gone);
         let recorded = self.record_origins(concerned, last_key, &mut batch);

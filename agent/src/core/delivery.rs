@@ -34,6 +34,8 @@ impl Core {
             };
             match &outcome.outcome {
                 Outcome::Durable => self.delivered(id),
+                Outcome::Rejected { reason: RejectReason::Undescribed, .. }
+                    if self.is_answered_already(id, outcome.number) => {}
                 Outcome::Rejected { reason, parts } => self.rejected(id, *reason, parts),
             }
         }
@@ -79,6 +81,11 @@ impl Core {
         };
         let quarantined = Quarantined { keys, block, reason: reason.name() };
         self.custodian.condemn(Condemned { quarantined, contents: parcel.contents, stored });
+    }
+
+    /// Whether this answer speaks of the bytes from before the block was rewritten: what it asks for is under way.
+    fn is_answered_already(&self, id: ParcelId, number: u64) -> bool {
+        self.outbox.get(id).is_some_and(|parcel| number < parcel.rewritten_at)
     }
 
     /// Sends the same readings again with all their descriptions; false when there is no use in it.

@@ -11,6 +11,8 @@ use tidegate_protocol::{
     topic::Lane,
 };
 
+use super::{caps::SentToday, time::Time};
+
 /// One connection of a board. Numbers are never used again, so that a late frame cannot meet a new board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
@@ -23,6 +25,8 @@ pub enum Event {
     /// Frames of one board link, in order.
     Board {
         link: LinkId,
+        /// When their last byte was here; they may have waited since.
+        arrived: Time,
         frames: Vec<BoardFrame>,
     },
     LinkClosed(LinkId),
@@ -35,6 +39,8 @@ pub enum Event {
     LocalSample {
         origin: Origin,
         tick: Tick,
+        /// When it was that tick.
+        taken: Time,
         values: Vec<(ChannelIndex, Value, Quality)>,
     },
     /// It stopped cleanly and measures no more.
@@ -137,6 +143,8 @@ pub struct Batch {
     pub quarantine: Vec<Quarantined>,
     pub origins: Vec<OriginRecord>,
     pub forgotten: Vec<Origin>,
+    /// What the lanes sent today, where that changed.
+    pub sent_today: Option<SentToday>,
     pub unix_ms: i64,
     /// The queue's totals once this batch is committed.
     pub totals: Totals,
@@ -149,6 +157,7 @@ impl Batch {
             && self.quarantine.is_empty()
             && self.origins.is_empty()
             && self.forgotten.is_empty()
+            && self.sent_today.is_none()
     }
 }
 
@@ -211,6 +220,7 @@ pub struct Recovered {
     pub next_key: Key,
     pub totals: Totals,
     pub origins: Vec<OriginRecord>,
+    pub sent_today: Option<SentToday>,
 }
 
 /// What precedes a block in its entry: format, count of readings, time of the commit.

@@ -42,6 +42,7 @@ impl Core {
                 state.unrecorded = true;
             }
         }
+        self.outbox.meters.not_saved();
         self.custodian.restore(self.now.at, failed.deletes, failed.condemned, failed.forgotten);
         // More may have been evicted while the commit was under way.
         if let Some(evicted) = failed.evicted {

@@ -5,7 +5,7 @@ use tidegate_protocol::{
     block::{Description, Record, Tail},
 };
 
-use super::{Core, Time, event::OriginRecord, origin::OriginState};
+use super::{Core, Time, clock::Anchored, event::OriginRecord, origin::OriginState};
 
 impl Core {
     /// Nothing can continue a local boot of the last run: all that is left of it is in the queue.
@@ -31,6 +31,7 @@ impl Core {
         &mut self,
         origin: Origin,
         tick: Tick,
+        taken: Time,
         values: &[(ChannelIndex, Value, Quality)],
     ) {
         if !self.takes_frames() {
@@ -38,7 +39,6 @@ impl Core {
             return;
         }
         let Some(slot) = self.origins.slot(origin) else { return };
-        let now = self.now.at;
         let Some(state) = self.origins.get_mut(slot).filter(|state| !state.closed) else { return };
         let flush_ms = state.local_flush_ms.unwrap_or(self.settings.flush_interval_ms);
         let first = state.next;
@@ -51,10 +51,10 @@ impl Core {
         state.reports(0, next);
         let new = state.take(readings);
         let anchor_due =
-            state.anchored_at.is_none_or(|at: Time| now >= at.plus_ms(super::ANCHOR_INTERVAL_MS));
+            state.anchored.is_none_or(|last| taken >= last.at.plus_ms(super::ANCHOR_INTERVAL_MS));
         self.counters.readings_received += new as u64;
         if anchor_due {
-            self.anchor(slot, tick, 0);
+            self.anchor(slot, Anchored { tick, at: taken, delay_ms: 0 });
         }
         let due = self.due_in(flush_ms, flush_ms);
         self.packer.readings_came(&mut self.origins, slot, new, due);

@@ -10,7 +10,8 @@
 //! - boards, hello, local: sources come in                   - packer, merge: readings into blocks
 //! - outbox, window, parcel: blocks on their way             - delivery: answers of the cloud
 //! - custody, quota, ceiling: what is committed, and when it is too much   - failure: when the disk does not take it
-//! - backlog: out of the queue again
+//! - backlog: out of the queue again                       - caps: what a metered link may carry
+//! - clock: wall time, and anchors once it is better
 //! - view: figures for people
 //!
 //! Memory is bounded by `ram_limit_bytes`: at the bound [`Core::takes_frames`] says no, boards are not read, and their
@@ -18,7 +19,9 @@
 
 mod backlog;
 mod boards;
+mod caps;
 mod ceiling;
+mod clock;
 mod custody;
 mod delivery;
 mod event;
@@ -42,9 +45,11 @@ mod window;
 
 use std::collections::VecDeque;
 
-use tidegate_protocol::{ClockQuality, Reading, block::Decoder};
+use tidegate_protocol::{Reading, block::Decoder, topic::Lane};
 use tidegate_service::Mutant;
 
+pub use backlog::BacklogOrder;
+pub use caps::{LaneCap, LaneCaps, PUBLISH_OVERHEAD_BYTES, SentToday};
 pub use event::{
     Batch, BoardFrame, CommitFailure, ENTRY_HEAD_BYTES, Effect, Entry, Event, Key, LinkId, OriginRecord, Put,
     Quarantined, Recovered, Totals, footprint,
@@ -55,6 +60,8 @@ pub use time::{Now, Time};
 pub use view::{Counters, DeviceView, View};
 
 use backlog::Backlog;
+use caps::Meters;
+use clock::WallClock;
 use custody::Custodian;
 use jitter::Jitter;
 use origins::Origins;
@@ -89,12 +96,8 @@ pub struct CoreSettings {
     /// Bytes in flight before the ingest granted any credit.
     pub initial_credit_bytes: u32,
     pub max_origins: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct WallClock {
-    error_ms: u32,
-    quality: ClockQuality,
+    pub backlog_order: BacklogOrder,
+    pub caps: LaneCaps,
 }
 
 pub struct Core {
@@ -119,17 +122,18 @@ impl Core {
     /// Starts with what the queue holds. Fails only when zstd gets no memory for its contexts.
     pub fn new(settings: CoreSettings, recovered: Recovered, now: Now) -> std::io::Result<Self> {
         let jitter = Jitter::new(settings.jitter_seed);
-        let outbox =
-            Outbox::new(settings.epoch, settings.max_in_flight_bytes, settings.initial_credit_bytes, jitter);
-        let Recovered { keys, next_key, totals, origins } = recovered;
+        let Recovered { keys, next_key, totals, origins, sent_today } = recovered;
+        let meters = Meters::new(settings.caps, sent_today, now);
+        let (most, credit) = (settings.max_in_flight_bytes, settings.initial_credit_bytes);
+        let outbox = Outbox::new(settings.epoch, most, credit, jitter, meters);
         let mut core = Self {
             packer: Packer::new(settings.block_readings)?,
             decoder: Decoder::new()?,
             outbox,
             custodian: Custodian::new(next_key, totals),
-            backlog: Backlog::new(keys),
+            backlog: Backlog::new(keys, settings.backlog_order),
             origins: Origins::recovered(origins.clone(), next_key),
-            clock: WallClock { error_ms: u32::MAX, quality: ClockQuality::Unsynced },
+            clock: WallClock::new(now),
             counters: Counters::default(),
             effects: VecDeque::new(),
             waiting_since: None,
@@ -144,8 +148,12 @@ impl Core {
 
     pub fn handle(&mut self, now: Now, event: Event) {
         self.now = now;
+        if self.clock.looked_at(now) {
+            self.counters.clock_steps += 1;
+        }
+        self.outbox.meters.clock(now, self.clock.quality());
         match event {
-            Event::Board { link, frames } => self.board_frames(link, frames),
+            Event::Board { link, arrived, frames } => self.board_frames(link, arrived, frames),
             Event::LinkClosed(link) => {
                 self.origins.detach(link);
                 self.identified.remove(&link);
@@ -153,9 +161,11 @@ impl Core {
             Event::LocalOpened { description, flush_interval_ms } => {
                 self.local_opened(description, flush_interval_ms);
             }
-            Event::LocalSample { origin, tick, values } => self.local_sample(origin, tick, &values),
+            Event::LocalSample { origin, tick, taken, values } => {
+                self.local_sample(origin, tick, taken, &values);
+            }
             Event::LocalClosed { origin } => self.local_closed(origin),
-            Event::Clock { error_ms, quality } => self.clock = WallClock { error_ms, quality },
+            Event::Clock { error_ms, quality } => self.clock_told(error_ms, quality),
             Event::UplinkUp => self.outbox.link_came_up(),
             Event::UplinkDown => self.uplink_went_down(),
             Event::PubAcked { number } => self.pubacked(number),
@@ -165,7 +175,7 @@ impl Core {
             Event::CommitFailed(failure) => self.commit_failed(failure),
             Event::Loaded { entries } => self.loaded(entries),
             Event::LoadFailed => self.backlog.load_failed(now.at),
-            Event::Flush => self.custodian.force(),
+            Event::Flush => self.custodian.force_all(),
             Event::Tick => {}
         }
         self.proceed();
@@ -180,14 +190,20 @@ impl Core {
         self.ram_bytes() < self.settings.ram_limit_bytes
     }
 
+    #[cfg(test)]
+    fn numbers_kept(&self) -> usize {
+        self.outbox.numbers_kept()
+    }
+
     fn ram_bytes(&self) -> u64 {
         self.packer.readings() as u64 * READING_BYTES
             + self.outbox.held_bytes()
             + self.custodian.condemned_bytes()
     }
 
+    /// No answer is to be expected for what is live: nobody answers, or today's budget for it is used up.
     fn is_outage(&self) -> bool {
-        self.outbox.is_outage(self.now.at)
+        self.outbox.is_outage(self.now.at) || self.outbox.is_spent(Lane::Live)
     }
 
     fn proceed(&mut self) {
@@ -216,7 +232,7 @@ impl Core {
         let since = *self.waiting_since.get_or_insert(self.now.at);
         let lingered = self.now.at >= since.plus_ms(self.settings.linger_ms);
         let about_bytes = self.packer.readings() as u64 * 3 + 200;
-        if (self.outbox.live_is_idle() || lingered) && self.outbox.live_fits(about_bytes) {
+        if (self.outbox.live_is_idle() || lingered) && self.outbox.live_fits(self.now.at, about_bytes) {
             while !self.packer.is_empty() {
                 self.pack_one();
             }
@@ -253,6 +269,8 @@ impl Core {
         let mut next = self.rounds_at;
         let mut sooner = |at: Option<Time>| next = at.map_or(next, |at| next.min(at));
         sooner(self.outbox.next_deadline());
+        let opens = self.outbox.cap_opens_at(self.waiting_since.is_some());
+        sooner(opens.filter(|at| *at > self.now.at));
         // When the link is what holds live data back, only its answer can help.
         let lingering = self.waiting_since.map(|since| since.plus_ms(self.settings.linger_ms));
         sooner(lingering.filter(|at| *at > self.now.at));

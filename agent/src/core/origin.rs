@@ -5,8 +5,8 @@ use tidegate_protocol::{BootId, Origin, RangeSet, Reading, SeqRange, block::Desc
 use tidegate_service::Mutant;
 
 use super::{
+    clock::Anchored,
     event::{Key, LinkId, OriginRecord},
-    time::Time,
 };
 
 /// An origin's place in the table; never used again within a run.
@@ -44,7 +44,8 @@ pub struct OriginState {
     pub acked: u64,
     /// Free places in the board's ring, and the board's `next` when it said so.
     pub ring: Option<(u32, u64)>,
-    pub anchored_at: Option<Time>,
+    /// The last moment at which its tick was known.
+    pub anchored: Option<Anchored>,
     pub closed: bool,
     /// The closing and the losses declared with it are safe; only then may a restart rely on it.
     pub closing_safe: bool,
@@ -73,7 +74,7 @@ impl OriginState {
             ack_due: false,
             acked: 0,
             ring: None,
-            anchored_at: None,
+            anchored: None,
             closed: false,
             closing_safe: false,
             last_key: None,

@@ -2,7 +2,10 @@
 //!
 //! Lanes are spent strictly in their order. What is in flight is bounded three times: by the credit the ingest gives
 //! (all lanes but alarm; at none, one block at a time probes), by a window per lane that follows the link's rate, and by
-//! [`MAX_UNPUBACKED`] publishes that the broker has not taken.
+//! [`MAX_UNPUBACKED`] publishes that the broker has not taken. A lane that the link or the credit holds back holds back
+//! those below it; one that its own cap holds back does not.
+
+mod figures;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,6 +17,7 @@ use tidegate_protocol::{
 use tidegate_service::Mutant;
 
 use super::{
+    caps::Meters,
     event::{Effect, Key},
     jitter::Jitter,
     origin::Slot,
@@ -31,6 +35,9 @@ const LIVE_TARGET_US: u64 = 250_000;
 const LEAST_BACKLOG_TARGET_US: u64 = 5_000;
 /// The ingest answers a gateway's birth; what is older than this when it does was sent before it listened.
 const FIRST_WORD_US: u64 = 1_000_000;
+/// The newest transmissions of a block that an answer can name. Older ones were sent minutes before: an answer to one is
+/// as good as none, since the block is sent again.
+const KEPT_NUMBERS: usize = 8;
 /// The longest time between two transmissions of one block.
 const MAX_BACKOFF_US: u64 = 60_000_000;
 
@@ -67,8 +74,9 @@ pub struct Outbox {
     unanswered_since: Option<Time>,
     next_deadline: Option<Time>,
     jitter: Jitter,
+    pub meters: Meters,
     pub sent: u64,
-    pub sent_bytes: u64,
+    pub sent_bytes: [u64; 4],
     pub resent: u64,
 }
 
@@ -77,7 +85,13 @@ const fn index(lane: Lane) -> usize {
 }
 
 impl Outbox {
-    pub fn new(epoch: u64, max_in_flight_bytes: u64, initial_credit_bytes: u32, jitter: Jitter) -> Self {
+    pub fn new(
+        epoch: u64,
+        max_in_flight_bytes: u64,
+        initial_credit_bytes: u32,
+        jitter: Jitter,
+        meters: Meters,
+    ) -> Self {
         Self {
             epoch,
             next_number: 0,
@@ -99,8 +113,9 @@ impl Outbox {
             unanswered_since: None,
             next_deadline: None,
             jitter,
+            meters,
             sent: 0,
-            sent_bytes: 0,
+            sent_bytes: [0; 4],
             resent: 0,
         }
     }
@@ -127,6 +142,10 @@ impl Outbox {
         if self.ready[index(lane)].remove(&id) {
             self.ready_bytes[index(lane)] -= len;
         }
+    }
+
+    pub fn get(&self, id: ParcelId) -> Option<&Parcel> {
+        self.parcels.get(&id)
     }
 
     pub fn get_mut(&mut self, id: ParcelId) -> Option<&mut Parcel> {
@@ -184,6 +203,9 @@ impl Outbox {
         for lane in lanes {
             let Some(&id) = self.ready[index(lane)].first() else { continue };
             let len = self.parcels.get(&id).map_or(0, Parcel::len);
+            if !self.meters.allows(now, lane, len) {
+                continue;
+            }
             // A lane that must wait holds back those below it.
             if !self.fits(lane, len) {
                 return None;
@@ -205,10 +227,14 @@ impl Outbox {
         let deadline = now.plus_us(patience + self.jitter.up_to(patience / 4));
         self.resent += u64::from(parcel.attempts > 0);
         self.sent += 1;
-        self.sent_bytes += parcel.len();
+        self.sent_bytes[index(parcel.lane)] += parcel.len();
+        self.meters.spend(now, parcel.lane, parcel.len());
         parcel.attempts = parcel.attempts.saturating_add(1);
         parcel.flight = Some(Flight { since: now, deadline });
         parcel.numbers.push(number);
+        if parcel.numbers.len() > KEPT_NUMBERS {
+            self.numbers.remove(&parcel.numbers.remove(0));
+        }
         let (lane, len) = (parcel.lane, parcel.len());
         self.in_flight_bytes[index(lane)] += len;
         self.in_flight += 1;
@@ -243,8 +269,9 @@ impl Outbox {
     }
 
     /// A live block of about `len` bytes would leave at once.
-    pub fn live_fits(&mut self, len: u64) -> bool {
+    pub fn live_fits(&mut self, now: Time, len: u64) -> bool {
         self.link_up
+            && self.meters.allows(now, Lane::Live, len)
             && self.ready[index(Lane::Live)].is_empty()
             && self.unpubacked.len() < MAX_UNPUBACKED
             && self.fits(Lane::Live, len)
@@ -333,6 +360,7 @@ impl Outbox {
     /// Sends one parcel again, with other bytes that hold the same and more.
     pub fn replace(&mut self, id: ParcelId, block: std::sync::Arc<[u8]>) {
         let Some(parcel) = self.parcels.get_mut(&id) else { return };
+        parcel.rewritten_at = self.next_number;
         let (lane, len, flying) = (parcel.lane, parcel.len(), parcel.flight.take().is_some());
         parcel.block = block;
         let new_len = parcel.len();
@@ -368,42 +396,6 @@ impl Outbox {
     /// When silence becomes an outage.
     pub fn silent_from(&self) -> Option<Time> {
         self.unanswered_since.map(|since| since.plus_us(self.rtt.patience_us()))
-    }
-
-    pub const fn link_is_up(&self) -> bool {
-        self.link_up
-    }
-
-    pub const fn next_deadline(&self) -> Option<Time> {
-        self.next_deadline
-    }
-
-    pub const fn held_bytes(&self) -> u64 {
-        self.held_bytes
-    }
-
-    pub const fn ready_bytes(&self, lane: Lane) -> u64 {
-        self.ready_bytes[lane as usize]
-    }
-
-    pub const fn in_flight_bytes(&self, lane: Lane) -> u64 {
-        self.in_flight_bytes[lane as usize]
-    }
-
-    pub const fn in_flight(&self) -> usize {
-        self.in_flight
-    }
-
-    pub const fn window_bytes(&self, lane: Lane) -> u64 {
-        self.windows[lane as usize].bytes()
-    }
-
-    pub const fn credit_bytes(&self) -> u32 {
-        self.credit.window_bytes
-    }
-
-    pub const fn rtt_us(&self) -> Option<u64> {
-        self.rtt.smoothed_us()
     }
 
     pub fn is_empty(&self) -> bool {

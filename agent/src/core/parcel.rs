@@ -74,8 +74,10 @@ pub struct Parcel {
     pub contents: Vec<Content>,
     /// Origins whose description is inside.
     pub described: Vec<Slot>,
-    /// Every number it was sent under: an acknowledgement of any of them counts.
+    /// The newest numbers it was sent under, ascending: an acknowledgement of any of them counts.
     pub numbers: Vec<u64>,
+    /// Numbers from here on carry the present bytes; those before had fewer descriptions.
+    pub rewritten_at: u64,
     pub flight: Option<Flight>,
     /// Transmissions so far.
     pub attempts: u32,
@@ -93,6 +95,7 @@ impl Parcel {
             contents: Vec::new(),
             described: Vec::new(),
             numbers: Vec::new(),
+            rewritten_at: 0,
             flight: None,
             attempts: 0,
             undescribed: 0,

@@ -17,6 +17,11 @@ impl Core {
             .map(|(slot, _)| slot)
             .collect();
         for slot in finished {
+            if let Some(state) = self.origins.get(slot)
+                && let Some(anchored) = state.anchored
+            {
+                self.clock.origin_ends(state.origin(), anchored);
+            }
             if let Some(origin) = self.origins.forget(slot) {
                 self.custodian.forget(origin);
             }

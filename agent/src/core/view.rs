@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tidegate_protocol::{LossReason, frame::FrameError, topic::Lane};
+use tidegate_protocol::{ClockQuality, LossReason, frame::FrameError, topic::Lane};
 
-use super::{Core, Policy, Time};
+use super::{BacklogOrder, Core, Policy, Time};
 
 /// What happened since the process started.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -30,6 +30,8 @@ pub struct Counters {
     pub frames_refused: u64,
     pub origins_refused: u64,
     pub local_samples_skipped: u64,
+    /// How often the wall clock was set while this process ran.
+    pub clock_steps: u64,
     pub bad_frames: BTreeMap<&'static str, u64>,
     pub losses: BTreeMap<&'static str, u64>,
 }
@@ -64,6 +66,7 @@ pub struct View {
     pub queue: QueueView,
     pub ram: RamView,
     pub link: LinkView,
+    pub clock: ClockView,
     pub counters: Counters,
     pub devices: Vec<DeviceView>,
 }
@@ -94,6 +97,27 @@ pub struct RamView {
     pub full: bool,
 }
 
+/// How far the gateway's wall clock is trusted.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ClockView {
+    pub quality: ClockQuality,
+    /// None while it was never set.
+    pub error_ms: Option<u32>,
+}
+
+/// One lane, and what its cap leaves.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct LaneView {
+    pub lane: &'static str,
+    pub block_bytes_sent: u64,
+    pub bytes_per_s: Option<u64>,
+    pub bytes_per_day: Option<u64>,
+    /// Counted against the day's budget, with what MQTT and TCP add.
+    pub bytes_today: u64,
+    /// Nothing more goes today.
+    pub spent: bool,
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub struct LinkView {
     pub round_trip_us: Option<u64>,
@@ -108,6 +132,8 @@ pub struct LinkView {
     pub blocks_resent: u64,
     /// Committed blocks that wait for the link.
     pub backlog_blocks: u64,
+    pub backlog_order: BacklogOrder,
+    pub lanes: [LaneView; 4],
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -173,6 +199,10 @@ impl Core {
                 full: !self.takes_frames(),
             },
             link: self.link_view(),
+            clock: ClockView {
+                quality: self.clock.quality(),
+                error_ms: Some(self.clock.error_ms()).filter(|error| *error < u32::MAX),
+            },
             counters: self.counters.clone(),
             devices,
         }
@@ -188,9 +218,23 @@ impl Core {
             live_window_bytes: self.outbox.window_bytes(Lane::Live),
             backlog_window_bytes: self.outbox.window_bytes(Lane::Backlog),
             blocks_sent: self.outbox.sent,
-            block_bytes_sent: self.outbox.sent_bytes,
+            block_bytes_sent: self.outbox.sent_bytes.iter().sum(),
             blocks_resent: self.outbox.resent,
             backlog_blocks: self.backlog.blocks(),
+            backlog_order: self.settings.backlog_order,
+            lanes: Lane::ALL.map(|lane| self.lane_view(lane)),
+        }
+    }
+
+    fn lane_view(&self, lane: Lane) -> LaneView {
+        let cap = self.outbox.meters.cap(lane);
+        LaneView {
+            lane: lane.name(),
+            block_bytes_sent: self.outbox.sent_bytes[lane as usize],
+            bytes_per_s: cap.bytes_per_s,
+            bytes_per_day: cap.bytes_per_day,
+            bytes_today: self.outbox.meters.sent_today(lane),
+            spent: self.outbox.is_spent(lane),
         }
     }
 }

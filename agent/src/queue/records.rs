@@ -5,6 +5,7 @@
 //! origins     device, 0, boot u64 be → postcard of OriginRecord, CRC-32C
 //! quarantine  key u64 big-endian     → postcard of Reason, block
 //! meta        "queue"                → postcard of Meta, CRC-32C
+//!             "sent-today"           → postcard of SentToday, CRC-32C; may be missing
 //! ```
 //! Integers are little-endian where not said otherwise. The block's checksums are its own.
 

@@ -28,6 +28,7 @@ use crate::{
 /// The most bytes of blocks that the quarantine holds.
 const QUARANTINE_BYTES: u64 = 8 * 1024 * 1024;
 const META: &str = "queue";
+const SENT_TODAY: &str = "sent-today";
 
 type Keyed<'e> = Database<'e, U64<BigEndian>, Bytes>;
 
@@ -214,7 +215,9 @@ impl Tables<'_> {
             keys.insert(SeqRange::new(key, key.saturating_add(1)));
         }
         let next_key = next_key.max(keys.end());
-        Ok(Recovered { next_key, totals, keys: keys.ranges().to_vec(), origins: self.origins(txn)? })
+        let (keys, origins) = (keys.ranges().to_vec(), self.origins(txn)?);
+        let sent_today = self.meta.get(txn, SENT_TODAY)?.and_then(records::unseal);
+        Ok(Recovered { next_key, totals, keys, origins, sent_today })
     }
 
     fn origins(&self, txn: &RoTxn<'_>) -> heed::Result<Vec<OriginRecord>> {
@@ -261,6 +264,9 @@ impl Tables<'_> {
         }
         for origin in &batch.forgotten {
             self.origins.delete(&mut txn, &records::origin_key(*origin))?;
+        }
+        if let Some(sealed) = batch.sent_today.as_ref().and_then(records::seal) {
+            self.meta.put(&mut txn, SENT_TODAY, &sealed)?;
         }
         meta.totals = batch.totals;
         if let Some(sealed) = records::seal(&meta) {

@@ -11,6 +11,7 @@ use tokio::{
 
 use super::decoder::Decoder;
 use crate::{
+    clock::ShellClock,
     core::{BoardFrame, Event, LinkId},
     links::Links,
     random,
@@ -29,6 +30,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct BoardLinks {
     pub links: Links,
     pub events: Sender<Event>,
+    pub clock: ShellClock,
 }
 
 impl BoardLinks {
@@ -48,6 +50,8 @@ impl BoardLinks {
         let mut decoder = Decoder::default();
         let mut buffer = vec![0; READ_BYTES];
         while let Ok(Ok(len @ 1..)) = timeout(SILENCE, reader.read(&mut buffer)).await {
+            // The frames may wait for their place; what anchors a board's clock is when they were here.
+            let arrived = self.clock.at();
             let Ok(place) = self.events.reserve().await else { return };
             let frames = decoder.push(buffer.get(..len).unwrap_or_default(), random::boot);
             let bad = frames.iter().filter(|frame| matches!(frame, BoardFrame::Bad(_))).count();
@@ -55,7 +59,7 @@ impl BoardLinks {
                 tracing::debug!(link = link.0, bad, "frames that cannot be read");
             }
             if !frames.is_empty() {
-                place.send(Event::Board { link, frames });
+                place.send(Event::Board { link, arrived, frames });
             }
         }
     }

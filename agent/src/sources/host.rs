@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use crate::{core::Event, random};
+use crate::{clock::ShellClock, core::Event, random};
 
 /// Temperatures beyond this many are left out: channels are few, and the first sensors are the interesting ones.
 const MAX_TEMPERATURES: usize = 8;
@@ -39,7 +39,7 @@ pub struct HostSettings {
 }
 
 /// Measures until stopped, then closes its boot.
-pub async fn run(settings: HostSettings, events: Sender<Event>, stop: Shutdown) {
+pub async fn run(settings: HostSettings, clock: ShellClock, events: Sender<Event>, stop: Shutdown) {
     let Some(mut host) = tokio::task::spawn_blocking(Host::open).await.ok().flatten() else {
         return tracing::error!("this computer tells nothing about itself; the host source is off");
     };
@@ -58,13 +58,13 @@ pub async fn run(settings: HostSettings, events: Sender<Event>, stop: Shutdown) 
             _ = ticks.tick() => {}
             () = stop.wait() => break,
         }
-        let tick = Tick(started.elapsed().as_millis() as u64);
+        let (tick, taken) = (Tick(started.elapsed().as_millis() as u64), clock.at());
         // Reading /proc and statvfs may block on a bad disk.
         let Ok((measured, values)) = tokio::task::spawn_blocking(move || host.measure()).await else {
             return;
         };
         host = measured;
-        if events.send(Event::LocalSample { origin, tick, values }).await.is_err() {
+        if events.send(Event::LocalSample { origin, tick, taken, values }).await.is_err() {
             return;
         }
     }

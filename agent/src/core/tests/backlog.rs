@@ -2,11 +2,11 @@
 
 use tidegate_protocol::{
     LossReason, SeqRange,
-    block::{HEADER_BYTES, Record},
+    block::{Decoder, HEADER_BYTES, Record},
 };
 
 use super::bench::{Bench, Disk, origin, settings};
-use crate::core::Event;
+use crate::core::{BacklogOrder, CoreSettings, Event, Policy};
 
 /// A disk with many small blocks.
 fn with_handfuls(blocks: u64) -> Disk {
@@ -103,4 +103,88 @@ fn memory_ahead_of_the_link_is_bounded() {
     }
     let view = bench.core.view(bench.now.at);
     assert!(view.ram.block_bytes < 512 * 1024, "{}", view.ram.block_bytes);
+}
+
+fn newest_first() -> CoreSettings {
+    CoreSettings { backlog_order: BacklogOrder::NewestFirst, ..settings() }
+}
+
+/// Sends the whole backlog, answering everything at once; the seqs in the order in which they left.
+fn drained(bench: &mut Bench) -> Vec<u64> {
+    let mut answered = 0;
+    while !bench.core.is_drained() {
+        if bench.load.is_some() {
+            bench.loaded();
+        }
+        while answered < bench.published.len() {
+            bench.durable(bench.published[answered].number);
+            answered += 1;
+        }
+        if bench.batch.is_some() {
+            bench.commit();
+        }
+        bench.pass_ms(200);
+        assert!(bench.now.at.0 < 600_000_000, "it does not drain: {:?}", bench.core.view(bench.now.at).link);
+    }
+    bench.published.iter().flat_map(|published| published.seqs()).collect()
+}
+
+#[test]
+fn newest_first_sends_the_newest_first_and_all_of_it_once() {
+    let mut oldest = Bench::on(settings(), with_handfuls(1_500));
+    oldest.link_up();
+    let in_order: Vec<u64> = (0..15_000).collect();
+    assert_eq!(drained(&mut oldest), in_order);
+    let mut newest = Bench::on(newest_first(), with_handfuls(1_500));
+    newest.link_up();
+    let mut sent = drained(&mut newest);
+    assert!(sent[..100].iter().all(|seq| *seq >= 14_000), "{:?}", &sent[..10]);
+    sent.sort_unstable();
+    assert_eq!(sent, in_order);
+}
+
+#[test]
+fn newest_first_does_not_starve_the_oldest() {
+    let mut bench = Bench::on(newest_first(), with_handfuls(20));
+    bench.link_up();
+    // One block at a time is asked for, and there is always a newer one.
+    let mut backlog = crate::core::backlog::Backlog::new(
+        vec![SeqRange::new(0, 3)],
+        bench.core.view(bench.now.at).link.backlog_order,
+    );
+    let mut taken = Vec::new();
+    for newer in 3..50 {
+        backlog.insert(newer);
+        taken.extend(backlog.next_to_send(1));
+    }
+    for oldest in 0..3 {
+        assert!(taken.contains(&oldest), "{oldest} waits for ever: {taken:?}");
+    }
+}
+
+#[test]
+fn newest_first_still_evicts_the_oldest() {
+    let tight = CoreSettings { policy: Policy::DropOldest, quota_bytes: 16 * 1024, ..newest_first() };
+    let mut bench = Bench::on(tight, with_handfuls(60));
+    let before = bench.disk.blocks.keys().next().copied();
+    bench.hello(1, "board", Some(7), 0, 600);
+    for at in 60..200 {
+        bench.readings(1, at * 10..at * 10 + 10);
+        bench.event(Event::Flush);
+        for _ in 0..3 {
+            if bench.load.is_some() {
+                bench.loaded();
+            }
+            if bench.batch.is_some() {
+                bench.commit();
+            }
+        }
+    }
+    let after = bench.disk.blocks.iter().find(|(_, (readings, _))| *readings > 0).map(|(key, _)| *key);
+    assert!(after > before.map(|key| key + 20), "{before:?} {after:?}");
+    let lost = bench.core.view(bench.now.at).counters.losses["evicted"];
+    assert!(lost > 0 && lost.is_multiple_of(10), "{lost}");
+    let newest = bench.disk.blocks.values().rev().find(|(readings, _)| *readings > 0);
+    let newest = Decoder::new().unwrap().decode(&newest.expect("not all of it was evicted").1).unwrap();
+    assert_eq!(newest.origins[0].readings.last().map(|reading| reading.seq.0), Some(1_999));
 }

@@ -12,8 +12,8 @@ use tidegate_protocol::{
 };
 
 use crate::core::{
-    Batch, BoardFrame, Core, CoreSettings, Effect, Entry, Event, Key, LinkId, Now, OriginRecord, Policy,
-    Recovered, Time, Totals,
+    BacklogOrder, Batch, BoardFrame, Core, CoreSettings, Effect, Entry, Event, Key, LaneCaps, LinkId, Now,
+    OriginRecord, Policy, Recovered, SentToday, Time, Totals,
 };
 
 pub const EPOCH: u64 = 0xe9;
@@ -32,6 +32,8 @@ pub fn settings() -> CoreSettings {
         max_in_flight_bytes: 1 << 20,
         initial_credit_bytes: 256 * 1024,
         max_origins: 64,
+        backlog_order: BacklogOrder::OldestFirst,
+        caps: LaneCaps::default(),
     }
 }
 
@@ -44,6 +46,7 @@ pub struct Disk {
     pub totals: Totals,
     pub next_key: Key,
     pub commits: usize,
+    pub sent_today: Option<SentToday>,
 }
 
 impl Disk {
@@ -72,6 +75,7 @@ impl Disk {
         for origin in &batch.forgotten {
             self.origins.remove(origin);
         }
+        self.sent_today = batch.sent_today.or(self.sent_today);
         self.totals = batch.totals;
         self.commits += 1;
         assert_eq!(self.totals.blocks, self.blocks.len() as u64, "totals follow the blocks");
@@ -85,6 +89,7 @@ impl Disk {
             next_key: self.next_key,
             totals: self.totals,
             origins: self.origins.values().cloned().collect(),
+            sent_today: self.sent_today,
         }
     }
 
@@ -159,7 +164,7 @@ impl Bench {
         loop {
             let next = self.core.next_wakeup().max(self.now.at.plus_us(1));
             let at = next.min(until);
-            self.now.unix_ms += (at.us_since(self.now.at) / 1_000) as i64;
+            self.now.unix_ms += (at.0 / 1_000 - self.now.at.0 / 1_000) as i64;
             self.now.at = at;
             self.event(Event::Tick);
             assert!(self.core.next_wakeup() > self.now.at, "the core would never sleep");
@@ -216,7 +221,7 @@ impl Bench {
             next,
             channels: channels(),
         };
-        self.event(Event::Board { link: LinkId(link), frames: vec![frame] });
+        self.event(Event::Board { link: LinkId(link), arrived: self.now.at, frames: vec![frame] });
         let welcome = self.frames.iter().rev().find_map(|(_, frame)| match frame {
             Down::Welcome(welcome) => Some(welcome.boot),
             _ => None,
@@ -231,7 +236,7 @@ impl Bench {
     pub fn readings_with_floor(&mut self, link: u64, floor: u64, seqs: std::ops::Range<u64>) {
         let next = seqs.end;
         let frame = BoardFrame::Readings { floor, next, readings: seqs.map(reading).collect() };
-        self.event(Event::Board { link: LinkId(link), frames: vec![frame] });
+        self.event(Event::Board { link: LinkId(link), arrived: self.now.at, frames: vec![frame] });
     }
 
     pub fn heartbeat(&mut self, link: u64, floor: u64, next: u64, ring_free: u32) {
@@ -244,7 +249,7 @@ impl Bench {
             bad_frames: 0,
         };
         let frames = vec![BoardFrame::Heartbeat(heartbeat)];
-        self.event(Event::Board { link: LinkId(link), frames });
+        self.event(Event::Board { link: LinkId(link), arrived: self.now.at, frames });
     }
 
     /// The last acknowledgement sent to a link, and forgets all frames.

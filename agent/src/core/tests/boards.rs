@@ -72,8 +72,8 @@ fn a_declared_loss_is_told_once_and_acknowledged_when_it_is_safe() {
         floor: 9,
         next: 12,
     };
-    bench.event(Event::Board { link: LinkId(1), frames: vec![lost()] });
-    bench.event(Event::Board { link: LinkId(1), frames: vec![lost()] });
+    bench.event(Event::Board { link: LinkId(1), arrived: bench.now.at, frames: vec![lost()] });
+    bench.event(Event::Board { link: LinkId(1), arrived: bench.now.at, frames: vec![lost()] });
     assert_eq!(bench.last_ack(1), None, "an ack at the floor would release the declaration");
     let number = bench.published.last().unwrap().number;
     bench.durable(number);
@@ -91,7 +91,7 @@ fn a_loss_behind_the_floor_is_no_duplicate() {
     bench.heartbeat(1, 5, 8, 100);
     let frame =
         BoardFrame::Lost { range: SeqRange::new(0, 5), reason: LossReason::RingOverflow, floor: 5, next: 8 };
-    bench.event(Event::Board { link: LinkId(1), frames: vec![frame] });
+    bench.event(Event::Board { link: LinkId(1), arrived: bench.now.at, frames: vec![frame] });
     bench.durable(0);
     bench.pass_ms(100);
     assert!(bench.records().contains(&loss("board", 7, (0, 5), LossReason::RingOverflow)));

@@ -105,6 +105,7 @@ fn a_source_that_cannot_resend_is_committed_at_once() {
     let sample = |tick| Event::LocalSample {
         origin: origin("host", 3),
         tick: tidegate_protocol::Tick(tick),
+        taken: crate::core::Time::from_ms(1_000),
         values: vec![(
             tidegate_protocol::ChannelIndex(0),
             tidegate_protocol::Value::F64(1.0),

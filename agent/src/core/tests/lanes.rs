@@ -1,6 +1,10 @@
 //! What goes first, how much is under way, and what is sent again.
 
-use tidegate_protocol::topic::Lane;
+use tidegate_protocol::{
+    ack::{Outcome, RejectReason},
+    block::Record,
+    topic::Lane,
+};
 
 use super::bench::{Bench, Disk, settings};
 use crate::core::Event;
@@ -132,4 +136,51 @@ fn after_a_reconnection_everything_unacknowledged_is_sent_again() {
     bench.pass_ms(51);
     let seqs: Vec<u64> = bench.published[1..].iter().flat_map(|published| published.seqs()).collect();
     assert_eq!(seqs, (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn answers_to_transmissions_without_descriptions_do_not_count_against_those_with() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.pass_ms(1_001);
+    bench.commit();
+    // Sent several times before the first answer comes.
+    while bench.published.len() < 5 {
+        bench.pass_ms(1_000);
+    }
+    let undescribed = || Outcome::Rejected { reason: RejectReason::Undescribed, parts: Vec::new() };
+    for number in 0..5 {
+        bench.answer(number, undescribed());
+    }
+    assert_eq!(bench.published.len(), 6, "one of them brought the descriptions");
+    assert!(bench.published[5].block.records.iter().any(|record| matches!(record, Record::Described(_))));
+    assert_eq!(bench.core.view(bench.now.at).counters.blocks_quarantined, 0);
+    bench.durable(5);
+    bench.pass_ms(1_100);
+    let batch = bench.commit();
+    assert_eq!((batch.deletes.len(), batch.quarantine.len()), (1, 0));
+}
+
+#[test]
+fn of_a_block_that_was_sent_for_weeks_only_the_newest_numbers_are_kept() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.pass_ms(1_001);
+    bench.commit();
+    for _ in 0..200 {
+        let number = bench.published[bench.published.len() - 1].number;
+        bench.event(Event::PubAcked { number });
+        bench.pass_ms(100_000);
+    }
+    let sent = bench.published.len() as u64;
+    assert!(sent > 100 && bench.core.numbers_kept() <= 8, "{sent} {}", bench.core.numbers_kept());
+    bench.durable(0);
+    assert_eq!(bench.core.view(bench.now.at).counters.acks_unknown, 1, "too old to be of use");
+    bench.durable(sent - 2);
+    bench.pass_ms(1_100);
+    assert_eq!(bench.commit().deletes.len(), 1);
 }

@@ -4,6 +4,8 @@ mod backlog;
 mod bench;
 mod board;
 mod boards;
+mod caps;
+mod clock;
 mod cloud;
 mod custody;
 mod failure;

@@ -229,7 +229,7 @@ impl World {
             });
             self.heard(at, &frames);
             if !frames.is_empty() {
-                self.event(Event::Board { link, frames });
+                self.event(Event::Board { link, arrived: self.now.at, frames });
             }
         }
     }
