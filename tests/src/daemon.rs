@@ -5,7 +5,8 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    io::{BufRead, BufReader, Read},
+    fs::File,
+    io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -27,6 +28,17 @@ pub struct Daemon {
     reader: Option<JoinHandle<()>>,
 }
 
+/// Told of every listener that the log names, on the log's own thread: it must be quick.
+pub type Announced = Box<dyn Fn(&str, SocketAddr) + Send>;
+
+/// Who else hears what a program writes to its log.
+#[derive(Default)]
+pub struct Listening {
+    /// Every line is appended here.
+    pub file: Option<File>,
+    pub announced: Option<Announced>,
+}
+
 #[derive(Default)]
 struct Log {
     heard: Mutex<Heard>,
@@ -43,6 +55,16 @@ struct Heard {
 impl Daemon {
     /// Runs `name run --config config`. `environment` may arm a failure point.
     pub fn start(name: &'static str, config: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::start_heard(name, config, environment, Listening::default())
+    }
+
+    /// As [`Self::start`], with somebody to hear its log.
+    pub fn start_heard(
+        name: &'static str,
+        config: &Path,
+        environment: &[(&str, &str)],
+        mut listening: Listening,
+    ) -> Self {
         let mut command = Command::new(program(name));
         command.arg("run").arg("--config").arg(config).args(["--log-format", "json"]);
         // `info` lines carry the addresses, whatever the caller's own environment asks for.
@@ -57,7 +79,7 @@ impl Daemon {
         let stderr = child.stderr.take().expect("piped above");
         let reader = std::thread::spawn({
             let log = Arc::clone(&log);
-            move || log.read(stderr)
+            move || log.read(stderr, &mut listening)
         });
         Self { name, child, log, reader: Some(reader) }
     }
@@ -84,6 +106,29 @@ impl Daemon {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let ended = self.child.try_wait().expect("a child of ours can be waited for");
+        if ended.is_some() {
+            self.join_reader();
+        }
+        ended
+    }
+
+    /// The last lines of its log, oldest first.
+    pub fn last_lines(&self) -> Vec<String> {
+        self.log.heard().lines.iter().cloned().collect()
+    }
+
+    /// Sends it a signal. Its id is its own for as long as it was not waited for, and only `self` does that.
+    pub fn signal(&mut self, signal: libc::c_int) {
+        let id = libc::pid_t::try_from(self.child.id()).expect("a process id");
+        // SAFETY: see above.
+        #[allow(unsafe_code)]
+        let sent = unsafe { libc::kill(id, signal) };
+        assert_eq!(sent, 0, "{} cannot be signalled", self.name);
+    }
+
     /// Ends it as a power cut would.
     pub fn kill(mut self) {
         self.child.kill().expect("a child of ours can be killed");
@@ -92,11 +137,7 @@ impl Daemon {
 
     /// Asks it to end (SIGTERM) and waits until it did.
     pub fn terminate(mut self) -> ExitStatus {
-        let id = libc::pid_t::try_from(self.child.id()).expect("a process id");
-        // SAFETY: a signal to a child that was not waited for, so the id is still its own.
-        #[allow(unsafe_code)]
-        let sent = unsafe { libc::kill(id, libc::SIGTERM) };
-        assert_eq!(sent, 0, "{} cannot be signalled", self.name);
+        self.signal(libc::SIGTERM);
         self.wait("its end after SIGTERM")
     }
 
@@ -149,10 +190,17 @@ impl Log {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self, stderr: impl Read) {
+    fn read(&self, stderr: impl Read, listening: &mut Listening) {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let addresses = addresses_in(&line);
+            if let Some(announced) = &listening.announced {
+                addresses.iter().for_each(|(name, address)| announced(name, *address));
+            }
+            if let Some(file) = &mut listening.file {
+                writeln!(file, "{line}").expect("the log's file can be written");
+            }
             let mut heard = self.heard();
-            heard.addresses.extend(addresses_in(&line));
+            heard.addresses.extend(addresses);
             heard.lines.push_back(line);
             if heard.lines.len() > KEPT_LINES {
                 heard.lines.pop_front();

@@ -4,6 +4,7 @@
 //! [`steps`] (one line per step, with its time) and [`tools`] (what has to be fetched, and from where).
 
 mod bench;
+mod chaos;
 mod command;
 mod deny;
 mod elf;
@@ -37,6 +38,8 @@ enum Command {
     Tools(firmware::Options),
     /// Run the benches in release mode and write their tables into docs/benchmarks.md
     Bench(bench::Options),
+    /// Kill, stop, cut, fill and damage the running programs at random, then audit every reading
+    Chaos(chaos::Options),
     /// Build the board images for bare metal and print what they take of flash and RAM
     Firmware(firmware::Options),
     /// Run one fuzz target under libFuzzer; without a target, list them
@@ -66,6 +69,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(options) => test::run(&repository, &options),
         Command::Tools(options) => tools::run(&repository, &options),
         Command::Bench(options) => bench::run(&repository, &options),
+        Command::Chaos(options) => chaos::run(&repository, &options),
         Command::Firmware(options) => firmware::run(&repository, &options),
         Command::Fuzz(options) => fuzz::run(&repository, &options),
         Command::Golden => golden::run(&repository),

@@ -1,0 +1,105 @@
+//! Flips bits of blocks in the files of a program that is not running.
+//!
+//! Only a block that is whole is damaged, so that every changed byte is a block's and not the database's own. It may be a
+//! copy that the database has given up; then nothing comes of it.
+
+use std::{collections::BTreeMap, fs::OpenOptions, io, os::unix::fs::FileExt, path::Path};
+
+use tidegate_protocol::{BootId, DeviceId, RangeSet, block::Decoder};
+
+const MAGIC: &[u8] = b"TGBK";
+const HEADER_BYTES: usize = 56;
+
+/// The readings of which a copy was damaged.
+#[derive(Debug, Default)]
+pub struct Damaged {
+    origins: BTreeMap<(DeviceId, BootId), RangeSet>,
+}
+
+impl Damaged {
+    pub fn of(&self, device: DeviceId, boot: BootId) -> RangeSet {
+        self.origins.get(&(device, boot)).cloned().unwrap_or_default()
+    }
+
+    pub fn readings(&self) -> u64 {
+        self.origins.values().map(RangeSet::count).sum()
+    }
+}
+
+/// Flips one bit of one block of `file`; false where it holds none with readings.
+pub fn damage(file: &Path, choice: u64, damaged: &mut Damaged) -> io::Result<bool> {
+    let bytes = match std::fs::read(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        read => read?,
+    };
+    let blocks = whole_blocks(&bytes);
+    let Some(place) = choice.checked_rem(blocks.len() as u64) else { return Ok(false) };
+    let block = &blocks[place as usize];
+    for entry in Decoder::directory(&bytes[block.clone()]).unwrap_or_default() {
+        let origin = damaged.origins.entry((entry.origin.device, entry.origin.boot)).or_default();
+        entry.ranges.into_iter().for_each(|range| origin.insert(range));
+    }
+    // Behind the part that is stamped anew at each transmission: a change there would be no damage.
+    let (from, bit) = (block.start + 28, choice >> 32);
+    let at = from + bit as usize / 8 % (block.end - from);
+    let changed = bytes[at] ^ (1 << (bit % 8));
+    let file = OpenOptions::new().write(true).open(file)?;
+    file.write_all_at(&[changed], at as u64)?;
+    Ok(true)
+}
+
+/// Where blocks with readings begin and end.
+fn whole_blocks(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let mut found = Vec::new();
+    let starts = (0..bytes.len().saturating_sub(HEADER_BYTES)).filter(|at| bytes[*at..].starts_with(MAGIC));
+    for start in starts {
+        let field = |at: usize| {
+            bytes[start + at..].first_chunk().map_or(0, |field| u32::from_le_bytes(*field) as usize)
+        };
+        let end = start.saturating_add(HEADER_BYTES).saturating_add(field(32)).saturating_add(field(36));
+        let Some(block) = bytes.get(start..end) else { continue };
+        if Decoder::directory(block).is_ok_and(|directory| !directory.is_empty()) {
+            found.push(start..end);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_protocol::{
+        ChannelIndex, Origin, Quality, Reading, Seq, Tick, Value,
+        block::{Block, Encoder, OriginReadings},
+    };
+
+    use super::*;
+
+    #[test]
+    fn one_bit_of_a_block_changes_and_nothing_around_it() {
+        let device = DeviceId::new("board").expect("a slug");
+        let reading = |seq| Reading {
+            seq: Seq(seq),
+            channel: ChannelIndex(0),
+            tick: Tick(seq),
+            value: Value::F64(0.5),
+            quality: Quality::Good,
+        };
+        let origin = Origin::new(device, BootId(3));
+        let origins = vec![OriginReadings { origin, readings: (5..25).map(reading).collect() }];
+        let encoded = Encoder::new().expect("an encoder").encode(&Block { origins, records: Vec::new() });
+        let block = encoded.expect("a block");
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("data.mdb");
+        let before = [b"TGBK no block".as_slice(), &block, &[7; 5000]].concat();
+        for choice in 0..500_u64 {
+            std::fs::write(&file, &before).expect("it can be written");
+            let mut damaged = Damaged::default();
+            assert!(damage(&file, choice << 30 | choice, &mut damaged).expect("it can be read"));
+            assert_eq!(damaged.of(device, BootId(3)).count(), 20);
+            let after = std::fs::read(&file).expect("it can be read");
+            let differ: Vec<usize> = (0..before.len()).filter(|at| before[*at] != after[*at]).collect();
+            assert!(differ.len() == 1 && (13..13 + block.len()).contains(&differ[0]), "{differ:?}");
+            assert!(Decoder::directory(&after[13..13 + block.len()]).is_err());
+        }
+    }
+}
