@@ -21,16 +21,19 @@ pub enum LossReason {
     UncleanTail = 4,
     /// An operator closed the hole.
     WrittenOff = 5,
+    /// The cloud had it, and was restored from a backup that is older.
+    RolledBack = 6,
 }
 
 impl LossReason {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RingOverflow,
         Self::Evicted,
         Self::Thinned,
         Self::Corrupt,
         Self::UncleanTail,
         Self::WrittenOff,
+        Self::RolledBack,
     ];
 
     pub const fn code(self) -> u8 {
@@ -49,6 +52,7 @@ impl LossReason {
             Self::Corrupt => "corrupt",
             Self::UncleanTail => "unclean-tail",
             Self::WrittenOff => "written-off",
+            Self::RolledBack => "rolled-back",
         }
     }
 }

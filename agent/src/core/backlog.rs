@@ -35,6 +35,8 @@ const RETRY_MS: u64 = 5_000;
 enum Purpose {
     Send,
     Evict,
+    /// Read where it is, for the rollback.
+    Count,
 }
 
 /// Which of the committed blocks leave first when the link is back.
@@ -102,11 +104,18 @@ impl Backlog {
         self.keys.count()
     }
 
-    pub fn load_failed(&mut self, now: Time) {
-        for key in self.loading.take().into_iter().flat_map(|(_, keys)| keys) {
-            self.insert(key);
-        }
-        self.retry_at = now.plus_ms(RETRY_MS);
+    /// All that waits in the queue.
+    pub fn keys(&self) -> RangeSet {
+        self.keys.clone()
+    }
+
+    /// These are being read; they stay where they are.
+    pub fn count(&mut self, keys: Vec<Key>) {
+        self.loading = Some((Purpose::Count, keys));
+    }
+
+    pub fn may_load(&self, now: Time) -> bool {
+        self.loading.is_none() && now >= self.retry_at
     }
 
     /// Takes the oldest keys out to be evicted.
@@ -136,7 +145,7 @@ struct Group {
 impl Core {
     pub(super) fn load_backlog(&mut self) {
         let wanted = self.outbox.link_is_up() && self.outbox.ready_bytes(Lane::Backlog) < AHEAD_BYTES / 2;
-        if !wanted || self.backlog.is_loading() || self.now.at < self.backlog.retry_at {
+        if !wanted || !self.backlog.may_load(self.now.at) {
             return;
         }
         let totals = self.custodian.totals;
@@ -149,6 +158,15 @@ impl Core {
         }
     }
 
+    pub(super) fn load_failed(&mut self) {
+        self.backlog.retry_at = self.now.at.plus_ms(RETRY_MS);
+        match self.backlog.loading.take() {
+            Some((Purpose::Count, keys)) => self.count_again(&keys),
+            Some((_, keys)) => keys.into_iter().for_each(|key| self.backlog.insert(key)),
+            None => {}
+        }
+    }
+
     pub(super) fn loaded(&mut self, entries: Vec<Entry>) {
         match self.backlog.loading.take() {
             // What cannot leave the queue, or cannot be sent now, is where it was.
@@ -156,6 +174,7 @@ impl Core {
                 keys.into_iter().for_each(|key| self.backlog.insert(key));
             }
             Some((Purpose::Evict, _)) => self.loaded_for_eviction(entries),
+            Some((Purpose::Count, _)) => self.counted(&entries),
             Some((Purpose::Send, keys)) if !self.outbox.link_is_up() => {
                 keys.into_iter().for_each(|key| self.backlog.insert(key));
             }

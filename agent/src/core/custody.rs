@@ -56,7 +56,7 @@ pub struct Custodian {
     /// Before an orderly end: what is only good to have is written too.
     forced_all: bool,
     outstanding: Option<Outstanding>,
-    doomed: Vec<Stored>,
+    pub doomed: Vec<Stored>,
     doomed_since: Option<Time>,
     condemned: Vec<Condemned>,
     forgotten: Vec<Origin>,
@@ -209,6 +209,7 @@ impl Core {
             || !self.custodian.condemned.is_empty()
             || !self.custodian.forgotten.is_empty()
             || self.custodian.evicted.is_some()
+            || self.rollback.is_declaring()
             || self.outbox.meters.must_be_saved()
             || (std::mem::take(&mut self.custodian.forced_all) && !self.outbox.meters.is_saved());
         if !chosen.is_empty() || housekeeping {
@@ -295,6 +296,7 @@ impl Core {
         if let Some(evicted) = &evicted {
             loose = self.put_losses(evicted, &mut batch);
         }
+        loose.extend(self.put_rollback(&mut batch));
         let deletes = std::mem::take(&mut self.custodian.doomed);
         self.custodian.doomed_since = None;
         let condemned = std::mem::take(&mut self.custodian.condemned);
@@ -356,6 +358,7 @@ impl Core {
             self.custodian.room_at = None;
         }
         self.counters.commits += 1;
+        self.rollback_committed();
         for (id, _) in done.parcels {
             self.parcel_committed(id);
         }

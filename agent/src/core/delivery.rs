@@ -20,6 +20,9 @@ const MAX_DESCRIBED: u8 = 3;
 
 impl Core {
     pub(super) fn acked(&mut self, ack: &BlockAck) {
+        if !self.rollback.hears(ack.ledger, ack.incarnation) {
+            return;
+        }
         if self.outbox.heard(self.now.at, ack) {
             self.counters.incarnations += 1;
         }

@@ -145,6 +145,8 @@ pub struct Batch {
     pub forgotten: Vec<Origin>,
     /// What the lanes sent today, where that changed.
     pub sent_today: Option<SentToday>,
+    /// How often the cloud was restored, with the declarations that this calls for.
+    pub ledger: Option<u32>,
     pub unix_ms: i64,
     /// The queue's totals once this batch is committed.
     pub totals: Totals,
@@ -158,6 +160,7 @@ impl Batch {
             && self.origins.is_empty()
             && self.forgotten.is_empty()
             && self.sent_today.is_none()
+            && self.ledger.is_none()
     }
 }
 
@@ -221,6 +224,8 @@ pub struct Recovered {
     pub totals: Totals,
     pub origins: Vec<OriginRecord>,
     pub sent_today: Option<SentToday>,
+    /// How often the cloud was restored, as far as was heard.
+    pub ledger: u32,
 }
 
 /// What precedes a block in its entry: format, count of readings, time of the commit.

@@ -53,6 +53,7 @@ impl Core {
             && let Some(state) = self.origins.get_mut(slot)
         {
             state.reports(who.floor, who.next);
+            self.declare_below_floor(slot);
         }
         self.origins.attach(link, slot);
         self.origins.owe_ack(slot);

@@ -12,6 +12,7 @@
 //! - custody, quota, ceiling: what is committed, and when it is too much   - failure: when the disk does not take it
 //! - backlog: out of the queue again                       - caps: what a metered link may carry
 //! - clock: wall time, and anchors once it is better
+//! - rollback: what the cloud forgot in a restore   - retire: ended origins are forgotten
 //! - view: figures for people
 //!
 //! Memory is bounded by `ram_limit_bytes`: at the bound [`Core::takes_frames`] says no, boards are not read, and their
@@ -37,6 +38,7 @@ mod packer;
 mod parcel;
 mod quota;
 mod retire;
+mod rollback;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -68,6 +70,7 @@ use origins::Origins;
 use outbox::Outbox;
 use packer::Packer;
 use parcel::Due;
+use rollback::Rollback;
 
 /// How often an origin is anchored to wall time, and its board told the time.
 const ANCHOR_INTERVAL_MS: u64 = 60_000;
@@ -109,6 +112,7 @@ pub struct Core {
     outbox: Outbox,
     custodian: Custodian,
     backlog: Backlog,
+    rollback: Rollback,
     decoder: Decoder,
     counters: Counters,
     effects: VecDeque<Effect>,
@@ -122,7 +126,7 @@ impl Core {
     /// Starts with what the queue holds. Fails only when zstd gets no memory for its contexts.
     pub fn new(settings: CoreSettings, recovered: Recovered, now: Now) -> std::io::Result<Self> {
         let jitter = Jitter::new(settings.jitter_seed);
-        let Recovered { keys, next_key, totals, origins, sent_today } = recovered;
+        let Recovered { keys, next_key, totals, origins, sent_today, ledger } = recovered;
         let meters = Meters::new(settings.caps, sent_today, now);
         let (most, credit) = (settings.max_in_flight_bytes, settings.initial_credit_bytes);
         let outbox = Outbox::new(settings.epoch, most, credit, jitter, meters);
@@ -132,6 +136,7 @@ impl Core {
             outbox,
             custodian: Custodian::new(next_key, totals),
             backlog: Backlog::new(keys, settings.backlog_order),
+            rollback: Rollback::recovered(ledger),
             origins: Origins::recovered(origins.clone(), next_key),
             clock: WallClock::new(now),
             counters: Counters::default(),
@@ -174,7 +179,7 @@ impl Core {
             Event::CommitFailed(_) if Mutant::FailedCommitTrusted.is_on() => self.committed(),
             Event::CommitFailed(failure) => self.commit_failed(failure),
             Event::Loaded { entries } => self.loaded(entries),
-            Event::LoadFailed => self.backlog.load_failed(now.at),
+            Event::LoadFailed => self.load_failed(),
             Event::Flush => self.custodian.force_all(),
             Event::Tick => {}
         }
@@ -210,6 +215,8 @@ impl Core {
         self.make_rounds();
         self.outbox.resend_late(self.now.at);
         self.pack_live();
+        self.advance_rollback();
+        self.resume_counting();
         self.commit_what_is_due();
         // A commit may have packed what waited.
         while let Some(publish) = self.outbox.publish(self.now.at) {
@@ -304,6 +311,7 @@ impl Core {
             && self.outbox.is_empty()
             && self.backlog.is_empty()
             && self.custodian.is_idle()
+            && self.rollback.is_idle()
     }
 
     /// All that was taken in is committed or acknowledged: the least a clean stop must reach.

@@ -51,6 +51,8 @@ pub struct OriginState {
     pub closing_safe: bool,
     /// The highest key in the queue that may hold anything of this origin.
     pub last_key: Option<Key>,
+    /// Its board has spoken in this run.
+    pub met: bool,
     /// What must survive a restart has changed since it was last written.
     pub unrecorded: bool,
 }
@@ -78,6 +80,7 @@ impl OriginState {
             closed: false,
             closing_safe: false,
             last_key: None,
+            met: false,
             unrecorded: true,
         }
     }

@@ -398,6 +398,12 @@ impl Outbox {
         self.unanswered_since.map(|since| since.plus_us(self.rtt.patience_us()))
     }
 
+    /// What the blocks in memory hold that the queue holds too.
+    pub fn stored_directories(&self) -> Vec<block::Directory> {
+        let stored = self.parcels.values().filter(|parcel| matches!(parcel.custody, Custody::Stored(_)));
+        stored.filter_map(|parcel| block::Decoder::directory(&parcel.block).ok()).collect()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.parcels.is_empty()
     }

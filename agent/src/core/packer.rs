@@ -239,6 +239,24 @@ impl Draft {
     }
 }
 
+/// As many records at a time as a block takes.
+pub fn chunks(records: &[Record]) -> impl Iterator<Item = &[Record]> {
+    let mut left = records;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |record: &&Record| {
+            if let Record::Described(description) = record {
+                bytes += BYTES_PER_CHANNEL * (2 + description.channels.len());
+            }
+            bytes <= DESCRIPTION_BYTES_PER_BLOCK
+        };
+        let count = left.iter().take(RECORDS_PER_BLOCK).take_while(fits).count();
+        let (chunk, rest) = left.split_at_checked(count.max(1))?;
+        left = rest;
+        Some(chunk)
+    })
+}
+
 /// Declares ranges lost, merging those that touch.
 pub fn losses(
     origin: Origin,

@@ -6,6 +6,7 @@
 //! quarantine  key u64 big-endian     → postcard of Reason, block
 //! meta        "queue"                → postcard of Meta, CRC-32C
 //!             "sent-today"           → postcard of SentToday, CRC-32C; may be missing
+//!             "ledger"               → postcard of u32: how often the cloud was restored, CRC-32C; absent: never heard
 //! ```
 //! Integers are little-endian where not said otherwise. The block's checksums are its own.
 

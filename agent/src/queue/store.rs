@@ -29,6 +29,7 @@ use crate::{
 const QUARANTINE_BYTES: u64 = 8 * 1024 * 1024;
 const META: &str = "queue";
 const SENT_TODAY: &str = "sent-today";
+const LEDGER: &str = "ledger";
 
 type Keyed<'e> = Database<'e, U64<BigEndian>, Bytes>;
 
@@ -217,7 +218,8 @@ impl Tables<'_> {
         let next_key = next_key.max(keys.end());
         let (keys, origins) = (keys.ranges().to_vec(), self.origins(txn)?);
         let sent_today = self.meta.get(txn, SENT_TODAY)?.and_then(records::unseal);
-        Ok(Recovered { next_key, totals, keys, origins, sent_today })
+        let ledger = self.meta.get(txn, LEDGER)?.and_then(records::unseal).unwrap_or_default();
+        Ok(Recovered { next_key, totals, keys, origins, sent_today, ledger })
     }
 
     fn origins(&self, txn: &RoTxn<'_>) -> heed::Result<Vec<OriginRecord>> {
@@ -267,6 +269,9 @@ impl Tables<'_> {
         }
         if let Some(sealed) = batch.sent_today.as_ref().and_then(records::seal) {
             self.meta.put(&mut txn, SENT_TODAY, &sealed)?;
+        }
+        if let Some(sealed) = batch.ledger.as_ref().and_then(records::seal) {
+            self.meta.put(&mut txn, LEDGER, &sealed)?;
         }
         meta.totals = batch.totals;
         if let Some(sealed) = records::seal(&meta) {

@@ -75,6 +75,8 @@ fn split(outcomes: Vec<BlockOutcome>) -> Vec<Vec<BlockOutcome>> {
 pub struct Credits {
     total_bytes: u32,
     seq: u64,
+    /// How often the ledger was rolled back: agents that were acknowledged before must hear of it.
+    pub ledger: u32,
 }
 
 /// No gateway gets a smaller window while there is any: one block must fit.
@@ -82,7 +84,7 @@ const MIN_WINDOW_BYTES: u32 = 64 * 1024;
 
 impl Credits {
     pub fn new(total_bytes: u32) -> Self {
-        Self { total_bytes, seq: 0 }
+        Self { total_bytes, seq: 0, ledger: 0 }
     }
 
     /// A message for one of `gateways` that share the total.
@@ -97,7 +99,8 @@ impl Credits {
         self.seq += 1;
         let share = self.total_bytes / u32::try_from(gateways.max(1)).unwrap_or(u32::MAX);
         let window_bytes = if full { 0 } else { share.max(MIN_WINDOW_BYTES) };
-        BlockAck { incarnation, epoch, outcomes, credit: Credit { seq: self.seq, window_bytes } }
+        let credit = Credit { seq: self.seq, window_bytes };
+        BlockAck { incarnation, epoch, outcomes, credit, ledger: self.ledger }
     }
 }
 

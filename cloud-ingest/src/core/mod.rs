@@ -149,6 +149,8 @@ pub struct VerifyJob {
 pub struct Snapshot {
     pub next_position: u64,
     pub used_bytes: u64,
+    /// How often this ledger was rolled back by a restore; every acknowledgement says so.
+    pub ledger: u32,
     pub origins: Vec<(OriginNo, OriginRecord, Option<Description>)>,
     pub sealed: Vec<(OriginNo, SiteId, Origin)>,
     pub gateways: Vec<(GatewayPath, GatewayRecord)>,
@@ -366,6 +368,7 @@ impl Core {
     fn adopt(&mut self, snapshot: Snapshot) {
         self.next_position = snapshot.next_position;
         self.used_bytes = snapshot.used_bytes;
+        self.credits.ledger = snapshot.ledger;
         self.origins = Origins::default();
         for (no, site, origin) in snapshot.sealed {
             self.origins.put_sealed(no, site, origin);

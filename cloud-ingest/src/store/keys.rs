@@ -20,6 +20,8 @@ pub const META_FORMAT: &[u8] = b"format";
 pub const META_POSITION: &[u8] = b"position";
 /// A roll to the lake that was begun and not ended.
 pub const META_INTENT: &[u8] = b"intent";
+/// How often this ledger was rolled back by a restore, u32; absent: never.
+pub const META_LEDGER: &[u8] = b"ledger";
 
 /// Where a run of readings is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

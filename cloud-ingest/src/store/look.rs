@@ -61,6 +61,11 @@ impl<'e> Look<'e> {
         self.reader.get(Table::Meta, keys::META_POSITION)?.map_or(Ok(0), keys::read_number)
     }
 
+    /// How often this ledger was rolled back by a restore.
+    pub fn ledger_count(&self) -> Result<u32, StoreError> {
+        self.reader.get(Table::Meta, keys::META_LEDGER)?.map_or(Ok(0), keys::decode)
+    }
+
     pub fn used_bytes(&self) -> Result<u64, StoreError> {
         self.reader.used_bytes()
     }

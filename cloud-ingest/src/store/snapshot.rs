@@ -24,6 +24,7 @@ pub(super) fn read(look: &Look<'_>) -> Result<Snapshot, StoreError> {
     Ok(Snapshot {
         next_position: look.next_position()?,
         used_bytes: look.used_bytes()?,
+        ledger: look.ledger_count()?,
         origins,
         sealed,
         gateways: look.gateways()?,

@@ -22,14 +22,14 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 
 pub fn ack() -> impl Strategy<Value = BlockAck> {
     let outcome = (given::number(), outcome()).prop_map(|(number, outcome)| BlockOutcome { number, outcome });
-    (given::number(), given::number(), vec(outcome, 0..20), given::number(), any::<u32>()).prop_map(
-        |(incarnation, epoch, outcomes, seq, window_bytes)| BlockAck {
+    (given::number(), given::number(), vec(outcome, 0..20), given::number(), any::<u32>(), any::<u32>())
+        .prop_map(|(incarnation, epoch, outcomes, seq, window_bytes, ledger)| BlockAck {
             incarnation,
             epoch,
             outcomes,
             credit: Credit { seq, window_bytes },
-        },
-    )
+            ledger,
+        })
 }
 
 proptest! {
@@ -48,6 +48,7 @@ fn as_many_outcomes_as_the_bound_and_no_more() {
         epoch: 2,
         outcomes: (0..MAX_OUTCOMES as u64).map(durable).collect(),
         credit,
+        ledger: 0,
     };
     assert_eq!(BlockAck::decode(&ack.encode().unwrap()), Ok(ack.clone()));
     ack.outcomes.push(durable(0));

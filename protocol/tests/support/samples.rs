@@ -153,12 +153,12 @@ pub fn acks() -> Vec<(&'static str, &'static str, BlockAck)> {
         (
             "ack-announce",
             "a new ingest announces itself",
-            BlockAck { incarnation, epoch: 0, outcomes: vec![], credit },
+            BlockAck { incarnation, epoch: 0, outcomes: vec![], credit, ledger: 1 },
         ),
         (
             "ack-outcomes",
             "one block durable, one in part, one not at all",
-            BlockAck { incarnation, epoch, outcomes, credit },
+            BlockAck { incarnation, epoch, outcomes, credit, ledger: 0 },
         ),
     ]
 }

@@ -45,6 +45,7 @@ pub struct Disk {
     pub origins: BTreeMap<Origin, OriginRecord>,
     pub totals: Totals,
     pub next_key: Key,
+    pub ledger: u32,
     pub commits: usize,
     pub sent_today: Option<SentToday>,
 }
@@ -76,6 +77,7 @@ impl Disk {
             self.origins.remove(origin);
         }
         self.sent_today = batch.sent_today.or(self.sent_today);
+        self.ledger = batch.ledger.unwrap_or(self.ledger);
         self.totals = batch.totals;
         self.commits += 1;
         assert_eq!(self.totals.blocks, self.blocks.len() as u64, "totals follow the blocks");
@@ -90,6 +92,7 @@ impl Disk {
             totals: self.totals,
             origins: self.origins.values().cloned().collect(),
             sent_today: self.sent_today,
+            ledger: self.ledger,
         }
     }
 
@@ -125,6 +128,10 @@ pub struct Bench {
     pub batch: Option<Batch>,
     pub load: Option<Vec<Key>>,
     credit: u32,
+    /// How often the cloud says it was restored.
+    pub ledger: u32,
+    /// Which of its starts speaks.
+    pub incarnation: u64,
 }
 
 impl Bench {
@@ -136,7 +143,18 @@ impl Bench {
         let now = Now { at: Time::from_ms(1_000), unix_ms: 1_800_000_000_000 };
         let core = Core::new(settings, disk.recovered(), now).expect("zstd gets its memory");
         let (published, frames) = (Vec::new(), Vec::new());
-        Self { core, now, disk, published, frames, batch: None, load: None, credit: 1 << 20 }
+        Self {
+            core,
+            now,
+            disk,
+            published,
+            frames,
+            batch: None,
+            load: None,
+            credit: 1 << 20,
+            ledger: 0,
+            incarnation: 1,
+        }
     }
 
     pub fn event(&mut self, event: Event) {
@@ -189,8 +207,14 @@ impl Bench {
 
     pub fn answer(&mut self, number: u64, outcome: Outcome) {
         let credit = Credit { seq: 1, window_bytes: self.credit };
-        let outcomes = vec![BlockOutcome { number, outcome }];
-        self.event(Event::Acked(BlockAck { incarnation: 1, epoch: EPOCH, outcomes, credit }));
+        let (ledger, outcomes) = (self.ledger, vec![BlockOutcome { number, outcome }]);
+        self.event(Event::Acked(BlockAck {
+            incarnation: self.incarnation,
+            epoch: EPOCH,
+            outcomes,
+            credit,
+            ledger,
+        }));
     }
 
     pub fn durable(&mut self, number: u64) {
@@ -201,8 +225,9 @@ impl Bench {
     /// An announcement without outcomes.
     pub fn announce(&mut self, incarnation: u64, credit_seq: u64, window_bytes: u32) {
         self.credit = window_bytes;
-        let credit = Credit { seq: credit_seq, window_bytes };
-        self.event(Event::Acked(BlockAck { incarnation, epoch: 0, outcomes: Vec::new(), credit }));
+        self.incarnation = incarnation;
+        let (ledger, credit) = (self.ledger, Credit { seq: credit_seq, window_bytes });
+        self.event(Event::Acked(BlockAck { incarnation, epoch: 0, outcomes: Vec::new(), credit, ledger }));
     }
 
     pub fn link_up(&mut self) {

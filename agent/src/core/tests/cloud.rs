@@ -22,6 +22,8 @@ pub struct Cloud {
     pub ledger: BTreeMap<Origin, Ledger>,
     pub incarnation: u64,
     credit_seq: u64,
+    /// How often it was restored from a backup.
+    pub rolled_back: u32,
     /// Arrived and not committed: a kill loses it.
     pub arrived: Vec<(u64, u64, Vec<u8>)>,
     pub duplicates: u64,
@@ -41,7 +43,7 @@ impl Cloud {
     pub fn ack(&mut self, epoch: u64, outcomes: Vec<BlockOutcome>) -> BlockAck {
         self.credit_seq += 1;
         let credit = Credit { seq: self.credit_seq, window_bytes: 64 * 1024 };
-        BlockAck { incarnation: self.incarnation, epoch, outcomes, credit }
+        BlockAck { incarnation: self.incarnation, epoch, outcomes, credit, ledger: self.rolled_back }
     }
 
     fn take(&mut self, bytes: &[u8], decoder: &mut Decoder) -> Outcome {

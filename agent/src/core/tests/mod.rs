@@ -11,5 +11,6 @@ mod custody;
 mod failure;
 mod lanes;
 mod quota;
+mod rollback;
 mod simulation;
 mod world;

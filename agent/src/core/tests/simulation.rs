@@ -35,6 +35,7 @@ fn stormy(seed: u64) -> Weather {
         board_reset: up_to(0.0005),
         board_unplug: up_to(0.002),
         commit_failure: up_to(0.2),
+        ..Weather::default()
     }
 }
 
@@ -64,6 +65,25 @@ fn nothing_is_lost_and_nothing_doubled_whatever_goes_wrong() {
             kills > 200 && stored > 100_000 && duplicates > 1_000,
             "{kills} {stored} {duplicates}: too calm"
         );
+    }
+}
+
+/// Boards keep their boots here: an origin that was retired before the restore cannot be told of.
+#[test]
+fn a_restored_cloud_is_told_what_it_forgot_whatever_else_goes_wrong() {
+    let (mut restores, mut rolled_back) = (0, 0);
+    for seed in seeds(60) {
+        let quick = CoreSettings { outage_flush_interval_ms: 3_000, ..settings() };
+        let weather =
+            Weather { ingest_backup: 0.001, ingest_restore: 0.0005, board_reset: 0.0, ..stormy(seed) };
+        let allowed = [LossReason::RingOverflow, LossReason::UncleanTail, LossReason::RolledBack];
+        let world = run(seed, quick, weather, &allowed);
+        restores += world.cloud.rolled_back;
+        let lost = world.cloud.ledger.values().filter_map(|ledger| ledger.lost.get(&LossReason::RolledBack));
+        rolled_back += lost.map(tidegate_protocol::RangeSet::count).sum::<u64>();
+    }
+    if std::env::var("TIDEGATE_SEED").is_err() {
+        assert!(restores > 60 && rolled_back > 1_000, "{restores} {rolled_back}: too calm");
     }
 }
 

@@ -7,7 +7,11 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidegate_protocol::{BootId, LossReason, Origin, SeqRange, ack::BlockAck, block::Decoder};
 
-use super::{bench::Disk, board::Board, cloud::Cloud};
+use super::{
+    bench::Disk,
+    board::Board,
+    cloud::{Cloud, Ledger},
+};
 use crate::core::{
     Batch, BoardFrame, CommitFailure, Core, CoreSettings, Effect, Event, Key, LinkId, Now, Time,
 };
@@ -24,6 +28,9 @@ pub struct Weather {
     pub uplink_cut: f64,
     pub agent_kill: f64,
     pub ingest_kill: f64,
+    /// The cloud is backed up, or restored from its backup.
+    pub ingest_backup: f64,
+    pub ingest_restore: f64,
     pub board_reset: f64,
     pub board_unplug: f64,
     pub commit_failure: f64,
@@ -43,6 +50,7 @@ pub struct World {
     pub core: Core,
     pub disk: Disk,
     pub cloud: Cloud,
+    backup: BTreeMap<Origin, Ledger>,
     pub boards: Vec<Board>,
     decoder: Decoder,
     links: u64,
@@ -77,6 +85,7 @@ impl World {
             core,
             disk,
             cloud: Cloud::default(),
+            backup: BTreeMap::new(),
             boards,
             decoder: Decoder::new().unwrap(),
             links: 0,
@@ -155,6 +164,17 @@ impl World {
         if self.happens(self.weather.ingest_kill) {
             self.cloud.arrived.clear();
             self.cloud.incarnation += 1;
+            let announcement = self.cloud.ack(0, Vec::new());
+            self.send_down(Downward::Ack(announcement));
+        }
+        if self.happens(self.weather.ingest_backup) {
+            self.backup = self.cloud.ledger.clone();
+        }
+        if self.happens(self.weather.ingest_restore) {
+            self.cloud.ledger = self.backup.clone();
+            self.cloud.arrived.clear();
+            self.cloud.incarnation += 1;
+            self.cloud.rolled_back += 1;
             let announcement = self.cloud.ack(0, Vec::new());
             self.send_down(Downward::Ack(announcement));
         }
