@@ -17,9 +17,9 @@ use crate::{
 pub struct Summary {
     pub origin: Origin,
     pub channel: ChannelIndex,
-    /// From the first to the last reading of the channel that it stands for; other channels' seqs lie in between.
+    /// A run of thinned seqs of the origin, those of its other channels included.
     pub range: SeqRange,
-    /// Of the first and the last reading.
+    /// Of the channel's first and last reading in the range.
     pub ticks: (Tick, Tick),
     /// How many readings the figures below are of.
     pub count: u64,
@@ -46,11 +46,10 @@ impl Summary {
         !self.range.is_empty() && self.count <= self.range.len() && figures
     }
 
-    /// One summary for two of the same channel, of which `later` begins where this one has ended, or after that.
-    /// Count, extremes and, but for rounding, the mean are those of all the readings; crossings are those of both, each
-    /// of its own mean. None when the two are not neighbours in this sense.
+    /// One summary for two of the same channel, of which `later` begins where this one has ended. Count, extremes and, but for rounding, the mean are those of all the readings; crossings are those of both, each
+    /// of its own mean. None when the two are not neighbours: what lies between may have a summary of its own.
     pub fn merged(&self, later: &Self) -> Option<Self> {
-        if (self.origin, self.channel) != (later.origin, later.channel) || self.range.end > later.range.start
+        if (self.origin, self.channel) != (later.origin, later.channel) || self.range.end != later.range.start
         {
             return None;
         }
@@ -124,6 +123,8 @@ mod tests {
         assert_eq!((both.count, both.min, both.mean, both.max, both.crossings), (12, -4.0, 5.0, 7.0, 10));
         assert!(both.is_sound());
         assert_eq!(second.merged(&first), None, "in order only");
+        let apart = Summary { range: SeqRange::new(11, 30), ..second };
+        assert_eq!(first.merged(&apart), None, "there may be another in between");
         let other = Summary { channel: ChannelIndex(3), ..second };
         assert_eq!(first.merged(&other), None);
     }

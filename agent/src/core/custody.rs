@@ -5,7 +5,7 @@
 //! one batch with the deletes of what was acknowledged. One batch is outstanding at a time: what comes meanwhile is
 //! the next one, which is group commit.
 
-use tidegate_protocol::Origin;
+use tidegate_protocol::{Origin, topic::Lane};
 
 use super::{
     Core,
@@ -14,7 +14,7 @@ use super::{
     origin::Slot,
     outbox::ParcelId,
     parcel::{Content, Custody, Due, Parcel, Stored},
-    quota::Evicted,
+    quota::{Candidate, Evicted},
     time::Time,
 };
 
@@ -208,7 +208,7 @@ impl Core {
         let housekeeping = self.custodian.deletes_are_due(now)
             || !self.custodian.condemned.is_empty()
             || !self.custodian.forgotten.is_empty()
-            || self.custodian.evicted.is_some()
+            || (self.custodian.evicted.is_some() && !self.backlog.is_evicting())
             || self.rollback.is_declaring()
             || self.outbox.meters.must_be_saved()
             || (std::mem::take(&mut self.custodian.forced_all) && !self.outbox.meters.is_saved());
@@ -253,7 +253,8 @@ impl Core {
             let len = footprint(parcel.block.len());
             if picked(&due) && (chosen.is_empty() || bytes + len <= self.batch_limit()) {
                 bytes += len;
-                chosen.push((id, len, parcel.readings));
+                let alarm = parcel.lane == Lane::Alarm;
+                chosen.push(Candidate { id, bytes: len, readings: parcel.readings, alarm });
             } else {
                 left = Some(left.map_or(due, |before| before.sooner(due)));
                 self.custodian.forced |= forced && picked(&due);

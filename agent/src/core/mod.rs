@@ -10,6 +10,7 @@
 //! - boards, hello, local: sources come in                   - packer, merge: readings into blocks
 //! - outbox, window, parcel: blocks on their way             - delivery: answers of the cloud
 //! - custody, quota, ceiling: what is committed, and when it is too much   - failure: when the disk does not take it
+//! - thin: summaries of what is given up
 //! - backlog: out of the queue again                       - caps: what a metered link may carry
 //! - clock: wall time, and anchors once it is better
 //! - rollback: what the cloud forgot in a restore   - retire: ended origins are forgotten
@@ -41,6 +42,7 @@ mod retire;
 mod rollback;
 #[cfg(test)]
 mod tests;
+mod thin;
 mod time;
 mod view;
 mod window;

@@ -2,8 +2,11 @@
 //!
 //! The quota stays well below the map, so that deletes, losses and descriptions always find room. At the quota
 //! `refuse` commits no more readings: boards are not acknowledged and keep theirs, live data still flows through memory,
-//! and once memory is full boards are not read. `drop-oldest` turns the oldest blocks into loss records; both happen in
-//! the transaction that makes room.
+//! and once memory is full boards are not read. `drop-oldest` turns the oldest blocks into loss records; `thin-oldest` also
+//! keeps summaries of what was in them. Deletes, losses and summaries are one transaction.
+//!
+//! Blocks of records alone are committed at any quota, and alarm readings up to an eighth above it: the room between
+//! quota and map is theirs.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +23,7 @@ use super::{
     outbox::ParcelId,
     packer,
     parcel::Stored,
+    thin::Thinned,
 };
 
 /// What the queue does at its quota.
@@ -28,6 +32,16 @@ use super::{
 pub enum Policy {
     Refuse,
     DropOldest,
+    ThinOldest,
+}
+
+/// A block that is due.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    pub id: ParcelId,
+    pub bytes: u64,
+    pub readings: u32,
+    pub alarm: bool,
 }
 
 /// Room is looked for again after this, if nothing was deleted before.
@@ -44,6 +58,7 @@ pub struct Evicted {
     pub stored: Vec<Stored>,
     pub bytes: u64,
     pub counts: BTreeMap<LossReason, u64>,
+    pub thinned: Thinned,
 }
 
 impl Evicted {
@@ -51,17 +66,18 @@ impl Evicted {
         self.records.extend(other.records);
         self.stored.extend(other.stored);
         self.bytes += other.bytes;
+        self.thinned.merge(other.thinned);
         for (reason, count) in other.counts {
             *self.counts.entry(reason).or_default() += count;
         }
     }
 
     /// A block's readings become a loss; what it said besides is kept.
-    fn add(&mut self, stored: Stored, block: Block) {
+    fn add(&mut self, stored: Stored, block: Block, reason: LossReason) {
         for origin in &block.origins {
             let ranges = ranges_of(&origin.readings);
-            *self.counts.entry(LossReason::Evicted).or_default() += origin.readings.len() as u64;
-            self.records.extend(packer::losses(origin.origin, ranges, LossReason::Evicted));
+            *self.counts.entry(reason).or_default() += origin.readings.len() as u64;
+            self.records.extend(packer::losses(origin.origin, ranges, reason));
         }
         if !Mutant::RecordsEvicted.is_on() {
             self.records.extend(block.records);
@@ -79,29 +95,31 @@ impl Core {
 
     /// Which of the chosen blocks may be committed. Blocks of records alone always may: the room above the quota is
     /// theirs.
-    pub(super) fn within_quota(&mut self, chosen: Vec<(ParcelId, u64, u32)>) -> Vec<ParcelId> {
-        let wanted: u64 = chosen.iter().map(|(_, len, _)| len).sum();
-        let mut room = self.quota().saturating_sub(self.bytes_after_deletes());
+    pub(super) fn within_quota(&mut self, chosen: Vec<Candidate>) -> Vec<ParcelId> {
+        let wanted: u64 = chosen.iter().map(|candidate| candidate.bytes).sum();
+        let (quota, held) = (self.quota(), self.bytes_after_deletes());
+        let mut room = quota.saturating_sub(held);
         if wanted <= room {
             self.custodian.room_at = None;
-            return chosen.into_iter().map(|(id, ..)| id).collect();
+            return chosen.into_iter().map(|candidate| candidate.id).collect();
         }
         // What is held back is looked at again when there is room.
         self.custodian.force();
-        let evicting = self.settings.policy == Policy::DropOldest && self.evict(wanted - room);
+        let evicting = self.settings.policy != Policy::Refuse && self.evict(wanted - room);
         if !evicting {
             self.custodian.room_at = Some(self.now.at.plus_ms(ROOM_RETRY_MS));
         }
-        let mut fits = |len: u64| {
-            let fits = len <= room;
-            room = if fits { room - len } else { 0 };
+        let mut reserve = (quota + quota / 8).saturating_sub(held);
+        let mut fits = |candidate: &Candidate| {
+            let fits = candidate.readings == 0
+                || candidate.bytes <= room
+                || (candidate.alarm && candidate.bytes <= reserve);
+            reserve = reserve.saturating_sub(if fits { candidate.bytes } else { 0 });
+            // Nothing younger overtakes what does not fit.
+            room = if fits { room.saturating_sub(candidate.bytes) } else { 0 };
             fits
         };
-        chosen
-            .into_iter()
-            .filter(|&(_, len, readings)| readings == 0 || fits(len))
-            .map(|(id, ..)| id)
-            .collect()
+        chosen.into_iter().filter(|candidate| fits(candidate)).map(|candidate| candidate.id).collect()
     }
 
     /// Asks for the oldest blocks, so that their losses can be declared; false when none can go.
@@ -111,8 +129,20 @@ impl Core {
             return false;
         }
         let totals = self.custodian.totals;
+        if totals.readings == 0 {
+            // Records alone give no more room.
+            return false;
+        }
         let average = (totals.bytes / totals.blocks.max(1)).max(1);
-        let count = usize::try_from(bytes / average + 1).unwrap_or(EVICTED_AT_ONCE).min(EVICTED_AT_ONCE);
+        let mut count = usize::try_from(bytes / average + 1).unwrap_or(EVICTED_AT_ONCE);
+        if self.settings.policy == Policy::ThinOldest {
+            // A summary pays when it stands for many readings.
+            count = count.max(usize::try_from(totals.blocks / 4).unwrap_or(EVICTED_AT_ONCE));
+        }
+        self.evict_blocks(count.min(EVICTED_AT_ONCE))
+    }
+
+    fn evict_blocks(&mut self, count: usize) -> bool {
         let keys = self.backlog.evict(self.now.at, count);
         if keys.is_empty() {
             return false;
@@ -123,15 +153,29 @@ impl Core {
 
     pub(super) fn loaded_for_eviction(&mut self, entries: Vec<Entry>) {
         let mut evicted = self.custodian.evicted.take().unwrap_or_default();
-        let mut damaged = Vec::new();
+        let thins = self.settings.policy == Policy::ThinOldest;
+        let reason = if thins { LossReason::Thinned } else { LossReason::Evicted };
+        let (mut damaged, mut readings_of) = (Vec::new(), Vec::new());
         for Entry { key, readings, block: bytes } in entries {
             let stored = Stored { key, readings, bytes: footprint(bytes.len()) };
             match self.decoder.decode(&bytes) {
-                Ok(block) => evicted.add(stored, block),
+                Ok(mut block) => {
+                    if thins {
+                        readings_of.append(&mut block.origins.clone());
+                    }
+                    evicted.add(stored, std::mem::take(&mut block), reason);
+                }
                 Err(error) => damaged.push((stored, bytes, error)),
             }
         }
+        if thins {
+            evicted.thinned.add(&readings_of, &mut evicted.records);
+        }
+        let wants_more = thins && evicted.thinned.wants_more(evicted.bytes);
         self.custodian.evicted = Some(evicted);
+        if wants_more {
+            self.evict_blocks(EVICTED_AT_ONCE);
+        }
         for (stored, bytes, error) in damaged {
             self.damaged(stored, &bytes, error);
         }
@@ -145,17 +189,28 @@ impl Core {
         }
         let mut merger = Merger::default();
         evicted.records.iter().cloned().for_each(|record| merger.add_record(record));
+        evicted.thinned.records().for_each(|record| merger.add_record(record));
         for records in merger.finish().records.chunks(RECORDS_PER_BLOCK) {
-            let block = Block { records: records.to_vec(), origins: Vec::new() };
-            match self.packer.encode(&block) {
-                Ok(bytes) => {
-                    let key = self.custodian.take_key();
-                    loose.push(Stored { key, readings: 0, bytes: footprint(bytes.len()) });
-                    batch.puts.push(Put { key, readings: 0, block: bytes.into() });
-                }
-                Err(error) => tracing::error!(%error, "loss records cannot be encoded"),
-            }
+            self.put_records(records, batch, &mut loose);
         }
         loose
+    }
+
+    /// Many long descriptions may be too much for one block; a single record never is.
+    fn put_records(&mut self, records: &[Record], batch: &mut Batch, loose: &mut Vec<Stored>) {
+        let block = Block { records: records.to_vec(), origins: Vec::new() };
+        match self.packer.encode(&block) {
+            Ok(bytes) => {
+                let key = self.custodian.take_key();
+                loose.push(Stored { key, readings: 0, bytes: footprint(bytes.len()) });
+                batch.puts.push(Put { key, readings: 0, block: bytes.into() });
+            }
+            Err(_) if records.len() > 1 => {
+                let (first, second) = records.split_at(records.len() / 2);
+                self.put_records(first, batch, loose);
+                self.put_records(second, batch, loose);
+            }
+            Err(error) => tracing::error!(%error, "a record cannot be encoded"),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidegate_protocol::{
-    LossReason, Origin, RangeSet, Reading,
+    LossReason, Origin, RangeSet, Reading, Summary,
     ack::{BlockAck, BlockOutcome, Credit, Outcome, RejectReason},
     block::{Decoder, Record},
 };
@@ -15,6 +15,7 @@ pub struct Ledger {
     pub lost: BTreeMap<LossReason, RangeSet>,
     pub described: bool,
     pub closed: bool,
+    pub summaries: Vec<Summary>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -73,6 +74,7 @@ impl Cloud {
             match record {
                 Record::Loss(loss) => ledger.lost.entry(loss.reason).or_default().insert(loss.range),
                 Record::Closed { .. } => ledger.closed = true,
+                Record::Summary(summary) => ledger.summaries.push(summary),
                 _ => {}
             }
         }

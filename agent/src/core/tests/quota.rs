@@ -1,9 +1,9 @@
 //! At the quota.
 
-use tidegate_protocol::{LossReason, block::Record};
+use tidegate_protocol::{LossReason, Summary, block::Record};
 
-use super::bench::{Bench, settings};
-use crate::core::{CommitFailure, CoreSettings, Event, Policy};
+use super::bench::{Bench, channels, origin, settings};
+use crate::core::{BoardFrame, CommitFailure, CoreSettings, Event, LinkId, Policy};
 
 fn small(policy: Policy) -> CoreSettings {
     CoreSettings { quota_bytes: 8 * 1024, policy, ram_limit_bytes: 128 * 1024, ..settings() }
@@ -19,6 +19,22 @@ fn settle(bench: &mut Bench) {
             bench.commit();
         }
     }
+}
+
+/// The link comes up and the cloud takes everything.
+fn drain(bench: &mut Bench) {
+    bench.link_up();
+    let mut answered = 0;
+    while answered < bench.published.len() || bench.load.is_some() || bench.batch.is_some() {
+        settle(bench);
+        while answered < bench.published.len() {
+            let number = bench.published[answered].number;
+            bench.durable(number);
+            answered += 1;
+        }
+    }
+    bench.pass_ms(2_000);
+    settle(bench);
 }
 
 fn fill(bench: &mut Bench, readings: u64) {
@@ -84,16 +100,7 @@ fn drop_oldest_declares_what_it_drops_in_the_transaction_that_drops_it() {
     let evicted = bench.core.view(bench.now.at).counters.losses["evicted"];
     assert_eq!(held + evicted, 20_000);
     // The ledger learns of every one of them.
-    bench.link_up();
-    let mut answered = 0;
-    while answered < bench.published.len() || bench.load.is_some() {
-        settle(&mut bench);
-        while answered < bench.published.len() {
-            let number = bench.published[answered].number;
-            bench.durable(number);
-            answered += 1;
-        }
-    }
+    drain(&mut bench);
     let lost: u64 = bench
         .records()
         .iter()
@@ -105,6 +112,98 @@ fn drop_oldest_declares_what_it_drops_in_the_transaction_that_drops_it() {
     assert_eq!(lost, evicted);
     let stored: usize = bench.published.iter().map(|published| published.block.reading_count()).sum();
     assert_eq!(stored as u64, held);
+}
+
+#[test]
+fn thin_oldest_keeps_summaries_of_what_it_declares_lost() {
+    let mut bench = Bench::new(small(Policy::ThinOldest));
+    bench.hello(1, "board", Some(7), 0, 0);
+    fill(&mut bench, 40_000);
+    assert_eq!(bench.last_ack(1), Some(40_000), "everything is safe or declared");
+    assert!(bench.disk.totals.bytes <= 9 * 1024, "{:?}", bench.disk.totals);
+    let held = bench.disk.totals.readings;
+    let thinned = bench.core.view(bench.now.at).counters.losses["thinned"];
+    assert_eq!(held + thinned, 40_000);
+    assert!(held > 1_000, "summaries leave room for readings: {held}");
+    drain(&mut bench);
+    let records = bench.records();
+    let losses: Vec<_> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Loss(loss) => Some((loss.reason, loss.range)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(losses.iter().map(|(_, range)| range.len()).sum::<u64>(), thinned);
+    assert!(losses.iter().all(|(reason, _)| *reason == LossReason::Thinned));
+    let mut summaries: Vec<Summary> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Summary(summary) => Some(*summary),
+            _ => None,
+        })
+        .collect();
+    summaries.sort_by_key(|summary| summary.range);
+    assert!(summaries.windows(2).all(|pair| pair[0].range.end == pair[1].range.start), "no reading twice");
+    assert_eq!(summaries.iter().map(|summary| summary.count).sum::<u64>(), thinned);
+    for Summary { range, count, min, mean, max, .. } in summaries {
+        let (first, last) = (range.start as f64 / 8.0, (range.end - 1) as f64 / 8.0);
+        assert_eq!((count, min, max), (range.len(), first, last));
+        assert!((mean - (first + last) / 2.0).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn thinning_that_cannot_save_room_ends_in_refusing() {
+    // Nothing but summaries fits.
+    let mut bench = Bench::new(CoreSettings { quota_bytes: 700, ..small(Policy::ThinOldest) });
+    bench.hello(1, "board", Some(7), 0, 0);
+    fill(&mut bench, 4_000);
+    let commits = bench.disk.commits;
+    for _ in 0..600 {
+        bench.pass_ms(100);
+        settle(&mut bench);
+    }
+    assert!(bench.disk.commits - commits < 100, "{} commits in a minute", bench.disk.commits - commits);
+    drain(&mut bench);
+    assert_eq!(bench.last_ack(1), Some(4_000));
+}
+
+#[test]
+fn the_losses_of_many_long_descriptions_all_find_a_block() {
+    let mut bench = Bench::new(CoreSettings { max_origins: 4_096, ..small(Policy::DropOldest) });
+    for board in 0..40 {
+        let device = format!("board-{board}");
+        let name = |at: u32| {
+            tidegate_protocol::ChannelName::new(&format!("a-channel-with-a-long-name-{at}")).unwrap()
+        };
+        let channels =
+            (0..255).map(|at| tidegate_protocol::ChannelDecl { name: name(at), ..channels()[0].clone() });
+        bench.event(Event::Board {
+            link: LinkId(board),
+            frames: vec![BoardFrame::Hello {
+                device: tidegate_protocol::DeviceId::new(&device).unwrap(),
+                tag: "t".repeat(200),
+                firmware: "f".repeat(200),
+                boot: Some(tidegate_protocol::BootId(7)),
+                fresh: tidegate_protocol::BootId(8),
+                floor: 0,
+                next: 0,
+                channels: channels.collect(),
+            }],
+        });
+        bench.readings(board, 0..20);
+        bench.event(Event::Flush);
+        settle(&mut bench);
+        bench.pass_ms(10);
+    }
+    fill(&mut bench, 20_000);
+    drain(&mut bench);
+    let described = |device: &str| {
+        let of = origin(device, 7);
+        bench.records().iter().any(|record| matches!(record, Record::Described(d) if d.origin == of))
+    };
+    assert!((0..40).all(|board| described(&format!("board-{board}"))));
 }
 
 #[test]

@@ -109,6 +109,31 @@ fn at_a_small_quota_every_drop_is_declared() {
 }
 
 #[test]
+fn what_is_thinned_is_declared_and_summed_up() {
+    let (mut thinned, mut summaries) = (0, 0);
+    for seed in seeds(60) {
+        let tight = CoreSettings {
+            quota_bytes: 4 * 1024,
+            ram_limit_bytes: 32 * 1024,
+            outage_flush_interval_ms: 1_000,
+            policy: Policy::ThinOldest,
+            ..settings()
+        };
+        let mut weather = stormy(seed);
+        weather.uplink_cut = 0.01;
+        let allowed = [LossReason::RingOverflow, LossReason::UncleanTail, LossReason::Thinned];
+        let world = run(seed, tight, weather, &allowed);
+        for ledger in world.cloud.ledger.values() {
+            thinned += ledger.lost.get(&LossReason::Thinned).map_or(0, tidegate_protocol::RangeSet::count);
+            summaries += ledger.summaries.len();
+        }
+    }
+    if std::env::var("TIDEGATE_SEED").is_err() {
+        assert!(thinned > 10_000 && summaries > 100, "{thinned} {summaries}: too calm");
+    }
+}
+
+#[test]
 fn in_fair_weather_nothing_is_lost_resent_or_written() {
     for seed in 0..5 {
         let world = run(seed, settings(), Weather::default(), &[LossReason::RingOverflow]);

@@ -386,6 +386,26 @@ impl World {
             assert_eq!(stored.value, tidegate_protocol::Value::F64(expected), "seed {}: {origin}", self.seed);
             assert_eq!(stored.seq.0, *seq);
         }
+        let thinned = ledger.lost.get(&LossReason::Thinned);
+        for range in thinned.map(|thinned| thinned.ranges().to_vec()).unwrap_or_default() {
+            for seq in range.start..range.end {
+                let summed_up = ledger.summaries.iter().any(|summary| summary.range.contains(seq));
+                assert!(summed_up, "seed {}: {origin} has no summary of {seq}", self.seed);
+            }
+        }
+        let value = |seq: u64| (seq * 1_000 + origin.boot.0 % 1_000) as f64;
+        for summary in &ledger.summaries {
+            let range = summary.range;
+            assert_eq!(
+                (summary.min, summary.max),
+                (value(range.start), value(range.end - 1)),
+                "seed {}",
+                self.seed
+            );
+            assert_eq!(summary.count, range.len(), "seed {}: {summary:?}", self.seed);
+            assert!((summary.mean - (summary.min + summary.max) / 2.0).abs() < 1e-6, "{summary:?}");
+            assert!(thinned.is_some_and(|thinned| thinned.contains_all(range)));
+        }
         let reasons: BTreeSet<LossReason> = ledger.lost.keys().copied().collect();
         let known: BTreeSet<LossReason> = allowed.iter().copied().collect();
         assert!(reasons.is_subset(&known), "seed {}: {origin} lost for {reasons:?}", self.seed);
