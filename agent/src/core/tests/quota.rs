@@ -181,6 +181,7 @@ fn the_losses_of_many_long_descriptions_all_find_a_block() {
             (0..255).map(|at| tidegate_protocol::ChannelDecl { name: name(at), ..channels()[0].clone() });
         bench.event(Event::Board {
             link: LinkId(board),
+            arrived: bench.now.at,
             frames: vec![BoardFrame::Hello {
                 device: tidegate_protocol::DeviceId::new(&device).unwrap(),
                 tag: "t".repeat(200),
