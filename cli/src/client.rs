@@ -11,6 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const LONG_ANSWER_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// The ingest sends a comment every 15 s.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -67,6 +68,18 @@ impl Client {
         Ok(Self { base: url.trim_end_matches('/').to_owned(), http })
     }
 
+    /// For an answer that the ingest reads all stored readings for: it may think for [`LONG_ANSWER_TIMEOUT`].
+    pub async fn get_after_long_work<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, ClientError> {
+        let builder = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT);
+        let http = builder.timeout(LONG_ANSWER_TIMEOUT).build().map_err(|error| self.unreachable(&error))?;
+        let request = http.get(format!("{}{path}", self.base)).query(query);
+        Ok(self.answer(path, request).await?.body)
+    }
+
     pub fn url(&self) -> &str {
         &self.base
     }
@@ -78,6 +91,14 @@ impl Client {
         query: &[(&str, String)],
     ) -> Result<Answer<T>, ClientError> {
         let request = self.http.get(format!("{}{path}", self.base)).query(query).timeout(ANSWER_TIMEOUT);
+        self.answer(path, request).await
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Answer<T>, ClientError> {
         let response = self.accept(request.send().await.map_err(|error| self.unreachable(&error))?).await?;
         let server_unix_ms = response.headers().get(header::DATE).and_then(unix_ms_of);
         let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;

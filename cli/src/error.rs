@@ -1,6 +1,8 @@
 //! Why a command ended without doing what was asked. Each message is one line that says what to do.
 
-use std::io;
+use std::{io, path::PathBuf};
+
+use tidegate_ingest::certificate::KeyError;
 
 use crate::{client::ClientError, demo::DemoError};
 
@@ -18,6 +20,10 @@ pub enum CliError {
         "the broker at {address} refuses this client ({reason}); name a user that may read with --user and --password"
     )]
     MqttRefused { address: String, reason: String },
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("{}: {why}", file.display())]
+    Certificate { file: PathBuf, why: String },
     #[error(transparent)]
     Demo(Box<DemoError>),
     /// What `audit` makes of any other error, so that scripts can tell "missing" from "unknown".

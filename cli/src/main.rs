@@ -44,6 +44,8 @@ enum Command {
     Alarms(alarms::Arguments),
     Watch(watch::Arguments),
     Audit(audit::Arguments),
+    #[command(subcommand)]
+    Keys(keys::Command),
 }
 
 #[tokio::main]
@@ -71,6 +73,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         Command::Alarms(asked) => alarms::run(&asked, &client()?).await,
         Command::Watch(asked) if asked.raw => raw::run(&asked).await,
         Command::Watch(asked) => watch::run(&asked, &client()?).await,
+        Command::Keys(asked) => keys::run(&asked),
+        Command::Audit(audit::Arguments { command: Some(audit::Command::Verify(asked)), .. }) => {
+            audit::verify::run(&asked)
+        }
         Command::Audit(asked) => match client() {
             Ok(client) => audit::run(&asked, &client).await,
             Err(error) => Err(error.into()),

@@ -1,5 +1,6 @@
 //! The built program against an ingest that is a few fixed answers.
 
+mod certificate;
 mod fake_ingest;
 
 use std::{

@@ -9,6 +9,7 @@ use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_service::{SettingsError, settings};
 
 use crate::{
+    certificate::CertificateKey,
     lake::RollSettings,
     settings::{BrokerSettings, JournalSettings, Settings},
 };
@@ -26,6 +27,8 @@ pub struct Config {
     pub lake_folder: PathBuf,
     /// `None`: the journal keeps everything.
     pub lake: Option<RollSettings>,
+    /// `None`: no certificates are given.
+    pub certificate_key: Option<CertificateKey>,
 }
 
 #[derive(Clone, Debug)]
@@ -78,9 +81,23 @@ impl Config {
             lake: lake
                 .enabled
                 .then_some(RollSettings { interval_ms: lake.roll_interval_ms, bytes: lake.roll_bytes }),
+            certificate_key: certificate_key(file, folder, settings.certificate.key_file)?,
             data_dir,
         })
     }
+}
+
+fn certificate_key(
+    file: &Path,
+    folder: &Path,
+    key_file: Option<PathBuf>,
+) -> Result<Option<CertificateKey>, SettingsError> {
+    let Some(path) = key_file.map(|path| folder.join(path)) else { return Ok(None) };
+    let refused = |error| {
+        let remedy = "make a pair with `tidegate keys init` and name its certificate.key";
+        SettingsError::invalid(file, "certificate.key_file", error, remedy)
+    };
+    CertificateKey::read(&path).map(Some).map_err(refused)
 }
 
 /// Reads a rules file; `settings_file` is named where it is missing.

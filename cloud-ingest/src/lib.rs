@@ -10,6 +10,7 @@
 //! store/             LMDB: journal, ledger, alarm state, events
 //! lake/              the journal's readings as Parquet
 //! readings           stored readings, from journal and lake alike
+//! certificate/       signed statements of where every reading is
 //! query, view        what the API asks, and what it shows  shown   what lives in memory only
 //! events, api/, page/  the event stream, the HTTP API and the web page
 //! running            all of it started, watched, drained
@@ -18,6 +19,7 @@
 //! A block's way: `intake` → `engine` → `core` → `writer` → `store`, and its acknowledgement back the same way.
 
 pub mod api;
+pub mod certificate;
 mod clock;
 pub mod config;
 pub mod core;

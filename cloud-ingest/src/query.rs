@@ -4,12 +4,16 @@
 //! ```text
 //! readings  latest, and a range          audit   where every reading is
 //! alarms    alarms now, history, events  shapes  records as views
+//! certificate  what a completeness certificate states
 //! ```
 
 mod alarms;
 mod audit;
+mod certificate;
 mod readings;
 mod shapes;
+
+pub use certificate::CertificateRequest;
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +26,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     api,
+    certificate::{Certificate, CertificateKey},
     core::batch::{OriginNo, OriginRecord},
     events::{AlarmSelection, AlarmsView, Cursor, EventSender, HistoryView, Streamed},
     lake::Lake,
@@ -65,6 +70,16 @@ pub const MAX_READINGS_PAGE: usize = 10_000;
 pub enum QueryError {
     #[error("the cursor is not one that this API gave out")]
     Cursor,
+    #[error("no device of that name is known; /api/v1/devices lists those that are")]
+    UnknownDevice,
+    #[error("devices of that name are at several sites; name the site")]
+    SeveralSites,
+    #[error("the window cannot be certified: {0}")]
+    NotBracketed(String),
+    #[error(
+        "this ingest has no key to sign with; make one with `tidegate keys init` and name it in certificate.key_file"
+    )]
+    NoKey,
     #[error("the store cannot be read: {0}")]
     Store(String),
     #[error("the lake cannot be read: {0}")]
@@ -93,11 +108,17 @@ pub struct Query {
     lake: Lake,
     shown: Arc<Shown>,
     events: EventSender,
+    key: Option<Arc<CertificateKey>>,
 }
 
 impl Query {
     pub fn new(store: Arc<LmdbStore>, lake: Lake, shown: Arc<Shown>, events: EventSender) -> Self {
-        Self { store, lake, shown, events }
+        Self { store, lake, shown, events, key: None }
+    }
+
+    /// The key that certificates are signed with.
+    pub fn with_key(self, key: Option<CertificateKey>) -> Self {
+        Self { key: key.map(Arc::new), ..self }
     }
 
     pub fn devices(&self) -> Result<DevicesView, QueryError> {
@@ -137,6 +158,13 @@ impl Query {
     /// else counted.
     pub fn audit(&self, selection: &Selection, each: bool) -> Result<AuditView, QueryError> {
         audit::audit(&self.store.look()?, selection, each)
+    }
+
+    /// A signed statement of where every reading of a device is. Reads all of them.
+    pub fn certificate(&self, request: &CertificateRequest) -> Result<Certificate, QueryError> {
+        let key = self.key.as_ref().ok_or(QueryError::NoKey)?;
+        let told = certificate::statement(&self.store.look()?, &self.lake, request, jiff::Timestamp::now())?;
+        Certificate::sign(told, key).map_err(|error| QueryError::Store(error.to_string()))
     }
 
     pub fn gateways(&self) -> Result<GatewaysView, QueryError> {
@@ -286,6 +314,9 @@ impl api::Source for Query {
     }
     fn audit(&self, selection: &Selection, each: bool) -> Result<AuditView, QueryError> {
         Query::audit(self, selection, each)
+    }
+    fn certificate(&self, request: &CertificateRequest) -> Result<Certificate, QueryError> {
+        Query::certificate(self, request)
     }
     fn gateways(&self) -> Result<GatewaysView, QueryError> {
         Query::gateways(self)

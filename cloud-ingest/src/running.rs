@@ -133,7 +133,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let engine = spawn_engine(engine, intake, done_events)?;
     let mqtt = MqttIntake { broker: config.broker, clock, shown: Arc::clone(&shown) };
     let intake = tokio::spawn(mqtt.run(postbox, to_broker));
-    let query = Query::new(store, lake, shown, events);
+    let query = Query::new(store, lake, shown, events).with_key(config.certificate_key);
     let router = api::router(Arc::new(query.clone()), stopping.clone());
     let serving = api::serve(api::HttpListener::new(listener), router, stopping.clone());
     let http_server = tokio::spawn(async move {

@@ -19,6 +19,16 @@ pub struct Settings {
     pub journal: JournalSettings,
     #[serde(default)]
     pub lake: LakeSettings,
+    #[serde(default)]
+    pub certificate: CertificateSettings,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CertificateSettings {
+    /// The private key that completeness certificates are signed with, from `tidegate keys init`; relative to this file.
+    /// Without it none are given.
+    pub key_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -3,6 +3,7 @@
 pub mod alarms;
 pub mod audit;
 pub mod devices;
+pub mod keys;
 pub mod raw;
 pub mod readings;
 pub mod watch;

@@ -4,7 +4,8 @@ use axum::{Json, extract::State, http::Uri};
 
 use super::{Answer, ApiState, parameters::Parameters, problem::Problem};
 use crate::{
-    query::{MAX_READINGS_PAGE, ReadingsRequest},
+    certificate::Certificate,
+    query::{CertificateRequest, MAX_READINGS_PAGE, ReadingsRequest},
     view::{AuditView, ChannelsView, DevicesView, GatewaysView, HealthView, LatestView, ReadingsView},
 };
 
@@ -66,6 +67,23 @@ pub async fn audit(State(api): ApiState, uri: Uri) -> Answer<AuditView> {
         }
     };
     api.ask(move |source| source.audit(&selection, each)).await.map(Json)
+}
+
+/// A statement of where every reading of a device is, signed; 409 where it cannot be given.
+pub async fn certificate(State(api): ApiState, uri: Uri) -> Answer<Certificate> {
+    let given = Parameters::read(&uri, &["site", "device", "from", "to"])?;
+    let device = given.parsed("device")?.ok_or_else(|| {
+        Problem::parameter("device", "name a device, as in ?device=board-1: a certificate is of one".into())
+    })?;
+    let window = match (given.time("from")?, given.time("to")?) {
+        (Some(from), Some(to)) if from < to => Some((from, to)),
+        (None, None) => None,
+        (Some(_), Some(_)) => return Err(Problem::parameter("to", "to is not after from; swap them".into())),
+        (Some(_), None) => return Err(Problem::parameter("to", "a window has two ends; give to".into())),
+        (None, Some(_)) => return Err(Problem::parameter("from", "a window has two ends; give from".into())),
+    };
+    let request = CertificateRequest { site: given.parsed("site")?, device, window };
+    api.ask(move |source| source.certificate(&request)).await.map(Json)
 }
 
 pub async fn gateways(State(api): ApiState, uri: Uri) -> Answer<GatewaysView> {

@@ -94,6 +94,7 @@ pub fn router(source: Arc<dyn Source>, shutdown: Shutdown) -> Router {
         .route("/api/v1/readings", get(data::readings))
         .route("/api/v1/gateways", get(data::gateways))
         .route("/api/v1/audit", get(data::audit))
+        .route("/api/v1/audit/certificate", get(data::certificate))
         .route("/api/v1/alarms", get(alarms::now))
         .route("/api/v1/alarms/history", get(alarms::history))
         .route("/api/v1/events", get(stream::events))

@@ -41,6 +41,11 @@ impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Cursor => Self::parameter("cursor", format!("{error}; start again without one")),
+            QueryError::UnknownDevice => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            QueryError::SeveralSites => Self::parameter("site", error.to_string()),
+            QueryError::NotBracketed(_) | QueryError::NoKey => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
             QueryError::Store(_) | QueryError::Lake(_) => Self::internal(&error.to_string()),
         }
     }

@@ -4,8 +4,9 @@ use tidegate_alarms::AlarmEvent;
 use tokio::sync::broadcast;
 
 use crate::{
+    certificate::Certificate,
     events::{AlarmSelection, AlarmsView, Cursor, HistoryView, Streamed},
-    query::{QueryError, ReadingsRequest, Selection},
+    query::{CertificateRequest, QueryError, ReadingsRequest, Selection},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
     },
@@ -18,6 +19,7 @@ pub trait Source: Send + Sync + 'static {
     fn latest(&self, selection: &Selection) -> Result<LatestView, QueryError>;
     fn readings(&self, request: &ReadingsRequest) -> Result<ReadingsView, QueryError>;
     fn audit(&self, selection: &Selection, each: bool) -> Result<AuditView, QueryError>;
+    fn certificate(&self, request: &CertificateRequest) -> Result<Certificate, QueryError>;
     fn gateways(&self) -> Result<GatewaysView, QueryError>;
     fn health(&self) -> HealthView;
     fn figures(&self) -> Figures;

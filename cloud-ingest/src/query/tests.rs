@@ -11,6 +11,7 @@ use tidegate_protocol::{
 
 use super::*;
 use crate::{
+    certificate::{Statement, keys},
     core::{Core, Effect, Event, Settings},
     events,
     lake::{RollSettings, Roller},
@@ -216,6 +217,65 @@ fn audit_accounts_for_every_seq() {
     assert_eq!((boot.measured.count, boot.measured.exact, boot.stored), (30, true, 21));
     assert_eq!(boot.lost.get("ring-overflow"), Some(&5));
     assert_eq!((boot.outstanding, boot.outstanding_ranges.as_slice()), (4, [(25, 27), (28, 30)].as_slice()));
+}
+
+fn certified(answered: &Answered, window: Option<(i64, i64)>) -> Result<Statement, QueryError> {
+    let folder = tempfile::tempdir().unwrap();
+    let key = CertificateKey::read(&keys::init(folder.path()).unwrap().private).unwrap();
+    let query = answered.query.clone().with_key(Some(key.clone()));
+    let request = CertificateRequest { site: None, device: device(), window };
+    let certificate = query.certificate(&request)?;
+    let json = serde_json::to_vec_pretty(&certificate).unwrap();
+    Ok(Certificate::verify(&json, &key.public()).expect("what is signed is also consistent"))
+}
+
+#[test]
+fn a_certificate_states_each_reading_and_does_not_change_with_where_it_is_kept() {
+    let answered = answered();
+    let told = certified(&answered, None).unwrap();
+    assert!(told.is_complete() && told.window.is_none());
+    assert_eq!((told.totals.readings, told.totals.stored, told.boots.len()), (60, 60, 2));
+    assert_eq!(told.boots[0].content.readings, 40);
+    assert_ne!(told.boots[0].content.sha256, told.boots[1].content.sha256);
+    let lake = answered.query.lake.clone();
+    Roller::new(Arc::clone(&answered.store), lake, RollSettings { interval_ms: 0, bytes: 0 })
+        .roll_now()
+        .unwrap();
+    assert_eq!(certified(&answered, None).unwrap().boots, told.boots, "after the roll to the lake");
+}
+
+#[test]
+fn a_certificate_names_losses_and_holes() {
+    let answered = answered();
+    let origin = Origin::new(device(), BootId(2));
+    let lost = LossRecord { origin, range: SeqRange::new(20, 25), reason: LossReason::RingOverflow };
+    take(&answered.store, &Shown::default(), [block(2, 27..28, vec![Record::Loss(lost)])]);
+    let told = certified(&answered, None).unwrap();
+    assert!(!told.is_complete());
+    let boot = &told.boots[1];
+    assert_eq!((&boot.lost["ring-overflow"], &boot.outstanding), (&vec![(20, 25)], &vec![(25, 27)]));
+    assert_eq!(boot.stored, [(0, 20), (27, 28)]);
+}
+
+#[test]
+fn a_window_is_certified_only_between_stored_readings() {
+    let answered = answered();
+    // Readings are 10 ms apart, the clock's error is 5 ms; boot 2 begins 10 s after boot 1.
+    let told = certified(&answered, Some((ANCHOR_MS + 100, ANCHOR_MS + 200))).unwrap();
+    assert_eq!((told.boots.len(), told.boots[0].covers), (1, (9, 22)));
+    let across = certified(&answered, Some((ANCHOR_MS + 300, ANCHOR_MS + 10_100))).unwrap();
+    assert_eq!(across.boots.iter().map(|boot| boot.covers).collect::<Vec<_>>(), [(29, 40), (0, 12)]);
+    for window in [(ANCHOR_MS - 10, ANCHOR_MS + 100), (ANCHOR_MS + 100, ANCHOR_MS + 10_190)] {
+        let refused = certified(&answered, Some(window));
+        assert!(matches!(refused, Err(QueryError::NotBracketed(_))), "{window:?}: {refused:?}");
+    }
+}
+
+#[test]
+fn without_a_key_there_is_no_certificate() {
+    let answered = answered();
+    let request = CertificateRequest { site: None, device: device(), window: None };
+    assert!(matches!(answered.query.certificate(&request), Err(QueryError::NoKey)));
 }
 
 #[test]

@@ -19,9 +19,14 @@ async fn every_route_is_documented_and_every_documented_path_is_served() {
     assert!(routes.len() > 10, "the routes are not found in the source any more");
     assert_eq!(documented, routes);
     for path in documented {
-        let query = if path.ends_with("readings") { "?device=a" } else { "" };
-        assert_eq!(served.get(&format!("{path}{query}")).await.status(), 200, "{path}");
+        assert_eq!(served.get(&asked(path)).await.status(), 200, "{path}");
     }
+}
+
+/// A path with what it cannot be asked without.
+fn asked(path: &str) -> String {
+    let of_a_device = ["/readings", "/certificate"].iter().any(|end| path.ends_with(end));
+    format!("{path}{}", if of_a_device { "?device=a" } else { "" })
 }
 
 /// The refusal of an unknown parameter lists those that are known.
@@ -58,8 +63,7 @@ async fn answers_have_the_documented_fields() {
     for (path, item) in document["paths"].as_object().unwrap() {
         let schema = &item["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"];
         let Some(name) = schema.as_str().and_then(|reference| reference.rsplit('/').next()) else { continue };
-        let query = if path.ends_with("readings") { "?device=a" } else { "" };
-        let answer = served.json(&format!("{path}{query}")).await;
+        let answer = served.json(&asked(path)).await;
         assert_eq!(of(&answer), fields(&schemas[name]), "{path}");
     }
     let event = serde_json::to_value(crate::raise(1)).unwrap();

@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use tidegate_alarms::AlarmEvent;
 use tidegate_ingest::{
     api::Source,
+    certificate::Certificate,
     events::{AlarmSelection, AlarmsView, Cursor, EventSender, HistoryView, Streamed},
-    query::{QueryError, ReadingsRequest, Selection},
+    query::{CertificateRequest, QueryError, ReadingsRequest, Selection},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
     },
@@ -88,6 +89,19 @@ impl Source for MadeUp {
 
     fn audit(&self, selection: &Selection, each: bool) -> Result<AuditView, QueryError> {
         self.see(format!("{selection:?}, each sealed one: {each}"), |world| &world.audit)
+    }
+
+    fn certificate(&self, request: &CertificateRequest) -> Result<Certificate, QueryError> {
+        self.world.lock().unwrap().asked = format!("{request:?}");
+        let certificate = serde_json::json!({
+            "statement": {
+                "format": "tidegate-completeness/1", "issued": "2026-11-22T20:00:00Z", "issuer": "made up",
+                "journal_position": 0, "site": "plant", "device": "a", "boots": [],
+                "totals": { "readings": 0, "stored": 0, "lost": 0, "outstanding": 0, "conflicts": 0 },
+            },
+            "signature": { "algorithm": "Ed25519", "key_id": "", "value": "" },
+        });
+        Ok(serde_json::from_value(certificate).unwrap())
     }
 
     fn gateways(&self) -> Result<GatewaysView, QueryError> {

@@ -1,10 +1,12 @@
 //! `tidegate audit`: was anything missed?
 
+mod certificate;
 pub mod ledger;
 pub mod report;
 pub mod verdict;
+pub mod verify;
 
-use std::{io::Write, process::ExitCode, time::Duration};
+use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,7 +19,7 @@ use self::{
 use crate::{
     client::{Answer, Client},
     error::CliError,
-    instant::parse_duration,
+    instant::{Moment, parse_duration, parse_moment},
     paint::Paint,
 };
 
@@ -26,7 +28,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Account for every reading: stored, declared lost and why, or still on its way.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// Only this device.
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
@@ -46,6 +51,21 @@ pub struct Arguments {
     /// Print one JSON object: the audit, the verdict, the findings.
     #[arg(long)]
     json: bool,
+    /// Write a signed statement of where every reading of the device is, to FILE or to standard output.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", requires = "device",
+          conflicts_with_all = ["json", "wait", "strict"])]
+    certificate: Option<PathBuf>,
+    /// Certify only from then on (`2h` ago, or an RFC 3339 time); stored readings must bracket the window.
+    #[arg(long, value_name = "WHEN", value_parser = parse_moment, requires_all = ["to", "certificate"])]
+    from: Option<Moment>,
+    /// Certify only until then.
+    #[arg(long, value_name = "WHEN", value_parser = parse_moment, requires_all = ["from", "certificate"])]
+    to: Option<Moment>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    Verify(verify::Arguments),
 }
 
 #[derive(Serialize)]
@@ -57,6 +77,9 @@ struct Judged<'a> {
 }
 
 pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, CliError> {
+    if let Some(file) = &arguments.certificate {
+        return certificate::run(arguments, file, client).await;
+    }
     let begun = Instant::now();
     let first = look(arguments, client).await?;
     let mut last = judge_look(arguments, &first, None);

@@ -1,0 +1,229 @@
+//! The statement that a certificate signs, from the committed ledger and the stored readings.
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tidegate_protocol::{
+    ClockQuality, DeviceId, RangeSet, Reading, SeqRange, SiteId, Tick, Value, block::Tail,
+};
+
+use super::{QueryError, Selection, selected};
+use crate::{
+    certificate::{
+        Statement,
+        keys::hex,
+        statement::{self, BootStatement, Bracket, Content, End, Totals, Window},
+    },
+    core::batch::{OriginNo, OriginRecord},
+    lake::Lake,
+    readings::Source,
+    store::Look,
+};
+
+/// What is to be stated: all that the ledger heard of a device, or a span of wall time, in unix milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateRequest {
+    /// Needed where several sites have a device of that name.
+    pub site: Option<SiteId>,
+    pub device: DeviceId,
+    pub window: Option<(i64, i64)>,
+}
+
+type Boot = (OriginNo, OriginRecord);
+
+pub(super) fn statement(
+    look: &Look<'_>,
+    lake: &Lake,
+    request: &CertificateRequest,
+    issued: Timestamp,
+) -> Result<Statement, QueryError> {
+    let selection = Selection { site: request.site, device: Some(request.device), channel: None };
+    let mut boots: Vec<Boot> = selected(look, &selection)?.collect();
+    let Some(site) = boots.first().map(|(_, record)| record.site) else {
+        return Err(QueryError::UnknownDevice);
+    };
+    if boots.iter().any(|(_, record)| record.site != site) {
+        return Err(QueryError::SeveralSites);
+    }
+    let mut source = Source::new(look, lake)?;
+    let mut told = Statement {
+        format: statement::FORMAT.to_owned(),
+        issued,
+        issuer: concat!("tidegate-ingest ", env!("CARGO_PKG_VERSION")).to_owned(),
+        journal_position: look.next_position()?,
+        site: site.to_string(),
+        device: request.device.to_string(),
+        window: None,
+        boots: Vec::new(),
+        totals: Totals::default(),
+    };
+    if let Some((from, to)) = request.window {
+        let held = brackets(look, &mut source, &boots, from, to)?;
+        boots = boots.get(held.boots.clone()).unwrap_or_default().to_vec();
+        told.window = Some(held.window);
+    }
+    let last = boots.len().saturating_sub(1);
+    for (at, (no, record)) in boots.iter().enumerate() {
+        let next = record.ledger.next();
+        let mut covers = SeqRange::new(0, next);
+        if let Some(window) = &told.window {
+            covers.start = if at == 0 { window.before.seq } else { 0 };
+            covers.end = if at == last { window.after.seq + 1 } else { next };
+        }
+        let boot = boot(&mut source, *no, record, covers)?;
+        told.totals.add(&boot);
+        told.boots.push(boot);
+    }
+    Ok(told)
+}
+
+fn boot(
+    source: &mut Source<'_>,
+    no: OriginNo,
+    record: &OriginRecord,
+    covers: SeqRange,
+) -> Result<BootStatement, QueryError> {
+    let ledger = &record.ledger;
+    let lost = ledger.lost().map(|(reason, ranges)| (reason.name().to_owned(), clip(ranges, covers)));
+    Ok(BootStatement {
+        boot: record.origin.boot.to_string(),
+        covers: (covers.start, covers.end),
+        next: ledger.next(),
+        end: match ledger.tail() {
+            None => End::Open,
+            Some(Tail::Known(_)) => End::Known,
+            Some(Tail::AtLeast(_)) => End::AtLeast,
+        },
+        stored: clip(ledger.stored(), covers),
+        lost: lost.filter(|(_, ranges)| !ranges.is_empty()).collect(),
+        outstanding: clip(&ledger.outstanding(), covers),
+        conflicts: statement::count(&clip(&record.conflicts, covers)),
+        content: content(source, no, covers)?,
+    })
+}
+
+fn clip(set: &RangeSet, covers: SeqRange) -> Vec<statement::Range> {
+    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    set.split(covers, &mut inside, &mut outside);
+    inside.into_iter().map(|range| (range.start, range.end)).collect()
+}
+
+fn content(source: &mut Source<'_>, no: OriginNo, covers: SeqRange) -> Result<Content, QueryError> {
+    let (mut hash, mut readings) = (Sha256::new(), 0);
+    source.read(no, covers, (0, u64::MAX), |reading| {
+        digest(&mut hash, reading);
+        readings += 1;
+        true
+    })?;
+    Ok(Content { readings, sha256: hex(&hash.finalize()) })
+}
+
+/// Values as doubles: that is what journal and lake give back alike.
+fn digest(hash: &mut Sha256, reading: &Reading) {
+    let kind = match reading.value {
+        Value::Bool(_) => 0,
+        Value::Decimal { .. } => 1,
+        Value::F32(_) => 2,
+        Value::F64(_) => 3,
+    };
+    hash.update(reading.seq.0.to_le_bytes());
+    hash.update([reading.channel.0]);
+    hash.update(reading.tick.0.to_le_bytes());
+    hash.update([kind]);
+    hash.update(reading.value.as_f64().to_bits().to_le_bytes());
+    hash.update([reading.quality as u8]);
+}
+
+/// The window, and the boots from one bracket to the other.
+struct Held {
+    window: Window,
+    boots: std::ops::Range<usize>,
+}
+
+/// Finds the readings that hold a span of wall time between them.
+fn brackets(
+    look: &Look<'_>,
+    source: &mut Source<'_>,
+    boots: &[Boot],
+    from: i64,
+    to: i64,
+) -> Result<Held, QueryError> {
+    let (mut before, mut after) = (None, None);
+    for (at, boot) in boots.iter().enumerate().rev() {
+        if let Some(found) = bracket(look, source, boot, from, Side::Before)? {
+            before = Some((at, found));
+            break;
+        }
+    }
+    let missing = |which, when, end| {
+        let when = time(when).map_or_else(|| format!("{when} ms"), |time| time.to_string());
+        QueryError::NotBracketed(format!(
+            "no stored reading with a synchronised clock was surely taken at {when} or {which}; move `{end}`, \
+             or leave the window out to certify all that the ledger heard of"
+        ))
+    };
+    let (first, before) = before.ok_or_else(|| missing("before", from, "from"))?;
+    for (at, boot) in boots.iter().enumerate().skip(first) {
+        if let Some(found) = bracket(look, source, boot, to, Side::After)? {
+            after = Some((at, found));
+            break;
+        }
+    }
+    let (last, after) = after.ok_or_else(|| missing("after", to, "to"))?;
+    let (Some(from), Some(to)) = (time(from), time(to)) else {
+        return Err(QueryError::NotBracketed("its times are beyond the calendar".to_owned()));
+    };
+    Ok(Held { window: Window { from, to, before, after }, boots: first..last + 1 })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Before,
+    After,
+}
+
+/// The stored reading of a boot nearest to `unix_ms` that was surely taken on that side of it.
+fn bracket(
+    look: &Look<'_>,
+    source: &mut Source<'_>,
+    (no, record): &Boot,
+    unix_ms: i64,
+    side: Side,
+) -> Result<Option<Bracket>, QueryError> {
+    let Some(anchor) = record.anchor.filter(|anchor| anchor.quality == ClockQuality::Synced) else {
+        return Ok(None);
+    };
+    let error = i128::from(anchor.error_ms);
+    let sure = i128::from(unix_ms) - i128::from(anchor.unix_ms_at(Tick(0)))
+        + if side == Side::Before { -error } else { error };
+    let ticks = match (side, u64::try_from(sure)) {
+        (Side::Before, Ok(latest)) => (0, latest),
+        (Side::After, Ok(earliest)) => (earliest, u64::MAX),
+        (Side::After, Err(_)) if sure < 0 => (0, u64::MAX),
+        _ => return Ok(None),
+    };
+    let mut run = None;
+    look.runs(*no, SeqRange::new(0, u64::MAX), |found| {
+        let meets = found.ticks.0 <= ticks.1 && found.ticks.1 >= ticks.0;
+        run = if meets { Some(found) } else { run };
+        Ok(side == Side::Before || !meets)
+    })?;
+    let Some(run) = run else { return Ok(None) };
+    let mut nearest = None;
+    source.read(*no, run.range, ticks, |reading| {
+        if (ticks.0..=ticks.1).contains(&reading.tick.0) {
+            nearest = Some(*reading);
+        }
+        side == Side::Before || nearest.is_none()
+    })?;
+    let found = nearest.and_then(|reading| Some((reading.seq.0, time(anchor.unix_ms_at(reading.tick))?)));
+    Ok(found.map(|(seq, time)| Bracket {
+        boot: record.origin.boot.to_string(),
+        seq,
+        time,
+        error_ms: anchor.error_ms,
+    }))
+}
+
+fn time(unix_ms: i64) -> Option<Timestamp> {
+    Timestamp::from_millisecond(unix_ms).ok()
+}
