@@ -33,6 +33,7 @@ fn statement(outstanding: Vec<(u64, u64)>, next: u64) -> Statement {
         device: "b1".to_owned(),
         window: None,
         boots: vec![boot],
+        sealed: Vec::new(),
         totals,
     }
 }

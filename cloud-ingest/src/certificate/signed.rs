@@ -119,6 +119,7 @@ mod tests {
             device: "board".to_owned(),
             window: None,
             boots: Vec::new(),
+            sealed: Vec::new(),
             totals: statement::Totals::default(),
         };
         (Certificate::sign(statement, &key).unwrap(), key.public())

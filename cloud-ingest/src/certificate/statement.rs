@@ -27,6 +27,8 @@ pub struct Statement {
     pub window: Option<Window>,
     /// In the order in which they were first heard of.
     pub boots: Vec<BootStatement>,
+    /// Boots that ended long ago: of them the ledger keeps counts and a digest.
+    pub sealed: Vec<SealedStatement>,
     pub totals: Totals,
 }
 
@@ -66,6 +68,19 @@ pub struct BootStatement {
     /// Seqs that came again with another content; the first stands.
     pub conflicts: u64,
     pub content: Content,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedStatement {
+    pub boot: String,
+    /// One past the highest seq that anyone reported; nothing was outstanding when it was sealed.
+    pub next: u64,
+    pub stored: u64,
+    pub lost: BTreeMap<String, u64>,
+    pub conflicts: u64,
+    /// Of its ledger when it was sealed.
+    pub ledger_sha256: String,
 }
 
 /// How the boot ended.
@@ -129,6 +144,14 @@ impl Statement {
             boot.check()?;
             totals.add(boot);
         }
+        for boot in &self.sealed {
+            let states = boot.lost.values().fold(boot.stored, |sum, lost| sum.saturating_add(*lost));
+            if states != boot.next {
+                let what = "its counts are not the number of its readings";
+                return Err(Flaw::Boot { boot: boot.boot.clone(), what });
+            }
+            totals.add_sealed(boot);
+        }
         if totals != self.totals {
             return Err(Flaw::Totals);
         }
@@ -173,6 +196,20 @@ impl Totals {
             (&mut self.stored, count(&boot.stored)),
             (&mut self.lost, lost),
             (&mut self.outstanding, count(&boot.outstanding)),
+            (&mut self.conflicts, boot.conflicts),
+        ] {
+            *total = total.saturating_add(more);
+        }
+    }
+}
+
+impl Totals {
+    pub fn add_sealed(&mut self, boot: &SealedStatement) {
+        let lost = boot.lost.values().fold(0, |sum: u64, lost| sum.saturating_add(*lost));
+        for (total, more) in [
+            (&mut self.readings, boot.next),
+            (&mut self.stored, boot.stored),
+            (&mut self.lost, lost),
             (&mut self.conflicts, boot.conflicts),
         ] {
             *total = total.saturating_add(more);
@@ -253,6 +290,7 @@ mod tests {
             device: "board".to_owned(),
             window: None,
             boots,
+            sealed: Vec::new(),
             totals,
         }
     }
@@ -279,6 +317,19 @@ mod tests {
         assert!(!told.is_complete());
         told.totals.outstanding = 0;
         assert_eq!(told.check(), Err(Flaw::Totals));
+    }
+
+    #[test]
+    fn a_sealed_boot_counts_all_of_its_readings() {
+        let lost = BTreeMap::from([("evicted".to_owned(), 2)]);
+        let (boot, ledger_sha256) = ("b0".to_owned(), String::new());
+        let sealed = SealedStatement { boot, next: 10, stored: 8, lost, conflicts: 0, ledger_sha256 };
+        let mut told = statement(Vec::new());
+        told.totals.add_sealed(&sealed);
+        told.sealed.push(sealed);
+        assert_eq!(told.check(), Ok(()));
+        told.sealed[0].stored = 7;
+        assert!(matches!(told.check(), Err(Flaw::Boot { .. })));
     }
 
     #[test]

@@ -6,14 +6,17 @@ use tidegate_protocol::{
     ClockQuality, DeviceId, RangeSet, Reading, SeqRange, SiteId, Tick, Value, block::Tail,
 };
 
-use super::{QueryError, Selection, selected};
+use super::{QueryError, Selection, selected, selects};
 use crate::{
     certificate::{
         Statement,
         keys::hex,
-        statement::{self, BootStatement, Bracket, Content, End, Totals, Window},
+        statement::{self, BootStatement, Bracket, Content, End, SealedStatement, Totals, Window},
     },
-    core::batch::{OriginNo, OriginRecord},
+    core::{
+        batch::{OriginNo, OriginRecord},
+        seal::SealedRecord,
+    },
     lake::Lake,
     readings::Source,
     store::Look,
@@ -38,10 +41,12 @@ pub(super) fn statement(
 ) -> Result<Statement, QueryError> {
     let selection = Selection { site: request.site, device: Some(request.device), channel: None };
     let mut boots: Vec<Boot> = selected(look, &selection)?.collect();
-    let Some(site) = boots.first().map(|(_, record)| record.site) else {
-        return Err(QueryError::UnknownDevice);
-    };
-    if boots.iter().any(|(_, record)| record.site != site) {
+    let mut ended = look.sealed()?;
+    ended.retain(|(_, record)| selects(&selection, record.site, record.origin.device));
+    let mut sites = boots.iter().map(|(_, record)| record.site);
+    let mut sites = sites.by_ref().chain(ended.iter().map(|(_, record)| record.site));
+    let site = sites.next().ok_or(QueryError::UnknownDevice)?;
+    if sites.any(|other| other != site) {
         return Err(QueryError::SeveralSites);
     }
     let mut source = Source::new(look, lake)?;
@@ -54,12 +59,20 @@ pub(super) fn statement(
         device: request.device.to_string(),
         window: None,
         boots: Vec::new(),
+        sealed: Vec::new(),
         totals: Totals::default(),
     };
     if let Some((from, to)) = request.window {
         let held = brackets(look, &mut source, &boots, from, to)?;
         boots = boots.get(held.boots.clone()).unwrap_or_default().to_vec();
         told.window = Some(held.window);
+        let span = boots.first().map(|(no, _)| *no)..boots.last().map(|(no, _)| *no);
+        ended.retain(|(no, _)| span.contains(&Some(*no)));
+    }
+    for (_, record) in &ended {
+        let boot = sealed(record);
+        told.totals.add_sealed(&boot);
+        told.sealed.push(boot);
     }
     let last = boots.len().saturating_sub(1);
     for (at, (no, record)) in boots.iter().enumerate() {
@@ -99,6 +112,17 @@ fn boot(
         conflicts: statement::count(&clip(&record.conflicts, covers)),
         content: content(source, no, covers)?,
     })
+}
+
+fn sealed(record: &SealedRecord) -> SealedStatement {
+    SealedStatement {
+        boot: record.origin.boot.to_string(),
+        next: record.next,
+        stored: record.stored,
+        lost: record.lost.iter().map(|(reason, count)| (reason.name().to_owned(), *count)).collect(),
+        conflicts: record.conflicts,
+        ledger_sha256: hex(&record.digest),
+    }
 }
 
 fn clip(set: &RangeSet, covers: SeqRange) -> Vec<statement::Range> {

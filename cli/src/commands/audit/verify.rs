@@ -76,7 +76,7 @@ fn told(statement: &Statement, key: &PublicKey, paint: Paint) -> String {
          {} readings in {} boots: {} stored, {} declared lost, {} outstanding\n",
         key.id(),
         totals.readings,
-        statement.boots.len(),
+        statement.boots.len() + statement.sealed.len(),
         totals.stored,
         totals.lost,
         totals.outstanding,
@@ -95,6 +95,10 @@ fn told(statement: &Statement, key: &PublicKey, paint: Paint) -> String {
             "  boot {}  seq {} to {}  content {content}…{expired}\n",
             boot.boot, boot.covers.0, boot.covers.1
         ));
+    }
+    for boot in &statement.sealed {
+        let ledger = boot.ledger_sha256.get(..16).unwrap_or(&boot.ledger_sha256);
+        text.push_str(&format!("  boot {}  seq 0 to {}  sealed, ledger {ledger}…\n", boot.boot, boot.next));
     }
     text
 }
