@@ -17,9 +17,19 @@ pub enum FailPoint {
     AfterBlockAck,
     /// Blocks were loaded from the queue, to be sent.
     MidDrain,
+    /// The doctor wrote and synced a new queue beside the old one.
+    BeforeSwap,
+    /// The old queue is moved away, the new one has not its name yet.
+    AmidSwap,
+    /// The new queue is in place, the old one is not removed.
+    AfterSwap,
 }
 
 impl FailPoint {
+    /// Those that the doctor passes, never a running agent.
+    pub const OF_THE_DOCTOR: [Self; 3] = [Self::BeforeSwap, Self::AmidSwap, Self::AfterSwap];
+
+    /// Those that a running agent passes.
     pub const ALL: [Self; 7] = [
         Self::BeforeCommit,
         Self::CommitError,
@@ -39,6 +49,9 @@ impl FailPoint {
             Self::AfterPublish => "agent-after-publish",
             Self::AfterBlockAck => "agent-after-block-ack",
             Self::MidDrain => "agent-mid-drain",
+            Self::BeforeSwap => "agent-before-swap",
+            Self::AmidSwap => "agent-amid-swap",
+            Self::AfterSwap => "agent-after-swap",
         }
     }
 
@@ -60,8 +73,9 @@ mod tests {
 
     #[test]
     fn every_point_has_a_name_of_its_own() {
-        let names: BTreeSet<&str> = FailPoint::ALL.map(FailPoint::name).into();
-        assert_eq!(names.len(), FailPoint::ALL.len());
+        let points = FailPoint::ALL.into_iter().chain(FailPoint::OF_THE_DOCTOR);
+        let names: BTreeSet<&str> = points.map(FailPoint::name).collect();
+        assert_eq!(names.len(), FailPoint::ALL.len() + FailPoint::OF_THE_DOCTOR.len());
         assert!(names.iter().all(|name| name.starts_with("agent-")));
     }
 }

@@ -1,5 +1,6 @@
 //! `tidegate-agent`: reads arguments and configuration, builds, waits for a signal, drains with a deadline.
 
+mod queue_command;
 mod queue_report;
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use queue_command::QueueCommand;
 use tidegate_agent::Config;
 use tidegate_service::{
     LogFormat,
@@ -43,18 +45,9 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Look into the queue; works while the agent runs
+    /// Look into the queue while the agent runs, or mend it while it does not
     #[command(subcommand)]
     Queue(QueueCommand),
-}
-
-#[derive(Subcommand)]
-enum QueueCommand {
-    /// What the queue holds
-    Stats {
-        #[command(flatten)]
-        config: ConfigFile,
-    },
 }
 
 #[derive(Args)]
@@ -66,9 +59,11 @@ struct ConfigFile {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let (Command::Run { config: file, .. }
-    | Command::Check { config: file }
-    | Command::Queue(QueueCommand::Stats { config: file })) = &arguments.command;
+    let (file, run_with) = match arguments.command {
+        Command::Queue(command) => return queue_command::run(command).into(),
+        Command::Run { config, log_format } => (config, Some(log_format)),
+        Command::Check { config } => (config, None),
+    };
     let config = match Config::load(&file.path) {
         Ok(config) => config,
         Err(error) => {
@@ -76,13 +71,12 @@ fn main() -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    let result = match arguments.command {
-        Command::Check { config: file } => {
+    let result = match run_with {
+        None => {
             println!("{}", summary(&file.path, &config));
             Ok(())
         }
-        Command::Queue(QueueCommand::Stats { .. }) => queue_report::print(&config),
-        Command::Run { log_format, .. } => {
+        Some(log_format) => {
             init_logging(log_format);
             run(config)
         }

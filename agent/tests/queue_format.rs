@@ -83,7 +83,7 @@ fn block(key: u64) -> Block {
 }
 
 fn origin_record(device: &str) -> OriginRecord {
-    let safe = vec![SeqRange::new(0, 420)];
+    let safe = vec![SeqRange::new(0, 500)];
     OriginRecord {
         description: description(device),
         safe,
@@ -184,7 +184,7 @@ fn read_as_written(name: &str, data_dir: &Path) {
     let origins: Vec<_> = recovered.origins.iter().map(|record| (&record.description, record.next)).collect();
     let known = ["board-a", "press-b2"].map(description);
     assert_eq!(origins, [(&known[0], 500), (&known[1], 500)], "{name}");
-    assert!(recovered.origins.iter().all(|record| record.safe == [SeqRange::new(0, 420)]), "{name}");
+    assert!(recovered.origins.iter().all(|record| record.safe == [SeqRange::new(0, 500)]), "{name}");
     assert_eq!(queue.reader().quarantine(), BTreeMap::from([("sealed".to_owned(), 1)]), "{name}");
 }
 

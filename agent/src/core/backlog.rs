@@ -13,9 +13,9 @@ use tidegate_service::Mutant;
 use super::{
     Core,
     custody::Condemned,
+    damage::losses_of_damaged,
     event::{Effect, Entry, Key, Quarantined, footprint},
     merge::Merger,
-    packer,
     parcel::{Custody, Due, Parcel, Stored},
     time::Time,
 };
@@ -253,12 +253,10 @@ impl Core {
         if Mutant::DamageUndeclared.is_on() {
             return;
         }
-        let Ok(directory) = Header::salvage_directory(bytes) else { return };
+        let Some(lost) = losses_of_damaged(bytes) else { return };
         let evicted = self.custodian.evicted.get_or_insert_default();
-        for entry in directory {
-            *evicted.counts.entry(LossReason::Corrupt).or_default() += entry.count();
-            evicted.records.extend(packer::losses(entry.origin, entry.ranges, LossReason::Corrupt));
-        }
+        *evicted.counts.entry(LossReason::Corrupt).or_default() += lost.readings;
+        evicted.records.extend(lost.records);
     }
 
     /// Before a commit in an outage: handfuls that were packed for a live link become full blocks.

@@ -25,10 +25,6 @@ impl Merger {
         }
     }
 
-    pub fn add_record(&mut self, record: Record) {
-        self.records.push(record);
-    }
-
     pub const fn readings(&self) -> usize {
         self.count
     }

@@ -25,6 +25,7 @@ mod caps;
 mod ceiling;
 mod clock;
 mod custody;
+mod damage;
 mod delivery;
 mod event;
 mod failure;
@@ -54,6 +55,7 @@ use tidegate_service::Mutant;
 
 pub use backlog::BacklogOrder;
 pub use caps::{LaneCap, LaneCaps, PUBLISH_OVERHEAD_BYTES, SentToday};
+pub use damage::{Losses, blocks_of_records, losses_of, losses_of_damaged};
 pub use event::{
     Batch, BoardFrame, CommitFailure, ENTRY_HEAD_BYTES, Effect, Entry, Event, Key, LinkId, OriginRecord, Put,
     Quarantined, Recovered, Totals, footprint,

@@ -18,8 +18,8 @@ use tidegate_service::Mutant;
 
 use super::{
     Core,
+    damage::blocks_of_records,
     event::{Batch, Effect, Entry, Put, footprint},
-    merge::Merger,
     outbox::ParcelId,
     packer,
     parcel::Stored,
@@ -48,8 +48,6 @@ pub struct Candidate {
 const ROOM_RETRY_MS: u64 = 1_000;
 /// At most this many blocks are evicted at once.
 const EVICTED_AT_ONCE: usize = 64;
-/// Loss records in one block.
-const RECORDS_PER_BLOCK: usize = 1_000;
 
 /// Blocks that leave the queue, and what stays of them.
 #[derive(Debug, Default)]
@@ -187,11 +185,9 @@ impl Core {
         if Mutant::LossRecordDropped.is_on() {
             return loose;
         }
-        let mut merger = Merger::default();
-        evicted.records.iter().cloned().for_each(|record| merger.add_record(record));
-        evicted.thinned.records().for_each(|record| merger.add_record(record));
-        for records in merger.finish().records.chunks(RECORDS_PER_BLOCK) {
-            self.put_records(records, batch, &mut loose);
+        let records = evicted.records.iter().cloned().chain(evicted.thinned.records()).collect();
+        for block in blocks_of_records(records) {
+            self.put_records(&block.records, batch, &mut loose);
         }
         loose
     }

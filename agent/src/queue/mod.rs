@@ -1,16 +1,26 @@
 //! The queue on disk: one writer thread, one loader thread, LMDB beneath.
 //!
 //! ```text
-//! store   the only file that names heed: databases, transactions    records  what entries look like, with checksums
-//! stats   what `queue stats` prints, read beside a running agent    disk     what a write error means
+//! store      databases, transactions; with its folder the only place that names heed
+//! records    what entries look like, with checksums          lock       who may write
+//! pages      LMDB's file read with every length checked      structure  whether LMDB can be trusted with a file
+//! look       a state of the queue, read beside the agent     stats      what `queue stats` prints
+//! disk       what a write error means
+//! doctor     looking into a queue, and mending it            swap       a new queue takes the old one's place
 //! ```
 //! The writer commits one batch at a time, with full sync, before it answers; the core collects the next batch
 //! meanwhile. Loads have a thread of their own, so that a drain never waits for the disk to sync.
 
 mod disk;
+pub mod doctor;
+mod lock;
+mod look;
+mod pages;
 mod records;
 mod stats;
 mod store;
+mod structure;
+mod swap;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +39,8 @@ use crate::{
     core::{Batch, Event, Key, Recovered},
     failpoint::FailPoint,
 };
+use look::Look;
+use pages::{Damage, PageFile};
 use store::Store;
 
 /// The core has one batch and one load under way at most.
@@ -38,12 +50,20 @@ const ORDERS: usize = 2;
 pub enum QueueError {
     #[error("cannot create or write {}: {error}; give the agent's user that folder (data_dir)", path.display())]
     Folder { path: PathBuf, error: std::io::Error },
-    #[error("another agent uses {}; stop it, or give each agent a data_dir of its own", path.display())]
-    InUse { path: PathBuf },
+    #[error("another agent uses {}{by}; stop it, or give each agent a data_dir of its own", path.display())]
+    InUse { path: PathBuf, by: String },
     #[error("the queue in {} has format {found}, this agent writes {known}; run the agent that wrote it until the queue is empty", path.display())]
     Format { path: PathBuf, found: u32, known: u32 },
     #[error("the queue in {} cannot be opened: {error}", path.display())]
     Open { path: PathBuf, error: String },
+    #[error("{} cannot be read: {error}; run this as the agent's user", path.display())]
+    Unreadable { path: PathBuf, error: std::io::Error },
+    #[error("the queue in {} cannot be read beside the running agent: {error}; run this as the agent's user, or stop the agent", path.display())]
+    Beside { path: PathBuf, error: String },
+    #[error("the queue in {} is damaged ({damage}); `tidegate-agent queue repair` saves what can be read", path.display())]
+    Damaged { path: PathBuf, damage: Damage },
+    #[error("there is not enough memory: {0}")]
+    Memory(std::io::Error),
     #[error("there is no queue in {}; has the agent run with this data_dir?", path.display())]
     Missing { path: PathBuf },
 }
@@ -69,7 +89,8 @@ pub struct Queue {
 impl Queue {
     /// Opens or creates the queue and reads what it holds. Blocks for as long as that takes.
     pub fn open(settings: &QueueSettings, answers: Sender<Event>) -> Result<(Self, Recovered), QueueError> {
-        let lock = lock(&settings.data_dir)?;
+        let lock = lock::lock(&settings.data_dir)?;
+        refuse_damaged(&settings.data_dir)?;
         let store = Store::open(&folder(&settings.data_dir), settings.map_size_bytes)?;
         let recovered = store.recover()?;
         let (commits, batches) = sync_channel::<Batch>(ORDERS);
@@ -151,15 +172,21 @@ fn folder(data_dir: &Path) -> PathBuf {
     data_dir.join("queue")
 }
 
-/// One agent per folder: two would give the same keys twice.
-fn lock(data_dir: &Path) -> Result<std::fs::File, QueueError> {
-    let queue = folder(data_dir);
-    let refused = |error| QueueError::Folder { path: data_dir.to_owned(), error };
-    std::fs::create_dir_all(&queue).map_err(refused)?;
-    let file = std::fs::File::create(data_dir.join("agent.lock")).map_err(refused)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(QueueError::InUse { path: data_dir.to_owned() }),
-        Err(std::fs::TryLockError::Error(error)) => Err(refused(error)),
+/// LMDB may end the process over a file that is not in order; the lock is held, so nobody writes meanwhile.
+fn refuse_damaged(data_dir: &Path) -> Result<(), QueueError> {
+    let path = folder(data_dir).join("data.mdb");
+    let unreadable = |error| QueueError::Unreadable { path: path.clone(), error };
+    let file = match PageFile::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    // LMDB gives an empty file its beginning.
+    if file.len().map_err(unreadable)? == 0 {
+        return Ok(());
     }
+    let damaged = |damage| QueueError::Damaged { path: data_dir.to_owned(), damage };
+    let snapshot = file.snapshot().map_err(damaged)?;
+    let structure = structure::check(&Look { file: &file, snapshot }, structure::Depth::Trees);
+    structure.damage.into_iter().next().map_or(Ok(()), |damage| Err(damaged(damage)))
 }

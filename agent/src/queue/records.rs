@@ -17,6 +17,9 @@ use crate::core::{ENTRY_HEAD_BYTES, Key, Totals};
 
 pub const FORMAT: u32 = 0;
 
+/// The one key of the table `meta`.
+pub const META: &str = "queue";
+
 /// Committed with every batch.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Meta {
@@ -25,6 +28,30 @@ pub struct Meta {
     pub next_key: Key,
     pub totals: Totals,
     pub next_quarantined: u64,
+}
+
+/// What the bytes under [`META`] are.
+#[derive(Clone, Copy, Debug)]
+pub enum MetaRead {
+    Good(Meta),
+    /// A newer agent wrote it; only its format number was read.
+    Newer(u32),
+    Damaged,
+}
+
+/// The format number comes first in every format, so that what follows need not be understood to refuse it.
+pub fn read_meta(bytes: &[u8]) -> MetaRead {
+    let format = unsealed(bytes).and_then(|body| postcard::take_from_bytes::<u32>(body).ok());
+    match format {
+        Some((format, _)) if format > FORMAT => MetaRead::Newer(format),
+        Some(_) => unseal(bytes).map_or(MetaRead::Damaged, MetaRead::Good),
+        None => MetaRead::Damaged,
+    }
+}
+
+/// The number that a key of queue and quarantine is.
+pub fn key_of(key: &[u8]) -> Option<Key> {
+    key.try_into().ok().map(u64::from_be_bytes)
 }
 
 /// Why a block is in the quarantine.
@@ -76,11 +103,17 @@ pub fn seal(value: &impl Serialize) -> Option<Vec<u8>> {
 
 /// None when the checksum or the form is wrong.
 pub fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    postcard::from_bytes(unsealed(bytes)?).ok()
+}
+
+/// Whether a record passes its checksum, whatever it says.
+pub fn is_sealed(bytes: &[u8]) -> bool {
+    unsealed(bytes).is_some()
+}
+
+fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
     let (body, crc) = bytes.split_last_chunk::<4>()?;
-    if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
-        return None;
-    }
-    postcard::from_bytes(body).ok()
+    (crc32c::crc32c(body) == u32::from_le_bytes(*crc)).then_some(body)
 }
 
 /// A quarantined block with its reason before it.
@@ -90,8 +123,9 @@ pub fn quarantined(reason: &Reason, block: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-pub fn quarantine_reason(bytes: &[u8]) -> Option<Reason> {
-    postcard::take_from_bytes(bytes).ok().map(|(reason, _)| reason)
+/// A quarantined block and why it is there; none when that cannot be read.
+pub fn quarantine_entry(bytes: &[u8]) -> Option<(Reason, &[u8])> {
+    postcard::take_from_bytes(bytes).ok()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! LMDB, through heed. No other file of the agent names it.
+//! LMDB, through heed. Nothing outside this file and its folder names it.
 //!
 //! Every transaction is synced to the disk before anyone hears of it: never NO_SYNC, NO_META_SYNC (the last commit
 //! could vanish) or WRITE_MAP (a full disk would kill the process). Blocks are appended under ascending keys. A full map
@@ -6,30 +6,39 @@
 //! it is opened anew. The quarantine keeps its newest [`QUARANTINE_BYTES`]; what falls out is still
 //! outstanding in the cloud's account.
 
+mod mend;
+mod pin;
+
 use std::{path::Path, sync::mpsc::Receiver};
 
 use heed::{
-    CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, MdbError, PutFlags, RoTxn, RwTxn,
+    CommitOrAbort, Database, Env, EnvOpenOptions, MdbError, PutFlags, RoTxn, RwTxn,
     byteorder::BigEndian,
     types::{Bytes, DecodeIgnore, Str, U64},
 };
 use tidegate_protocol::{RangeSet, SeqRange};
 
+pub use mend::Mend;
+pub use pin::Pin;
+
 use super::{
     QueueError, disk,
-    records::{self, EntryHead, FORMAT, Meta, Reason},
-    stats::{QuarantineView, QueueStats},
+    records::{self, EntryHead, FORMAT, META, Meta, MetaRead, Reason},
+    stats::QuarantineView,
 };
 use crate::{
-    core::{Batch, CommitFailure, Entry, Event, Key, OriginRecord, Quarantined, Recovered},
+    core::{
+        Batch, CommitFailure, Entry, Event, Key, OriginRecord, Quarantined, Recovered, Totals, footprint,
+    },
     failpoint::FailPoint,
 };
 
 /// The most bytes of blocks that the quarantine holds.
 const QUARANTINE_BYTES: u64 = 8 * 1024 * 1024;
-const META: &str = "queue";
 const SENT_TODAY: &str = "sent-today";
 const LEDGER: &str = "ledger";
+/// Readers of other processes that died are forgotten every so many batches: what they looked at could not be used again.
+const BATCHES_PER_READER_CHECK: u64 = 256;
 
 type Keyed<'e> = Database<'e, U64<BigEndian>, Bytes>;
 
@@ -57,33 +66,39 @@ impl Store {
         #[allow(unsafe_code)]
         let env = unsafe { options.open(folder) }.map_err(failed)?;
         let store = Self { env };
-        let tables = store.tables().map_err(failed)?;
-        let txn = store.env.read_txn().map_err(failed)?;
-        let format = tables.meta(&txn).map_err(failed)?.format;
-        drop(txn);
-        if format != FORMAT {
-            return Err(QueueError::Format { path: folder.to_owned(), found: format, known: FORMAT });
+        let found = store.settle_meta().map_err(failed)?;
+        match found {
+            Some(found) => Err(QueueError::Format { path: folder.to_owned(), found, known: FORMAT }),
+            None => Ok(store),
         }
-        Ok(store)
     }
 
-    /// Reads beside a running agent.
-    pub fn stats(folder: &Path) -> Result<QueueStats, QueueError> {
-        if !folder.join("data.mdb").exists() {
-            return Err(QueueError::Missing { path: folder.to_owned() });
-        }
-        let read = || -> heed::Result<QueueStats> {
-            let mut options = EnvOpenOptions::new();
-            options.max_dbs(4);
-            // SAFETY: the map is read only, and LMDB's own lock file keeps pages that this reader sees from reuse.
-            #[allow(unsafe_code)]
-            let env = unsafe { options.flags(EnvFlags::READ_ONLY).open(folder) }?;
-            let store = Self { env };
-            let Some(tables) = store.existing()? else { return Ok(QueueStats::default()) };
-            let txn = store.env.read_txn()?;
-            tables.stats(&txn)
+    /// Makes the meta record true where it is damaged or behind the entries; the format when it is a newer one, and
+    /// then nothing is touched.
+    fn settle_meta(&self) -> heed::Result<Option<u32>> {
+        let tables = self.tables()?;
+        let mut txn = self.env.write_txn()?;
+        let read = tables.meta.get(&txn, META)?.map(records::read_meta);
+        let meta = match read {
+            Some(MetaRead::Newer(found)) => return Ok(Some(found)),
+            Some(MetaRead::Good(meta)) => meta,
+            None if tables.queue.is_empty(&txn)? => Meta::default(),
+            Some(MetaRead::Damaged) | None => {
+                tracing::error!("the queue's totals are damaged; they are counted anew");
+                Meta { totals: tables.counted(&txn)?, ..Meta::default() }
+            }
         };
-        read().map_err(|error| QueueError::Open { path: folder.to_owned(), error: error.to_string() })
+        let behind = |next: u64, last: Option<Key>| next.max(last.map_or(0, |last| last.saturating_add(1)));
+        let next_key = behind(meta.next_key, tables.queue.last(&txn)?.map(|(key, _)| key));
+        let next_quarantined =
+            behind(meta.next_quarantined, tables.quarantine.last(&txn)?.map(|(key, _)| key));
+        let is_true = (matches!(read, Some(MetaRead::Good(_))) || meta.totals == Totals::default())
+            && (next_key, next_quarantined) == (meta.next_key, meta.next_quarantined);
+        if !is_true && let Some(sealed) = records::seal(&Meta { next_key, next_quarantined, ..meta }) {
+            tables.meta.put(&mut txn, META, &sealed)?;
+            txn.commit()?;
+        }
+        Ok(None)
     }
 
     fn tables(&self) -> heed::Result<Tables<'_>> {
@@ -151,7 +166,11 @@ impl Store {
         };
         let mut scratch = Vec::new();
         let mut poisoned = false;
-        while let Ok(batch) = batches.recv() {
+        for number in 1.. {
+            let Ok(batch) = batches.recv() else { return };
+            if number % BATCHES_PER_READER_CHECK == 0 {
+                let _unchecked = self.env.clear_stale_readers();
+            }
             let done = if poisoned {
                 Err(CommitFailure::Poisoned)
             } else {
@@ -207,6 +226,17 @@ impl Tables<'_> {
         Ok(self.meta.get(txn, META)?.and_then(records::unseal).unwrap_or_default())
     }
 
+    fn counted(&self, txn: &RoTxn<'_>) -> heed::Result<Totals> {
+        let mut totals = Totals::default();
+        for entry in self.queue.iter(txn)? {
+            let (head, block) = EntryHead::read(entry?.1);
+            totals.blocks += 1;
+            totals.readings += u64::from(head.readings);
+            totals.bytes += footprint(block.len());
+        }
+        Ok(totals)
+    }
+
     fn recover(&self, txn: &RoTxn<'_>) -> heed::Result<Recovered> {
         let Meta { next_key, totals, .. } = self.meta(txn)?;
         let mut keys = RangeSet::default();
@@ -239,49 +269,54 @@ impl Tables<'_> {
 
     fn commit(&self, env: &Env, batch: &Batch, scratch: &mut Vec<u8>) -> heed::Result<()> {
         let mut txn = env.write_txn()?;
-        let mut meta = self.meta(&txn)?;
-        for Quarantined { keys, block, reason } in &batch.quarantine {
-            let reason = Reason { reason: (*reason).to_owned(), unix_ms: batch.unix_ms };
-            for key in keys {
-                let block = self.queue.get(&txn, key)?.map(|entry| EntryHead::read(entry).1.to_vec());
-                self.keep(&mut txn, &mut meta, &reason, &block.unwrap_or_default())?;
-                self.queue.delete(&mut txn, key)?;
-            }
-            if let Some(block) = block {
-                self.keep(&mut txn, &mut meta, &reason, block)?;
-            }
-        }
-        for key in &batch.deletes {
-            self.queue.delete(&mut txn, key)?;
-        }
-        for put in &batch.puts {
-            EntryHead { readings: put.readings, unix_ms: batch.unix_ms }.write(&put.block, scratch);
-            self.queue.put_with_flags(&mut txn, PutFlags::APPEND, &put.key, scratch)?;
-            meta.next_key = meta.next_key.max(put.key + 1);
-        }
-        for record in &batch.origins {
-            if let Some(sealed) = records::seal(record) {
-                self.origins.put(&mut txn, &records::origin_key(record.description.origin), &sealed)?;
-            }
-        }
-        for origin in &batch.forgotten {
-            self.origins.delete(&mut txn, &records::origin_key(*origin))?;
-        }
-        if let Some(sealed) = batch.sent_today.as_ref().and_then(records::seal) {
-            self.meta.put(&mut txn, SENT_TODAY, &sealed)?;
-        }
-        if let Some(sealed) = batch.ledger.as_ref().and_then(records::seal) {
-            self.meta.put(&mut txn, LEDGER, &sealed)?;
-        }
-        meta.totals = batch.totals;
-        if let Some(sealed) = records::seal(&meta) {
-            self.meta.put(&mut txn, META, &sealed)?;
-        }
+        self.apply(&mut txn, batch, scratch)?;
         FailPoint::BeforeCommit.hit();
         if FailPoint::CommitError.fails() {
             return Err(heed::Error::Io(rustix::io::Errno::IO.into()));
         }
         txn.commit()
+    }
+
+    fn apply(&self, txn: &mut RwTxn<'_>, batch: &Batch, scratch: &mut Vec<u8>) -> heed::Result<()> {
+        let mut meta = self.meta(txn)?;
+        for Quarantined { keys, block, reason } in &batch.quarantine {
+            let reason = Reason { reason: (*reason).to_owned(), unix_ms: batch.unix_ms };
+            for key in keys {
+                let block = self.queue.get(txn, key)?.map(|entry| EntryHead::read(entry).1.to_vec());
+                self.keep(txn, &mut meta, &reason, &block.unwrap_or_default())?;
+                self.queue.delete(txn, key)?;
+            }
+            if let Some(block) = block {
+                self.keep(txn, &mut meta, &reason, block)?;
+            }
+        }
+        for key in &batch.deletes {
+            self.queue.delete(txn, key)?;
+        }
+        for put in &batch.puts {
+            EntryHead { readings: put.readings, unix_ms: batch.unix_ms }.write(&put.block, scratch);
+            self.queue.put_with_flags(txn, PutFlags::APPEND, &put.key, scratch)?;
+            meta.next_key = meta.next_key.max(put.key + 1);
+        }
+        for record in &batch.origins {
+            if let Some(sealed) = records::seal(record) {
+                self.origins.put(txn, &records::origin_key(record.description.origin), &sealed)?;
+            }
+        }
+        for origin in &batch.forgotten {
+            self.origins.delete(txn, &records::origin_key(*origin))?;
+        }
+        if let Some(sealed) = batch.sent_today.as_ref().and_then(records::seal) {
+            self.meta.put(txn, SENT_TODAY, &sealed)?;
+        }
+        if let Some(sealed) = batch.ledger.as_ref().and_then(records::seal) {
+            self.meta.put(txn, LEDGER, &sealed)?;
+        }
+        meta.totals = batch.totals;
+        if let Some(sealed) = records::seal(&meta) {
+            self.meta.put(txn, META, &sealed)?;
+        }
+        Ok(())
     }
 
     fn keep(&self, txn: &mut RwTxn<'_>, meta: &mut Meta, reason: &Reason, block: &[u8]) -> heed::Result<()> {
@@ -315,15 +350,6 @@ impl Tables<'_> {
         Ok(entries)
     }
 
-    fn stats(&self, txn: &RoTxn<'_>) -> heed::Result<QueueStats> {
-        let mut stats = QueueStats { totals: self.meta(txn)?.totals, ..QueueStats::default() };
-        stats.oldest_unix_ms = self.oldest_unix_ms(txn)?;
-        stats.entries = self.queue.len(txn)?;
-        stats.quarantined = self.quarantine(txn)?;
-        stats.origins = self.origins(txn)?;
-        Ok(stats)
-    }
-
     fn oldest_unix_ms(&self, txn: &RoTxn<'_>) -> heed::Result<Option<i64>> {
         Ok(self.queue.first(txn)?.map(|(_, entry)| EntryHead::read(entry).0.unix_ms))
     }
@@ -331,7 +357,8 @@ impl Tables<'_> {
     fn quarantine(&self, txn: &RoTxn<'_>) -> heed::Result<QuarantineView> {
         let mut blocks = QuarantineView::new();
         for entry in self.quarantine.iter(txn)? {
-            let reason = records::quarantine_reason(entry?.1).map_or("unreadable".to_owned(), |of| of.reason);
+            let reason =
+                records::quarantine_entry(entry?.1).map_or("unreadable".to_owned(), |(of, _)| of.reason);
             *blocks.entry(reason).or_default() += 1;
         }
         Ok(blocks)

@@ -33,18 +33,27 @@ const CONFINED: &[Confined] = &[
 pub fn check(sources: &[Source]) -> Vec<String> {
     let mut problems = Vec::new();
     for Confined { within, library, files_at_most } in CONFINED {
-        let naming: Vec<&str> = sources
+        let mut naming: Vec<&str> = sources
             .iter()
             .filter(|source| source.path.starts_with(within) && source.path.ends_with(".rs"))
             .filter(|source| source.text.lines().any(|line| names(line, library)))
             .map(|source| source.path.as_str())
             .collect();
+        // A file and the folder of its modules are one place.
+        let all = naming.clone();
+        naming.retain(|path| !all.iter().any(|file| is_in_folder_of(path, file)));
         if naming.len() > *files_at_most {
             let allowed = if *files_at_most == 0 { "no file" } else { "one file" };
             problems.push(format!("{allowed} of {within} may name {library}, found {}", naming.join(", ")));
         }
     }
     problems
+}
+
+/// Whether `path` is a module below `file`: `queue/store/pin.rs` is below `queue/store.rs`.
+fn is_in_folder_of(path: &str, file: &str) -> bool {
+    let folder = file.strip_suffix(".rs").unwrap_or(file);
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Whether code on this line names the library as a whole word.
@@ -75,6 +84,17 @@ mod tests {
         let expected =
             "one file of agent/src/ may name rumqttc, found agent/src/uplink.rs, agent/src/lanes.rs";
         assert_eq!(check(&both), [expected]);
+    }
+
+    #[test]
+    fn the_modules_below_a_file_are_the_same_place() {
+        let text = "use heed::Env;\n";
+        let store = source("agent/src/queue/store.rs", text);
+        let below = source("agent/src/queue/store/pin.rs", text);
+        assert!(check(&[store, below]).is_empty());
+        let store = source("agent/src/queue/store.rs", text);
+        let beside = source("agent/src/queue/store_pin.rs", text);
+        assert_eq!(check(&[store, beside]).len(), 1);
     }
 
     #[test]
