@@ -47,6 +47,8 @@ pub struct Reading {
     pub time_unix_ms: Option<i64>,
     pub tick_ms: u64,
     pub time_quality: String,
+    #[serde(default)]
+    pub time_corrected: bool,
     pub value: Value,
     pub quality: String,
 }

@@ -90,6 +90,26 @@ fn readings_follow_the_cursor_to_the_end_and_json_repeats_every_digit() {
 }
 
 #[test]
+fn readings_mark_times_that_are_not_to_be_trusted_or_were_corrected() {
+    let reading = |seq: u64, quality: &str, corrected: bool| {
+        json!({"site": "plant", "device": "b1", "channel": "t", "unit": "Cel", "boot": "000000000000000a", "seq": seq,
+               "tick_ms": 5, "time": "1970-01-01T00:00:01Z", "time_unix_ms": 1000, "time_quality": quality,
+               "time_error_ms": null, "time_corrected": corrected, "value": 1, "quality": "good"})
+    };
+    let ingest = answers(json!({"next_cursor": null, "readings": [
+        reading(0, "synced", false), reading(1, "synced", true), reading(2, "estimated", false),
+        reading(3, "unsynced", false), reading(4, "estimated", true)]}));
+    let (code, out, _) = run(ingest.url(), &["readings", "b1", "t"]);
+    assert_eq!(code, Some(0));
+    let marks: Vec<&str> = out
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().nth(1).unwrap().trim_start_matches("00:00:01.000"))
+        .collect();
+    assert_eq!(marks, ["", "*", "~", "?", "~*"], "{out}");
+}
+
+#[test]
 fn active_alarms_are_asked_for_and_listed() {
     let ingest = answers(json!({"alarms": [
         {"occurrence": "77", "site": "plant", "device": "b1", "channel": "t", "rule": "too-cold", "priority": "high",

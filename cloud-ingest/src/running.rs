@@ -26,7 +26,7 @@ use crate::{
     events,
     inbox::{Inbox, inbox},
     intake::{Intake, MqttIntake, OUTGOING_WAITING},
-    lake::{Lake, LakeError, Roller},
+    lake::{Anchors, Lake, LakeError, Roller},
     looker::LookThread,
     query::Query,
     retained::Retained,
@@ -116,7 +116,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     threads.push(spawn("look", move || looker.run(looking))?);
     if let Some(settings) = config.lake {
         let roller = Roller::new(Arc::clone(&store), lake.clone(), settings);
-        let turns = LakeThread { roller, clock, shown: Arc::clone(&shown), until, done };
+        let anchors = Anchors::new(Arc::clone(&store), lake.clone(), settings.interval_ms);
+        let turns = LakeThread { roller, anchors, clock, shown: Arc::clone(&shown), until, done };
         threads.push(spawn("lake", move || turns.run())?);
     }
     let engine = Engine {
@@ -240,6 +241,7 @@ impl Running {
 /// The thread that rolls the journal to the lake.
 struct LakeThread {
     roller: Roller,
+    anchors: Anchors,
     clock: Clock,
     shown: Arc<Shown>,
     until: sync::Receiver<()>,
@@ -247,10 +249,15 @@ struct LakeThread {
 }
 
 impl LakeThread {
-    fn run(self) {
+    fn run(mut self) {
         let mut pause = Duration::ZERO;
         while let Err(sync::RecvTimeoutError::Timeout) = self.until.recv_timeout(pause) {
             pause = LAKE_TURN;
+            let revision = self.shown.anchors_revision.load(Ordering::Acquire);
+            if let Err(error) = self.anchors.write_if_changed(self.clock.unix_ms(), revision) {
+                tracing::error!(%error, "the lake's anchors could not be written; it keeps those of before");
+                self.shown.set_problem(Some(format!("the lake: {error}")));
+            }
             match self.roller.roll_if_due(self.clock.unix_ms()) {
                 Ok(Some(rolled)) => {
                     if let Some(file) = &rolled.file {

@@ -26,6 +26,8 @@ pub struct Shown {
     pub quota_bytes: AtomicU64,
     pub lake_files: AtomicU64,
     pub lake_rows: AtomicU64,
+    /// Commits in which an origin got a better anchor.
+    pub anchors_revision: AtomicU64,
     /// Journal entries that could not be read and went to quarantine.
     pub entries_damaged: AtomicU64,
     /// Acknowledgements that found no place on their way to the broker; the agents send again.

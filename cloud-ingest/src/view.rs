@@ -74,6 +74,12 @@ pub struct ReadingView {
     pub time: Option<String>,
     pub time_unix_ms: Option<i64>,
     pub time_quality: ClockQuality,
+    /// How far the time may be off: the anchor's error, and what the device's clock may have drifted since. Null where
+    /// nobody knows.
+    pub time_error_ms: Option<u64>,
+    /// When it was stored, the best anchor known was worse than the present one: of a lower quality, or off by more than
+    /// its error.
+    pub time_corrected: bool,
     pub value: ValueView,
     pub quality: Quality,
 }

@@ -53,6 +53,9 @@ impl<S: Store> CommitThread<S> {
     fn tell(&self, batch: Batch, receipt: Receipt) {
         self.shown.set_problem(None);
         self.shown.used_bytes.store(receipt.used_bytes, Ordering::Relaxed);
+        if batch.anchors_changed {
+            self.shown.anchors_revision.fetch_add(1, Ordering::Release);
+        }
         self.shown.show_latest(batch.latest);
         if !batch.sealed.is_empty() {
             self.shown.forget_latest(batch.sealed.iter().map(|(no, _)| *no));

@@ -20,6 +20,9 @@ use crate::{
 const PAGE: u64 = 1_000;
 
 /// Print the readings of one channel.
+///
+/// A time with ~ is by a clock that nothing kept right, one with ? by a clock that was never set; * means that it was
+/// corrected: when the reading was stored, only a worse clock was known.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The device, as `tidegate devices` lists it.
@@ -127,11 +130,16 @@ fn line(reading: &Reading) -> String {
     )
 }
 
-/// Wall time, marked where it is not to be trusted; without any, the boot and its own milliseconds.
+/// Wall time, marked where it is not to be trusted or was corrected; without any, the boot and its own milliseconds.
 fn time(reading: &Reading) -> String {
-    match (reading.time_unix_ms, reading.time_quality.as_str()) {
-        (None, _) => format!("{}+{}ms", reading.boot, reading.tick_ms),
-        (Some(at), "synced") => local_time(at),
-        (Some(at), _) => format!("{}~", local_time(at)),
-    }
+    let Some(at) = reading.time_unix_ms else {
+        return format!("{}+{}ms", reading.boot, reading.tick_ms);
+    };
+    let trust = match reading.time_quality.as_str() {
+        "synced" => "",
+        "unsynced" => "?",
+        _ => "~",
+    };
+    let corrected = if reading.time_corrected { "*" } else { "" };
+    format!("{}{trust}{corrected}", local_time(at))
 }

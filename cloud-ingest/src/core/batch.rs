@@ -23,6 +23,8 @@ pub struct Batch {
     pub origins: Vec<(OriginNo, OriginRecord)>,
     pub descriptions: Vec<(OriginNo, Description)>,
     pub gateways: Vec<(GatewayPath, GatewayRecord)>,
+    /// Some origin has a better anchor now. Not stored: for those who keep anchors elsewhere.
+    pub anchors_changed: bool,
     pub quarantine: Vec<Quarantined>,
     /// In the order of their happening. An event whose id is stored already is left out by the store.
     pub events: Vec<AlarmEvent>,
@@ -72,6 +74,9 @@ pub struct OriginRecord {
     pub origin: Origin,
     pub ledger: Ledger,
     pub anchor: Option<ClockAnchor>,
+    /// Readings that were stored while the best anchor known was worse than the one above: of a lower quality, or off by
+    /// more than its error.
+    pub corrected: RangeSet,
     /// Who brought readings of it, at most [`MAX_GATEWAYS_PER_ORIGIN`].
     pub gateways: Vec<GatewayId>,
     /// Alarm history is settled below this seq.
@@ -105,6 +110,7 @@ impl OriginRecord {
             origin,
             ledger: Ledger::default(),
             anchor: None,
+            corrected: RangeSet::default(),
             gateways: Vec::new(),
             settled: 0,
             duplicates: 0,

@@ -69,7 +69,11 @@ impl OriginState {
     pub fn anchored(&mut self, anchor: ClockAnchor) -> bool {
         let better = self.record.anchor.map_or(anchor, |known| known.better(anchor));
         let changed = self.record.anchor != Some(better);
-        self.record.anchor = Some(better);
+        if let Some(known) = self.record.anchor.replace(better)
+            && is_correction(&known, &better)
+        {
+            self.record.corrected = self.record.ledger.stored().clone();
+        }
         changed
     }
 
@@ -78,6 +82,12 @@ impl OriginState {
         let anchor = self.record.anchor.filter(|anchor| anchor.quality == ClockQuality::Synced)?;
         Some(anchor.unix_ms_at(Tick(0)))
     }
+}
+
+/// Whether the times that the one anchor gave were wrong by the word of the other: by more than was admitted.
+fn is_correction(known: &ClockAnchor, better: &ClockAnchor) -> bool {
+    let off_by = known.unix_ms_at(better.tick).abs_diff(better.unix_ms);
+    better.quality > known.quality || off_by > known.error_ms_at(better.tick)
 }
 
 /// Origins by number, and their numbers by name. A sealed one leaves its number behind, and its boot.

@@ -68,14 +68,18 @@ impl Core {
             Record::Measured { next, .. } => ledger.report(*next),
             // No reading: neither ledger nor rules have a part in it.
             Record::Summary(_) => false,
-            Record::Anchor { origin, tick, unix_ms, error_ms, quality } => state.anchored(ClockAnchor {
-                origin: *origin,
-                gateway: from.gateway,
-                tick: *tick,
-                unix_ms: *unix_ms,
-                error_ms: *error_ms,
-                quality: *quality,
-            }),
+            Record::Anchor { origin, tick, unix_ms, error_ms, quality } => {
+                let news = state.anchored(ClockAnchor {
+                    origin: *origin,
+                    gateway: from.gateway,
+                    tick: *tick,
+                    unix_ms: *unix_ms,
+                    error_ms: *error_ms,
+                    quality: *quality,
+                });
+                self.building.anchors_changed |= news;
+                news
+            }
         };
         if news || is_new {
             state.record.heard(unix_ms);

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use tidegate_protocol::{
-    ClockAnchor, DeviceId, LossReason, Origin, SiteId,
+    ClockAnchor, DeviceId, LossReason, Origin, RangeSet, SiteId,
     block::{Description, Tail},
 };
 
@@ -34,6 +34,8 @@ pub struct SealedRecord {
     pub origin: Origin,
     /// Its readings are still read by it.
     pub anchor: Option<ClockAnchor>,
+    /// As in [`OriginRecord`].
+    pub corrected: RangeSet,
     /// One past the highest seq that anyone spoke of.
     pub next: u64,
     /// The device ended with a word about how much it had measured.
@@ -68,6 +70,7 @@ impl SealedRecord {
             site: record.site,
             origin: record.origin,
             anchor: record.anchor,
+            corrected: record.corrected.clone(),
             next: ledger.next(),
             exact: matches!(ledger.tail(), Some(Tail::Known(_))),
             stored: ledger.stored().count(),

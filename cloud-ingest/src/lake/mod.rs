@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lake/readings/arrived=YYYY-MM-DD/{from:020}-{to:020}.parquet      the journal's positions [from, to)
+//! lake/anchors/anchors.parquet                                       the best clock anchor of every origin, now
 //! ```
 //!
 //! Going there is exactly-once (rule j): the store commits the intent; the file is written under a temporary name,
@@ -10,6 +11,7 @@
 //! are removed at the start. The bounds are in `roll`; on an error the journal simply keeps what it has, and the
 //! next turn tries again.
 
+mod anchors;
 mod parquet_file;
 mod read;
 mod roll;
@@ -21,6 +23,7 @@ use std::{
 };
 
 pub use self::{
+    anchors::Anchors,
     read::{LakeReading, Wanted},
     roll::{RollSettings, Rolled, Roller},
 };

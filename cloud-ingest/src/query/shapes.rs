@@ -50,9 +50,16 @@ pub(super) fn reading(owner: &Owner, description: &Description, reading: &Readin
         time: unix_ms.and_then(rfc3339),
         time_unix_ms: unix_ms,
         time_quality: owner.anchor.map_or(ClockQuality::Unsynced, |anchor| anchor.quality),
+        time_error_ms: error_ms(owner.anchor.as_ref(), reading.tick),
+        time_corrected: owner.corrected.contains(reading.seq.0),
         value: value(reading.value),
         quality: reading.quality,
     })
+}
+
+/// None where nobody knows how far the clock was off.
+fn error_ms(anchor: Option<&ClockAnchor>, tick: Tick) -> Option<u64> {
+    anchor.filter(|anchor| anchor.error_ms < u32::MAX).map(|anchor| anchor.error_ms_at(tick))
 }
 
 fn value(value: Value) -> ValueView {

@@ -291,3 +291,40 @@ fn alarms_and_their_history_are_answered() {
         history.iter().map(|known| (known.onset.boot.0, known.onset.seq.0, known.clear.is_some())).collect();
     assert_eq!(told, [(1, 18, false), (2, 18, false)], "each boot has a history of its own");
 }
+
+fn unset(boot: u64) -> Record {
+    let origin = Origin::new(device(), BootId(boot));
+    let quality = ClockQuality::Unsynced;
+    Record::Anchor { origin, tick: Tick(0), unix_ms: 1_000, error_ms: u32::MAX, quality }
+}
+
+#[test]
+fn readings_of_before_the_time_was_known_get_it_and_say_so_from_journal_and_lake() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(LmdbStore::open(&folder.path().join("store"), 64 << 20).unwrap());
+    let lake = Lake::open(&folder.path().join("lake")).unwrap();
+    let shown = Arc::new(Shown::default());
+    let query = Query::new(Arc::clone(&store), lake.clone(), Arc::clone(&shown), events::channel());
+    let told = |query: &Query| -> Vec<_> {
+        let page = query.readings(&request()).unwrap();
+        let shown = page.readings.iter().map(|reading| {
+            (
+                reading.seq,
+                reading.time_unix_ms,
+                reading.time_quality,
+                reading.time_error_ms,
+                reading.time_corrected,
+            )
+        });
+        shown.collect()
+    };
+    take(&store, &shown, [block(1, 0..10, vec![unset(1)])]);
+    assert_eq!(told(&query)[9], (9, Some(1_090), ClockQuality::Unsynced, None, false));
+    Roller::new(Arc::clone(&store), lake, RollSettings { interval_ms: 0, bytes: 0 }).roll_now().unwrap();
+    take(&store, &shown, [block(1, 10..20, Vec::new()), block(1, 20..30, vec![anchor(1, ANCHOR_MS)])]);
+    let synced = |seq: u64| {
+        let time = Some(ANCHOR_MS + 10 * seq as i64);
+        (seq, time, ClockQuality::Synced, Some(5), seq < 20)
+    };
+    assert_eq!(told(&query), (0..30).map(synced).collect::<Vec<_>>());
+}

@@ -3,7 +3,8 @@
 
 use tidegate_alarms::AlarmEvent;
 use tidegate_protocol::{
-    ClockAnchor, DeviceId, Origin, Reading, SeqRange, SiteId, block::Description, topic::GatewayPath,
+    ClockAnchor, DeviceId, Origin, RangeSet, Reading, SeqRange, SiteId, block::Description,
+    topic::GatewayPath,
 };
 
 use super::{
@@ -29,22 +30,26 @@ pub struct Run {
 }
 
 /// What must be known of an origin to show its readings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     pub site: SiteId,
     pub origin: Origin,
     pub anchor: Option<ClockAnchor>,
+    /// Stored when a worse anchor was the best.
+    pub corrected: RangeSet,
 }
 
 impl From<&OriginRecord> for Owner {
     fn from(record: &OriginRecord) -> Self {
-        Self { site: record.site, origin: record.origin, anchor: record.anchor }
+        let (site, origin, anchor) = (record.site, record.origin, record.anchor);
+        Self { site, origin, anchor, corrected: record.corrected.clone() }
     }
 }
 
 impl From<&SealedRecord> for Owner {
     fn from(record: &SealedRecord) -> Self {
-        Self { site: record.site, origin: record.origin, anchor: record.anchor }
+        let (site, origin, anchor) = (record.site, record.origin, record.anchor);
+        Self { site, origin, anchor, corrected: record.corrected.clone() }
     }
 }
 

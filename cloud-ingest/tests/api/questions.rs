@@ -21,6 +21,8 @@ fn reading(value: ValueView) -> ReadingView {
         time: None,
         time_unix_ms: None,
         time_quality: ClockQuality::Unsynced,
+        time_error_ms: None,
+        time_corrected: false,
         value,
         quality: Quality::Good,
     }
@@ -40,6 +42,7 @@ async fn readings_go_out_as_documented() {
     let expected = json!({
         "site": "plant", "device": "board-1", "channel": "temperature", "unit": "Cel", "boot": "0000000000000abc",
         "seq": 3, "tick_ms": 250, "time": null, "time_unix_ms": null, "time_quality": "unsynced",
+        "time_error_ms": null, "time_corrected": false,
         "value": values[0], "quality": "good",
     });
     assert_eq!(answer["readings"][0], expected);

@@ -1,5 +1,6 @@
 //! What the core decides where something is wrong: descriptions, clocks, holes, failed looks; and what the store makes of it.
 
+mod clocks;
 mod credit;
 mod damage;
 mod descriptions;
