@@ -74,9 +74,6 @@ pub struct OriginRecord {
     pub origin: Origin,
     pub ledger: Ledger,
     pub anchor: Option<ClockAnchor>,
-    /// Readings that were stored while the best anchor known was worse than the one above: of a lower quality, or off by
-    /// more than its error.
-    pub corrected: RangeSet,
     /// Who brought readings of it, at most [`MAX_GATEWAYS_PER_ORIGIN`].
     pub gateways: Vec<GatewayId>,
     /// Alarm history is settled below this seq.
@@ -90,6 +87,9 @@ pub struct OriginRecord {
     pub last_heard_unix_ms: i64,
     /// Another boot of the device has taken its place in the live view.
     pub superseded: bool,
+    /// Readings that were stored while the best anchor known was worse than the present one: of a lower quality, or off
+    /// by more than its error. Last, so that the format before is this one without it.
+    pub corrected: RangeSet,
 }
 
 /// More gateways than this are not listed; their readings are stored all the same.
@@ -110,7 +110,6 @@ impl OriginRecord {
             origin,
             ledger: Ledger::default(),
             anchor: None,
-            corrected: RangeSet::default(),
             gateways: Vec::new(),
             settled: 0,
             duplicates: 0,
@@ -119,6 +118,7 @@ impl OriginRecord {
             first_heard_unix_ms: 0,
             last_heard_unix_ms: 0,
             superseded: false,
+            corrected: RangeSet::default(),
         }
     }
 }

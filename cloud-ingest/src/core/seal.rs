@@ -34,8 +34,6 @@ pub struct SealedRecord {
     pub origin: Origin,
     /// Its readings are still read by it.
     pub anchor: Option<ClockAnchor>,
-    /// As in [`OriginRecord`].
-    pub corrected: RangeSet,
     /// One past the highest seq that anyone spoke of.
     pub next: u64,
     /// The device ended with a word about how much it had measured.
@@ -59,6 +57,8 @@ pub struct SealedRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
     pub record: SealedRecord,
+    /// As in [`OriginRecord`].
+    pub corrected: RangeSet,
     pub description: Option<Description>,
 }
 
@@ -70,7 +70,6 @@ impl SealedRecord {
             site: record.site,
             origin: record.origin,
             anchor: record.anchor,
-            corrected: record.corrected.clone(),
             next: ledger.next(),
             exact: matches!(ledger.tail(), Some(Tail::Known(_))),
             stored: ledger.stored().count(),
@@ -109,7 +108,8 @@ impl Core {
         for no in ready {
             let Some(state) = self.origins.seal(no) else { continue };
             let OriginState { record, description, .. } = *state;
-            let sealed = Sealed { record: SealedRecord::new(&record), description };
+            let sealed_record = SealedRecord::new(&record);
+            let sealed = Sealed { record: sealed_record, corrected: record.corrected, description };
             self.building.sealed.push((no, Box::new(sealed)));
             self.counters.origins_sealed += 1;
         }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidegate_alarms::{AlarmEvent, EventId, RuleId};
-use tidegate_protocol::{ChannelName, DeviceId, SeqRange, SiteId, topic::GatewayPath};
+use tidegate_protocol::{ChannelName, DeviceId, RangeSet, SeqRange, SiteId, topic::GatewayPath};
 
 use super::StoreError;
 use crate::core::{
@@ -13,7 +13,7 @@ use crate::core::{
 };
 
 /// Raised with every change of what is below.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 pub const META_FORMAT: &[u8] = b"format";
 /// The next journal position.
@@ -56,6 +56,8 @@ pub struct SealedRow {
     pub record: SealedRecord,
     /// Which of its device's channel lists is its; a device's boots mostly share one.
     pub channels: Option<u32>,
+    /// Readings that were stored while only a worse anchor was known. Last, as in the origin's record.
+    pub corrected: RangeSet,
 }
 
 /// What a roll set out to do. Its file's name follows from it, so that doing it again makes the same file.

@@ -46,10 +46,10 @@ impl From<&OriginRecord> for Owner {
     }
 }
 
-impl From<&SealedRecord> for Owner {
-    fn from(record: &SealedRecord) -> Self {
-        let (site, origin, anchor) = (record.site, record.origin, record.anchor);
-        Self { site, origin, anchor, corrected: record.corrected.clone() }
+impl From<SealedRow> for Owner {
+    fn from(row: SealedRow) -> Self {
+        let SealedRow { record, corrected, .. } = row;
+        Self { site: record.site, origin: record.origin, anchor: record.anchor, corrected }
     }
 }
 
@@ -95,7 +95,7 @@ impl<'e> Look<'e> {
         if let Some(known) = open {
             return keys::decode(known).map(Some);
         }
-        let Some(SealedRow { record, channels: Some(number) }) = self.sealed_row(no)? else {
+        let Some(SealedRow { record, channels: Some(number), .. }) = self.sealed_row(no)? else {
             return Ok(None);
         };
         let key = keys::channel_list(record.site, record.origin.device, number);
@@ -119,13 +119,13 @@ impl<'e> Look<'e> {
         if let Some(record) = self.origin(no)? {
             return Ok(Some(Owner::from(&record)));
         }
-        Ok(self.sealed_row(no)?.map(|row| Owner::from(&row.record)))
+        Ok(self.sealed_row(no)?.map(Owner::from))
     }
 
     /// The owners of all readings, by number.
     pub fn owners(&self) -> Result<Vec<(OriginNo, Owner)>, StoreError> {
-        let sealed = self.sealed()?.into_iter().map(|(no, record)| (no, Owner::from(&record)));
-        let mut owners: Vec<_> = sealed.collect();
+        let sealed = self.all::<_, SealedRow>(Table::Sealed, keys::read_origin)?;
+        let mut owners: Vec<_> = sealed.into_iter().map(|(no, row)| (no, Owner::from(row))).collect();
         owners.extend(self.origins()?.iter().map(|(no, record)| (*no, Owner::from(record))));
         owners.sort_unstable_by_key(|(no, _)| *no);
         Ok(owners)

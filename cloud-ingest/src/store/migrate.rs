@@ -1,6 +1,7 @@
 //! A store of the format before into the present one, in one transaction: a crash leaves the old or the new.
 //!
-//! Format 1 had every origin's loss reasons in fixed places, and did not note when an origin was first and last heard of.
+//! Format 2 did not note which readings were stored before a better clock anchor was known.
+//! Format 1 neither, had every origin's loss reasons in fixed places, and did not note when an origin was first and last heard of.
 
 use serde::Deserialize;
 use tidegate_protocol::{ClockAnchor, GatewayId, LossReason, Origin, RangeSet, SiteId, block::Tail};
@@ -61,6 +62,24 @@ pub(super) fn from_1(lmdb: &Lmdb) -> Result<(), StoreError> {
             ..OriginRecord::new(row.site, row.origin)
         };
         writer.put(Table::Origins, &key, &keys::encode(&record)?)?;
+    }
+    writer.put(Table::Meta, keys::META_FORMAT, &keys::encode(&keys::FORMAT)?)?;
+    writer.commit()
+}
+
+/// The rows of origins end in one field more; nothing was noted in it.
+pub(super) fn from_2(lmdb: &Lmdb) -> Result<(), StoreError> {
+    let nothing = keys::encode(&RangeSet::default())?;
+    let mut writer = lmdb.writer()?;
+    for table in [Table::Origins, Table::Sealed] {
+        let mut rows = Vec::new();
+        for pair in writer.scan(table, &[])? {
+            let (key, value) = pair?;
+            rows.push((key.to_vec(), [value, nothing.as_slice()].concat()));
+        }
+        for (key, value) in rows {
+            writer.put(table, &key, &value)?;
+        }
     }
     writer.put(Table::Meta, keys::META_FORMAT, &keys::encode(&keys::FORMAT)?)?;
     writer.commit()

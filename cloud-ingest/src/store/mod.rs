@@ -85,6 +85,7 @@ impl LmdbStore {
         match found {
             Some(keys::FORMAT) => Ok(()),
             Some(1) => migrate::from_1(&self.lmdb),
+            Some(2) => migrate::from_2(&self.lmdb),
             Some(found) => Err(StoreError::Format { found }),
             None => {
                 let mut writer = self.lmdb.writer()?;

@@ -20,7 +20,8 @@ const OF_OPEN_ORIGINS: [Table; 4] = [Table::Origins, Table::Descriptions, Table:
 pub(super) fn write(writer: &mut Writer<'_>, no: OriginNo, sealed: &Sealed) -> Result<(), StoreError> {
     let channels =
         sealed.description.as_ref().map(|known| channel_list(writer, sealed, known)).transpose()?;
-    let row = SealedRow { record: sealed.record.clone(), channels };
+    let (record, corrected) = (sealed.record.clone(), sealed.corrected.clone());
+    let row = SealedRow { record, channels, corrected };
     let key = keys::origin(no);
     for table in OF_OPEN_ORIGINS {
         writer.delete(table, &key)?;
