@@ -6,7 +6,7 @@
 use std::{error::Error, time::Duration};
 
 use reqwest::{Response, StatusCode, Url, header};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -105,6 +105,16 @@ impl Client {
         let body = serde_json::from_slice(&body)
             .map_err(|error| self.not_an_ingest(format!("{path} is not what it should be: {error}")))?;
         Ok(Answer { body, server_unix_ms })
+    }
+
+    /// Gives an order and decodes what came of it.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        order: &impl Serialize,
+    ) -> Result<Answer<T>, ClientError> {
+        let request = self.http.post(format!("{}{path}", self.base)).json(order).timeout(ANSWER_TIMEOUT);
+        self.answer(path, request).await
     }
 
     /// Opens the event stream.

@@ -14,6 +14,8 @@ pub enum CliError {
     Output(#[from] io::Error),
     #[error("no device `{device}` is known; `tidegate devices` lists those that are")]
     UnknownDevice { device: String },
+    #[error("the name `{device}` is used at several sites ({}); name one with --site", sites.join(", "))]
+    SeveralSites { device: String, sites: Vec<String> },
     #[error("`{address}` is no MQTT address; write it as host:port, for example 127.0.0.1:1883")]
     MqttAddress { address: String },
     #[error(

@@ -40,6 +40,7 @@ struct Arguments {
 enum Command {
     Demo(demo::Arguments),
     Devices(devices::Arguments),
+    Device(device::Arguments),
     Readings(readings::Arguments),
     Alarms(alarms::Arguments),
     Watch(watch::Arguments),
@@ -69,6 +70,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     match arguments.command {
         Command::Demo(asked) => demo::run(&asked).await,
         Command::Devices(asked) => devices::run(&asked, &client()?).await,
+        Command::Device(asked) => device::run(&asked, &client()?).await,
         Command::Readings(asked) => readings::run(&asked, &client()?).await,
         Command::Alarms(asked) => alarms::run(&asked, &client()?).await,
         Command::Watch(asked) if asked.raw => raw::run(&asked).await,

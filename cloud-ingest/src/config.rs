@@ -11,7 +11,8 @@ use tidegate_service::{SettingsError, settings};
 use crate::{
     certificate::CertificateKey,
     lake::RollSettings,
-    settings::{BrokerSettings, JournalSettings, Settings},
+    retention::Retention,
+    settings::{BrokerSettings, JournalSettings, RetentionSettings, Settings},
 };
 
 /// Variables with this prefix override the file: `TIDEGATE_INGEST__HTTP__LISTEN=…`.
@@ -29,6 +30,7 @@ pub struct Config {
     pub lake: Option<RollSettings>,
     /// `None`: no certificates are given.
     pub certificate_key: Option<CertificateKey>,
+    pub retention: Retention,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +55,8 @@ const MIN_MAP_SIZE_BYTES: u64 = 64 * 1024 * 1024;
 const MIN_CREDIT_BYTES: u32 = 512 * 1024;
 const MAX_COMMIT_INTERVAL_MS: u64 = 1_000;
 const MIN_ROLL_INTERVAL_MS: u64 = 100;
+/// A hundred years.
+const MAX_RETENTION_DAYS: u32 = 36_500;
 
 impl Config {
     /// Reads and checks a settings file and the rules file that it names.
@@ -82,6 +86,7 @@ impl Config {
                 .enabled
                 .then_some(RollSettings { interval_ms: lake.roll_interval_ms, bytes: lake.roll_bytes }),
             certificate_key: certificate_key(file, folder, settings.certificate.key_file)?,
+            retention: retention(file, &settings.retention)?,
             data_dir,
         })
     }
@@ -194,5 +199,20 @@ fn journal(file: &Path, raw: &JournalSettings) -> Result<Journal, SettingsError>
         quota_bytes,
         commit_interval_ms: raw.commit_interval_ms,
         credit_bytes: raw.credit_bytes,
+    })
+}
+
+fn retention(file: &Path, raw: &RetentionSettings) -> Result<Retention, SettingsError> {
+    let days = |key, days: u32| {
+        if days > MAX_RETENTION_DAYS {
+            let problem = format!("{days} days are more than {MAX_RETENTION_DAYS}");
+            return Err(SettingsError::invalid(file, key, problem, "give 0 to keep it for ever"));
+        }
+        Ok((days > 0).then_some(days))
+    };
+    Ok(Retention {
+        lake_days: days("retention.lake_days", raw.lake_days)?,
+        events_days: days("retention.events_days", raw.events_days)?,
+        ledger_days: days("retention.ledger_days", raw.ledger_days)?,
     })
 }

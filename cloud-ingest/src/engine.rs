@@ -17,6 +17,7 @@ use crate::{
     inbox::Inbox,
     intake::Outgoing,
     looker::Job,
+    orders::Orders,
     shown::Shown,
     store::{Store, StoreError},
 };
@@ -30,6 +31,7 @@ pub struct Engine<S> {
     pub batches: sync::SyncSender<Box<Batch>>,
     pub jobs: sync::SyncSender<Job>,
     pub outgoing: mpsc::Sender<Outgoing>,
+    pub orders: Arc<Orders>,
     /// Stop taking blocks, commit what was taken, acknowledge it, end.
     pub draining: Shutdown,
 }
@@ -96,6 +98,7 @@ impl<S: Store> Engine<S> {
                     let _watchers = self.events.send(Streamed::Provisional(Arc::from(event)));
                 }
                 Effect::Verify { ticket, job } => self.look(Job::Verify { ticket, job }),
+                Effect::Retired { ticket, done } => self.orders.answer(ticket, done),
                 Effect::Load { origin, range } => self.look(Job::Load { origin, range }),
                 Effect::Reload => {
                     let snapshot = Box::new(self.store.snapshot()?);

@@ -5,11 +5,13 @@
 //! readings  latest, and a range          audit   where every reading is
 //! alarms    alarms now, history, events  shapes  records as views
 //! certificate  what a completeness certificate states
+//! operations  what operators did, and can do
 //! ```
 
 mod alarms;
 mod audit;
 mod certificate;
+mod operations;
 mod readings;
 mod shapes;
 
@@ -30,6 +32,8 @@ use crate::{
     core::batch::{OriginNo, OriginRecord},
     events::{AlarmSelection, AlarmsView, Cursor, EventSender, HistoryView, Streamed},
     lake::Lake,
+    operations::{OperationsView, RetireRequest, RetireView},
+    orders::{OrderError, Orders},
     readings::ReadError,
     shown::{Shown, count},
     store::{LmdbStore, Look, StoreError, look::Owner},
@@ -80,6 +84,10 @@ pub enum QueryError {
         "this ingest has no key to sign with; make one with `tidegate keys init` and name it in certificate.key_file"
     )]
     NoKey,
+    #[error("no device {device} of site {site} is known{}", .boot.map(|boot| format!(" with a boot {boot}")).unwrap_or_default())]
+    NothingToRetire { site: SiteId, device: DeviceId, boot: Option<BootId> },
+    #[error(transparent)]
+    Order(#[from] OrderError),
     #[error("the store cannot be read: {0}")]
     Store(String),
     #[error("the lake cannot be read: {0}")]
@@ -109,11 +117,18 @@ pub struct Query {
     shown: Arc<Shown>,
     events: EventSender,
     key: Option<Arc<CertificateKey>>,
+    orders: Arc<Orders>,
 }
 
 impl Query {
-    pub fn new(store: Arc<LmdbStore>, lake: Lake, shown: Arc<Shown>, events: EventSender) -> Self {
-        Self { store, lake, shown, events, key: None }
+    pub fn new(
+        store: Arc<LmdbStore>,
+        lake: Lake,
+        shown: Arc<Shown>,
+        events: EventSender,
+        orders: Arc<Orders>,
+    ) -> Self {
+        Self { store, lake, shown, events, key: None, orders }
     }
 
     /// The key that certificates are signed with.
@@ -151,7 +166,11 @@ impl Query {
 
     /// Readings in (boot first seen, seq) order, journal and lake together, none twice.
     pub fn readings(&self, request: &ReadingsRequest) -> Result<ReadingsView, QueryError> {
-        readings::page(&self.store.look()?, &self.lake, request)
+        match readings::page(&self.store.look()?, &self.lake, request) {
+            // A lake file left between the look and its opening: a new look knows that.
+            Err(QueryError::Lake(_)) => readings::page(&self.store.look()?, &self.lake, request),
+            answer => answer,
+        }
     }
 
     /// Where every reading is; `selection.channel` is not looked at. Sealed origins are listed where `each` says so, and
@@ -176,6 +195,21 @@ impl Query {
             last_block_unix_ms: record.last_block_unix_ms,
         });
         Ok(GatewaysView { gateways: views.collect() })
+    }
+
+    /// What operators did, newest first.
+    pub fn operations(&self) -> Result<OperationsView, QueryError> {
+        operations::log(&self.store.look()?)
+    }
+
+    /// Closes a device's origins and writes their holes off, or only says what that would do.
+    pub fn retire(&self, request: &RetireRequest) -> Result<RetireView, QueryError> {
+        let plan = operations::plan(&self.store.look()?, request)?;
+        if !request.confirmed {
+            return Ok(plan);
+        }
+        let done = self.orders.carry_out(request.order())?;
+        Ok(operations::retired(&done))
     }
 
     pub fn alarms(&self, selection: &AlarmSelection) -> Result<AlarmsView, QueryError> {
@@ -240,6 +274,7 @@ impl Query {
             readings_refused_sealed: counters.readings_refused_sealed,
             records_refused_sealed: counters.records_refused_sealed,
             origins_sealed: counters.origins_sealed,
+            histories_left: counters.histories_left,
             commits: counters.commits,
             commit_failures: counters.commit_failures,
             last_commit_micros: count(&shown.last_commit_micros),
@@ -317,6 +352,12 @@ impl api::Source for Query {
     }
     fn certificate(&self, request: &CertificateRequest) -> Result<Certificate, QueryError> {
         Query::certificate(self, request)
+    }
+    fn operations(&self) -> Result<OperationsView, QueryError> {
+        Query::operations(self)
+    }
+    fn retire(&self, request: &RetireRequest) -> Result<RetireView, QueryError> {
+        Query::retire(self, request)
     }
     fn gateways(&self) -> Result<GatewaysView, QueryError> {
         Query::gateways(self)

@@ -151,6 +151,10 @@ impl<'a> Source<'a> {
         let mut in_lake: BTreeMap<u64, BTreeMap<OriginNo, (Origin, RangeSet)>> = BTreeMap::new();
         let mut same = RangesByOrigin::new();
         for (no, origin, range) in &job.ranges {
+            // What has expired cannot be compared any more: it counts as the same.
+            let mut gone = Vec::new();
+            self.look.expired_of(*no)?.split(*range, &mut gone, &mut Vec::new());
+            gone.into_iter().for_each(|part| same.entry(*origin).or_default().insert(part));
             let mut runs = Vec::new();
             self.look.runs(*no, *range, |run| {
                 runs.push(run);

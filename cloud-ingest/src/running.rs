@@ -26,10 +26,12 @@ use crate::{
     events,
     inbox::{Inbox, inbox},
     intake::{Intake, MqttIntake, OUTGOING_WAITING},
-    lake::{Anchors, Lake, LakeError, Roller},
+    lake::{Anchors, Expirer, Lake, LakeError, Roller},
     looker::LookThread,
+    orders::Orders,
     query::Query,
     retained::Retained,
+    retention::RetentionThread,
     shown::Shown,
     store::{LmdbStore, Store, StoreError},
     writer::CommitThread,
@@ -79,6 +81,8 @@ pub struct Running {
     http_server: JoinHandle<()>,
     /// Closed to end the lake's thread.
     lake_running: sync::Sender<()>,
+    /// And that of the retention.
+    retention_running: sync::Sender<()>,
     threads: Vec<Ended>,
 }
 
@@ -99,6 +103,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (batches, committing) = sync::sync_channel(1);
     let (jobs, looking) = sync::sync_channel(JOBS_WAITING);
     let (lake_running, until) = sync::channel();
+    let (retention_running, retention_until) = sync::channel();
 
     let core = new_core(&config, &store, &shown)?;
     let (draining, stopping) = (Shutdown::new(), Shutdown::new());
@@ -117,9 +122,21 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if let Some(settings) = config.lake {
         let roller = Roller::new(Arc::clone(&store), lake.clone(), settings);
         let anchors = Anchors::new(Arc::clone(&store), lake.clone(), settings.interval_ms);
-        let turns = LakeThread { roller, anchors, clock, shown: Arc::clone(&shown), until, done };
+        let turns =
+            LakeThread { roller, anchors, clock, shown: Arc::clone(&shown), until, done: done.clone() };
         threads.push(spawn("lake", move || turns.run())?);
     }
+    let orders = Arc::new(Orders::new(done.clone(), clock));
+    let retention = RetentionThread {
+        store: Arc::clone(&store),
+        expirer: Expirer::new(Arc::clone(&store), lake.clone()),
+        retention: config.retention,
+        clock,
+        shown: Arc::clone(&shown),
+        until: retention_until,
+        done,
+    };
+    threads.push(spawn("retention", move || retention.run())?);
     let engine = Engine {
         core,
         store: Arc::clone(&store),
@@ -129,12 +146,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         batches,
         jobs,
         outgoing,
+        orders: Arc::clone(&orders),
         draining: draining.clone(),
     };
     let engine = spawn_engine(engine, intake, done_events)?;
     let mqtt = MqttIntake { broker: config.broker, clock, shown: Arc::clone(&shown) };
     let intake = tokio::spawn(mqtt.run(postbox, to_broker));
-    let query = Query::new(store, lake, shown, events).with_key(config.certificate_key);
+    let query = Query::new(store, lake, shown, events, orders).with_key(config.certificate_key);
     let router = api::router(Arc::new(query.clone()), stopping.clone());
     let serving = api::serve(api::HttpListener::new(listener), router, stopping.clone());
     let http_server = tokio::spawn(async move {
@@ -152,6 +170,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         intake,
         http_server,
         lake_running,
+        retention_running,
         threads,
     })
 }
@@ -224,6 +243,7 @@ impl Running {
             (&mut self.intake).await.map_err(|_| RunError::Ended)?;
             (&mut self.http_server).await.map_err(|_| RunError::Ended)?;
             drop(self.lake_running);
+            drop(self.retention_running);
             // Then the store is closed, and may be opened again at once.
             for thread in self.threads {
                 let _ended = thread.await;

@@ -21,6 +21,8 @@ pub struct Settings {
     pub lake: LakeSettings,
     #[serde(default)]
     pub certificate: CertificateSettings,
+    #[serde(default)]
+    pub retention: RetentionSettings,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -29,6 +31,24 @@ pub struct CertificateSettings {
     /// The private key that completeness certificates are signed with, from `tidegate keys init`; relative to this file.
     /// Without it none are given.
     pub key_file: Option<PathBuf>,
+}
+
+/// How long things are kept, in days; 0 keeps them for ever.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionSettings {
+    /// Lake files, by the day on which their readings arrived.
+    pub lake_days: u32,
+    /// Alarm events, cleared alarm history, quarantined blocks.
+    pub events_days: u32,
+    /// Ledgers of ended boots without holes: then they shrink to counts.
+    pub ledger_days: u32,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self { lake_days: 0, events_days: 0, ledger_days: 30 }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

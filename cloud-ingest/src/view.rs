@@ -56,6 +56,9 @@ pub struct LatestView {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ReadingsView {
     pub readings: Vec<ReadingView>,
+    /// Readings of the device (or of the boot that was asked for) that were stored, and have left with the lake's oldest files,
+    /// whatever their time and channel.
+    pub expired: u64,
     /// Give it back to go on where this page ended; absent at the end.
     pub next_cursor: Option<String>,
 }
@@ -116,6 +119,8 @@ pub struct OriginAudit {
     pub boot: BootId,
     pub measured: Measured,
     pub stored: u64,
+    /// Of the stored ones, those that have left with the lake's oldest files.
+    pub expired: u64,
     /// By reason; reasons without a loss are left out.
     pub lost: BTreeMap<&'static str, u64>,
     pub outstanding: u64,
@@ -140,6 +145,7 @@ pub struct SealedAudit {
     pub origins: u64,
     pub measured: u64,
     pub stored: u64,
+    pub expired: u64,
     pub lost: u64,
 }
 
@@ -157,6 +163,8 @@ pub struct Measured {
 pub struct AuditTotals {
     pub measured: u64,
     pub stored: u64,
+    /// Of the stored ones, those that have left with the lake's oldest files.
+    pub expired: u64,
     pub lost: u64,
     pub outstanding: u64,
     pub duplicates: u64,
@@ -214,6 +222,8 @@ pub struct Figures {
     pub readings_refused_sealed: u64,
     pub records_refused_sealed: u64,
     pub origins_sealed: u64,
+    /// Lost readings that arrived after all, and could not be told in history: what lies before them has expired.
+    pub histories_left: u64,
     pub commits: u64,
     pub commit_failures: u64,
     pub last_commit_micros: u64,
@@ -233,6 +243,6 @@ pub struct Figures {
     pub map_size_bytes: u64,
 }
 
-fn boot_as_text<S: serde::Serializer>(boot: &BootId, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn boot_as_text<S: serde::Serializer>(boot: &BootId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(boot)
 }

@@ -2,6 +2,7 @@
 
 pub mod alarms;
 pub mod audit;
+pub mod device;
 pub mod devices;
 pub mod keys;
 pub mod raw;

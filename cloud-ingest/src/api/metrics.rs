@@ -152,6 +152,11 @@ impl Collector for OfTheSource {
                 figures.records_refused_sealed,
             ),
             ("origins_sealed", "Ended origins whose ledger shrank to a row", figures.origins_sealed),
+            (
+                "histories_left",
+                "Lost readings that arrived after all and came too late for the alarm history",
+                figures.histories_left,
+            ),
             ("commits", "Journal commits", figures.commits),
             ("commit_failures", "Journal commits that failed", figures.commit_failures),
             ("acks_sent", "Block acknowledgements sent", figures.acks_sent),

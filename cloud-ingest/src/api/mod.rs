@@ -6,6 +6,7 @@
 //! problem     every error as an RFC 9457 document
 //! data        devices, channels, readings, gateways, audit, health
 //! alarms      alarms now, and their settled history
+//! operations  what operators did, and do; the only part that changes anything
 //! stream      server-sent events that resume without gaps
 //! metrics     Prometheus
 //! page        the web page and its assets
@@ -13,12 +14,13 @@
 //! openapi.json  the API as a document; a test holds it against the routes
 //! ```
 //!
-//! It only reads. Bounds: [`QUERIES_AT_ONCE`] questions run at a time and the rest wait; `stream::MAX_STREAMS` event
+//! All but `operations` only reads. Bounds: [`QUERIES_AT_ONCE`] questions run at a time and the rest wait; `stream::MAX_STREAMS` event
 //! streams, then 503; `server::MAX_CONNECTIONS` connections, then they wait in the listener's backlog.
 
 mod alarms;
 mod data;
 mod metrics;
+mod operations;
 mod page;
 mod parameters;
 mod problem;
@@ -34,7 +36,7 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use tidegate_service::Shutdown;
 use tokio::sync::Semaphore;
@@ -95,6 +97,8 @@ pub fn router(source: Arc<dyn Source>, shutdown: Shutdown) -> Router {
         .route("/api/v1/gateways", get(data::gateways))
         .route("/api/v1/audit", get(data::audit))
         .route("/api/v1/audit/certificate", get(data::certificate))
+        .route("/api/v1/operations", get(operations::log))
+        .route("/api/v1/devices/{site}/{device}/retire", post(operations::retire))
         .route("/api/v1/alarms", get(alarms::now))
         .route("/api/v1/alarms/history", get(alarms::history))
         .route("/api/v1/events", get(stream::events))
@@ -121,7 +125,10 @@ async fn unknown_path(uri: Uri) -> Problem {
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} takes GET, not {method}", uri.path()))
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{} does not take {method}; /api/v1/openapi.json says what it takes", uri.path()),
+    )
 }
 
 /// Nothing here is to be kept by a cache or guessed at by a browser.

@@ -6,7 +6,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::query::QueryError;
+use crate::{orders::OrderError, query::QueryError};
 
 #[derive(Debug)]
 pub struct Problem {
@@ -45,6 +45,15 @@ impl From<QueryError> for Problem {
             QueryError::SeveralSites => Self::parameter("site", error.to_string()),
             QueryError::NotBracketed(_) | QueryError::NoKey => {
                 Self::new(StatusCode::CONFLICT, error.to_string())
+            }
+            QueryError::NothingToRetire { .. } => {
+                Self::new(StatusCode::NOT_FOUND, format!("{error}; /api/v1/audit lists what is known"))
+            }
+            QueryError::Order(OrderError::NotCommitted | OrderError::Busy) => {
+                Self::busy(error.to_string(), 5)
+            }
+            QueryError::Order(OrderError::NoAnswer) => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string())
             }
             QueryError::Store(_) | QueryError::Lake(_) => Self::internal(&error.to_string()),
         }

@@ -19,6 +19,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+use super::operations::Peer;
+
 /// How many connections are served at once; more wait in the listener's backlog.
 pub const MAX_CONNECTIONS: usize = 2_048;
 /// How long a client may take nothing of what is being written to it before its connection is closed.
@@ -26,7 +28,9 @@ pub const WRITE_STALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Serves until `shutdown` is triggered and open requests are answered.
 pub async fn serve(listener: HttpListener, router: Router, shutdown: Shutdown) -> io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.wait().await }).await
+    axum::serve(listener, router.into_make_service_with_connect_info::<Peer>())
+        .with_graceful_shutdown(async move { shutdown.wait().await })
+        .await
 }
 
 /// A bound listener whose connections do not wait for full packets (events are small and urgent) and cannot be held

@@ -6,6 +6,7 @@ use tokio::sync::broadcast;
 use crate::{
     certificate::Certificate,
     events::{AlarmSelection, AlarmsView, Cursor, HistoryView, Streamed},
+    operations::{OperationsView, RetireRequest, RetireView},
     query::{CertificateRequest, QueryError, ReadingsRequest, Selection},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
@@ -20,6 +21,9 @@ pub trait Source: Send + Sync + 'static {
     fn readings(&self, request: &ReadingsRequest) -> Result<ReadingsView, QueryError>;
     fn audit(&self, selection: &Selection, each: bool) -> Result<AuditView, QueryError>;
     fn certificate(&self, request: &CertificateRequest) -> Result<Certificate, QueryError>;
+    fn operations(&self) -> Result<OperationsView, QueryError>;
+    /// The only call that changes anything, and only where the request is confirmed.
+    fn retire(&self, request: &RetireRequest) -> Result<RetireView, QueryError>;
     fn gateways(&self) -> Result<GatewaysView, QueryError>;
     fn health(&self) -> HealthView;
     fn figures(&self) -> Figures;

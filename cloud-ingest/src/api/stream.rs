@@ -15,7 +15,8 @@
 //! A stream first subscribes to live events, then reads from the store what came after its cursor, and then goes on live,
 //! passing over committed events that it has sent. An event is sent live only after the store has it, so nothing falls
 //! between. Whoever is too slow for the live channel has his stream ended and resumes by
-//! `Last-Event-ID`; nothing is skipped silently. A cursor from another store (it is ahead of this one's newest) is
+//! `Last-Event-ID`; nothing is skipped silently: where events behind the cursor are past their retention, `event: reset`
+//! with `expired` comes first, and then what is kept. A cursor from another store (it is ahead of this one's newest) is
 //! answered by `event: reset`, after which the stream begins now: read `/api/v1/alarms` again.
 
 use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
@@ -49,6 +50,8 @@ const RECONNECT: Duration = Duration::from_secs(1);
 struct Watch {
     after: Cursor,
     unknown_cursor: bool,
+    /// All that is kept is wanted: what is not kept is not missed.
+    from_beginning: bool,
     provisional: bool,
 }
 
@@ -56,10 +59,12 @@ pub async fn events(State(api): ApiState, uri: Uri, headers: HeaderMap) -> Resul
     let given = Parameters::read(&uri, &["since", "provisional"])?;
     let provisional = given.flag("provisional")?.unwrap_or(true);
     let wanted = wanted_cursor(&given, &headers)?;
+    let from_beginning = given.text("since") == Some("beginning") && !resumes(&headers);
     let live = api.source.subscribe();
     let newest = api.ask(|source| source.newest_cursor()).await?;
     let after = wanted.unwrap_or(newest);
-    let watch = Watch { after: after.min(newest), unknown_cursor: after > newest, provisional };
+    let watch =
+        Watch { after: after.min(newest), unknown_cursor: after > newest, from_beginning, provisional };
     let place = Arc::clone(&api.streams).try_acquire_owned().map_err(|_| {
         Problem::busy(format!("{MAX_STREAMS} event streams are open, which is the most; close some"), 10)
     })?;
@@ -69,7 +74,7 @@ pub async fn events(State(api): ApiState, uri: Uri, headers: HeaderMap) -> Resul
 
 /// `None`: from now on. The header wins over `since`, which a browser repeats when it reconnects.
 fn wanted_cursor(given: &Parameters, headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
-    if let Some(header) = headers.get("last-event-id").filter(|header| !header.is_empty()) {
+    if let Some(header) = headers.get("last-event-id").filter(|_| resumes(headers)) {
         let cursor = header.to_str().ok().and_then(|text| text.parse().ok());
         let detail = || {
             "Last-Event-ID is not a cursor of this stream; leave it out, or use since=beginning".to_owned()
@@ -83,6 +88,10 @@ fn wanted_cursor(given: &Parameters, headers: &HeaderMap) -> Result<Option<Curso
             Problem::parameter("since", format!("since: {text:?} is neither now, beginning, nor a cursor"))
         }),
     }
+}
+
+fn resumes(headers: &HeaderMap) -> bool {
+    headers.get("last-event-id").is_some_and(|header| !header.is_empty())
 }
 
 fn follow(
@@ -108,6 +117,10 @@ fn follow(
                 let at_end = page.len() < REPLAY_PAGE;
                 replayed.clear();
                 for (cursor, event) in page {
+                    // Cursors are given without gaps.
+                    if cursor > sent + 1 && !(watch.from_beginning && sent == 0) {
+                        yield Ok(Event::default().event("reset").data("{\"reason\":\"expired\"}"));
+                    }
                     sent = cursor;
                     replayed.insert(event.id);
                     yield Ok(committed(cursor, &event));

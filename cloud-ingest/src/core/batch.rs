@@ -10,7 +10,7 @@ use tidegate_protocol::{
     topic::{GatewayPath, Lane},
 };
 
-use super::{ledger::Ledger, seal::Sealed};
+use super::{ledger::Ledger, retire::Operation, seal::Sealed};
 
 /// An origin's number in this ingest, given in the order in which origins were first heard of, and never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub struct Batch {
     pub sealed: Vec<(OriginNo, Box<Sealed>)>,
     /// How many readings came of sealed origins, and were refused.
     pub refused: Vec<(OriginNo, u64)>,
+    /// For the operator log.
+    pub operations: Vec<Operation>,
     /// For the view of latest values; not stored, shown once the batch is.
     pub latest: Vec<(OriginNo, Vec<Reading>)>,
 }
@@ -207,5 +209,6 @@ impl Batch {
             && self.history.is_empty()
             && self.sealed.is_empty()
             && self.refused.is_empty()
+            && self.operations.is_empty()
     }
 }

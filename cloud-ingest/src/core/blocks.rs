@@ -227,7 +227,7 @@ impl Core {
         let rejection = self.rejection(undescribed, sealed, torn);
         let verify = (!known.is_empty()).then(|| VerifyJob { block: bytes.clone(), ranges: known });
         // What is known may be in the batch being written, or in the one being filled.
-        let barrier = if self.has_content() { self.building.number } else { self.in_flight.unwrap_or(0) };
+        let barrier = self.barrier();
         let early =
             Mutant::BlockAckedEarly.is_on() || (verify.is_some() && Mutant::DuplicateAckedEarly.is_on());
         let barrier = if early { 0 } else { barrier };

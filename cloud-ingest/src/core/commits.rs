@@ -95,6 +95,12 @@ impl Core {
             }
         }
         self.send_acks();
+        self.answer_orders();
+    }
+
+    /// The batch that must be committed before all that is in memory now is.
+    pub(super) fn barrier(&self) -> u64 {
+        if self.has_content() { self.building.number } else { self.in_flight.unwrap_or(0) }
     }
 
     /// How many gateways share the credit.
@@ -154,6 +160,7 @@ impl Core {
         self.verifying.clear();
         self.loading.clear();
         self.outbox = super::Outbox::default();
+        self.refuse_orders();
         self.incarnation = incarnation;
         if !Mutant::OverlayKept.is_on() {
             self.adopt(snapshot);

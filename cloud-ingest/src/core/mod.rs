@@ -8,6 +8,7 @@
 //! alarming  rules over readings, live and settled
 //! settling  history where a hole has filled      acks      outcomes and credit
 //! verifying blocks that came again, compared with their originals
+//! retire    an operator closes a device's holes
 //! seal      origins that have ended shrink to a row
 //! commits   when a batch is written, and what follows from its success or failure
 //! ```
@@ -22,9 +23,11 @@ pub mod alarming;
 pub mod batch;
 mod blocks;
 mod commits;
+mod counters;
 pub mod ledger;
 pub mod origins;
 mod records;
+pub mod retire;
 pub mod seal;
 mod settling;
 mod verifying;
@@ -34,7 +37,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use tidegate_alarms::{AlarmEvent, RuleSet};
 use tidegate_protocol::{
-    Origin, Reading, SeqRange, SiteId,
+    Origin, RangeSet, Reading, SeqRange, SiteId,
     ack::BlockAck,
     block::{Decoder, Description},
     status::GatewayStatus,
@@ -45,9 +48,10 @@ use self::{
     acks::{Credits, Outbox, Rejection},
     batch::{Batch, GatewayRecord, LiveRecord, OriginNo, OriginRecord, SettledRecord},
     origins::{OriginState, Origins},
+    retire::{Operation, RetireOrder, Waiting},
     verifying::Verifying,
 };
-pub use self::{settling::MAX_LOADS, verifying::MAX_VERIFYING};
+pub use self::{counters::Counters, settling::MAX_LOADS, verifying::MAX_VERIFYING};
 
 /// Bounds and rhythm of the core.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +111,15 @@ pub enum Event {
     Trimmed {
         used_bytes: u64,
     },
+    /// An operator's order; [`Effect::Retired`] answers under its ticket.
+    Retire {
+        ticket: u64,
+        order: Box<RetireOrder>,
+    },
+    /// These stored readings have left with the lake's oldest files.
+    Expired {
+        ranges: Vec<(OriginNo, SeqRange)>,
+    },
     /// Seal the origins that have ended, have no holes, and were last heard of before this time.
     Seal {
         before_unix_ms: i64,
@@ -134,6 +147,11 @@ pub enum Effect {
         origin: OriginNo,
         range: SeqRange,
     },
+    /// The order is carried out and committed; nothing where it was not, and changed nothing.
+    Retired {
+        ticket: u64,
+        done: Option<Operation>,
+    },
     /// Read the committed state; until then nothing is taken.
     Reload,
 }
@@ -153,37 +171,12 @@ pub struct Snapshot {
     pub ledger: u32,
     pub origins: Vec<(OriginNo, OriginRecord, Option<Description>)>,
     pub sealed: Vec<(OriginNo, SiteId, Origin)>,
+    /// Seqs whose readings have left with the lake's oldest files.
+    pub expired: Vec<(OriginNo, RangeSet)>,
     pub gateways: Vec<(GatewayPath, GatewayRecord)>,
     pub live: Vec<((SiteId, tidegate_protocol::DeviceId), LiveRecord)>,
     pub settled: Vec<(OriginNo, SettledRecord)>,
     pub latest: Vec<(OriginNo, Vec<Reading>)>,
-}
-
-/// What the core counts since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    pub blocks_received: u64,
-    pub bytes_received: u64,
-    pub readings_stored: u64,
-    pub readings_duplicate: u64,
-    pub readings_conflicting: u64,
-    pub blocks_rejected_corrupt: u64,
-    pub blocks_rejected_undescribed: u64,
-    pub blocks_rejected_sealed: u64,
-    pub blocks_refused_full: u64,
-    pub blocks_refused_verifying: u64,
-    pub descriptions_refused: u64,
-    pub ranges_refused: u64,
-    /// Readings of sealed origins.
-    pub readings_refused_sealed: u64,
-    /// Losses, ends and the like of sealed origins.
-    pub records_refused_sealed: u64,
-    pub origins_sealed: u64,
-    pub commits: u64,
-    pub commit_failures: u64,
-    pub acks_sent: u64,
-    pub alarm_events_provisional: u64,
-    pub uncommitted_bytes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -245,6 +238,8 @@ pub struct Core {
     retry_loads_at_ms: Option<u64>,
     /// Asked for, and not done yet.
     seal_before_unix_ms: Option<i64>,
+    /// Operators' orders, in the order of their batches.
+    retiring: Vec<Waiting>,
     outbox: Outbox,
     credits: Credits,
     effects: VecDeque<Effect>,
@@ -283,6 +278,7 @@ impl Core {
             stalled_loads: BTreeSet::new(),
             retry_loads_at_ms: None,
             seal_before_unix_ms: None,
+            retiring: Vec::new(),
             outbox: Outbox::default(),
             credits: Credits::new(settings.credit_total_bytes),
             effects: VecDeque::new(),
@@ -305,6 +301,8 @@ impl Core {
             Event::Verified { ticket, differing } => self.verified(now_ms, ticket, differing),
             Event::Loaded { origin, readings } => self.loaded(now_ms, origin, readings),
             Event::Trimmed { used_bytes } => self.trimmed(used_bytes),
+            Event::Retire { ticket, order } => self.retire(now_ms, ticket, *order),
+            Event::Expired { ranges } => self.expired(now_ms, &ranges),
             Event::Seal { before_unix_ms } => self.seal_before_unix_ms = Some(before_unix_ms),
             Event::Wakeup => {
                 self.end_back_off(now_ms);
@@ -381,6 +379,11 @@ impl Core {
                 state.watch.seen_up_to(end);
             }
             self.origins.put(no, state);
+        }
+        for (no, ranges) in snapshot.expired {
+            if let Some(state) = self.origins.get_mut(no) {
+                state.expired = ranges;
+            }
         }
         for ((site, device), live) in snapshot.live {
             self.origins.set_current(site, device, live.current);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use tidegate_alarms::RuleSet;
 use tidegate_protocol::{
-    BootId, ClockAnchor, ClockQuality, DeviceId, Origin, Reading, SiteId, Tick, block::Description,
+    BootId, ClockAnchor, ClockQuality, DeviceId, Origin, RangeSet, Reading, SiteId, Tick, block::Description,
 };
 
 use super::{
@@ -30,6 +30,8 @@ pub struct OriginState {
     /// To be written with the next batch.
     pub dirty: bool,
     pub latest_changed: bool,
+    /// Stored once, and gone with the lake's oldest files: history passes over them.
+    pub expired: RangeSet,
 }
 
 impl OriginState {
@@ -41,6 +43,7 @@ impl OriginState {
             latest: Vec::new(),
             dirty: false,
             latest_changed: false,
+            expired: RangeSet::default(),
         }
     }
 

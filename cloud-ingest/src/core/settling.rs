@@ -26,6 +26,18 @@ impl OriginState {
         self.watch.any() && self.record.ledger.settled_end(self.record.settled) > self.record.settled
     }
 
+    /// The first seq from `seq` on that history has to look at: neither lost nor expired.
+    fn passed(&self, seq: u64) -> u64 {
+        let mut at = seq;
+        loop {
+            let end = self.record.ledger.lost_run_end(self.expired.run_end(at));
+            if end == at {
+                return at;
+            }
+            at = end;
+        }
+    }
+
     pub(super) fn feed(&mut self, run: &[Reading], live: bool, settle: bool, out: &mut alarming::Outcome) {
         let record = &self.record;
         let anchor = record.anchor.as_ref();
@@ -65,20 +77,38 @@ impl Core {
     /// Moves the settled point on as far as no readings need be looked at, and asks for those that do.
     pub(super) fn settle_on(&mut self, no: OriginNo) {
         let Some(state) = self.origins.get_mut(no) else { return };
-        let record = &mut state.record;
         if state.watch.any() {
-            record.settled = record.ledger.lost_run_end(record.settled);
+            state.record.settled = state.passed(state.record.settled);
             if state.can_settle() {
                 self.to_load.insert(no);
             }
         } else {
-            record.settled = record.ledger.settled_end(record.settled);
+            state.record.settled = state.record.ledger.settled_end(state.record.settled);
         }
     }
 
-    /// Tells the origin's history again from the beginning.
+    /// These readings cannot be looked at any more.
+    pub(super) fn expired(&mut self, now_ms: u64, ranges: &[(OriginNo, SeqRange)]) {
+        for (no, range) in ranges {
+            let Some(state) = self.origins.get_mut(*no) else { continue };
+            state.expired.insert(*range);
+            let before = state.record.settled;
+            self.settle_on(*no);
+            if self.origins.get(*no).is_some_and(|state| state.record.settled != before) {
+                self.mark_dirty(*no);
+                self.touch_batch(now_ms);
+            }
+        }
+        self.request_loads();
+    }
+
+    /// Tells the origin's history again from the beginning. Where its beginning has expired, history stays as it was told.
     pub(super) fn unsettle(&mut self, no: OriginNo) {
         let Some(state) = self.origins.get_mut(no).filter(|state| state.watch.any()) else { return };
+        if !state.expired.is_empty() {
+            self.counters.histories_left += 1;
+            return;
+        }
         state.record.settled = 0;
         state.watch.unsettle();
         let settled = state.watch.settled_states();
@@ -128,7 +158,7 @@ impl Core {
         let mut out = alarming::Outcome::default();
         let before = state.record.settled;
         for reading in &readings {
-            let at = state.record.ledger.lost_run_end(state.record.settled);
+            let at = state.passed(state.record.settled);
             if reading.seq.0 < at {
                 continue;
             }
@@ -139,9 +169,9 @@ impl Core {
             state.feed(std::slice::from_ref(reading), false, true, &mut out);
             state.record.settled = at.saturating_add(1);
         }
-        let moved = state.record.settled != before;
         self.emit(no, out);
         self.settle_on(no);
+        let moved = self.origins.get(no).is_some_and(|state| state.record.settled != before);
         if moved {
             self.mark_dirty(no);
             self.touch_batch(now_ms);

@@ -12,6 +12,7 @@
 //! next turn tries again.
 
 mod anchors;
+mod expiry;
 mod parquet_file;
 mod read;
 mod roll;
@@ -24,6 +25,7 @@ use std::{
 
 pub use self::{
     anchors::Anchors,
+    expiry::{Expired, Expirer},
     read::{LakeReading, Wanted},
     roll::{RollSettings, Rolled, Roller},
 };

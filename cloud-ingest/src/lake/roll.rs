@@ -121,7 +121,7 @@ impl Roller {
     }
 }
 
-fn sync_folder(folder: &Path) -> Result<(), LakeError> {
+pub(super) fn sync_folder(folder: &Path) -> Result<(), LakeError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| file_error(folder, error))
 }
 
@@ -148,7 +148,7 @@ fn plan(look: &Look<'_>) -> Result<Option<Intent>, StoreError> {
 }
 
 /// `YYYY-MM-DD` in UTC; a time beyond the calendar counts as its first day.
-fn day_of(unix_ms: i64) -> String {
+pub(super) fn day_of(unix_ms: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(unix_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     time.strftime("%Y-%m-%d").to_string()
 }

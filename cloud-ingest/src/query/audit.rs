@@ -1,5 +1,7 @@
 //! Where every reading is, from the committed ledger.
 
+use std::collections::HashMap;
+
 use tidegate_protocol::block::Tail;
 
 use super::{QueryError, Selection, selected, selects};
@@ -11,16 +13,18 @@ use crate::{
 
 pub(super) fn audit(look: &Look<'_>, selection: &Selection, each: bool) -> Result<AuditView, QueryError> {
     let mut view = AuditView { position: look.next_position()?, ..AuditView::default() };
-    for (_, record) in selected(look, selection)? {
-        let origin = origin(&record);
+    let gone = look.expired()?.into_iter().map(|(no, ranges)| (no, ranges.count()));
+    let gone: HashMap<_, _> = gone.collect();
+    for (no, record) in selected(look, selection)? {
+        let origin = OriginAudit { expired: gone.get(&no).copied().unwrap_or(0), ..origin(&record) };
         add(&mut view.totals, &origin, record.duplicates);
         view.origins.push(origin);
     }
-    for (_, record) in look.sealed()? {
+    for (no, record) in look.sealed()? {
         if !selects(selection, record.site, record.origin.device) {
             continue;
         }
-        let origin = sealed(&record);
+        let origin = OriginAudit { expired: gone.get(&no).copied().unwrap_or(0), ..sealed(&record) };
         add(&mut view.totals, &origin, record.duplicates);
         // What conflicts must be looked at.
         if each || origin.conflicts > 0 {
@@ -32,6 +36,7 @@ pub(super) fn audit(look: &Look<'_>, selection: &Selection, each: bool) -> Resul
             (&mut counted.origins, 1),
             (&mut counted.measured, origin.measured.count),
             (&mut counted.stored, origin.stored),
+            (&mut counted.expired, origin.expired),
             (&mut counted.lost, lost(&origin)),
         ] {
             *total = total.saturating_add(more);
@@ -51,6 +56,7 @@ fn add(totals: &mut AuditTotals, origin: &OriginAudit, duplicates: u64) {
     for (total, more) in [
         (&mut totals.measured, origin.measured.count),
         (&mut totals.stored, origin.stored),
+        (&mut totals.expired, origin.expired),
         (&mut totals.lost, lost(origin)),
         (&mut totals.outstanding, origin.outstanding),
         (&mut totals.duplicates, duplicates),
@@ -68,6 +74,7 @@ fn sealed(record: &SealedRecord) -> OriginAudit {
         boot: record.origin.boot,
         measured: Measured { count: record.next, exact: record.exact },
         stored: record.stored,
+        expired: 0,
         lost: record.lost.iter().map(|(reason, count)| (reason.name(), *count)).collect(),
         // Nothing is sealed before.
         outstanding: 0,
@@ -93,6 +100,7 @@ fn origin(record: &OriginRecord) -> OriginAudit {
         boot: record.origin.boot,
         measured: Measured { count: ledger.next(), exact: matches!(ledger.tail(), Some(Tail::Known(_))) },
         stored: ledger.stored().count(),
+        expired: 0,
         lost: lost.map(|(reason, ranges)| (reason.name(), ranges.count())).collect(),
         outstanding: outstanding.count(),
         outstanding_ranges: ranges.collect(),

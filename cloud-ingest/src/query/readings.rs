@@ -43,8 +43,14 @@ pub(super) fn page(
     let selection = Selection { site: request.site, device: Some(request.device), channel: request.channel };
     let mut source = Source::new(look, lake)?;
     let mut view = ReadingsView::default();
-    for (no, owner) in selected_owners(look, &selection)? {
-        if no < from_origin || request.boot.is_some_and(|boot| boot != owner.origin.boot) {
+    let owners: Vec<_> = selected_owners(look, &selection)?
+        .filter(|(_, owner)| request.boot.is_none_or(|boot| boot == owner.origin.boot))
+        .collect();
+    for (no, _) in &owners {
+        view.expired = view.expired.saturating_add(look.expired_of(*no)?.count());
+    }
+    for (no, owner) in owners {
+        if no < from_origin {
             continue;
         }
         let Some(ticks) = ticks(&owner, request.since, request.until) else { continue };

@@ -12,9 +12,10 @@ use tidegate_protocol::{
 use super::*;
 use crate::{
     certificate::{Statement, keys},
+    clock::Clock,
     core::{Core, Effect, Event, Settings},
     events,
-    lake::{RollSettings, Roller},
+    lake::{Expirer, RollSettings, Roller},
     store::Store,
     view::ValueView,
 };
@@ -24,7 +25,7 @@ const ANCHOR_MS: i64 = 1_700_000_000_000;
 struct Answered {
     query: Query,
     store: Arc<LmdbStore>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn device() -> DeviceId {
@@ -61,6 +62,12 @@ fn anchor(boot: u64, unix_ms: i64) -> Record {
     Record::Anchor { origin, tick: Tick(0), unix_ms, error_ms: 5, quality: ClockQuality::Synced }
 }
 
+/// Orders that reach no core.
+fn nobody() -> Arc<Orders> {
+    let (core, _gone) = tokio::sync::mpsc::channel(1);
+    Arc::new(Orders::new(core, Clock::start()))
+}
+
 /// Two boots of a device, 40 and 20 readings; the first 30 are in the lake. Boot 2 began 10 s after boot 1.
 fn answered() -> Answered {
     let folder = tempfile::tempdir().unwrap();
@@ -76,8 +83,8 @@ fn answered() -> Answered {
         &shown,
         [block(1, 10..20, Vec::new()), block(2, 0..20, vec![anchor(2, ANCHOR_MS + 10_000)])],
     );
-    let query = Query::new(Arc::clone(&store), lake, shown, events::channel());
-    Answered { query, store, _folder: folder }
+    let query = Query::new(Arc::clone(&store), lake, shown, events::channel(), nobody());
+    Answered { query, store, folder }
 }
 
 /// Gives blocks to a core and commits what it wants committed.
@@ -196,7 +203,7 @@ fn latest_and_devices_show_the_present_boot() {
     // The same after a restart, when it is gathered from journal and lake.
     let shown = Arc::new(Shown::default());
     shown.show_latest(store.snapshot().unwrap().latest);
-    let restarted = Query::new(Arc::clone(store), query.lake.clone(), shown, events::channel());
+    let restarted = Query::new(Arc::clone(store), query.lake.clone(), shown, events::channel(), nobody());
     assert_eq!(latest(&restarted), [(2, 18), (2, 19)]);
 }
 
@@ -304,7 +311,7 @@ fn readings_of_before_the_time_was_known_get_it_and_say_so_from_journal_and_lake
     let store = Arc::new(LmdbStore::open(&folder.path().join("store"), 64 << 20).unwrap());
     let lake = Lake::open(&folder.path().join("lake")).unwrap();
     let shown = Arc::new(Shown::default());
-    let query = Query::new(Arc::clone(&store), lake.clone(), Arc::clone(&shown), events::channel());
+    let query = Query::new(Arc::clone(&store), lake.clone(), Arc::clone(&shown), events::channel(), nobody());
     let told = |query: &Query| -> Vec<_> {
         let page = query.readings(&request()).unwrap();
         let shown = page.readings.iter().map(|reading| {
@@ -327,4 +334,39 @@ fn readings_of_before_the_time_was_known_get_it_and_say_so_from_journal_and_lake
         (seq, time, ClockQuality::Synced, Some(5), seq < 20)
     };
     assert_eq!(told(&query), (0..30).map(synced).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_left_with_the_lake_is_counted_and_what_is_kept_is_read() {
+    const DAY_MS: i64 = 86_400_000;
+    let Answered { query, store, folder } = answered();
+    let expirer = Expirer::new(Arc::clone(&store), query.lake.clone());
+    assert_eq!(expirer.expire(DAY_MS - 1).unwrap().files, 0, "its day is not over");
+    // As after a crash between the transaction and the file's end.
+    let (from, file) = store.look().unwrap().lake_files().unwrap().remove(0);
+    let runs: Vec<_> = store.runs_of_files(&[from].into()).unwrap();
+    let runs: Vec<_> = runs.into_iter().map(|(_, no, range)| (no, range)).collect();
+    store.expire_file(from, &runs).unwrap();
+    let path = folder.path().join("lake").join(&file.path);
+    assert!(path.is_file());
+    // A restart finds the note, and one that follows finds nothing left to do.
+    for _ in 0..2 {
+        assert_eq!(expirer.expire(DAY_MS).unwrap().files, 0);
+        assert!(!path.exists() && !path.parent().unwrap().exists());
+    }
+    assert_eq!(all(&query, request()), [seqs(1, 10..20), seqs(2, 0..20)].concat());
+    assert_eq!(query.readings(&request()).unwrap().expired, 30);
+    let audit = query.audit(&Selection::default(), true).unwrap();
+    assert!(audit.complete, "it was stored, and the ledger says so");
+    assert_eq!((audit.totals.stored, audit.totals.expired), (60, 30));
+    assert_eq!((audit.origins[0].expired, audit.origins[1].expired), (30, 0));
+    // What comes again cannot be compared any more: it is no conflict, and is not stored twice.
+    let shown = Shown::default();
+    take(&store, &shown, [block(1, 0..10, Vec::new())]);
+    let job = crate::core::VerifyJob {
+        block: block(1, 0..20, Vec::new()),
+        ranges: vec![(OriginNo(0), Origin::new(device(), BootId(1)), SeqRange::new(0, 20))],
+    };
+    let look = store.look().unwrap();
+    assert_eq!(crate::readings::Source::new(&look, &query.lake).unwrap().verify(&job).unwrap(), []);
 }

@@ -46,6 +46,11 @@ pub(super) fn write(lmdb: &Lmdb, batch: &Batch) -> Result<Receipt, StoreError> {
         seal::write(&mut writer, *no, sealed)?;
     }
     seal::count_refused(&mut writer, &batch.refused)?;
+    for operation in &batch.operations {
+        let last = writer.last(Table::Operations)?.map(|(key, _)| keys::read_number(key)).transpose()?;
+        let next = last.map_or(0, |last| last + 1);
+        writer.append(Table::Operations, &keys::number(next), &keys::encode(operation)?)?;
+    }
     write_quarantine(&mut writer, &batch.quarantine)?;
     let events = write_events(&mut writer, &batch.events)?;
     let used_bytes = writer.used_bytes()?;

@@ -57,9 +57,17 @@ pub enum Table {
     Sealed,
     /// site, 0, device, 0, number u32 → Description (postcard) that sealed boots of the device have in common
     ChannelLists,
+    /// u64 → Operation (postcard)
+    Operations,
+    /// unix hour u64 → the newest event's cursor u64 in that hour
+    EventHours,
+    /// origin u32 → RangeSet (postcard) of seqs that were stored and have left with the lake's oldest files
+    Expired,
+    /// first position u64 → LakeFile (postcard) that is not registered any more, and is to be deleted
+    Expiring,
 }
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 21] = [
     "meta",
     "journal",
     "origins",
@@ -77,6 +85,10 @@ const NAMES: [&str; 17] = [
     "latest",
     "sealed",
     "channel-lists",
+    "operations",
+    "event-hours",
+    "expired",
+    "expiring",
 ];
 
 pub struct Lmdb {

@@ -1,6 +1,8 @@
 //! One committed state, for those who ask: a read transaction. What a roll trims meanwhile stays visible here, so that a
 //! look never sees a reading twice or not at all.
 
+use std::collections::{BTreeSet, HashMap};
+
 use tidegate_alarms::AlarmEvent;
 use tidegate_protocol::{
     ClockAnchor, DeviceId, Origin, RangeSet, Reading, SeqRange, SiteId, block::Description,
@@ -13,7 +15,10 @@ use super::{
     lmdb::{Reader, Table},
 };
 use crate::core::{
-    batch::{EntryHead, GatewayRecord, LiveRecord, Occurrence, OriginNo, OriginRecord, SettledRecord},
+    batch::{
+        EntryHead, GatewayRecord, LiveRecord, Occurrence, OriginNo, OriginRecord, Quarantined, SettledRecord,
+    },
+    retire::Operation,
     seal::SealedRecord,
 };
 
@@ -257,6 +262,94 @@ impl<'e> Look<'e> {
 
     pub fn history(&self) -> Result<Vec<(OriginNo, Occurrence)>, StoreError> {
         self.all(Table::History, keys::read_origin)
+    }
+
+    /// Quarantined blocks, oldest first, until `each` says stop.
+    pub(super) fn quarantine(
+        &self,
+        mut each: impl FnMut(&[u8], Quarantined) -> bool,
+    ) -> Result<(), StoreError> {
+        for pair in self.reader.scan(Table::Quarantine, &[])? {
+            let (key, value) = pair?;
+            if !each(key, keys::decode(value)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of cleared occurrences that are older.
+    pub(super) fn history_before(&self, unix_ms: i64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut owners: HashMap<OriginNo, (Option<ClockAnchor>, Option<i64>)> = HashMap::new();
+        owners
+            .extend(self.sealed()?.iter().map(|(no, row)| (*no, (row.anchor, Some(row.last_heard_unix_ms)))));
+        owners.extend(self.origins()?.iter().map(|(no, record)| (*no, (record.anchor, None))));
+        let mut old = Vec::new();
+        for pair in self.reader.scan(Table::History, &[])? {
+            let (key, value) = pair?;
+            let known: Occurrence = keys::decode(value)?;
+            let (Some(cleared), Some((anchor, heard))) =
+                (known.cleared, owners.get(&keys::read_origin(key)?))
+            else {
+                continue;
+            };
+            let at = anchor.map(|anchor| anchor.unix_ms_at(cleared.tick)).or(*heard);
+            if at.is_some_and(|at| at < unix_ms) {
+                old.push(key.to_vec());
+            }
+            if old.len() >= limit {
+                break;
+            }
+        }
+        Ok(old)
+    }
+
+    /// The newest cursor that an hour noted.
+    pub(super) fn newest_noted_cursor(&self) -> Result<Option<u64>, StoreError> {
+        self.reader.last(Table::EventHours)?.map(|(_, cursor)| keys::read_number(cursor)).transpose()
+    }
+
+    /// The newest hour before this one that noted a cursor.
+    pub(super) fn noted_before(&self, unix_hour: u64) -> Result<Option<(u64, u64)>, StoreError> {
+        let Some(last) = unix_hour.checked_sub(1) else { return Ok(None) };
+        let noted = self.reader.floor(Table::EventHours, &keys::number(last))?;
+        noted.map(|(hour, cursor)| Ok((keys::read_number(hour)?, keys::read_number(cursor)?))).transpose()
+    }
+
+    /// Stored seqs whose readings have left with the lake's oldest files.
+    pub fn expired(&self) -> Result<Vec<(OriginNo, RangeSet)>, StoreError> {
+        self.all(Table::Expired, keys::read_origin)
+    }
+
+    pub fn expired_of(&self, no: OriginNo) -> Result<RangeSet, StoreError> {
+        let known = self.reader.get(Table::Expired, &keys::origin(no))?;
+        Ok(known.map(keys::decode).transpose()?.unwrap_or_default())
+    }
+
+    /// Files that are not registered any more, and are to be deleted.
+    pub fn expiring(&self) -> Result<Vec<(u64, LakeFile)>, StoreError> {
+        self.all(Table::Expiring, keys::read_number)
+    }
+
+    pub(super) fn runs_of_files(
+        &self,
+        files: &BTreeSet<u64>,
+    ) -> Result<Vec<(u64, OriginNo, SeqRange)>, StoreError> {
+        let mut runs = Vec::new();
+        for pair in self.reader.scan(Table::Index, &[])? {
+            let (key, value) = pair?;
+            let IndexEntry { len, place: Place::Lake(from), .. } = keys::decode(value)? else { continue };
+            if files.contains(&from) {
+                let (no, start) = keys::read_index(key)?;
+                runs.push((from, no, SeqRange::new(start, start.saturating_add(len))));
+            }
+        }
+        Ok(runs)
+    }
+
+    /// The operator log, oldest first.
+    pub fn operations(&self) -> Result<Vec<(u64, Operation)>, StoreError> {
+        self.all(Table::Operations, keys::read_number)
     }
 
     /// How many blocks are in quarantine.

@@ -7,6 +7,7 @@
 //! snapshot  the committed state for the core
 //! look      one committed state for those who ask
 //! roll      the journal's part of going to the lake
+//! retention what leaves because it is old
 //! seal      origins that have ended, as one row each
 //! migrate   a store of the format before into the present one
 //! ```
@@ -16,6 +17,7 @@ pub mod keys;
 mod lmdb;
 pub mod look;
 mod migrate;
+mod retention;
 mod roll;
 mod seal;
 mod snapshot;

@@ -27,6 +27,7 @@ pub(super) fn read(look: &Look<'_>) -> Result<Snapshot, StoreError> {
         ledger: look.ledger_count()?,
         origins,
         sealed,
+        expired: look.expired()?,
         gateways: look.gateways()?,
         live: look.live()?,
         settled: look.settled()?,

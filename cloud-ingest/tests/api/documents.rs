@@ -19,6 +19,10 @@ async fn every_route_is_documented_and_every_documented_path_is_served() {
     assert!(routes.len() > 10, "the routes are not found in the source any more");
     assert_eq!(documented, routes);
     for path in documented {
+        // Orders are not asked for.
+        if document["paths"][path].get("get").is_none() {
+            continue;
+        }
         assert_eq!(served.get(&asked(path)).await.status(), 200, "{path}");
     }
 }
@@ -35,7 +39,7 @@ async fn the_documented_parameters_are_those_that_are_taken() {
     let served = Served::start().await;
     let document = served.json("/api/v1/openapi.json").await;
     for (path, item) in document["paths"].as_object().unwrap() {
-        if path.ends_with("openapi.json") {
+        if path.ends_with("openapi.json") || item.get("get").is_none() {
             continue;
         }
         let parameters = item["get"]["parameters"].as_array().cloned().unwrap_or_default();

@@ -7,6 +7,7 @@ use tidegate_ingest::{
     api::Source,
     certificate::Certificate,
     events::{AlarmSelection, AlarmsView, Cursor, EventSender, HistoryView, Streamed},
+    operations::{OperationsView, RetireRequest, RetireView},
     query::{CertificateRequest, QueryError, ReadingsRequest, Selection},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
@@ -28,6 +29,9 @@ pub struct World {
     pub history: HistoryView,
     /// The cursor is the place, from 1.
     pub events: Vec<AlarmEvent>,
+    /// So many of the oldest events are not kept any more.
+    pub events_gone: usize,
+    pub operations: OperationsView,
     /// Answered to readings instead of a page, once.
     pub refusal: Option<QueryError>,
     /// Announced and committed when events are next read, before the answer.
@@ -104,6 +108,22 @@ impl Source for MadeUp {
         Ok(serde_json::from_value(certificate).unwrap())
     }
 
+    fn operations(&self) -> Result<OperationsView, QueryError> {
+        self.see("operations".into(), |world| &world.operations)
+    }
+
+    fn retire(&self, request: &RetireRequest) -> Result<RetireView, QueryError> {
+        self.world.lock().unwrap().asked = format!("{request:?}");
+        Ok(RetireView {
+            site: request.site,
+            device: request.device,
+            dry_run: !request.confirmed,
+            written_off: 0,
+            boots: Vec::new(),
+            last_heard_unix_ms: Some(1),
+        })
+    }
+
     fn gateways(&self) -> Result<GatewaysView, QueryError> {
         self.see("gateways".into(), |world| &world.gateways)
     }
@@ -138,7 +158,7 @@ impl Source for MadeUp {
         }
         let world = self.world.lock().unwrap();
         let all = world.events.iter().zip(1..).map(|(event, cursor)| (cursor, event.clone()));
-        Ok(all.skip(cursor as usize).take(limit).collect())
+        Ok(all.skip(world.events_gone.max(cursor as usize)).take(limit).collect())
     }
 
     fn newest_cursor(&self) -> Result<Cursor, QueryError> {

@@ -2,6 +2,7 @@
 
 mod documents;
 mod made_up;
+mod orders;
 mod page;
 mod questions;
 mod server;

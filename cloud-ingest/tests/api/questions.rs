@@ -36,7 +36,7 @@ async fn readings_go_out_as_documented() {
     let readings = values.iter().map(|value| reading(ValueView::Number(*value)));
     let readings = readings.chain([reading(ValueView::Bool(true)), reading(ValueView::None)]).collect();
     served.source.world.lock().unwrap().readings =
-        ReadingsView { readings, next_cursor: Some("more".into()) };
+        ReadingsView { expired: 0, readings, next_cursor: Some("more".into()) };
     let answer = served.json("/api/v1/readings?device=board-1").await;
     assert_eq!(answer["next_cursor"], "more");
     let expected = json!({

@@ -234,3 +234,25 @@ async fn shutdown_ends_open_streams() {
     assert_eq!(watcher.next().await, None);
     timeout(PATIENCE, served.serving).await.expect("serving goes on").unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_watcher_is_told_that_events_behind_its_cursor_are_not_kept_any_more() {
+    let served = Served::start().await;
+    for seq in 1..=5 {
+        served.source.commit(raise(seq));
+    }
+    served.source.world.lock().unwrap().events_gone = 3;
+    let mut watcher = Watcher::open(&served, "", Some("2")).await;
+    assert_eq!(watcher.some().await.id, "2");
+    let reset = watcher.some().await;
+    assert_eq!((reset.event.as_str(), reset.data.as_str()), ("reset", "{\"reason\":\"expired\"}"));
+    assert_eq!((watcher.some().await.id, watcher.some().await.id), ("4".into(), "5".into()));
+    // Nothing is missed by one that saw the last of those, nor by one that wants whatever is kept.
+    let mut watcher = Watcher::open(&served, "", Some("3")).await;
+    assert_eq!((watcher.some().await.id, watcher.some().await.id), ("3".into(), "4".into()));
+    let mut watcher = Watcher::open(&served, "?since=beginning", None).await;
+    assert_eq!((watcher.some().await.id, watcher.some().await.id), ("0".into(), "4".into()));
+    // But by one that was connected before the first event.
+    let mut watcher = Watcher::open(&served, "?since=beginning", Some("0")).await;
+    assert_eq!((watcher.some().await.id, watcher.some().await.event), ("0".into(), "reset".into()));
+}

@@ -7,6 +7,7 @@ mod descriptions;
 mod history;
 mod holes;
 mod live;
+mod retiring;
 mod sealing;
 mod support;
 mod verifying;

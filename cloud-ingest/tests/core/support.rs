@@ -1,7 +1,9 @@
 //! Blocks, and a core whose commits always succeed at once unless a test says otherwise.
 
 use tidegate_alarms::{RuleSet, RulesSettings};
-use tidegate_ingest::core::{Core, Effect, Event, Settings, Snapshot, VerifyJob, batch::Batch};
+use tidegate_ingest::core::{
+    Core, Effect, Event, Settings, Snapshot, VerifyJob, batch::Batch, retire::Operation,
+};
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Quality, Reading, Seq,
     SeqRange, SiteId, Tick, Value, ValueKind,
@@ -64,6 +66,7 @@ pub struct Bench {
     pub verify: Vec<(u64, VerifyJob)>,
     pub loads: Vec<(tidegate_ingest::core::batch::OriginNo, SeqRange)>,
     pub provisional: usize,
+    pub retired: Vec<(u64, Option<Operation>)>,
     /// Instead of succeeding, the commit stays under way under this number.
     pub held: Option<u64>,
     pub hold_commits: bool,
@@ -83,6 +86,7 @@ impl Bench {
             verify: Vec::new(),
             loads: Vec::new(),
             provisional: 0,
+            retired: Vec::new(),
             held: None,
             hold_commits: false,
         }
@@ -113,6 +117,7 @@ impl Bench {
                 Effect::Provisional(_) => self.provisional += 1,
                 Effect::Verify { ticket, job } => self.verify.push((ticket, job)),
                 Effect::Load { origin, range } => self.loads.push((origin, range)),
+                Effect::Retired { ticket, done } => self.retired.push((ticket, done)),
                 Effect::Reload => {}
             }
         }

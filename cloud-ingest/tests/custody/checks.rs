@@ -20,7 +20,8 @@ fn records(world: &World) -> Vec<(OriginNo, OriginRecord)> {
 }
 
 fn number_of(world: &World, origin: Origin) -> OriginNo {
-    let found = records(world).into_iter().find(|(_, record)| record.origin == origin);
+    let owners = world.store.look().and_then(|look| look.owners()).expect("a look");
+    let found = owners.into_iter().find(|(_, owner)| owner.origin == origin);
     found.expect("the store knows the origin").0
 }
 
@@ -214,4 +215,32 @@ fn outcome_of(world: &World, number: u64) -> Outcome {
     let mut outcomes = world.acks.iter().flat_map(|(_, ack)| &ack.outcomes);
     let found = outcomes.rfind(|outcome| outcome.number == number);
     found.expect("the block was answered").outcome.clone()
+}
+
+/// Rule h: what is sealed keeps its readings and its counts, and whoever brings it again is told so.
+pub fn what_is_sealed_is_refused_and_kept(world: &mut World) {
+    let sealed = world.store.look().and_then(|look| look.sealed()).expect("a look");
+    let [(no, record)] = sealed.as_slice() else { panic!("one boot has been superseded: {sealed:?}") };
+    let measured = world.fleet.origins.iter().find(|origin| origin.origin == record.origin);
+    let count = measured.expect("an origin of the fleet").readings.len() as u64;
+    assert_eq!((record.next, record.stored, record.lost.len()), (count, count, 0));
+    assert!(records(world).iter().all(|(open, _)| open != no), "it has no row beside");
+    for (gateway, bytes) in world.fleet.blocks.clone() {
+        let directory = tidegate_protocol::block::Decoder::directory(&bytes).expect("a block");
+        let concerned = directory.iter().any(|entry| entry.origin == record.origin);
+        let number = world.transmit(world.fleet.gateways[gateway], bytes);
+        world.settle();
+        let refused = match outcome_of(world, number) {
+            Outcome::Durable => false,
+            Outcome::Rejected { reason: RejectReason::Sealed, parts } => {
+                assert!(parts.iter().all(|(origin, _)| *origin == record.origin), "{parts:?}");
+                true
+            }
+            other => panic!("{other:?}"),
+        };
+        assert!(refused || !concerned, "readings of a sealed origin were acknowledged");
+    }
+    let after = world.store.look().and_then(|look| look.sealed()).expect("a look");
+    assert!(after[0].1.refused > 0, "they are counted");
+    assert_eq!(after[0].1.digest, record.digest);
 }

@@ -37,6 +37,21 @@ fn whatever_goes_wrong_every_reading_is_stored_once_and_history_is_that_of_order
 }
 
 #[test]
+fn sealing_loses_nothing_whatever_goes_wrong() {
+    for seed in seeds() {
+        println!("seed {seed}: replay with TIDEGATE_SEED={seed}");
+        let mut world = World::new(seed, Fleet::new(seed));
+        world.run();
+        world.seal();
+        checks::what_is_sealed_is_refused_and_kept(&mut world);
+        checks::stored_exactly_once(&world);
+        checks::history_is_that_of_order(&world);
+        world.roll_all();
+        checks::stored_exactly_once(&world);
+    }
+}
+
+#[test]
 fn another_content_under_the_same_boot_is_kept_apart() {
     for rolled in [false, true] {
         let mut world = World::new(7, Fleet::small());

@@ -186,6 +186,8 @@ impl World {
                     });
                 }
                 Effect::Ack { to, ack } => self.acked(to, ack),
+                // Nobody orders anything here.
+                Effect::Retired { .. } => {}
                 Effect::Provisional(event) => self.provisional.push(*event),
                 Effect::Verify { ticket, job } => {
                     let look = self.store.look().expect("a look");
@@ -262,6 +264,28 @@ impl World {
         let store = LmdbStore::open(&self.folder.join("store"), MAP_BYTES).expect("it opens again");
         self.store = Arc::new(store);
         self.core = core(&self.store, self.incarnation);
+    }
+
+    /// Until an origin is sealed, with commits that fail and crashes on the way.
+    pub fn seal(&mut self) {
+        self.faults = true;
+        for _ in 0..1_000 {
+            self.core.handle(self.now_ms, Event::Seal { before_unix_ms: i64::MAX });
+            self.carry_out();
+            if self.rng.random_bool(0.2) {
+                self.crash();
+            }
+            self.bring_one();
+            self.carry_out();
+            if !self.store.look().and_then(|look| look.sealed()).expect("a look").is_empty() {
+                self.faults = false;
+                self.settle();
+                // It may have been waiting before it tries a commit again.
+                self.now_ms += 60_000;
+                return self.core.handle(self.now_ms, Event::Wakeup);
+            }
+        }
+        panic!("nothing is ever sealed");
     }
 
     pub fn roller(&self) -> Roller {

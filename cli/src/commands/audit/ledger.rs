@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Audit {
     pub position: u64,
     pub origins: Vec<OriginAudit>,
+    /// Those that are not listed.
+    #[serde(default)]
+    pub sealed: Sealed,
     pub totals: Totals,
 }
 
@@ -18,6 +21,9 @@ pub struct OriginAudit {
     pub boot: String,
     pub measured: Measured,
     pub stored: u64,
+    /// Of the stored ones, those that are past the lake's retention.
+    #[serde(default)]
+    pub expired: u64,
     pub lost: BTreeMap<String, u64>,
     pub outstanding: u64,
     /// The first few of them, half-open.
@@ -25,6 +31,13 @@ pub struct OriginAudit {
     pub closed: bool,
     pub conflicts: u64,
     pub recovered: u64,
+    #[serde(default)]
+    pub sealed: bool,
+    /// Readings that came after it was sealed.
+    #[serde(default)]
+    pub refused: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     pub last_arrival_unix_ms: i64,
 }
 
@@ -35,12 +48,26 @@ pub struct Measured {
     pub exact: bool,
 }
 
+/// Origins whose ledger shrank to counts: they ended whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    pub origins: u64,
+    pub measured: u64,
+    pub stored: u64,
+    pub expired: u64,
+    pub lost: u64,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     pub measured: u64,
     pub stored: u64,
+    #[serde(default)]
+    pub expired: u64,
     pub lost: u64,
     pub outstanding: u64,
     pub duplicates: u64,
     pub conflicts: u64,
+    #[serde(default)]
+    pub refused: u64,
 }

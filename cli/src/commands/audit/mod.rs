@@ -107,8 +107,12 @@ pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, Cli
 
 async fn look(arguments: &Arguments, client: &Client) -> Result<Answer<Audit>, CliError> {
     let selection = [("device", &arguments.device), ("site", &arguments.site)];
-    let query: Vec<(&str, String)> =
+    let mut query: Vec<(&str, String)> =
         selection.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
+    if arguments.strict {
+        // What was lost of sealed ones counts, too.
+        query.push(("sealed", "each".to_owned()));
+    }
     Ok(client.get::<Audit>("/api/v1/audit", &query).await?)
 }
 

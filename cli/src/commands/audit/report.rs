@@ -22,6 +22,7 @@ pub fn render(audit: &Audit, verdict: Verdict, findings: &[Finding], paint: Pain
     if !text.is_empty() {
         text.push('\n');
     }
+    text.push_str(&notes(audit));
     for finding in findings {
         text.push_str(&paint.bold_red(&describe(finding)));
         text.push('\n');
@@ -90,6 +91,32 @@ fn spell(ranges: &[(u64, u64)]) -> String {
     spelled.join(", ")
 }
 
+/// What is no problem, and should be known.
+fn notes(audit: &Audit) -> String {
+    let mut text = String::new();
+    let sealed = &audit.sealed;
+    if sealed.origins > 0 {
+        text.push_str(&format!(
+            "{} ended boots are sealed: {} measured, {} stored, {} declared lost\n",
+            sealed.origins, sealed.measured, sealed.stored, sealed.lost
+        ));
+    }
+    if audit.totals.expired > 0 {
+        text.push_str(&format!(
+            "{} of the stored readings are expired by retention: the lake does not have them any more\n",
+            audit.totals.expired
+        ));
+    }
+    for origin in audit.origins.iter().filter(|origin| origin.refused > 0) {
+        let OriginAudit { site, device, boot, refused, .. } = origin;
+        text.push_str(&format!(
+            "{refused} came of {site}/{device} boot {boot} after it was sealed, and were refused; "
+        ));
+        text.push_str("see the agents' /status for a quarantine\n");
+    }
+    text
+}
+
 fn describe(finding: &Finding) -> String {
     let Finding { site, device, boot, what } = finding;
     match what {
@@ -115,7 +142,7 @@ fn describe(finding: &Finding) -> String {
 
 fn conclusion(audit: &Audit, verdict: Verdict) -> String {
     let totals = &audit.totals;
-    if audit.origins.is_empty() {
+    if audit.origins.is_empty() && audit.sealed.origins == 0 {
         return "Nothing was measured yet.".to_owned();
     }
     let counts = format!(
@@ -146,7 +173,7 @@ mod tests {
             outstanding: 18,
             ..Default::default()
         };
-        Audit { position: 1, origins: vec![origin], totals }
+        Audit { position: 1, origins: vec![origin], totals, ..Audit::default() }
     }
 
     #[test]

@@ -1,0 +1,144 @@
+//! Retiring a device, and the log of what operators did.
+//!
+//! There are no logins yet, so an order is taken only from a program on this machine: its address is a loopback address, it
+//! named this machine so, and no proxy brought it. A page in a browser cannot give one: the body must be JSON,
+//! for which a browser asks first, and is not allowed.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::{
+    Extension, Json,
+    body::Bytes,
+    extract::{ConnectInfo, Path, State, connect_info::Connected},
+    http::{HeaderMap, StatusCode, Uri, header},
+    serve::IncomingStream,
+};
+use serde::Deserialize;
+use tidegate_protocol::{BootId, DeviceId, SiteId};
+
+use super::{Answer, ApiState, parameters::Parameters, problem::Problem, server::HttpListener};
+use crate::operations::{OperationsView, RetireRequest, RetireView};
+
+const MAX_OPERATOR_CHARS: usize = 64;
+const MAX_REASON_CHARS: usize = 500;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(SocketAddr);
+
+impl Connected<IncomingStream<'_, HttpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, HttpListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    operator: String,
+    reason: String,
+    boot: Option<String>,
+    #[serde(default)]
+    confirm: bool,
+}
+
+pub async fn log(State(api): ApiState, uri: Uri) -> Answer<OperationsView> {
+    Parameters::read(&uri, &[])?;
+    api.ask(|source| source.operations()).await.map(Json)
+}
+
+pub async fn retire(
+    State(api): ApiState,
+    Path((site, device)): Path<(String, String)>,
+    uri: Uri,
+    peer: Option<Extension<ConnectInfo<Peer>>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer<RetireView> {
+    Parameters::read(&uri, &[])?;
+    refuse_strangers(peer.map(|Extension(ConnectInfo(Peer(address)))| address.ip()), &headers)?;
+    let request = request(&site, &device, &headers, &body)?;
+    api.ask(move |source| source.retire(&request)).await.map(Json)
+}
+
+fn refuse_strangers(peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Problem> {
+    let refused = |why: &str| {
+        let detail = format!("an order is only taken from a program on the ingest's own machine: {why}");
+        Err(Problem::new(StatusCode::FORBIDDEN, detail))
+    };
+    if !peer.is_some_and(|address| address.to_canonical().is_loopback()) {
+        return refused("this one comes from another; run `tidegate device retire` there");
+    }
+    if headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for") {
+        return refused("a proxy brought this one");
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if !is_this_machine(host) {
+        return refused("name it 127.0.0.1, [::1] or localhost");
+    }
+    Ok(())
+}
+
+/// A page from elsewhere may have a name of its own resolve to this machine.
+fn is_this_machine(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn request(site: &str, device: &str, headers: &HeaderMap, body: &[u8]) -> Result<RetireRequest, Problem> {
+    let wrong = |name, detail: String| Problem::parameter(name, detail);
+    let site: SiteId = site.parse().map_err(|error| wrong("site", format!("site: {error}")))?;
+    let device: DeviceId = device.parse().map_err(|error| wrong("device", format!("device: {error}")))?;
+    let json = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if json.is_none_or(|kind| kind.split(';').next().is_none_or(|kind| kind.trim() != "application/json")) {
+        let detail = "send the order as application/json: {\"operator\": …, \"reason\": …}".to_owned();
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    let order: Order = serde_json::from_slice(body)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the order: {error}")))?;
+    let boot = order.boot.as_deref().map(str::parse::<BootId>).transpose();
+    let boot = boot.map_err(|error| wrong("boot", format!("boot: {error}")))?;
+    for (name, text, most) in
+        [("operator", &order.operator, MAX_OPERATOR_CHARS), ("reason", &order.reason, MAX_REASON_CHARS)]
+    {
+        let chars = text.trim().chars().count();
+        if chars == 0 || chars > most || text.chars().any(char::is_control) {
+            return Err(wrong(name, format!("{name}: say it in 1 to {most} characters on one line")));
+        }
+    }
+    let (operator, reason) = (order.operator.trim().to_owned(), order.reason.trim().to_owned());
+    Ok(RetireRequest { site, device, boot, operator, reason, confirmed: order.confirm })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_programs_on_this_machine_may_order() {
+        let local: Option<IpAddr> = Some([127, 0, 0, 1].into());
+        for (peer, host, forwarded, taken) in [
+            (local, "127.0.0.1:8080", false, true),
+            (Some("::1".parse().unwrap()), "[::1]:8080", false, true),
+            (Some("::ffff:127.0.0.1".parse().unwrap()), "localhost", false, true),
+            (Some([10, 0, 0, 1].into()), "127.0.0.1", false, false),
+            (None, "127.0.0.1", false, false),
+            (local, "ingest.example:8080", false, false),
+            (local, "localhost.example", false, false),
+            (local, "", false, false),
+            (local, "localhost", true, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            if forwarded {
+                headers.insert("x-forwarded-for", HeaderValue::from_static("10.0.0.1"));
+            }
+            assert_eq!(refuse_strangers(peer, &headers).is_ok(), taken, "{peer:?} {host}");
+        }
+    }
+}

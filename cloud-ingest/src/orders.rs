@@ -1,0 +1,78 @@
+//! Operators' orders on their way to the core, and its answers on their way back. Whoever orders waits, at most
+//! [`PATIENCE`]; an order whose answer comes later was carried out all the same, and is in the operator log.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError, mpsc as sync},
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    clock::Clock,
+    core::{
+        Event,
+        retire::{Operation, RetireOrder},
+    },
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// So many orders wait at a time.
+const MAX_WAITING: usize = 16;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    #[error("{MAX_WAITING} orders are being carried out; give it again later")]
+    Busy,
+    #[error("the store did not take it, and nothing was changed; give it again")]
+    NotCommitted,
+    #[error("there is no answer yet; the operator log tells whether it was carried out")]
+    NoAnswer,
+}
+
+pub struct Orders {
+    core: mpsc::Sender<Event>,
+    clock: Clock,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    next_ticket: u64,
+    answers: HashMap<u64, sync::SyncSender<Option<Operation>>>,
+}
+
+impl Orders {
+    pub fn new(core: mpsc::Sender<Event>, clock: Clock) -> Self {
+        Self { core, clock, waiting: Mutex::default() }
+    }
+
+    /// Blocks until the order is carried out and committed.
+    pub fn carry_out(&self, order: RetireOrder) -> Result<Operation, OrderError> {
+        let (answer, answered) = sync::sync_channel(1);
+        let ticket = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if waiting.answers.len() >= MAX_WAITING {
+                return Err(OrderError::Busy);
+            }
+            waiting.next_ticket += 1;
+            let ticket = waiting.next_ticket;
+            waiting.answers.insert(ticket, answer);
+            ticket
+        };
+        let order = Box::new(RetireOrder { unix_ms: self.clock.unix_ms(), ..order });
+        let sent = self.core.blocking_send(Event::Retire { ticket, order });
+        let done = sent.ok().and_then(|()| answered.recv_timeout(PATIENCE).ok());
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).answers.remove(&ticket);
+        done.ok_or(OrderError::NoAnswer)?.ok_or(OrderError::NotCommitted)
+    }
+
+    /// The core's answer; nobody may wait for it any more.
+    pub fn answer(&self, ticket: u64, done: Option<Operation>) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = waiting.answers.get(&ticket) {
+            let _gave_up = answer.try_send(done);
+        }
+    }
+}
