@@ -9,6 +9,8 @@
 //! writer             the thread that commits batches      looker  the thread that looks back for the core
 //! store/             LMDB: journal, ledger, alarm state, events
 //! lake/              the journal's readings as Parquet
+//! data_folder        one program at a time on a data folder
+//! doctor/            looking into a data folder, repairing, backing up, restoring
 //! readings           stored readings, from journal and lake alike
 //! certificate/       signed statements of where every reading is
 //! query, view        what the API asks, and what it shows  shown   what lives in memory only
@@ -23,6 +25,8 @@ pub mod certificate;
 mod clock;
 pub mod config;
 pub mod core;
+pub mod data_folder;
+pub mod doctor;
 mod engine;
 pub mod events;
 pub mod failpoint;

@@ -4,7 +4,14 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use tidegate_ingest::{Config, start};
+use tidegate_ingest::{
+    Config,
+    doctor::{
+        DoctorError,
+        command::{self, BackupArguments, RestoreArguments},
+    },
+    start,
+};
 use tidegate_service::{
     LogFormat, exit, exit::Exit, init_logging, notify_ready, notify_stopping, termination,
 };
@@ -29,6 +36,20 @@ enum Command {
     Run(SettingsFile),
     /// Check the settings and rules, say what they mean, and end.
     Check(SettingsFile),
+    /// Back up store and lake, also while the ingest runs.
+    Backup {
+        #[command(flatten)]
+        file: SettingsFile,
+        #[command(flatten)]
+        arguments: BackupArguments,
+    },
+    /// Put a backup in the place of the store; agents will declare what it does not have any more.
+    Restore {
+        #[command(flatten)]
+        file: SettingsFile,
+        #[command(flatten)]
+        arguments: RestoreArguments,
+    },
 }
 
 #[derive(clap::Args)]
@@ -38,28 +59,46 @@ struct SettingsFile {
     config: PathBuf,
 }
 
+impl Command {
+    fn settings_file(&self) -> &SettingsFile {
+        match self {
+            Self::Run(file) | Self::Check(file) | Self::Backup { file, .. } | Self::Restore { file, .. } => {
+                file
+            }
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     init_logging(arguments.log_format);
-    let (Command::Run(file) | Command::Check(file)) = &arguments.command;
-    let config = match Config::load(&file.config) {
+    let config = match Config::load(&arguments.command.settings_file().config) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("{error}");
             return Exit::Usage.into();
         }
     };
-    if let Command::Check(_) = arguments.command {
-        explain(&config);
-        return Exit::Ok.into();
-    }
-    match run(config) {
+    let done = match arguments.command {
+        Command::Run(_) => run(config),
+        Command::Check(_) => {
+            explain(&config);
+            Ok(())
+        }
+        Command::Backup { arguments, .. } => told(command::run_backup(&config, &arguments)),
+        Command::Restore { arguments, .. } => told(command::run_restore(&config, arguments)),
+    };
+    match done {
         Ok(()) => Exit::Ok.into(),
         Err(error) => {
             eprintln!("{error:#}");
             Exit::Failed.into()
         }
     }
+}
+
+fn told(done: Result<(), DoctorError>) -> anyhow::Result<()> {
+    Ok(done?)
 }
 
 fn explain(config: &Config) {

@@ -22,6 +22,7 @@ use crate::{
     clock::Clock,
     config::Config,
     core::{self, Core, Event},
+    data_folder::{self, FolderError, FolderLock},
     engine::{Engine, new_incarnation},
     events,
     inbox::{Inbox, inbox},
@@ -50,6 +51,8 @@ const LAKE_BACK_OFF: Duration = Duration::from_secs(10);
 pub enum StartError {
     #[error("cannot listen on {address}: {error}; stop what uses it, or set http.listen")]
     Listen { address: SocketAddr, error: io::Error },
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     #[error("data_dir: {0}")]
     Store(#[from] StoreError),
     #[error("the lake: {0}")]
@@ -84,6 +87,8 @@ pub struct Running {
     /// And that of the retention.
     retention_running: sync::Sender<()>,
     threads: Vec<Ended>,
+    /// Nobody else writes to the data folder meanwhile.
+    _lock: FolderLock,
 }
 
 /// Opens the store, binds the listener, and starts all threads.
@@ -92,6 +97,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let refused = |error| StartError::Listen { address: config.http, error };
     let listener = listener.map_err(refused)?;
     let http = listener.local_addr().map_err(refused)?;
+    let lock = data_folder::lock_whole(&config.data_dir)?;
     let clock = Clock::start();
     let shown = Arc::new(Shown::default());
     let store = Arc::new(LmdbStore::open(&config.data_dir.join("store"), config.journal.map_size_bytes)?);
@@ -172,6 +178,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         lake_running,
         retention_running,
         threads,
+        _lock: lock,
     })
 }
 

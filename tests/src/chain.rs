@@ -3,12 +3,20 @@
 //! Every listener binds port 0 at first; what it got is written into the file, so that a restarted program is found
 //! where its neighbours look for it.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitStatus};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Command, ExitStatus, Output, Stdio},
+};
 
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use crate::{api::Api, daemon::Daemon, programs::workspace};
+use crate::{
+    api::Api,
+    daemon::Daemon,
+    programs::{self, workspace},
+};
 
 pub const SITE: &str = "plant";
 pub const GATEWAY: &str = "gw-a";
@@ -70,6 +78,13 @@ impl Part {
 
     pub fn daemon(&mut self) -> &mut Daemon {
         self.daemon.as_mut().expect("it runs")
+    }
+
+    /// Runs another command of the program with the same configuration, to its end.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(programs::program(self.program));
+        command.args(arguments).arg("--config").arg(&self.file).stdin(Stdio::null());
+        command.output().unwrap_or_else(|error| panic!("{} does not start: {error}", self.program))
     }
 
     pub fn kill(&mut self) {

@@ -5,10 +5,11 @@
 
 #![expect(unsafe_code, reason = "opening a memory map is unsafe: nobody else may change the file")]
 
-use std::{ops::Bound, path::Path};
+use std::{fs::File, ops::Bound, path::Path};
 
 use heed::{
-    CommitOrAbort, Database, Env, EnvOpenOptions, MdbError, PutFlags, RoTxn, RwTxn, WithoutTls, types::Bytes,
+    CommitOrAbort, CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, MdbError, PutFlags, RoTxn,
+    RwTxn, WithoutTls, types::Bytes,
 };
 
 use super::StoreError;
@@ -116,6 +117,40 @@ impl Lmdb {
         })?;
         let tables = created.commit().ok_or(heed::Error::Mdb(MdbError::Problem))?;
         Ok(Self { env, tables })
+    }
+
+    /// For reading beside a program that writes, or at rest; nothing is created, and none of the file changes.
+    pub fn open_read_only(folder: &Path) -> Result<Self, StoreError> {
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        options.max_dbs(NAMES.len() as u32);
+        // SAFETY: the map is read only, and LMDB's own lock file keeps pages that a reader sees from reuse.
+        let env = unsafe { options.flags(EnvFlags::READ_ONLY).open(folder) }?;
+        let txn = env.read_txn()?;
+        let opened = env.open_databases_and_commit(txn, |opener, txn| {
+            let mut tables = Vec::with_capacity(NAMES.len());
+            for name in NAMES {
+                tables.extend(opener.open_database::<Bytes, Bytes>(txn, Some(name))?);
+            }
+            let tables: [Database<'_, Bytes, Bytes>; NAMES.len()] =
+                tables.try_into().map_err(|_| heed::Error::Mdb(MdbError::NotFound))?;
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tables))
+        })?;
+        let tables = opened.commit().ok_or(heed::Error::Mdb(MdbError::Problem))?;
+        Ok(Self { env, tables })
+    }
+
+    /// A copy of one committed state into a new file, synced, without free pages.
+    pub fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        let copied = self.env.copy_to_path(file, CompactionOption::Enabled);
+        // A file that leaks pages is not copied page by page in order; it is copied as it is.
+        let copied = copied.or_else(|_| self.env.copy_to_path(file, CompactionOption::Disabled))?;
+        copied.sync_all()?;
+        Ok(File::open(file)?.sync_all()?)
+    }
+
+    /// Bytes of the file up to its last page, free ones too.
+    pub fn file_bytes(&self) -> u64 {
+        (self.env.info().last_page_number as u64 + 1) * PAGE_BYTES as u64
     }
 
     pub fn reader(&self) -> Result<Reader<'_>, StoreError> {
@@ -282,6 +317,7 @@ impl From<heed::Error> for StoreError {
     fn from(error: heed::Error) -> Self {
         match error {
             heed::Error::Mdb(MdbError::MapFull) => Self::Full,
+            heed::Error::Mdb(MdbError::NotFound) => Self::Unfinished,
             heed::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Self::DiskFull,
             other => Self::Lmdb(other.to_string()),
         }

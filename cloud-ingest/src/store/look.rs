@@ -71,6 +71,10 @@ impl<'e> Look<'e> {
         self.reader.get(Table::Meta, keys::META_POSITION)?.map_or(Ok(0), keys::read_number)
     }
 
+    pub fn format(&self) -> Result<Option<u32>, StoreError> {
+        self.reader.get(Table::Meta, keys::META_FORMAT)?.map(keys::decode).transpose()
+    }
+
     /// How often this ledger was rolled back by a restore.
     pub fn ledger_count(&self) -> Result<u32, StoreError> {
         self.reader.get(Table::Meta, keys::META_LEDGER)?.map_or(Ok(0), keys::decode)

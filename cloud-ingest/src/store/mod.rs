@@ -44,6 +44,13 @@ pub enum StoreError {
         keys::FORMAT
     )]
     Format { found: u32 },
+    #[error(
+        "the store has format {found}, which is older than format {}: start the ingest once, which brings it to that one",
+        keys::FORMAT
+    )]
+    OldFormat { found: u32 },
+    #[error("the store is of an older format, or was never finished: start the ingest once")]
+    Unfinished,
     #[error("the store's folder cannot be used: {0}")]
     Folder(#[from] io::Error),
     #[error("LMDB: {0}")]
@@ -78,6 +85,35 @@ impl LmdbStore {
         let store = Self { lmdb: Lmdb::open(folder, map_size_bytes)? };
         store.check_format()?;
         Ok(store)
+    }
+
+    /// Opens the store for reading only, also while an ingest runs on it. It is not made, and not brought to another format.
+    pub fn open_read_only(folder: &Path) -> Result<Self, StoreError> {
+        let store = Self { lmdb: Lmdb::open_read_only(folder)? };
+        let found = store.look()?.format()?;
+        match found {
+            Some(keys::FORMAT) => Ok(store),
+            Some(found) if found < keys::FORMAT => Err(StoreError::OldFormat { found }),
+            Some(found) => Err(StoreError::Format { found }),
+            None => Err(StoreError::Unfinished),
+        }
+    }
+
+    /// Copies one committed state into a new file.
+    pub fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        self.lmdb.copy_to(file)
+    }
+
+    /// Bytes of the file, free pages too.
+    pub fn file_bytes(&self) -> u64 {
+        self.lmdb.file_bytes()
+    }
+
+    /// How often the ledger was rolled back, as every acknowledgement says from now on.
+    pub fn set_ledger_count(&self, count: u32) -> Result<(), StoreError> {
+        let mut writer = self.lmdb.writer()?;
+        writer.put(Table::Meta, keys::META_LEDGER, &keys::encode(&count)?)?;
+        writer.commit()
     }
 
     fn check_format(&self) -> Result<(), StoreError> {
