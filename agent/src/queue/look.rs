@@ -52,6 +52,18 @@ pub struct Looker {
     pin: Option<Pin>,
 }
 
+/// A map for a file: what it says of its own may be damaged, and is never less than the file needs.
+pub fn map_bytes(said: u64, file_bytes: u64) -> usize {
+    /// Room for what only a mended queue has.
+    const SPARE: u64 = 64 * 1024 * 1024;
+    const MOST: u64 = 1 << 40;
+    /// Maps are made of whole pages, whatever their size on this machine.
+    const STEP: u64 = 64 * 1024;
+    let least = file_bytes.saturating_add(SPARE);
+    let said = if said > MOST { least } else { said.max(least) };
+    usize::try_from(said.next_multiple_of(STEP)).unwrap_or(usize::MAX / 2)
+}
+
 /// One state of the file.
 pub struct Look<'l> {
     pub file: &'l PageFile,
@@ -82,7 +94,7 @@ impl Looker {
         }
         let mut looker = Self { data_dir: data_dir.to_owned(), file, pin: None };
         let snapshot = looker.file.snapshot().map_err(|damage| looker.damaged(damage))?;
-        looker.pin = looker.pinned(snapshot.map_bytes.max(len))?;
+        looker.pin = looker.pinned(map_bytes(snapshot.map_bytes, len))?;
         match looker.look(|look| look.meta())? {
             Ok(MetaRead::Newer(found)) => {
                 Err(QueueError::Format { path: data_dir.to_owned(), found, known: FORMAT })
@@ -92,7 +104,7 @@ impl Looker {
     }
 
     /// Without LMDB's lock file nobody writes, or has for long; without the right to it, only a stopped queue can be read.
-    fn pinned(&self, map_bytes: u64) -> Result<Option<Pin>, QueueError> {
+    fn pinned(&self, map_bytes: usize) -> Result<Option<Pin>, QueueError> {
         let folder = folder(&self.data_dir);
         if !folder.join("lock.mdb").exists() {
             return Ok(None);
@@ -106,6 +118,12 @@ impl Looker {
 
     fn damaged(&self, damage: Damage) -> QueueError {
         QueueError::Damaged { path: self.data_dir.clone(), damage }
+    }
+
+    /// How large a map to open the file with, to change it.
+    pub fn map_bytes(&self) -> Result<usize, QueueError> {
+        let file_bytes = self.file.len().unwrap_or_default();
+        self.look(|look| map_bytes(look.snapshot.map_bytes, file_bytes))
     }
 
     pub fn file(&self) -> &PageFile {

@@ -26,15 +26,15 @@ pub fn compact(data_dir: &Path) -> Result<Compacted, QueueError> {
     let looker = Looker::open(data_dir)?;
     let unreadable = |error| QueueError::Unreadable { path: data_dir.to_owned(), error };
     let bytes_before = looker.file().len().map_err(unreadable)?;
-    let (structure, map_bytes) =
-        looker.look(|look| (structure::check(look, Depth::Values), look.snapshot.map_bytes))?;
+    let structure = looker.look(|look| structure::check(look, Depth::Values))?;
+    let map_bytes = looker.map_bytes()?;
     if let Some(damage) = structure.damage.into_iter().next() {
         return Err(QueueError::Damaged { path: data_dir.to_owned(), damage });
     }
     drop(looker);
     let refused = |error| QueueError::Folder { path: data_dir.to_owned(), error };
     let new = swap::begin(data_dir).map_err(refused)?;
-    let store = Store::open(&folder(data_dir), map_bytes.max(bytes_before) as usize)?;
+    let store = Store::open(&folder(data_dir), map_bytes)?;
     let copied = store.copy_compacted(&new.join("data.mdb"));
     store.close();
     if let Err(error) = copied {

@@ -94,7 +94,7 @@ pub fn repair(
         drop(looker);
         return salvage::salvage(data_dir, intent, unix_ms, structure.damage, progress);
     }
-    let map_bytes = looker.look(|look| look.snapshot.map_bytes)?.max(looker.file().len().unwrap_or_default());
+    let map_bytes = looker.map_bytes()?;
     let mut plan = Plan::new(&looker)?;
     looker.each::<QueueError>(Table::Queue, |found| {
         plan.met += 1;
@@ -104,7 +104,7 @@ pub fn repair(
     drop(looker);
     let (mut repaired, mend) = plan.finish(unix_ms)?;
     if intent == Intent::Write && repaired.is_needed() {
-        let store = Store::open(&folder(data_dir), map_bytes as usize)?;
+        let store = Store::open(&folder(data_dir), map_bytes)?;
         store.mend(&mend)?;
         store.close();
         give_to_the_owner(data_dir);

@@ -47,12 +47,12 @@ pub fn replay(data_dir: &Path, selection: &Selection, intent: Intent) -> Result<
         }
         Ok(())
     })?;
-    let map_bytes = looker.look(|look| look.snapshot.map_bytes)?.max(looker.file().len().unwrap_or_default());
+    let map_bytes = looker.map_bytes()?;
     drop(looker);
     if intent == Intent::Say || mend.entries.is_empty() {
         return Ok(replayed);
     }
-    let store = Store::open(&folder(data_dir), map_bytes as usize)?;
+    let store = Store::open(&folder(data_dir), map_bytes)?;
     let recovered = store.recover()?;
     let mut totals = recovered.totals;
     for ((key, head, block), next) in mend.entries.iter_mut().zip(recovered.next_key..) {

@@ -27,7 +27,7 @@ use crate::{
     queue::{
         QueueError, folder,
         lock::give_to_the_owner,
-        look::{Found, Look, Table},
+        look::{Found, Look, Table, map_bytes},
         pages::{Damage, Data, PageFile},
         records::{self, EntryHead, MetaRead},
         store::{Mend, Store},
@@ -40,8 +40,6 @@ const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 const MAGIC: &[u8] = b"TGBK";
 /// What of a block is not stamped anew at each transmission.
 const UNSTAMPED_FROM: usize = 28;
-/// Room for what only the new queue has.
-const SPARE_MAP_BYTES: u64 = 64 * 1024 * 1024;
 
 pub fn salvage(
     data_dir: &Path,
@@ -55,14 +53,12 @@ pub fn salvage(
     let file = PageFile::open(&path).map_err(unreadable)?;
     let len = file.len().map_err(unreadable)?;
     let refused = |error| QueueError::Folder { path: data_dir.to_owned(), error };
-    let map_bytes = file.any_snapshot().map_or(0, |snapshot| snapshot.map_bytes);
+    let said = file.any_snapshot().map_or(0, |snapshot| snapshot.map_bytes);
     let store = match intent {
         Intent::Say => None,
         Intent::Write => {
             let new = swap::begin(data_dir).map_err(refused)?;
-            // A map size out of a damaged file may be anything.
-            let map_bytes = map_bytes.clamp(len + SPARE_MAP_BYTES, len.saturating_mul(8) + (1 << 30));
-            Some(Store::open(&new, map_bytes as usize)?)
+            Some(Store::open(&new, map_bytes(said, len))?)
         }
     };
     let mut salvage = Salvage::new(store, unix_ms)?;

@@ -4,9 +4,6 @@ use std::path::Path;
 
 use heed::{Env, EnvFlags, EnvOpenOptions, RoTxn};
 
-/// Maps are made of whole pages, whatever their size on this machine.
-const MAP_STEP_BYTES: u64 = 64 * 1024;
-
 pub struct Pin {
     env: Env,
 }
@@ -18,10 +15,9 @@ pub struct Held<'p> {
 
 impl Pin {
     /// `map_bytes`: no less than the file has, whatever the file says of its map.
-    pub fn open(folder: &Path, map_bytes: u64) -> Result<Self, String> {
-        let map_bytes = map_bytes.next_multiple_of(MAP_STEP_BYTES);
+    pub fn open(folder: &Path, map_bytes: usize) -> Result<Self, String> {
         let mut options = EnvOpenOptions::new();
-        options.map_size(usize::try_from(map_bytes).unwrap_or(usize::MAX / 2));
+        options.map_size(map_bytes);
         // SAFETY: the map is read only and nothing is read through it but LMDB's metas, which were found whole; LMDB's
         // lock file keeps what this reader sees from reuse.
         #[allow(unsafe_code)]
