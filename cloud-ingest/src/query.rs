@@ -6,6 +6,7 @@
 //! alarms    alarms now, history, events  shapes  records as views
 //! certificate  what a completeness certificate states
 //! operations  what operators did, and can do
+//! summaries what stands for thinned readings
 //! ```
 
 mod alarms;
@@ -14,6 +15,7 @@ mod certificate;
 mod operations;
 mod readings;
 mod shapes;
+mod summaries;
 
 pub use certificate::CertificateRequest;
 
@@ -39,9 +41,11 @@ use crate::{
     store::{LmdbStore, Look, StoreError, look::Owner},
     view::{
         AuditView, ChannelView, ChannelsView, DevicesView, Figures, GatewayView, GatewaysView, HealthView,
-        LatestView, ReadingsView,
+        LatestView, ReadingsView, SummariesView,
     },
 };
+
+pub use summaries::SummariesRequest;
 
 /// Which devices and channels; what is absent matches all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -184,6 +188,11 @@ impl Query {
         let key = self.key.as_ref().ok_or(QueryError::NoKey)?;
         let told = certificate::statement(&self.store.look()?, &self.lake, request, jiff::Timestamp::now())?;
         Certificate::sign(told, key).map_err(|error| QueryError::Store(error.to_string()))
+    }
+
+    /// What stands for thinned readings.
+    pub fn summaries(&self, request: &SummariesRequest) -> Result<SummariesView, QueryError> {
+        summaries::page(&self.store.look()?, request)
     }
 
     pub fn gateways(&self) -> Result<GatewaysView, QueryError> {
@@ -358,6 +367,10 @@ impl api::Source for Query {
     }
     fn retire(&self, request: &RetireRequest) -> Result<RetireView, QueryError> {
         Query::retire(self, request)
+    }
+
+    fn summaries(&self, request: &SummariesRequest) -> Result<SummariesView, QueryError> {
+        Query::summaries(self, request)
     }
     fn gateways(&self) -> Result<GatewaysView, QueryError> {
         Query::gateways(self)

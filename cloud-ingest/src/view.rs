@@ -87,6 +87,39 @@ pub struct ReadingView {
     pub quality: Quality,
 }
 
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SummariesView {
+    pub summaries: Vec<SummaryView>,
+    /// Give it back to go on where this page ended; absent at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// What a run of thinned readings of one channel was like. Figures are null where none of them had a value.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SummaryView {
+    pub site: SiteId,
+    pub device: DeviceId,
+    /// Absent as long as the origin is not described.
+    pub channel: Option<ChannelName>,
+    pub channel_index: u8,
+    pub unit: String,
+    #[serde(serialize_with = "boot_as_text")]
+    pub boot: BootId,
+    /// Whose queue had no room.
+    pub gateway: GatewayId,
+    /// Half-open, all channels' seqs included.
+    pub range: (u64, u64),
+    /// Of the channel's first and last reading.
+    pub ticks_ms: (u64, u64),
+    pub first_unix_ms: Option<i64>,
+    pub last_unix_ms: Option<i64>,
+    pub count: u64,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub mean: Option<f64>,
+    pub crossings: u64,
+}
+
 /// A number, true or false; null for what JSON cannot say (NaN, infinities).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -123,6 +156,8 @@ pub struct OriginAudit {
     pub expired: u64,
     /// By reason; reasons without a loss are left out.
     pub lost: BTreeMap<&'static str, u64>,
+    /// How many summaries stand for what was thinned.
+    pub summaries: u64,
     pub outstanding: u64,
     /// The first [`MAX_OUTSTANDING_RANGES`], half-open.
     pub outstanding_ranges: Vec<(u64, u64)>,

@@ -5,8 +5,11 @@ use axum::{Json, extract::State, http::Uri};
 use super::{Answer, ApiState, parameters::Parameters, problem::Problem};
 use crate::{
     certificate::Certificate,
-    query::{CertificateRequest, MAX_READINGS_PAGE, ReadingsRequest},
-    view::{AuditView, ChannelsView, DevicesView, GatewaysView, HealthView, LatestView, ReadingsView},
+    query::{CertificateRequest, MAX_READINGS_PAGE, ReadingsRequest, SummariesRequest},
+    view::{
+        AuditView, ChannelsView, DevicesView, GatewaysView, HealthView, LatestView, ReadingsView,
+        SummariesView,
+    },
 };
 
 /// How many readings a page has when nothing is said.
@@ -84,6 +87,16 @@ pub async fn certificate(State(api): ApiState, uri: Uri) -> Answer<Certificate> 
     };
     let request = CertificateRequest { site: given.parsed("site")?, device, window };
     api.ask(move |source| source.certificate(&request)).await.map(Json)
+}
+
+pub async fn summaries(State(api): ApiState, uri: Uri) -> Answer<SummariesView> {
+    let given = Parameters::read(&uri, &["site", "device", "channel", "limit", "cursor"])?;
+    let request = SummariesRequest {
+        selection: given.selection()?,
+        limit: given.count("limit", READINGS_PAGE, MAX_READINGS_PAGE)?,
+        cursor: given.text("cursor").map(str::to_owned),
+    };
+    api.ask(move |source| source.summaries(&request)).await.map(Json)
 }
 
 pub async fn gateways(State(api): ApiState, uri: Uri) -> Answer<GatewaysView> {

@@ -94,6 +94,7 @@ pub fn router(source: Arc<dyn Source>, shutdown: Shutdown) -> Router {
         .route("/api/v1/channels", get(data::channels))
         .route("/api/v1/latest", get(data::latest))
         .route("/api/v1/readings", get(data::readings))
+        .route("/api/v1/summaries", get(data::summaries))
         .route("/api/v1/gateways", get(data::gateways))
         .route("/api/v1/audit", get(data::audit))
         .route("/api/v1/audit/certificate", get(data::certificate))

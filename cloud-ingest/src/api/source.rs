@@ -7,9 +7,10 @@ use crate::{
     certificate::Certificate,
     events::{AlarmSelection, AlarmsView, Cursor, HistoryView, Streamed},
     operations::{OperationsView, RetireRequest, RetireView},
-    query::{CertificateRequest, QueryError, ReadingsRequest, Selection},
+    query::{CertificateRequest, QueryError, ReadingsRequest, Selection, SummariesRequest},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
+        SummariesView,
     },
 };
 
@@ -24,6 +25,7 @@ pub trait Source: Send + Sync + 'static {
     fn operations(&self) -> Result<OperationsView, QueryError>;
     /// The only call that changes anything, and only where the request is confirmed.
     fn retire(&self, request: &RetireRequest) -> Result<RetireView, QueryError>;
+    fn summaries(&self, request: &SummariesRequest) -> Result<SummariesView, QueryError>;
     fn gateways(&self) -> Result<GatewaysView, QueryError>;
     fn health(&self) -> HealthView;
     fn figures(&self) -> Figures;

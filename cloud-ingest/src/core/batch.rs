@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidegate_alarms::{AlarmEvent, Priority, Revision, RuleId, State, step::Peak, step::Point};
 use tidegate_protocol::{
-    ChannelName, ClockAnchor, DeviceId, GatewayId, Origin, RangeSet, Reading, SeqRange, SiteId,
+    ChannelName, ClockAnchor, DeviceId, GatewayId, Origin, RangeSet, Reading, SeqRange, SiteId, Summary,
     ack::RejectReason,
     block::Description,
     topic::{GatewayPath, Lane},
@@ -38,6 +38,8 @@ pub struct Batch {
     pub refused: Vec<(OriginNo, u64)>,
     /// For the operator log.
     pub operations: Vec<Operation>,
+    /// With the gateway that made them; what is a part of another is left out by the store.
+    pub summaries: Vec<(OriginNo, GatewayId, Summary)>,
     /// For the view of latest values; not stored, shown once the batch is.
     pub latest: Vec<(OriginNo, Vec<Reading>)>,
 }
@@ -207,6 +209,7 @@ impl Batch {
             && self.live.is_empty()
             && self.settled.is_empty()
             && self.history.is_empty()
+            && self.summaries.is_empty()
             && self.sealed.is_empty()
             && self.refused.is_empty()
             && self.operations.is_empty()

@@ -66,8 +66,11 @@ impl Core {
             }
             Record::Closed { tail, .. } => ledger.close(*tail),
             Record::Measured { next, .. } => ledger.report(*next),
-            // No reading: neither ledger nor rules have a part in it.
-            Record::Summary(_) => false,
+            // No reading: neither ledger nor rules have a part in it, and its block need not be in the journal.
+            Record::Summary(summary) => {
+                self.building.summaries.push((no, from.gateway, *summary));
+                false
+            }
             Record::Anchor { origin, tick, unix_ms, error_ms, quality } => {
                 let news = state.anchored(ClockAnchor {
                     origin: *origin,

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
-use tidegate_protocol::block::Tail;
+use tidegate_protocol::{LossReason, block::Tail};
 
-use super::{QueryError, Selection, selected, selects};
+use super::{QueryError, Selection, selected, selects, summaries};
 use crate::{
-    core::{batch::OriginRecord, seal::SealedRecord},
+    core::{
+        batch::{OriginNo, OriginRecord},
+        seal::SealedRecord,
+    },
     store::Look,
     view::{AuditTotals, AuditView, MAX_OUTSTANDING_RANGES, Measured, OriginAudit},
 };
@@ -16,7 +19,8 @@ pub(super) fn audit(look: &Look<'_>, selection: &Selection, each: bool) -> Resul
     let gone = look.expired()?.into_iter().map(|(no, ranges)| (no, ranges.count()));
     let gone: HashMap<_, _> = gone.collect();
     for (no, record) in selected(look, selection)? {
-        let origin = OriginAudit { expired: gone.get(&no).copied().unwrap_or(0), ..origin(&record) };
+        let mut origin = OriginAudit { expired: gone.get(&no).copied().unwrap_or(0), ..origin(&record) };
+        origin.summaries = summaries_of(look, no, &origin)?;
         add(&mut view.totals, &origin, record.duplicates);
         view.origins.push(origin);
     }
@@ -24,7 +28,8 @@ pub(super) fn audit(look: &Look<'_>, selection: &Selection, each: bool) -> Resul
         if !selects(selection, record.site, record.origin.device) {
             continue;
         }
-        let origin = OriginAudit { expired: gone.get(&no).copied().unwrap_or(0), ..sealed(&record) };
+        let mut origin = OriginAudit { expired: gone.get(&no).copied().unwrap_or(0), ..sealed(&record) };
+        origin.summaries = summaries_of(look, no, &origin)?;
         add(&mut view.totals, &origin, record.duplicates);
         // What conflicts must be looked at.
         if each || origin.conflicts > 0 {
@@ -45,6 +50,10 @@ pub(super) fn audit(look: &Look<'_>, selection: &Selection, each: bool) -> Resul
     view.origins.sort_by_key(|origin| (origin.site, origin.device, origin.boot));
     view.complete = view.totals.outstanding == 0 && view.totals.conflicts == 0;
     Ok(view)
+}
+
+fn summaries_of(look: &Look<'_>, no: OriginNo, origin: &OriginAudit) -> Result<u64, QueryError> {
+    summaries::count(look, no, origin.lost.contains_key(LossReason::Thinned.name()))
 }
 
 fn lost(origin: &OriginAudit) -> u64 {
@@ -76,6 +85,7 @@ fn sealed(record: &SealedRecord) -> OriginAudit {
         stored: record.stored,
         expired: 0,
         lost: record.lost.iter().map(|(reason, count)| (reason.name(), *count)).collect(),
+        summaries: 0,
         // Nothing is sealed before.
         outstanding: 0,
         outstanding_ranges: Vec::new(),
@@ -102,6 +112,7 @@ fn origin(record: &OriginRecord) -> OriginAudit {
         stored: ledger.stored().count(),
         expired: 0,
         lost: lost.map(|(reason, ranges)| (reason.name(), ranges.count())).collect(),
+        summaries: 0,
         outstanding: outstanding.count(),
         outstanding_ranges: ranges.collect(),
         closed: ledger.tail().is_some(),
@@ -120,7 +131,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        core::batch::{Batch, OriginNo},
+        core::batch::Batch,
         store::{LmdbStore, Store},
     };
 

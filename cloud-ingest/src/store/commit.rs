@@ -51,6 +51,7 @@ pub(super) fn write(lmdb: &Lmdb, batch: &Batch) -> Result<Receipt, StoreError> {
         let next = last.map_or(0, |last| last + 1);
         writer.append(Table::Operations, &keys::number(next), &keys::encode(operation)?)?;
     }
+    super::summaries::write(&mut writer, &batch.summaries)?;
     write_quarantine(&mut writer, &batch.quarantine)?;
     let events = write_events(&mut writer, &batch.events)?;
     let used_bytes = writer.used_bytes()?;

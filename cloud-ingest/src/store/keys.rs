@@ -4,7 +4,9 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidegate_alarms::{AlarmEvent, EventId, RuleId};
-use tidegate_protocol::{ChannelName, DeviceId, RangeSet, SeqRange, SiteId, topic::GatewayPath};
+use tidegate_protocol::{
+    ChannelIndex, ChannelName, DeviceId, GatewayId, RangeSet, SeqRange, SiteId, topic::GatewayPath,
+};
 
 use super::StoreError;
 use crate::core::{
@@ -110,6 +112,17 @@ pub fn read_index(key: &[u8]) -> Result<(OriginNo, u64), StoreError> {
     let (origin_part, seq_part) =
         key.split_at_checked(4).ok_or(StoreError::Damaged("an index key is short"))?;
     Ok((read_origin(origin_part)?, read_number(seq_part)?))
+}
+
+/// What the summaries of one channel that one gateway made have in common.
+pub fn series(no: OriginNo, channel: ChannelIndex, gateway: GatewayId) -> Vec<u8> {
+    [origin(no).as_slice(), &[channel.0], gateway.as_str().as_bytes(), &[0]].concat()
+}
+
+pub fn read_series_gateway(key: &[u8]) -> Result<GatewayId, StoreError> {
+    let name = key.get(5..).and_then(|rest| rest.split(|byte| *byte == 0).next());
+    let name = name.and_then(|name| std::str::from_utf8(name).ok()).and_then(|name| name.parse().ok());
+    name.ok_or(StoreError::Damaged("a summary's key has no gateway"))
 }
 
 pub fn event_id(id: EventId) -> [u8; 16] {

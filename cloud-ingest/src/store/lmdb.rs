@@ -66,9 +66,11 @@ pub enum Table {
     Expired,
     /// first position u64 → LakeFile (postcard) that is not registered any more, and is to be deleted
     Expiring,
+    /// origin u32, channel u8, gateway, 0, first seq u64 → Summary (postcard)
+    Summaries,
 }
 
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 22] = [
     "meta",
     "journal",
     "origins",
@@ -90,6 +92,7 @@ const NAMES: [&str; 21] = [
     "event-hours",
     "expired",
     "expiring",
+    "summaries",
 ];
 
 pub struct Lmdb {
@@ -234,6 +237,11 @@ impl Writer<'_> {
 
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>, StoreError> {
         Ok(self.raw(table)?.get(&self.txn, key)?)
+    }
+
+    /// The pair at `key`, or else the one before it.
+    pub fn floor(&self, table: Table, key: &[u8]) -> Result<Option<Pair<'_>>, StoreError> {
+        Ok(self.raw(table)?.get_lower_than_or_equal_to(&self.txn, key)?)
     }
 
     pub fn last(&self, table: Table) -> Result<Option<Pair<'_>>, StoreError> {

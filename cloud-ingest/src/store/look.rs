@@ -66,6 +66,10 @@ impl<'e> Look<'e> {
         Self { reader }
     }
 
+    pub(super) const fn reader(&self) -> &Reader<'e> {
+        &self.reader
+    }
+
     /// The position that the next journal entry gets.
     pub fn next_position(&self) -> Result<u64, StoreError> {
         self.reader.get(Table::Meta, keys::META_POSITION)?.map_or(Ok(0), keys::read_number)

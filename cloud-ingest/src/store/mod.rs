@@ -8,6 +8,7 @@
 //! look      one committed state for those who ask
 //! roll      the journal's part of going to the lake
 //! retention what leaves because it is old
+//! summaries what stands for thinned readings
 //! seal      origins that have ended, as one row each
 //! migrate   a store of the format before into the present one
 //! ```
@@ -21,6 +22,7 @@ mod retention;
 mod roll;
 mod seal;
 mod snapshot;
+pub mod summaries;
 
 use std::{io, path::Path};
 

@@ -8,9 +8,10 @@ use tidegate_ingest::{
     certificate::Certificate,
     events::{AlarmSelection, AlarmsView, Cursor, EventSender, HistoryView, Streamed},
     operations::{OperationsView, RetireRequest, RetireView},
-    query::{CertificateRequest, QueryError, ReadingsRequest, Selection},
+    query::{CertificateRequest, QueryError, ReadingsRequest, Selection, SummariesRequest},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
+        SummariesView,
     },
 };
 use tokio::sync::broadcast;
@@ -122,6 +123,11 @@ impl Source for MadeUp {
             boots: Vec::new(),
             last_heard_unix_ms: Some(1),
         })
+    }
+
+    fn summaries(&self, request: &SummariesRequest) -> Result<SummariesView, QueryError> {
+        self.world.lock().unwrap().asked = format!("{request:?}");
+        Ok(SummariesView::default())
     }
 
     fn gateways(&self) -> Result<GatewaysView, QueryError> {

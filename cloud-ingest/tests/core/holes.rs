@@ -2,7 +2,7 @@
 
 use tidegate_ingest::core::{Snapshot, ledger::MAX_RANGES_PER_ORIGIN};
 use tidegate_protocol::{
-    LossReason, LossRecord, SeqRange,
+    ChannelIndex, LossReason, LossRecord, SeqRange, Summary, Tick,
     ack::{Outcome, RejectReason},
     block::Record,
     topic::Lane,
@@ -31,6 +31,40 @@ fn at_the_bound_only_what_meets_a_known_range_is_stored() {
     bench.send(Lane::Live, encode(Vec::new(), vec![readings(board, [1])]));
     let number = bench.send(Lane::Live, encode(Vec::new(), vec![readings(board, [beyond])]));
     assert_eq!(bench.outcome(number), Some(Outcome::Durable));
+}
+
+/// They have a place of their own in the store, with the commit that their block's answer waits for.
+#[test]
+fn summaries_are_committed_and_are_no_readings() {
+    let board = origin("board", 1);
+    let range = SeqRange::new(0, 40);
+    let ticks = (Tick(0), Tick(40));
+    let (min, max, mean) = (1.0, 3.0, 2.0);
+    let summary = Summary {
+        origin: board,
+        channel: ChannelIndex(0),
+        range,
+        ticks,
+        count: 40,
+        min,
+        max,
+        mean,
+        crossings: 5,
+    };
+    let loss = Record::Loss(LossRecord { origin: board, range, reason: LossReason::Thinned });
+    let mut bench = Bench::new(Snapshot::default());
+    let number = bench.send(Lane::Backlog, encode(vec![loss, Record::Summary(summary)], Vec::new()));
+    assert_eq!(bench.outcome(number), Some(Outcome::Durable));
+    let batch = bench.batches.last().expect("a batch");
+    assert_eq!(batch.summaries.iter().map(|(.., summary)| *summary).collect::<Vec<_>>(), [summary]);
+    assert!(batch.events.is_empty() && batch.latest.is_empty());
+    assert_eq!(bench.core.counters().readings_stored, 0);
+    // Merged with its neighbour and sent anew: news for the store alone.
+    let whole = Summary { range: SeqRange::new(0, 80), count: 80, ..summary };
+    let number = bench.send(Lane::Backlog, encode(vec![Record::Summary(whole)], Vec::new()));
+    assert_eq!(bench.outcome(number), Some(Outcome::Durable));
+    let batch = bench.batches.last().expect("a batch");
+    assert!(batch.entries.is_empty() && batch.summaries.len() == 1);
 }
 
 #[test]

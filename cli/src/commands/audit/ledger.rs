@@ -25,6 +25,9 @@ pub struct OriginAudit {
     #[serde(default)]
     pub expired: u64,
     pub lost: BTreeMap<String, u64>,
+    /// How many summaries stand for what was thinned.
+    #[serde(default)]
+    pub summaries: u64,
     pub outstanding: u64,
     /// The first few of them, half-open.
     pub outstanding_ranges: Vec<(u64, u64)>,

@@ -64,7 +64,7 @@ fn table(audit: &Audit, findings: &[Finding]) -> Table {
                 measured(origin),
                 origin.stored.to_string(),
                 origin.outstanding.to_string(),
-                reasons(&origin.lost),
+                with_summaries(reasons(&origin.lost), origin.summaries),
             ],
         );
     }
@@ -80,6 +80,15 @@ fn measured(origin: &OriginAudit) -> String {
 fn reasons(lost: &BTreeMap<String, u64>) -> String {
     let parts: Vec<String> = lost.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     if parts.is_empty() { "0".to_owned() } else { parts.join(", ") }
+}
+
+/// What stands for thinned readings is worth a look.
+fn with_summaries(reasons: String, summaries: u64) -> String {
+    match summaries {
+        0 => reasons,
+        1 => format!("{reasons} (1 summary)"),
+        more => format!("{reasons} ({more} summaries)"),
+    }
 }
 
 fn spell(ranges: &[(u64, u64)]) -> String {
