@@ -8,6 +8,7 @@
 //! - [`events`]: the ingest's event stream
 //! - [`eventually`]: waiting for something that a process will do, with a bound
 //! - [`measured`]: what a test's boards measured, held against lake and alarm history
+//! - [`powercut`]: every disk that a power cut could leave of the files that were really written
 //! - [`recording`]: recordings read plainly, and what a rule must make of them
 //!
 //! The programs are used as a user would: what he cannot see, these tests do not use. Only boards, recordings and
@@ -20,5 +21,6 @@ pub mod events;
 pub mod eventually;
 pub mod lake;
 pub mod measured;
+pub mod powercut;
 pub mod programs;
 pub mod recording;
