@@ -5,10 +5,12 @@
 //! - [`signals`]: the signal that ends a service, the shutdown token its tasks watch, the service manager's notices
 //! - [`failpoint`]: named points where a test may kill the process, compiled to nothing in release builds
 //! - [`mutant`]: deliberate faults that show that checks would find them, compiled to nothing in release builds
+//! - [`durable`]: files that are there whole or not at all, and folders whose names outlive a power cut
 //! - [`exit`]: the exit codes, the same in every program
 //!
 //! It knows no other part of Tidegate, and holds nothing about readings, topics or wires.
 
+pub mod durable;
 pub mod exit;
 pub mod failpoint;
 pub mod logging;

@@ -8,7 +8,6 @@ use tidegate_tests::powercut::{
     child::Subject,
     cuts::Thoroughness,
     run::{Outcome, Recording},
-    trace::Step,
 };
 
 fn record(subject: Subject) -> Recording {

@@ -30,6 +30,7 @@ use std::{
     thread::JoinHandle,
 };
 
+use tidegate_service::durable::{Draft, sync_down_to};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 pub use records::FORMAT;
@@ -90,6 +91,7 @@ impl Queue {
     /// Opens or creates the queue and reads what it holds. Blocks for as long as that takes.
     pub fn open(settings: &QueueSettings, answers: Sender<Event>) -> Result<(Self, Recovered), QueueError> {
         let lock = lock::lock(&settings.data_dir)?;
+        create_whole(settings)?;
         refuse_damaged(&settings.data_dir)?;
         let store = Store::open(&folder(&settings.data_dir), settings.map_size_bytes)?;
         let recovered = store.recover()?;
@@ -170,6 +172,19 @@ impl Drop for Queue {
 
 fn folder(data_dir: &Path) -> PathBuf {
     data_dir.join("queue")
+}
+
+/// A power cut leaves no queue that is half made and can never be opened, and none that is whole in a folder without a
+/// name.
+fn create_whole(settings: &QueueSettings) -> Result<(), QueueError> {
+    let queue = folder(&settings.data_dir);
+    let refused = |error| QueueError::Folder { path: queue.clone(), error };
+    if let Some(draft) = Draft::of_missing(&queue, "data.mdb").map_err(refused)? {
+        Store::open(&draft.place(), settings.map_size_bytes)?;
+        draft.publish().map_err(refused)?;
+    }
+    // Each time: whoever made it may have been cut off before this.
+    sync_down_to(&queue).map_err(refused)
 }
 
 /// LMDB may end the process over a file that is not in order; the lock is held, so nobody writes meanwhile.

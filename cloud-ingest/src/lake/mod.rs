@@ -31,6 +31,7 @@ pub use self::{
 };
 use crate::store::keys::{Intent, LakeFile};
 use ::parquet::errors::ParquetError;
+use tidegate_service::durable::sync_down_to;
 
 /// Temporary files end with this.
 const TEMPORARY: &str = "tmp";
@@ -56,7 +57,8 @@ impl Lake {
     pub fn open(folder: &Path) -> Result<Self, LakeError> {
         let lake = Self { folder: folder.to_owned() };
         let readings = folder.join("readings");
-        fs::create_dir_all(&readings).map_err(|error| file_error(&readings, error))?;
+        let made = fs::create_dir_all(&readings).and_then(|()| sync_down_to(&readings));
+        made.map_err(|error| file_error(&readings, error))?;
         for day in list(&readings)? {
             if !day.is_dir() {
                 continue;

@@ -16,6 +16,8 @@ use super::StoreError;
 
 /// Readers at one time: threads that answer questions, the settling and verifying thread, the lake.
 const MAX_READERS: u32 = 600;
+/// As LMDB names it.
+pub const FILE: &str = "data.mdb";
 /// The map grows in steps of a page.
 const PAGE_BYTES: usize = 4096;
 

@@ -27,6 +27,7 @@ pub mod summaries;
 use std::{io, path::Path};
 
 use tidegate_alarms::AlarmEvent;
+use tidegate_service::durable::{Draft, sync_down_to};
 
 use self::lmdb::{Lmdb, Table};
 pub use self::look::Look;
@@ -81,9 +82,19 @@ pub struct LmdbStore {
 }
 
 impl LmdbStore {
-    /// Opens the store, or makes a new one; the folder is made where it is missing.
+    /// Opens the store, or makes a new one; the folder is made where it is missing. A power cut leaves no store that is half made
+    /// and can never be opened, and none that is whole in a folder without a name.
     pub fn open(folder: &Path, map_size_bytes: u64) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(folder)?;
+        if let Some(draft) = Draft::of_missing(folder, lmdb::FILE)? {
+            Self::open_there(&draft.place(), map_size_bytes)?;
+            draft.publish()?;
+        }
+        // Each time: whoever made it may have been cut off before this.
+        sync_down_to(folder)?;
+        Self::open_there(folder, map_size_bytes)
+    }
+
+    fn open_there(folder: &Path, map_size_bytes: u64) -> Result<Self, StoreError> {
         let store = Self { lmdb: Lmdb::open(folder, map_size_bytes)? };
         store.check_format()?;
         Ok(store)

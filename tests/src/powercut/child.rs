@@ -64,7 +64,8 @@ impl Checker {
             none => none.insert(Running::start(&self.program, self.subject)),
         };
         let asked = writeln!(running.asks, "{acknowledged} {begun} {}", folder.display());
-        let answer = asked.map_err(|_| ()).and_then(|()| running.answers.recv_timeout(HUNG_AFTER).map_err(|_| ()));
+        let answer =
+            asked.map_err(|_| ()).and_then(|()| running.answers.recv_timeout(HUNG_AFTER).map_err(|_| ()));
         match answer.as_deref() {
             Ok("ok") => Ok(()),
             Ok(finding) => Err(finding.to_owned()),
@@ -97,12 +98,17 @@ impl Running {
             return format!("the process opening it ended: {status}");
         }
         // It has closed its answers (and is ending) or hangs; both end here.
-        let hung = self.answers.recv_timeout(Duration::ZERO) != Err(std::sync::mpsc::RecvTimeoutError::Disconnected);
+        let hung =
+            self.answers.recv_timeout(Duration::ZERO) != Err(std::sync::mpsc::RecvTimeoutError::Disconnected);
         if hung {
             let _gone = self.child.kill();
         }
         let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-        if hung { "the process opening it hung".to_owned() } else { format!("the process opening it ended: {status}") }
+        if hung {
+            "the process opening it hung".to_owned()
+        } else {
+            format!("the process opening it ended: {status}")
+        }
     }
 }
 

@@ -54,7 +54,12 @@ impl Recording {
     }
 
     /// Tries every disk that `how` names, after `distorted` changed the recording.
-    pub fn try_cuts(&self, how: Thoroughness, distorted: impl Fn(Vec<Step>) -> Vec<Step>, stop_after: u64) -> Outcome {
+    pub fn try_cuts(
+        &self,
+        how: Thoroughness,
+        distorted: impl Fn(Vec<Step>) -> Vec<Step>,
+        stop_after: u64,
+    ) -> Outcome {
         let steps = distorted(self.steps.clone());
         let (crashes, waiting) = sync_channel::<Crash>(WAITING);
         let waiting = Mutex::new(waiting);

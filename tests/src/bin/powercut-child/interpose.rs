@@ -4,7 +4,10 @@
 //! What changes files by other ways (`fallocate`, `copy_file_range`, …) is recorded as unknown, which fails the test;
 //! what would slip through all of it fails there too, since the recording must explain the files byte for byte.
 
-#![expect(unsafe_code, reason = "these are C functions, called by C code with C's promises about their arguments")]
+#![expect(
+    unsafe_code,
+    reason = "these are C functions, called by C code with C's promises about their arguments"
+)]
 
 use std::{
     ffi::{CStr, c_char, c_int, c_long, c_uint, c_void},
@@ -50,12 +53,20 @@ fn at_cursor(fd: c_int, written: c_long) -> u64 {
     (cursor - written) as u64
 }
 
-fn written(recorder: &Recorder, fd: c_int, offset: Option<off_t>, len: c_long, parts: &[iovec]) -> Option<Step> {
+fn written(
+    recorder: &Recorder,
+    fd: c_int,
+    offset: Option<off_t>,
+    len: c_long,
+    parts: &[iovec],
+) -> Option<Step> {
     let (path, through) = opened(recorder, fd)?;
     let mut bytes = Vec::with_capacity(len as usize);
     for part in parts {
         // SAFETY: the kernel has just read these bytes from the same place.
-        bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(part.iov_base.cast::<u8>(), part.iov_len) });
+        bytes.extend_from_slice(unsafe {
+            std::slice::from_raw_parts(part.iov_base.cast::<u8>(), part.iov_len)
+        });
     }
     bytes.truncate(len as usize);
     let offset = offset.map_or_else(|| at_cursor(fd, len), |offset| offset as u64);
@@ -81,7 +92,8 @@ unsafe extern "C" fn write(fd: c_int, bytes: *const c_void, len: size_t) -> ssiz
 #[unsafe(no_mangle)]
 unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
     let call = || unsafe { libc::syscall(libc::SYS_writev, fd, parts, count) };
-    record(call, |recorder, wrote| written(recorder, fd, None, wrote, unsafe { many(parts, count) })) as ssize_t
+    record(call, |recorder, wrote| written(recorder, fd, None, wrote, unsafe { many(parts, count) }))
+        as ssize_t
 }
 
 #[unsafe(no_mangle)]
@@ -99,7 +111,8 @@ unsafe extern "C" fn pwrite64(fd: c_int, bytes: *const c_void, len: size_t, offs
 unsafe extern "C" fn pwritev(fd: c_int, parts: *const iovec, count: c_int, offset: off_t) -> ssize_t {
     // The kernel takes the offset in two halves; on 64-bit machines the upper one counts for nothing.
     let call = || unsafe { libc::syscall(libc::SYS_pwritev, fd, parts, count, offset, 0) };
-    record(call, |recorder, wrote| written(recorder, fd, Some(offset), wrote, unsafe { many(parts, count) })) as ssize_t
+    record(call, |recorder, wrote| written(recorder, fd, Some(offset), wrote, unsafe { many(parts, count) }))
+        as ssize_t
 }
 
 #[unsafe(no_mangle)]
@@ -180,9 +193,11 @@ unsafe extern "C" fn mkdir(name: *const c_char, mode: mode_t) -> c_int {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
-    let call =
-        || unsafe { libc::syscall(libc::SYS_renameat2, libc::AT_FDCWD, from, libc::AT_FDCWD, to, 0 as c_uint) };
-    record(call, |recorder, _| Some(Step::Rename { from: named(recorder, from)?, to: named(recorder, to)? })) as c_int
+    let call = || unsafe {
+        libc::syscall(libc::SYS_renameat2, libc::AT_FDCWD, from, libc::AT_FDCWD, to, 0 as c_uint)
+    };
+    record(call, |recorder, _| Some(Step::Rename { from: named(recorder, from)?, to: named(recorder, to)? }))
+        as c_int
 }
 
 #[unsafe(no_mangle)]
@@ -265,7 +280,8 @@ unsafe extern "C" fn copy_file_range(
     len: size_t,
     flags: c_uint,
 ) -> ssize_t {
-    let call = || unsafe { libc::syscall(libc::SYS_copy_file_range, from, from_offset, to, to_offset, len, flags) };
+    let call =
+        || unsafe { libc::syscall(libc::SYS_copy_file_range, from, from_offset, to, to_offset, len, flags) };
     record(call, |recorder, _| unknown("copy_file_range", opened(recorder, to)?.0)) as ssize_t
 }
 

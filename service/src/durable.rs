@@ -1,0 +1,116 @@
+//! Files and folders that outlive a power cut: names count as much as bytes.
+//!
+//! A file that was synced may still be gone after a power cut, when the folder that names it was not; and a file that is
+//! made in several steps may be found half made. So a store's file is made in a folder beside its place
+//! ([`UNFINISHED`]), moved there once it is whole, and every folder down to it synced before anything in it is promised.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// Within a store's folder, while its file is being made. What a cut left in it was promised to nobody.
+pub const UNFINISHED: &str = "unfinished";
+
+/// A file that is being made.
+#[derive(Debug)]
+pub struct Draft {
+    folder: PathBuf,
+    name: &'static str,
+}
+
+impl Draft {
+    /// Makes `folder` where it is missing, and clears away what a cut left unfinished. None where the file is there already;
+    /// an empty one counts as missing.
+    pub fn of_missing(folder: &Path, name: &'static str) -> io::Result<Option<Self>> {
+        fs::create_dir_all(folder)?;
+        let draft = Self { folder: folder.to_owned(), name };
+        draft.clear()?;
+        match fs::metadata(folder.join(name)) {
+            Ok(file) if file.len() > 0 => return Ok(None),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::create_dir(draft.place())?;
+        Ok(Some(draft))
+    }
+
+    /// The folder to make the file in.
+    pub fn place(&self) -> PathBuf {
+        self.folder.join(UNFINISHED)
+    }
+
+    /// The file is whole, and closed: syncs it and moves it to its place.
+    pub fn publish(self) -> io::Result<()> {
+        let made = self.place().join(self.name);
+        File::open(&made)?.sync_all()?;
+        fs::rename(&made, self.folder.join(self.name))?;
+        sync_folder(&self.folder)?;
+        self.clear()
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        match fs::remove_dir_all(self.place()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns once the names in a folder are on the disk.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Returns once the names in a folder, its own and those of all above it are on the disk; up to where the file system
+/// is mounted. Folders above that cannot be opened were made by someone else, before.
+pub fn sync_down_to(folder: &Path) -> io::Result<()> {
+    let folder = folder.canonicalize()?;
+    sync_folder(&folder)?;
+    let device = fs::metadata(&folder)?.dev();
+    for above in folder.ancestors().skip(1) {
+        if fs::metadata(above)?.dev() != device {
+            break;
+        }
+        match sync_folder(above) {
+            Err(error) if error.kind() != ErrorKind::PermissionDenied => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_in_its_place_only_once_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("a/store");
+        let draft = Draft::of_missing(&store, "data").unwrap().expect("nothing is there yet");
+        fs::write(draft.place().join("data"), "half").unwrap();
+        assert!(!store.join("data").exists());
+        // Cut off here, it begins anew.
+        let draft = Draft::of_missing(&store, "data").unwrap().expect("nothing is there still");
+        assert!(!draft.place().join("data").exists(), "what was half made is gone");
+        fs::write(draft.place().join("data"), "whole").unwrap();
+        draft.publish().unwrap();
+        assert_eq!(fs::read_to_string(store.join("data")).unwrap(), "whole");
+        assert_eq!(fs::read_dir(&store).unwrap().count(), 1, "and nothing is left of the making");
+        assert!(Draft::of_missing(&store, "data").unwrap().is_none());
+        sync_down_to(&store).unwrap();
+    }
+
+    #[test]
+    fn what_a_cut_left_unfinished_beside_a_whole_file_is_cleared_away() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("data"), "whole").unwrap();
+        fs::create_dir(folder.path().join(UNFINISHED)).unwrap();
+        assert!(Draft::of_missing(folder.path(), "data").unwrap().is_none());
+        assert!(!folder.path().join(UNFINISHED).exists());
+        assert_eq!(fs::read_to_string(folder.path().join("data")).unwrap(), "whole");
+    }
+}
