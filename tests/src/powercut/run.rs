@@ -64,10 +64,12 @@ impl Recording {
         let (crashes, waiting) = sync_channel::<Crash>(WAITING);
         let waiting = Mutex::new(waiting);
         let findings = Findings { stop_after, ..Findings::default() };
+        // Of its own: the same recording may be tried by several tests at one time.
+        let disks = tempfile::tempdir_in(self.folder.path()).expect("a folder for the disks");
         let counts = std::thread::scope(|scope| {
             for worker in 0..CHECKERS {
-                let (waiting, findings) = (&waiting, &findings);
-                scope.spawn(move || self.check_all(worker, waiting, findings));
+                let (waiting, findings, disks) = (&waiting, &findings, disks.path().join(worker.to_string()));
+                scope.spawn(move || self.check_all(&disks, waiting, findings));
             }
             // Moved in here, so that it ends with the closure, and the checkers with it.
             let crashes = crashes;
@@ -79,12 +81,13 @@ impl Recording {
         Outcome { subject: self.subject, counts, violations, told }
     }
 
-    fn check_all(&self, worker: usize, waiting: &Mutex<Receiver<Crash>>, findings: &Findings) {
+    fn check_all(&self, disks: &Path, waiting: &Mutex<Receiver<Crash>>, findings: &Findings) {
         let mut checker = Checker::new(&self.program, self.subject);
+        fs::create_dir(disks).expect("a folder for a checker");
         for turn in 0_u64.. {
             let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(crash) = next else { return };
-            let folder = self.folder.path().join(format!("cut-{worker}-{turn}"));
+            let folder = disks.join(turn.to_string());
             write_tree(&folder, &crash.tree);
             if let Err(finding) = checker.check(&folder, crash.acknowledged, crash.begun) {
                 findings.tell(&crash, &finding);
@@ -138,8 +141,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// In memory where the machine has such a place: thousands of disks are written and thrown away.
-fn in_memory() -> tempfile::TempDir {
+/// A folder in memory where the machine has such a place: thousands of disks are written and thrown away.
+pub fn in_memory() -> tempfile::TempDir {
     let shared = Path::new("/dev/shm");
     let made = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
     made.expect("a folder for the disks")
