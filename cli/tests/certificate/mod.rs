@@ -29,6 +29,7 @@ fn statement(outstanding: Vec<(u64, u64)>, next: u64) -> Statement {
         issued: "2026-11-22T20:00:00Z".parse().expect("a time"),
         issuer: "tidegate-ingest 0".to_owned(),
         journal_position: 12,
+        restores: 1,
         site: "plant".to_owned(),
         device: "b1".to_owned(),
         window: None,

@@ -21,6 +21,8 @@ pub struct Statement {
     pub issuer: String,
     /// The ledger as of this journal position, which no later entry can change.
     pub journal_position: u64,
+    /// How often this ledger was restored from a backup: positions before and after a restore are not the same.
+    pub restores: u32,
     pub site: String,
     pub device: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -286,6 +288,7 @@ mod tests {
             issued: Timestamp::UNIX_EPOCH,
             issuer: "test".to_owned(),
             journal_position: 7,
+            restores: 0,
             site: "plant".to_owned(),
             device: "board".to_owned(),
             window: None,
