@@ -2,7 +2,7 @@
 //! not matter; what changes nothing is not written again.
 
 use tidegate_protocol::{
-    ClockAnchor, Origin, SeqRange,
+    ClockAnchor, LossReason, Origin, SeqRange,
     block::{Description, Record},
     topic::GatewayPath,
 };
@@ -26,7 +26,10 @@ impl Core {
         for record in described.into_iter().chain(others) {
             if self.origins.sealed(from.site, record.origin()).is_some() {
                 self.counters.records_refused_sealed += 1;
-                if let Record::Loss(loss) = record {
+                // A restored ledger is told of what it has forgotten: of this origin it has forgotten nothing.
+                if let Record::Loss(loss) = record
+                    && loss.reason != LossReason::RolledBack
+                {
                     sealed.push((loss.origin, loss.range));
                 }
                 continue;

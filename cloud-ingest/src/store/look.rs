@@ -93,6 +93,13 @@ impl<'e> Look<'e> {
         self.reader.table_bytes(Table::Journal)
     }
 
+    /// What is neither journal nor index: ledgers, alarms, quarantine.
+    pub fn ledger_bytes(&self) -> Result<u64, StoreError> {
+        let others = [Table::Journal, Table::Index].map(|table| self.reader.table_bytes(table));
+        let others = others.into_iter().sum::<Result<u64, StoreError>>()?;
+        Ok(self.reader.used_bytes()?.saturating_sub(others))
+    }
+
     /// All origins that are not sealed, by number.
     pub fn origins(&self) -> Result<Vec<(OriginNo, OriginRecord)>, StoreError> {
         self.all(Table::Origins, keys::read_origin)

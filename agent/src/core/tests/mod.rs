@@ -11,6 +11,7 @@ mod custody;
 mod failure;
 mod lanes;
 mod quota;
+mod retire;
 mod rollback;
 mod simulation;
 mod world;
