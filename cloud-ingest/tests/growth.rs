@@ -100,6 +100,7 @@ fn boots(boards: std::ops::Range<u64>, day: u64) -> Block {
         });
         block.origins.push(OriginReadings { origin, readings: readings.collect() });
     }
+    block.origins.sort_by_key(|readings| readings.origin);
     block
 }
 
