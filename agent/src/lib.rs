@@ -23,7 +23,7 @@ mod random;
 mod running;
 mod settings;
 mod shell;
-mod sources;
+pub mod sources;
 mod status;
 mod uplink;
 

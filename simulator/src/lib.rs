@@ -5,6 +5,7 @@
 //! plan       what a board is: channels, signals, ring, boot         script  the plan at work
 //! signal, fault   seeded signals and what goes wrong with sensors   fleet   many boards
 //! recording  CSV files to replay                                    generate  such files from a seed
+//! explore/   the cores on one virtual clock, with everything going wrong
 //! proxy      a TCP proxy that cuts, stalls and slows                blast   pre-encoded frames, for measurements
 //! ```
 
@@ -12,6 +13,7 @@
 
 pub mod blast;
 pub mod board;
+pub mod explore;
 pub mod fault;
 pub mod fleet;
 pub mod generate;

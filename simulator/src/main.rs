@@ -3,7 +3,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::{blast, fleet, generate, replay};
+use commands::{blast, explore, fleet, generate, replay};
 use std::process::ExitCode;
 use tidegate_service::{
     exit::{self, Exit},
@@ -29,6 +29,8 @@ enum Command {
     Replay(replay::Options),
     /// Write a recording from a seed
     Generate(generate::Options),
+    /// Run seeded schedules of faults against the cores of board, agent and ingest, on one virtual clock
+    Explore(explore::Options),
     /// Send pre-encoded frames as fast as they are acknowledged, to measure what is behind
     Blast(blast::Options),
 }
@@ -41,6 +43,7 @@ async fn main() -> ExitCode {
         Command::Fleet(options) => fleet::run(options).await,
         Command::Replay(options) => replay::run(options).await,
         Command::Generate(options) => generate::run(&options),
+        Command::Explore(options) => explore::run(options).await,
         Command::Blast(options) => blast::run(options).await,
     };
     match ended {

@@ -1,6 +1,6 @@
 //! The table of origins, and which device and link each belongs to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tidegate_protocol::{DeviceId, Origin};
 
@@ -11,7 +11,8 @@ use super::{
 
 #[derive(Debug, Default)]
 pub struct Origins {
-    states: HashMap<Slot, OriginState>,
+    /// Ordered, since they are gone through: a core that is told the same does the same.
+    states: BTreeMap<Slot, OriginState>,
     by_origin: HashMap<Origin, Slot>,
     /// The boot a device is in now.
     current: HashMap<DeviceId, Slot>,

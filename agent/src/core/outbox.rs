@@ -7,7 +7,7 @@
 
 mod figures;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tidegate_protocol::{
     ack::{BlockAck, Credit},
@@ -54,7 +54,7 @@ pub struct Outbox {
     epoch: u64,
     next_number: u64,
     next_id: ParcelId,
-    parcels: HashMap<ParcelId, Parcel>,
+    parcels: BTreeMap<ParcelId, Parcel>,
     /// By lane, oldest first: a block that must be sent again stands before younger ones.
     ready: [BTreeSet<ParcelId>; 4],
     /// Only in memory, oldest first.
@@ -96,7 +96,7 @@ impl Outbox {
             epoch,
             next_number: 0,
             next_id: 0,
-            parcels: HashMap::new(),
+            parcels: BTreeMap::new(),
             ready: Default::default(),
             unsafe_parcels: BTreeSet::new(),
             numbers: HashMap::new(),
@@ -304,11 +304,15 @@ impl Outbox {
     pub fn heard(&mut self, now: Time, ack: &BlockAck) -> bool {
         let is_new = self.incarnation != Some(ack.incarnation);
         let restarted = is_new && self.incarnation.is_some();
+        let was_closed = self.credit.window_bytes == 0;
         if is_new || ack.credit.seq >= self.credit.seq {
             self.credit = ack.credit;
         }
         self.incarnation = Some(ack.incarnation);
-        if restarted {
+        // A full ingest gives no answer to what it refuses, so what was sent to it waits for one in vain, and would
+        // hold live data back until its back-off ended.
+        let opened = was_closed && self.credit.window_bytes > 0;
+        if restarted || opened {
             self.take_back(|_| true);
         } else if is_new {
             // The first word of it at all: what was sent long before may have met nobody.

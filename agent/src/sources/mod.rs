@@ -4,8 +4,8 @@
 //! - board_link: one open link, whatever carries it        - board_tcp, board_serial: what carries it
 //! - host: this computer's own figures
 
-pub mod board_link;
-pub mod board_serial;
-pub mod board_tcp;
-mod decoder;
-pub mod host;
+pub(crate) mod board_link;
+pub(crate) mod board_serial;
+pub(crate) mod board_tcp;
+pub mod decoder;
+pub(crate) mod host;

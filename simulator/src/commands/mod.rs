@@ -1,6 +1,7 @@
 //! What the commands share: addresses, durations, the progress line, how they fail.
 
 pub mod blast;
+pub mod explore;
 pub mod fleet;
 pub mod generate;
 pub mod progress;

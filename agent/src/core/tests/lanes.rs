@@ -85,6 +85,21 @@ fn without_credit_one_block_probes() {
 }
 
 #[test]
+fn when_a_full_ingest_has_room_again_its_probe_is_sent_again_at_once() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.announce(1, 2, 0);
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..5);
+    assert_eq!(bench.published.len(), 1, "the probe, which a full ingest does not answer");
+    bench.announce(1, 3, 1 << 20);
+    assert_eq!(bench.published.len(), 2);
+    assert_eq!(bench.published[1].seqs(), bench.published[0].seqs());
+    bench.announce(1, 4, 1 << 20);
+    assert_eq!(bench.published.len(), 2, "once");
+}
+
+#[test]
 fn an_unanswered_block_is_sent_again_under_a_new_number_ever_more_slowly() {
     let mut bench = Bench::new(settings());
     bench.link_up();

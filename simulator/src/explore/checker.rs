@@ -1,0 +1,306 @@
+//! The rules that must hold at every moment (invariants 1 to 8 and rules a to j, as far as they show at the cores'
+//! edges). The first violation ends a schedule. The checker sees all disks, both ends of every line, and what was really
+//! measured, none of which the cores do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    rc::Rc,
+};
+
+use tidegate_agent::core::{BoardFrame, LinkId};
+use tidegate_protocol::{
+    BootId, LossReason, Origin, RangeSet, Reading, SeqRange,
+    ack::{BlockAck, Outcome},
+    block::read_stamp,
+    topic::Lane,
+};
+
+use super::{contents::Contents, coverage::Fault, disk, store, world::World};
+
+/// A live reading must leave the gateway within this time while the link is up and nothing goes wrong: the linger time,
+/// and what one answer may take to come.
+const LIVE_BOUND_US: u64 = 1_500_000;
+/// How long after the last fault the bound on live readings begins to hold: what was lost on the way before is missed
+/// and sent again.
+pub const LIVE_GRACE_US: u64 = 2_000_000;
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub rule: &'static str,
+    pub words: String,
+    pub at_us: u64,
+}
+
+#[derive(Default)]
+pub struct Checker {
+    pub violation: Option<Violation>,
+    pub epochs: BTreeSet<u64>,
+    /// What was sent under each (epoch, number).
+    sent: HashMap<(u64, u64), Rc<Contents>>,
+    /// Below this, all of an origin has been found safe.
+    safe_below: BTreeMap<Origin, u64>,
+    /// When a gateway first heard a live reading that it has not sent.
+    live: BTreeMap<(usize, Origin, u64), u64>,
+    pub live_from_us: Option<u64>,
+    pub slowest_live_us: u64,
+}
+
+impl Checker {
+    /// Origins, and below which seq boards were told to forget.
+    pub fn acknowledged(&self) -> Vec<(Origin, u64)> {
+        self.safe_below.iter().map(|(origin, next)| (*origin, *next)).collect()
+    }
+}
+
+impl World {
+    pub fn violate(&mut self, rule: &'static str, words: String) {
+        let at_us = self.now_us;
+        self.checker.violation.get_or_insert(Violation { rule, words, at_us });
+    }
+
+    /// Invariant 2, rule c: a board is told that everything below a seq is safe.
+    pub fn check_board_ack(&mut self, at: usize, link: LinkId, boot: BootId, up_to: u64) {
+        let here =
+            |board: &&super::board::Board| board.lines.get(at).is_some_and(|line| line.link == Some(link));
+        let Some(device) = self.boards.iter().find(here).map(|board| board.device) else { return };
+        let origin = Origin::new(device, boot);
+        self.note(40, up_to, || format!("gateway {at} acknowledges {origin} below {up_to}"));
+        self.check_safe("ack-after-commit", origin, up_to);
+    }
+
+    /// The board forgets what is below this seq.
+    pub fn check_released(&mut self, origin: Origin, up_to: u64) {
+        self.check_safe("released-is-safe", origin, up_to);
+    }
+
+    fn check_safe(&mut self, rule: &'static str, origin: Origin, up_to: u64) {
+        let from = self.checker.safe_below.get(&origin).copied().unwrap_or_default();
+        if up_to <= from {
+            return;
+        }
+        let missing = self.nowhere(origin, SeqRange::new(from, up_to));
+        if !missing.is_empty() {
+            let words = format!(
+                "{origin} is acknowledged below {up_to}, but {:?} is in no queue and not at the cloud",
+                missing.ranges()
+            );
+            return self.violate(rule, words);
+        }
+        self.checker.safe_below.insert(origin, up_to);
+    }
+
+    /// Rule d, and invariant 4.
+    pub fn check_published(&mut self, at: usize, lane: Lane, number: u64, block: &[u8]) {
+        let Some(contents) = self.library.contents(block) else {
+            return self.violate("blocks-decode", format!("gateway {at} sends a block that does not decode"));
+        };
+        let Some(process) = self.gateways.get_mut(at).and_then(|gateway| gateway.process.as_mut()) else {
+            return;
+        };
+        let epoch = process.epoch;
+        let again = process.last_number.is_some_and(|last| number <= last);
+        process.last_number = Some(number);
+        let (credit, bytes) = (process.credit_bytes, block.len() as u64);
+        if again {
+            return self.violate("numbers-are-new", format!("gateway {at} sends number {number} again"));
+        }
+        let stamped = read_stamp(block).map(|stamp| (stamp.epoch, stamp.number, stamp.lane));
+        if stamped != Ok((epoch, number, lane)) {
+            return self.violate("numbers-are-new", format!("block {number} is stamped {stamped:?}"));
+        }
+        if u64::from(credit) < bytes {
+            self.coverage.count(Fault::CreditStarved);
+        }
+        self.note(41, number, || {
+            let readings = contents.block.reading_count();
+            format!("gateway {at} sends {lane} block {number}: {readings} readings")
+        });
+        for (origin, ranges) in &contents.readings {
+            for seq in ranges.iter().flat_map(|range| range.start..range.end) {
+                if let Some(since) = self.checker.live.remove(&(at, *origin, seq)) {
+                    let waited = self.now_us - since;
+                    self.checker.slowest_live_us = self.checker.slowest_live_us.max(waited);
+                    if waited > LIVE_BOUND_US {
+                        let words = format!("{origin} {seq} waited {} ms to be sent", waited / 1_000);
+                        return self.violate("live-first", words);
+                    }
+                }
+            }
+        }
+        self.checker.sent.insert((epoch, number), contents);
+    }
+
+    /// Live readings that arrive while nothing goes wrong.
+    pub fn frames_for_checker(&mut self, at: usize, frames: &[BoardFrame]) {
+        let Some(from_us) = self.checker.live_from_us.filter(|from| self.now_us >= *from) else { return };
+        if self.gateways.get(at).is_none_or(|gateway| !gateway.uplink.up) {
+            return;
+        }
+        for frame in frames {
+            let BoardFrame::Readings { readings, .. } = frame else { continue };
+            for reading in readings {
+                let board = self.boards.iter().find(|board| {
+                    let measured = board.time_of(reading.tick) >= from_us;
+                    let origin = board.origin();
+                    let known = origin.and_then(|origin| self.truth.get(origin));
+                    measured && known.is_some_and(|truth| truth.was_measured(reading))
+                });
+                let Some(origin) = board.and_then(|board| board.origin()) else { continue };
+                let stored = self.cloud.store.accepted.get(&origin);
+                if stored.is_some_and(|stored| stored.contains(reading.seq.0)) {
+                    continue;
+                }
+                self.checker.live.entry((at, origin, reading.seq.0)).or_insert(self.now_us);
+            }
+        }
+    }
+
+    /// Rule a: an outcome leaves after the commit that holds what it speaks of.
+    pub fn check_block_ack(&mut self, ack: &BlockAck) {
+        for outcome in &ack.outcomes {
+            let Some(contents) = self.checker.sent.get(&(ack.epoch, outcome.number)).cloned() else {
+                let words = format!("block {} of epoch {:016x} was never sent", outcome.number, ack.epoch);
+                return self.violate("outcomes-of-sent-blocks", words);
+            };
+            let rejected: Option<&[(Origin, SeqRange)]> = match &outcome.outcome {
+                Outcome::Durable => None,
+                Outcome::Rejected { parts, .. } if parts.is_empty() => continue,
+                Outcome::Rejected { parts, .. } => Some(parts),
+            };
+            let wrong = self.not_committed(&contents, rejected.unwrap_or_default());
+            if let Some(words) = wrong {
+                let words = format!("block {} is answered as durable, but {words}", outcome.number);
+                return self.violate("outcome-after-commit", words);
+            }
+        }
+    }
+
+    fn not_committed(&self, contents: &Contents, rejected: &[(Origin, SeqRange)]) -> Option<String> {
+        let store = &self.cloud.store;
+        for (origin, ranges) in &contents.readings {
+            let mut missing: RangeSet = ranges.iter().copied().collect();
+            rejected.iter().filter(|(of, _)| of == origin).for_each(|(_, range)| missing.remove(*range));
+            if let Some(stored) = store.accepted.get(origin) {
+                stored.iter().for_each(|range| missing.remove(range));
+            }
+            if !missing.is_empty() {
+                return Some(format!("{origin} {:?} is not stored", missing.ranges()));
+            }
+        }
+        for loss in &contents.losses {
+            let mut missing: RangeSet = [loss.range].into_iter().collect();
+            store.cover(loss.origin, &mut missing);
+            if !missing.is_empty() {
+                return Some(format!("the loss of {} {:?} is not stored", loss.origin, missing.ranges()));
+            }
+        }
+        for (origin, next) in &contents.measured {
+            if store.record(*origin).is_none_or(|(_, record)| record.ledger.next() < *next) {
+                return Some(format!("that {origin} measured up to {next} is not stored"));
+            }
+        }
+        for (origin, _) in &contents.closed {
+            if store.record(*origin).is_none_or(|(_, record)| record.ledger.tail().is_none()) {
+                return Some(format!("the end of {origin} is not stored"));
+            }
+        }
+        let undescribed = contents.described.iter().find(|origin| !store.is_described(**origin));
+        undescribed.map(|origin| format!("the description of {origin} is not stored"))
+    }
+
+    /// Delete only after the next hop's acknowledgement, or with a loss record in the same transaction.
+    pub fn check_queue_commit(&mut self, at: usize, applied: &disk::Applied) {
+        let mut given_up: BTreeMap<Origin, RangeSet> = BTreeMap::new();
+        for contents in &applied.deleted {
+            for (origin, ranges) in &contents.readings {
+                ranges.iter().for_each(|range| given_up.entry(*origin).or_default().insert(*range));
+            }
+        }
+        let evictions = applied.put.iter().flat_map(|contents| &contents.losses);
+        for loss in evictions.filter(|loss| loss.reason == LossReason::Evicted) {
+            let mut unfounded: RangeSet = [loss.range].into_iter().collect();
+            let truth = self.truth.entry(loss.origin);
+            truth.evicted.iter().for_each(|range| unfounded.remove(range));
+            if let Some(ranges) = given_up.get(&loss.origin) {
+                ranges.iter().for_each(|range| unfounded.remove(range));
+            }
+            truth.evicted.insert(loss.range);
+            self.coverage.count(Fault::Evicted);
+            if !unfounded.is_empty() {
+                let words = format!(
+                    "gateway {at} declares {} {:?} evicted and evicts something else",
+                    loss.origin,
+                    unfounded.ranges()
+                );
+                return self.violate("losses-are-exact", words);
+            }
+        }
+        for contents in &applied.deleted {
+            let losses = contents.losses.iter().map(|loss| (loss.origin, loss.range));
+            let readings = contents.readings.iter();
+            let readings = readings.flat_map(|(origin, ranges)| ranges.iter().map(|range| (*origin, *range)));
+            for (origin, range) in readings.chain(losses) {
+                let missing = self.nowhere(origin, range);
+                if !missing.is_empty() {
+                    let words = format!(
+                        "gateway {at} deletes {origin} {:?}, which is nowhere else and not declared",
+                        missing.ranges()
+                    );
+                    return self.violate("delete-after-ack", words);
+                }
+            }
+        }
+    }
+
+    /// Invariant 1: what is stored is what was measured; the ledger says what the journal holds, and stored beats lost.
+    pub fn check_store_commit(&mut self, applied: &store::Applied) {
+        for (origin, readings) in &applied.stored {
+            let truth = self.truth.get(*origin);
+            let wrong: Option<&Reading> =
+                readings.iter().find(|reading| truth.is_none_or(|truth| !truth.was_measured(reading)));
+            if let Some(reading) = wrong {
+                return self.violate("stored-as-measured", format!("{origin} never measured {reading:?}"));
+            }
+        }
+        for no in &applied.touched {
+            let Some(record) = self.cloud.store.origins.get(no.0 as usize) else { continue };
+            let origin = record.origin;
+            let accepted = self.cloud.store.accepted.get(&origin).cloned().unwrap_or_default();
+            if record.ledger.stored() != &accepted {
+                let words = format!(
+                    "{origin}: the ledger says {:?}, the journal holds {:?}",
+                    record.ledger.stored().ranges(),
+                    accepted.ranges()
+                );
+                return self.violate("ledger-is-journal", words);
+            }
+            let both = record
+                .ledger
+                .lost()
+                .flat_map(|(_, lost)| lost.iter())
+                .find(|range| accepted.iter().any(|stored| !stored.intersection(*range).is_empty()));
+            if let Some(range) = both {
+                return self.violate("stored-beats-lost", format!("{origin} {range} is stored and lost"));
+            }
+        }
+    }
+
+    /// Readings that should have left long ago and have not.
+    pub fn check_live_waiting(&mut self) {
+        let late = self.checker.live.iter().find(|((at, ..), since)| {
+            let up = self.gateways.get(*at).is_some_and(|gateway| gateway.uplink.up);
+            up && self.now_us > **since + LIVE_BOUND_US
+        });
+        let Some(((at, origin, seq), _)) = late else { return };
+        // It may have arrived by way of the other gateway, or have been known here before.
+        let (key, origin, seq) = ((*at, *origin, *seq), *origin, *seq);
+        let at = key.0;
+        let missing = self.nowhere(origin, SeqRange::new(seq, seq + 1));
+        if missing.is_empty() {
+            self.checker.live.remove(&key);
+            return;
+        }
+        self.violate("live-first", format!("{origin} {seq} waits at gateway {at} and is not sent"));
+    }
+}

@@ -1,0 +1,112 @@
+//! An agent's queue in memory: one batch is one transaction, on the disk as a whole or not at all. What each block says is
+//! kept beside it, so that it can be told at any moment what is safe here.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use tidegate_agent::core::{Batch, Entry, Key, OriginRecord, Recovered, Totals};
+use tidegate_protocol::{Origin, RangeSet, SeqRange};
+
+use super::contents::{Contents, Library};
+
+#[derive(Clone, Debug)]
+pub struct StoredBlock {
+    pub readings: u32,
+    pub bytes: Vec<u8>,
+    /// What it said when it was written.
+    pub contents: Rc<Contents>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    pub blocks: BTreeMap<Key, StoredBlock>,
+    pub quarantine: Vec<Rc<Contents>>,
+    pub origins: BTreeMap<Origin, OriginRecord>,
+    totals: Totals,
+    next_key: Key,
+}
+
+/// What a transaction took out of the queue.
+#[derive(Debug, Default)]
+pub struct Applied {
+    pub deleted: Vec<Rc<Contents>>,
+    pub put: Vec<Rc<Contents>>,
+    pub quarantined: usize,
+}
+
+impl Disk {
+    /// Applies a batch, or says what is wrong with it.
+    pub fn apply(&mut self, batch: &Batch, library: &mut Library) -> Result<Applied, String> {
+        let mut applied = Applied::default();
+        for quarantined in &batch.quarantine {
+            applied.quarantined += 1;
+            for key in &quarantined.keys {
+                if let Some(block) = self.blocks.remove(key) {
+                    self.quarantine.push(block.contents);
+                }
+            }
+            if let Some(contents) = quarantined.block.as_ref().and_then(|block| library.contents(block)) {
+                self.quarantine.push(contents);
+            }
+        }
+        for key in &batch.deletes {
+            match self.blocks.remove(key) {
+                Some(block) => applied.deleted.push(block.contents),
+                None => return Err(format!("key {key} is deleted twice, or was never there")),
+            }
+        }
+        for put in &batch.puts {
+            if put.key < self.next_key {
+                return Err(format!("key {} is used again", put.key));
+            }
+            self.next_key = put.key + 1;
+            let Some(contents) = library.contents(&put.block) else {
+                return Err(format!("the block put under key {} does not decode", put.key));
+            };
+            applied.put.push(Rc::clone(&contents));
+            let block = StoredBlock { readings: put.readings, bytes: put.block.to_vec(), contents };
+            self.blocks.insert(put.key, block);
+        }
+        for record in &batch.origins {
+            self.origins.insert(record.description.origin, record.clone());
+        }
+        for origin in &batch.forgotten {
+            self.origins.remove(origin);
+        }
+        self.totals = batch.totals;
+        let readings: u64 = self.blocks.values().map(|block| u64::from(block.readings)).sum();
+        let counted = (self.totals.blocks, self.totals.readings);
+        if counted != (self.blocks.len() as u64, readings) {
+            return Err(format!(
+                "the totals say {counted:?} blocks and readings, there are {} and {readings}",
+                self.blocks.len()
+            ));
+        }
+        Ok(applied)
+    }
+
+    pub fn recovered(&self) -> Recovered {
+        let keys: RangeSet = self.blocks.keys().map(|&key| SeqRange::new(key, key + 1)).collect();
+        Recovered {
+            keys: keys.ranges().to_vec(),
+            next_key: self.next_key,
+            totals: self.totals,
+            origins: self.origins.values().cloned().collect(),
+        }
+    }
+
+    pub fn load(&self, keys: &[Key]) -> Vec<Entry> {
+        let entry = |key: &Key| {
+            let block = self.blocks.get(key)?;
+            Some(Entry { key: *key, readings: block.readings, block: block.bytes.clone() })
+        };
+        keys.iter().filter_map(entry).collect()
+    }
+
+    /// Takes from `missing` what is safe here of an origin: readings, declared losses, and what is kept in quarantine.
+    pub fn cover(&self, origin: Origin, missing: &mut RangeSet) {
+        let stored = self.blocks.values().map(|block| &block.contents);
+        for contents in stored.chain(&self.quarantine) {
+            contents.ranges_of(origin).for_each(|range| missing.remove(range));
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What happens now and then, at a random moment.
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incident {
+    KillAgent,
+    KillIngest,
+    BrownOut,
+    UnplugBoard,
+    MoveBoard,
+    DeafenLine,
+    CutUplink,
+    PartitionUplink,
+    HalfOpenUplink,
+    ThrottleUplink,
+    RestartBroker,
+    FillDisk,
+    ReadOnlyDisk,
+    SlowDisk,
+    PoisonDisk,
+    FlipByte,
+    JumpClock,
+    SetClock,
+    TakeImage,
+    RestoreImage,
+    StartTwin,
+    KickTwin,
+    SlowIngest,
+    FillIngest,
+    FreeIngest,
+    BackUpIngest,
+    RestoreIngest,
+}
+
+impl Incident {
+    pub const ALL: &'static [Self] = &[
+        Self::KillAgent,
+        Self::KillIngest,
+        Self::BrownOut,
+        Self::UnplugBoard,
+        Self::MoveBoard,
+        Self::DeafenLine,
+        Self::CutUplink,
+        Self::PartitionUplink,
+        Self::HalfOpenUplink,
+        Self::ThrottleUplink,
+        Self::RestartBroker,
+        Self::FillDisk,
+        Self::ReadOnlyDisk,
+        Self::SlowDisk,
+        Self::PoisonDisk,
+        Self::FlipByte,
+        Self::JumpClock,
+        Self::SetClock,
+        Self::TakeImage,
+        Self::RestoreImage,
+        Self::StartTwin,
+        Self::KickTwin,
+        Self::SlowIngest,
+        Self::FillIngest,
+        Self::FreeIngest,
+        Self::BackUpIngest,
+        Self::RestoreIngest,
+    ];
+
+    /// The chance that a schedule has it.
+    pub const fn likely(self) -> f64 {
+        match self {
+            Self::KillAgent | Self::KillIngest | Self::BrownOut | Self::CutUplink => 0.35,
+            Self::TakeImage | Self::RestoreImage => 0.2,
+            Self::StartTwin => 0.12,
+            Self::PoisonDisk | Self::FlipByte => 0.15,
+            Self::FreeIngest | Self::SetClock | Self::KickTwin => 0.8,
+            _ => 0.22,
+        }
+    }
+}
