@@ -77,7 +77,8 @@ impl World {
 
     pub fn frames_arrive(&mut self, at: usize, link: LinkId, frames: Vec<BoardFrame>) {
         self.frames_for_checker(at, &frames);
-        self.agent_event(at, Event::Board { link, frames });
+        let Some(arrived) = self.gateways.get(at).map(|gateway| gateway.now(self.now_us).at) else { return };
+        self.agent_event(at, Event::Board { link, arrived, frames });
     }
 
     /// What waits at the lines, now that there may be memory for it.
@@ -172,7 +173,7 @@ impl World {
         let Some(batch) = process.committing.take() else { return };
         let failure = if process.poisoned {
             process.maybe_written.get_or_insert(batch);
-            Some((CommitFailure::Failed, Fault::DiskPoisoned))
+            Some((CommitFailure::Poisoned, Fault::DiskPoisoned))
         } else if health.read_only_until_us > now_us || fails {
             Some((CommitFailure::Failed, Fault::DiskReadOnly))
         } else if health.full_until_us > now_us && !batch.puts.is_empty() {

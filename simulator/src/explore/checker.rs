@@ -264,7 +264,7 @@ impl World {
             }
         }
         for no in &applied.touched {
-            let Some(record) = self.cloud.store.origins.get(no.0 as usize) else { continue };
+            let Some(record) = self.cloud.store.origins.get(no) else { continue };
             let origin = record.origin;
             let accepted = self.cloud.store.accepted.get(&origin).cloned().unwrap_or_default();
             if record.ledger.stored() != &accepted {

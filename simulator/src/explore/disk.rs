@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use tidegate_agent::core::{Batch, Entry, Key, OriginRecord, Recovered, Totals};
+use tidegate_agent::core::{Batch, Entry, Key, OriginRecord, Recovered, SentToday, Totals};
 use tidegate_protocol::{Origin, RangeSet, SeqRange};
 
 use super::contents::{Contents, Library};
@@ -23,6 +23,7 @@ pub struct Disk {
     pub origins: BTreeMap<Origin, OriginRecord>,
     totals: Totals,
     next_key: Key,
+    sent_today: Option<SentToday>,
 }
 
 /// What a transaction took out of the queue.
@@ -73,6 +74,7 @@ impl Disk {
             self.origins.remove(origin);
         }
         self.totals = batch.totals;
+        self.sent_today = batch.sent_today.or(self.sent_today);
         let readings: u64 = self.blocks.values().map(|block| u64::from(block.readings)).sum();
         let counted = (self.totals.blocks, self.totals.readings);
         if counted != (self.blocks.len() as u64, readings) {
@@ -91,6 +93,7 @@ impl Disk {
             next_key: self.next_key,
             totals: self.totals,
             origins: self.origins.values().cloned().collect(),
+            sent_today: self.sent_today,
         }
     }
 

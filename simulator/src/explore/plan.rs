@@ -1,7 +1,7 @@
 //! What a seed draws before anything happens: who there is, with which settings, and which faults there will be. Each
 //! seed takes a handful of faults and leaves the others out: what hides behind one fault shows without it.
 
-use tidegate_agent::core::{CoreSettings, Policy};
+use tidegate_agent::core::{BacklogOrder, CoreSettings, Policy};
 use tidegate_ingest::core::Settings as IngestSettings;
 
 use super::{dice::Dice, incident::Incident};
@@ -140,6 +140,8 @@ fn agent(dice: &mut Dice) -> CoreSettings {
         max_in_flight_bytes: 1 << 20,
         initial_credit_bytes: dice.magnitude(200, 256 * 1024) as u32,
         max_origins: 64,
+        backlog_order: if dice.chance(0.6) { BacklogOrder::OldestFirst } else { BacklogOrder::NewestFirst },
+        caps: Default::default(),
     }
 }
 

@@ -27,7 +27,7 @@ type OccurrenceKey = (OriginNo, String, String, u64);
 
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
-    pub origins: Vec<OriginRecord>,
+    pub origins: BTreeMap<OriginNo, OriginRecord>,
     descriptions: BTreeMap<OriginNo, Description>,
     index: BTreeMap<(OriginNo, u64), Run>,
     /// What the journal's entries hold of each origin, put together from the entries alone.
@@ -57,13 +57,7 @@ impl MemoryStore {
     pub fn apply(&mut self, batch: &Batch, library: &mut Library) -> Result<Applied, (&'static str, String)> {
         let mut applied = Applied::default();
         for (no, record) in &batch.origins {
-            let at = no.0 as usize;
-            let count = self.origins.len();
-            match self.origins.get_mut(at) {
-                Some(known) => *known = record.clone(),
-                None if at == count => self.origins.push(record.clone()),
-                None => return Err(("origin-numbers", format!("origin number {at} leaves a hole"))),
-            }
+            self.origins.insert(*no, record.clone());
             applied.touched.push(*no);
         }
         for entry in &batch.entries {
@@ -76,7 +70,7 @@ impl MemoryStore {
                 return Err(("stored-block", "a journal entry does not decode".to_owned()));
             };
             for accepted in &entry.head.accepted {
-                let Some(record) = self.origins.get(accepted.origin.0 as usize) else {
+                let Some(record) = self.origins.get(&accepted.origin) else {
                     return Err(("origin-numbers", "an entry names an origin that is not stored".to_owned()));
                 };
                 let origin = record.origin;
@@ -135,15 +129,14 @@ impl MemoryStore {
 
     /// The committed state, as the core reads it at its start and after a failed commit.
     pub fn snapshot(&self, occupied_bytes: u64) -> Snapshot {
-        let described = self
-            .origins
-            .iter()
-            .enumerate()
-            .map(|(at, record)| (record.clone(), self.descriptions.get(&OriginNo(at as u32)).cloned()));
+        let described = self.origins.iter();
+        let described =
+            described.map(|(no, record)| (*no, record.clone(), self.descriptions.get(no).cloned()));
         Snapshot {
             next_position: self.next_position,
             used_bytes: self.used_bytes + occupied_bytes,
             origins: described.collect(),
+            sealed: Vec::new(),
             gateways: self.gateways.clone().into_iter().collect(),
             live: self.live.clone().into_iter().collect(),
             settled: self.settled.clone().into_iter().collect(),
@@ -152,8 +145,7 @@ impl MemoryStore {
     }
 
     pub fn record(&self, origin: Origin) -> Option<(OriginNo, &OriginRecord)> {
-        let at = self.origins.iter().position(|record| record.origin == origin)?;
-        Some((OriginNo(at as u32), self.origins.get(at)?))
+        self.origins.iter().find(|(_, record)| record.origin == origin).map(|(no, record)| (*no, record))
     }
 
     pub fn is_described(&self, origin: Origin) -> bool {

@@ -9,11 +9,10 @@ use super::{coverage::Fault, world::World};
 impl World {
     pub fn check_the_end(&mut self) {
         (0..self.gateways.len()).for_each(|at| self.count_unknown_answers(at));
-        for at in 0..self.cloud.store.origins.len() {
-            let Some(record) = self.cloud.store.origins.get(at).cloned() else { continue };
+        for (no, record) in self.cloud.store.origins.clone() {
             self.coverage.add(Fault::LostThenStored, record.ledger.recovered());
             self.check_ledger(&record);
-            self.check_history(OriginNo(at as u32), &record);
+            self.check_history(no, &record);
         }
         self.check_boards();
     }
