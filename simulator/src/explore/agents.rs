@@ -309,7 +309,8 @@ impl World {
             gateway.disk.cover(origin, &mut missing);
         }
         if let Some(truth) = self.truth.get(origin) {
-            truth.flipped.iter().chain(truth.forfeited.iter()).for_each(|range| missing.remove(range));
+            let excused = [&truth.flipped, &truth.forfeited, &truth.rolled_back];
+            excused.into_iter().flat_map(RangeSet::iter).for_each(|range| missing.remove(range));
         }
         missing
     }

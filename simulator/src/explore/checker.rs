@@ -40,8 +40,8 @@ pub struct Checker {
     sent: HashMap<(u64, u64), Rc<Contents>>,
     /// Below this, all of an origin has been found safe.
     safe_below: BTreeMap<Origin, u64>,
-    /// When a gateway first heard a live reading that it has not sent.
-    live: BTreeMap<(usize, Origin, u64), u64>,
+    /// When a gateway first heard a live reading; nothing once it has sent it.
+    live: BTreeMap<(usize, Origin, u64), Option<u64>>,
     pub live_from_us: Option<u64>,
     pub slowest_live_us: u64,
 }
@@ -118,7 +118,8 @@ impl World {
         });
         for (origin, ranges) in &contents.readings {
             for seq in ranges.iter().flat_map(|range| range.start..range.end) {
-                if let Some(since) = self.checker.live.remove(&(at, *origin, seq)) {
+                let heard = self.checker.live.get_mut(&(at, *origin, seq));
+                if let Some(since) = heard.and_then(Option::take) {
                     let waited = self.now_us - since;
                     self.checker.slowest_live_us = self.checker.slowest_live_us.max(waited);
                     if waited > LIVE_BOUND_US {
@@ -151,7 +152,7 @@ impl World {
                 if stored.is_some_and(|stored| stored.contains(reading.seq.0)) {
                     continue;
                 }
-                self.checker.live.entry((at, origin, reading.seq.0)).or_insert(self.now_us);
+                self.checker.live.entry((at, origin, reading.seq.0)).or_insert(Some(self.now_us));
             }
         }
     }
@@ -217,21 +218,27 @@ impl World {
                 ranges.iter().for_each(|range| given_up.entry(*origin).or_default().insert(*range));
             }
         }
-        let evictions = applied.put.iter().flat_map(|contents| &contents.losses);
-        for loss in evictions.filter(|loss| loss.reason == LossReason::Evicted) {
-            let mut unfounded: RangeSet = [loss.range].into_iter().collect();
+        let losses = applied.put.iter().flat_map(|contents| &contents.losses);
+        for loss in losses {
             let truth = self.truth.entry(loss.origin);
-            truth.evicted.iter().for_each(|range| unfounded.remove(range));
+            let (before, fault) = match loss.reason {
+                LossReason::Evicted => (&mut truth.evicted, Fault::Evicted),
+                LossReason::Thinned => (&mut truth.thinned, Fault::Thinned),
+                _ => continue,
+            };
+            let mut unfounded: RangeSet = [loss.range].into_iter().collect();
+            before.iter().for_each(|range| unfounded.remove(range));
             if let Some(ranges) = given_up.get(&loss.origin) {
                 ranges.iter().for_each(|range| unfounded.remove(range));
             }
-            truth.evicted.insert(loss.range);
-            self.coverage.count(Fault::Evicted);
+            before.insert(loss.range);
+            self.coverage.count(fault);
             if !unfounded.is_empty() {
                 let words = format!(
-                    "gateway {at} declares {} {:?} evicted and evicts something else",
+                    "gateway {at} declares {} {:?} {} and gives up something else",
                     loss.origin,
-                    unfounded.ranges()
+                    unfounded.ranges(),
+                    loss.reason.name()
                 );
                 return self.violate("losses-are-exact", words);
             }
@@ -290,7 +297,7 @@ impl World {
     pub fn check_live_waiting(&mut self) {
         let late = self.checker.live.iter().find(|((at, ..), since)| {
             let up = self.gateways.get(*at).is_some_and(|gateway| gateway.uplink.up);
-            up && self.now_us > **since + LIVE_BOUND_US
+            up && since.is_some_and(|since| self.now_us > since + LIVE_BOUND_US)
         });
         let Some(((at, origin, seq), _)) = late else { return };
         // It may have arrived by way of the other gateway, or have been known here before.
@@ -298,7 +305,7 @@ impl World {
         let at = key.0;
         let missing = self.nowhere(origin, SeqRange::new(seq, seq + 1));
         if missing.is_empty() {
-            self.checker.live.remove(&key);
+            self.checker.live.insert(key, None);
             return;
         }
         self.violate("live-first", format!("{origin} {seq} waits at gateway {at} and is not sent"));

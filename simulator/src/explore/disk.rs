@@ -24,6 +24,7 @@ pub struct Disk {
     totals: Totals,
     next_key: Key,
     sent_today: Option<SentToday>,
+    ledger: u32,
 }
 
 /// What a transaction took out of the queue.
@@ -74,6 +75,7 @@ impl Disk {
             self.origins.remove(origin);
         }
         self.totals = batch.totals;
+        self.ledger = batch.ledger.unwrap_or(self.ledger);
         self.sent_today = batch.sent_today.or(self.sent_today);
         let readings: u64 = self.blocks.values().map(|block| u64::from(block.readings)).sum();
         let counted = (self.totals.blocks, self.totals.readings);
@@ -94,6 +96,7 @@ impl Disk {
             totals: self.totals,
             origins: self.origins.values().cloned().collect(),
             sent_today: self.sent_today,
+            ledger: self.ledger,
         }
     }
 

@@ -66,7 +66,8 @@ impl Incident {
     pub const fn likely(self) -> f64 {
         match self {
             Self::KillAgent | Self::KillIngest | Self::BrownOut | Self::CutUplink => 0.35,
-            Self::TakeImage | Self::RestoreImage => 0.2,
+            Self::TakeImage | Self::RestoreImage | Self::RestoreIngest => 0.2,
+            Self::BackUpIngest => 0.5,
             Self::StartTwin => 0.12,
             Self::PoisonDisk | Self::FlipByte => 0.15,
             Self::FreeIngest | Self::SetClock | Self::KickTwin => 0.8,

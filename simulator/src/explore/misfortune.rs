@@ -1,7 +1,7 @@
 //! Faults carried out.
 
 use tidegate_ingest::core::Event as IngestEvent;
-use tidegate_protocol::RangeSet;
+use tidegate_protocol::{RangeSet, SeqRange};
 
 use super::{
     board::Line,
@@ -267,9 +267,26 @@ impl World {
         self.break_uplink(kicked, 0, Fault::TwinKicked);
     }
 
+    /// The ingest comes back with what a backup holds, and says that it was restored.
     fn restore_ingest(&mut self) {
-        let Some(backup) = self.cloud.backup.clone() else { return };
+        let Some(mut backup) = self.cloud.backup.clone() else { return };
+        if self.cloud.core.is_none() {
+            return;
+        }
         self.kill_ingest();
-        self.cloud.store = backup;
+        self.coverage.count(Fault::IngestRestored);
+        backup.ledger = self.cloud.store.ledger + 1;
+        let newer = std::mem::replace(&mut self.cloud.store, backup);
+        for origin in self.truth.origins() {
+            let mut gone: RangeSet = [SeqRange::new(0, u64::MAX)].into_iter().collect();
+            let mut kept = gone.clone();
+            newer.cover(origin, &mut kept);
+            kept.iter().for_each(|range| gone.remove(range));
+            self.cloud.store.cover(origin, &mut gone);
+            self.coverage.add(Fault::RolledBack, gone.count());
+            let truth = self.truth.entry(origin);
+            truth.was_rolled_back = true;
+            gone.iter().for_each(|range| truth.rolled_back.insert(range));
+        }
     }
 }

@@ -135,7 +135,11 @@ fn agent(dice: &mut Dice) -> CoreSettings {
         block_readings: dice.between(10, 120) as usize,
         linger_ms: dice.between(10, 50),
         quota_bytes: if tight { dice.between(6, 40) * 1024 } else { 4 << 20 },
-        policy: if dice.chance(0.6) { Policy::DropOldest } else { Policy::Refuse },
+        policy: match dice.between(0, 2) {
+            0 => Policy::Refuse,
+            1 => Policy::DropOldest,
+            _ => Policy::ThinOldest,
+        },
         ram_limit_bytes: if dice.chance(0.25) { dice.between(4, 24) * 1024 } else { 1 << 20 },
         max_in_flight_bytes: 1 << 20,
         initial_credit_bytes: dice.magnitude(200, 256 * 1024) as u32,
@@ -175,7 +179,7 @@ fn incidents(dice: &mut Dice, gateways: usize, restores: bool) -> Vec<(Incident,
     for &incident in Incident::ALL {
         let possible = match incident {
             Incident::MoveBoard => gateways > 1,
-            Incident::RestoreIngest => restores,
+            Incident::RestoreIngest | Incident::BackUpIngest => restores,
             _ => true,
         };
         if possible && dice.chance(incident.likely()) {

@@ -40,6 +40,8 @@ pub struct MemoryStore {
     pub events: Vec<AlarmEvent>,
     latest: BTreeMap<OriginNo, Vec<Reading>>,
     pub quarantined: u64,
+    /// How often it was put back from a backup.
+    pub ledger: u32,
     next_position: u64,
     pub used_bytes: u64,
 }
@@ -137,6 +139,7 @@ impl MemoryStore {
             used_bytes: self.used_bytes + occupied_bytes,
             origins: described.collect(),
             sealed: Vec::new(),
+            ledger: self.ledger,
             gateways: self.gateways.clone().into_iter().collect(),
             live: self.live.clone().into_iter().collect(),
             settled: self.settled.clone().into_iter().collect(),

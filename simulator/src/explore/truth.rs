@@ -12,6 +12,10 @@ pub struct OriginTruth {
     pub overflowed: RangeSet,
     /// Evicted by an agent at its quota.
     pub evicted: RangeSet,
+    /// Given up by an agent at its quota that kept summaries.
+    pub thinned: RangeSet,
+    /// Stored or declared at the ingest, and not in the backup that took its place.
+    pub rolled_back: RangeSet,
     /// In a block whose bytes were flipped.
     pub flipped: RangeSet,
     /// Gone by what no custody can prevent: a disk replaced by an older image.
@@ -19,6 +23,8 @@ pub struct OriginTruth {
     /// What its board held and nobody had acknowledged when the boot ended.
     pub died: RangeSet,
     pub lives: u32,
+    /// The ingest was restored while it was there: agents may declare more than was lost, since stored beats lost.
+    pub was_rolled_back: bool,
     pub ended: bool,
     /// A gateway that knew more of it than its disk did was killed: nobody may be left to close it.
     pub forgotten: bool,
@@ -38,6 +44,8 @@ impl OriginTruth {
         match reason {
             LossReason::RingOverflow => self.overflowed.contains_all(range),
             LossReason::Evicted => self.evicted.contains_all(range),
+            LossReason::Thinned => self.thinned.contains_all(range),
+            LossReason::RolledBack => self.was_rolled_back,
             LossReason::Corrupt => self.flipped.contains_all(range),
             LossReason::UncleanTail => self.ended,
             _ => false,
@@ -79,6 +87,10 @@ impl Truth {
 
     pub fn entry(&mut self, origin: Origin) -> &mut OriginTruth {
         self.origins.entry(origin).or_default()
+    }
+
+    pub fn origins(&self) -> Vec<Origin> {
+        self.origins.keys().copied().collect()
     }
 
     pub fn get(&self, origin: Origin) -> Option<&OriginTruth> {

@@ -54,12 +54,13 @@ impl World {
     /// What of the outstanding has no right to be. It has where an operator threw a disk away; where bytes were flipped
     /// in a block whose directory could not be read either; where the data is in a quarantine (rule e); and where a board
     /// died with it and the only gateway that knew was killed too: there is nobody left to say so, and an operator can
-    /// write it off (rule h).
+    /// write it off (rule h). The same goes for what a restore took and only a killed agent knew of.
     fn wrongly_outstanding(&self, origin: Origin, mut outstanding: RangeSet) -> RangeSet {
         let Some(truth) = self.truth.get(origin) else { return outstanding };
         truth.forfeited.iter().for_each(|range| outstanding.remove(range));
         truth.flipped.iter().for_each(|range| outstanding.remove(range));
         if truth.forgotten {
+            truth.rolled_back.iter().for_each(|range| outstanding.remove(range));
             truth.died.iter().for_each(|range| outstanding.remove(range));
         }
         for contents in self.gateways.iter().flat_map(|gateway| &gateway.disk.quarantine) {

@@ -1,0 +1,63 @@
+//! Seeded schedules against the cores: a fixed set, a fresh set, and those that once failed.
+//!
+//! `TIDEGATE_EXPLORE_SEEDS=n` runs n fresh seeds; a failure prints its seed, which
+//! `tidegate-sim explore --seed <seed>` replays.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use tidegate_simulator::explore::{Detail, Options, explore, one};
+
+const FIXED: u64 = 40;
+const FRESH: u64 = 20;
+
+fn run(seeds: std::ops::Range<u64>) {
+    println!("seeds {seeds:?}: replay one with tidegate-sim explore --seed <seed>");
+    let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
+    let report = explore(seeds.clone(), 2, Options::default(), &stop, &done).expect("schedules begin");
+    assert_eq!(report.coverage.schedules, seeds.end - seeds.start);
+    for failure in &report.failures {
+        failure.lines.iter().for_each(|line| eprintln!("{line}"));
+        eprintln!("seed {}: {:?}", failure.seed, failure.violation);
+    }
+    let failed: Vec<u64> = report.failures.iter().map(|failure| failure.seed).collect();
+    assert!(failed.is_empty(), "rules broken by seeds {failed:?}");
+    assert!(report.coverage.readings > 100 * report.coverage.schedules, "too little happens");
+}
+
+#[test]
+fn every_rule_holds_over_a_fixed_set_of_schedules() {
+    run(0..FIXED);
+}
+
+#[test]
+fn every_rule_holds_over_a_fresh_set_of_schedules() {
+    let count =
+        std::env::var("TIDEGATE_EXPLORE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(FRESH);
+    let first = u64::from(getrandom::u32().expect("entropy")) << 20;
+    run(first..first + count);
+}
+
+#[test]
+fn what_was_found_once_stays_found() {
+    let lines = include_str!("../src/explore/regressions.txt").lines();
+    let seeds: Vec<u64> = lines
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_whitespace().next().and_then(|seed| seed.parse().ok()).expect("a seed"))
+        .collect();
+    assert!(!seeds.is_empty());
+    for seed in seeds {
+        let explored = one(seed, Options::default(), Detail::Hash).expect("it begins");
+        assert_eq!(explored.violation, None, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_seed_gives_its_schedule_again_and_another_seed_another() {
+    for seed in 0..6 {
+        let run = |detail| one(seed, Options::default(), detail).expect("it begins");
+        let (first, again) = (run(Detail::Hash), run(Detail::Last));
+        assert_eq!((first.hash, first.coverage.events), (again.hash, again.coverage.events), "seed {seed}");
+        let other = one(seed + 1_000, Options::default(), Detail::Hash).expect("it begins");
+        assert_ne!(first.hash, other.hash);
+    }
+}
