@@ -150,6 +150,8 @@ impl World {
                 self.check_block_ack(&ack);
                 self.answer_down(to, &ack);
             }
+            // Nobody retires a device here.
+            Effect::Retired { .. } => {}
             Effect::Provisional(_) => self.coverage.count(Fault::AlarmRaised),
             Effect::Verify { ticket, job } => {
                 let after = self.store_time();
