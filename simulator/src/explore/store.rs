@@ -140,6 +140,7 @@ impl MemoryStore {
             origins: described.collect(),
             sealed: Vec::new(),
             ledger: self.ledger,
+            expired: Vec::new(),
             gateways: self.gateways.clone().into_iter().collect(),
             live: self.live.clone().into_iter().collect(),
             settled: self.settled.clone().into_iter().collect(),
