@@ -5,10 +5,16 @@
 
 use std::{collections::BTreeMap, fs::OpenOptions, io, os::unix::fs::FileExt, path::Path};
 
+use rand::{Rng, SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
 use tidegate_protocol::{BootId, DeviceId, RangeSet, block::Decoder};
 
 const MAGIC: &[u8] = b"TGBK";
 const HEADER_BYTES: usize = 56;
+/// What is stamped anew at each transmission: a change there would be no damage.
+const STAMPED_BYTES: usize = 28;
+/// Many of the copies that are found are old ones.
+const AT_ONCE: usize = 8;
 
 /// The readings of which a copy was damaged.
 #[derive(Debug, Default)]
@@ -26,26 +32,27 @@ impl Damaged {
     }
 }
 
-/// Flips one bit of one block of `file`; false where it holds none with readings.
-pub fn damage(file: &Path, choice: u64, damaged: &mut Damaged) -> io::Result<bool> {
+/// Flips a bit in each of up to [`AT_ONCE`] blocks of `file`; says in how many.
+pub fn damage(file: &Path, choice: u64, damaged: &mut Damaged) -> io::Result<usize> {
     let bytes = match std::fs::read(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         read => read?,
     };
-    let blocks = whole_blocks(&bytes);
-    let Some(place) = choice.checked_rem(blocks.len() as u64) else { return Ok(false) };
-    let block = &blocks[place as usize];
-    for entry in Decoder::directory(&bytes[block.clone()]).unwrap_or_default() {
-        let origin = damaged.origins.entry((entry.origin.device, entry.origin.boot)).or_default();
-        entry.ranges.into_iter().for_each(|range| origin.insert(range));
+    let mut rng = ChaCha8Rng::seed_from_u64(choice);
+    let mut blocks = whole_blocks(&bytes);
+    let (chosen, _) = blocks.partial_shuffle(&mut rng, AT_ONCE);
+    if !chosen.is_empty() {
+        let file = OpenOptions::new().write(true).open(file)?;
+        for block in chosen.iter() {
+            for entry in Decoder::directory(&bytes[block.clone()]).unwrap_or_default() {
+                let origin = damaged.origins.entry((entry.origin.device, entry.origin.boot)).or_default();
+                entry.ranges.into_iter().for_each(|range| origin.insert(range));
+            }
+            let at = rng.random_range(block.start + STAMPED_BYTES..block.end);
+            file.write_all_at(&[bytes[at] ^ (1 << rng.random_range(0..8))], at as u64)?;
+        }
     }
-    // Behind the part that is stamped anew at each transmission: a change there would be no damage.
-    let (from, bit) = (block.start + 28, choice >> 32);
-    let at = from + bit as usize / 8 % (block.end - from);
-    let changed = bytes[at] ^ (1 << (bit % 8));
-    let file = OpenOptions::new().write(true).open(file)?;
-    file.write_all_at(&[changed], at as u64)?;
-    Ok(true)
+    Ok(chosen.len())
 }
 
 /// Where blocks with readings begin and end.
@@ -94,7 +101,7 @@ mod tests {
         for choice in 0..500_u64 {
             std::fs::write(&file, &before).expect("it can be written");
             let mut damaged = Damaged::default();
-            assert!(damage(&file, choice << 30 | choice, &mut damaged).expect("it can be read"));
+            assert_eq!(damage(&file, choice, &mut damaged).expect("it can be read"), 1);
             assert_eq!(damaged.of(device, BootId(3)).count(), 20);
             let after = std::fs::read(&file).expect("it can be read");
             let differ: Vec<usize> = (0..before.len()).filter(|at| before[*at] != after[*at]).collect();

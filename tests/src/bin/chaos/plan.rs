@@ -211,7 +211,7 @@ impl Planner {
         let links = Link::all();
         let boards: Vec<usize> = (0..BOARDS).collect();
         match kind {
-            Kind::Kill => {}
+            Kind::Kill => return,
             Kind::Terminate => {
                 // One that cannot write cannot end well either; so its disk is left alone meanwhile.
                 let free = |program: Program| [Place::Process(program), Place::Disk(program)];
@@ -251,9 +251,15 @@ impl Planner {
                 self.begin(at, disks, 500..4_000, on_disk, Act::ReadOnly, Some(Act::Writable));
             }
             Kind::DamageQueue => {
+                // A queue holds something while its agent has no link; so that goes first.
                 let choice = self.rng.random();
-                let damage = |program| Act::Damage { program, choice };
-                self.begin(at, &[Program::Agent(0), Program::Agent(1)], 500..501, on_disk, damage, None);
+                let places = |agent| [Place::Disk(Program::Agent(agent)), Place::Link(Link::Uplink(agent))];
+                let (cut, restore) =
+                    (|agent| Act::Cut(Link::Uplink(agent)), |agent| Act::Restore(Link::Uplink(agent)));
+                let damage = |agent| Act::Damage { program: Program::Agent(agent), choice };
+                if let Some(agent) = self.begin(at, &[0, 1], 2_500..2_501, places, cut, Some(restore)) {
+                    self.steps.push(Step { at_ms: at + 2_000, act: damage(agent) });
+                }
             }
             Kind::DamageJournal => {
                 let choice = self.rng.random();
@@ -279,14 +285,14 @@ impl Planner {
         places: impl Fn(T) -> [Place; PLACES],
         act: impl Fn(T) -> Act,
         end: Option<fn(T) -> Act>,
-    ) {
+    ) -> Option<T> {
         self.busy.retain(|(_, until)| *until > at_ms);
         let is_free =
             |target: &T| places(*target).iter().all(|place| self.busy.iter().all(|(busy, _)| busy != place));
         let free: Vec<T> = targets.iter().copied().filter(is_free).collect();
         let lasting = self.rng.random_range(lasting_ms);
         if free.is_empty() {
-            return;
+            return None;
         }
         let target = self.any(&free);
         let until = at_ms + lasting;
@@ -295,6 +301,7 @@ impl Planner {
         if let Some(end) = end {
             self.steps.push(Step { at_ms: until, act: end(target) });
         }
+        Some(target)
     }
 
     fn any<T: Copy>(&mut self, from: &[T]) -> T {

@@ -179,11 +179,11 @@ impl Trial {
             Program::Ingest => &mut self.damaged_in_journal,
             _ => &mut self.damaged_in_queues,
         };
-        let done = damage(&file, choice, damaged)?;
+        let blocks = damage(&file, choice, damaged)?;
         if killed {
             self.report.count(Kind::Kill);
         }
-        Ok(done)
+        Ok(blocks > 0)
     }
 
     fn heal(&mut self) -> io::Result<()> {
