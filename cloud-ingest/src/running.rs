@@ -303,6 +303,9 @@ impl LakeThread {
                             entries = rolled.damaged,
                             "journal entries could not be read and are in quarantine; look after the disk"
                         );
+                        if self.done.blocking_send(Event::Damaged { readings: rolled.unreadable }).is_err() {
+                            return;
+                        }
                     }
                     self.shown.used_bytes.store(rolled.used_bytes, Ordering::Relaxed);
                     if self.done.blocking_send(Event::Trimmed { used_bytes: rolled.used_bytes }).is_err() {

@@ -1,8 +1,8 @@
 //! What the cloud knows of one origin's readings: which seqs are stored, lost (and why), or outstanding.
 //!
 //! Per seq, `unknown < lost(reason) < stored`, and merging takes the greater, so that records and blocks may come in
-//! any order and any number of times: a lost seq that arrives after all becomes stored, a stored one is never lost
-//! again. Of two reasons for one loss the one with the lower code stays, the cause nearer to the sensor. The work is per range; memory
+//! any order and any number of times: a lost seq that arrives after all becomes stored, and no record makes a stored
+//! one lost again; only its own disk does ([`Ledger::damaged`]). Of two reasons for one loss the one with the lower code stays, the cause nearer to the sensor. The work is per range; memory
 //! is that of the ranges (an origin without holes has one). Nothing here reads a clock or a file.
 
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,16 @@ impl Ledger {
             }
         }
         self.lost != before
+    }
+
+    /// The only copy of a stored range was damaged on the disk: what is stored of it is lost, until it comes again.
+    pub fn damaged(&mut self, range: SeqRange) {
+        let mut parts = Split::default();
+        self.classify(range, &mut parts);
+        for part in parts.known {
+            self.stored.remove(part);
+            self.lose(part, LossReason::Corrupt);
+        }
     }
 
     /// Somebody heard that readings below `next` exist; says whether that was news.

@@ -120,6 +120,10 @@ pub enum Event {
     Expired {
         ranges: Vec<(OriginNo, SeqRange)>,
     },
+    /// The lake could not be given these: what the journal held of them was damaged, and the store has it in quarantine.
+    Damaged {
+        readings: Vec<(OriginNo, SeqRange)>,
+    },
     /// Seal the origins that have ended, have no holes, and were last heard of before this time.
     Seal {
         before_unix_ms: i64,
@@ -303,6 +307,7 @@ impl Core {
             Event::Trimmed { used_bytes } => self.trimmed(used_bytes),
             Event::Retire { ticket, order } => self.retire(now_ms, ticket, *order),
             Event::Expired { ranges } => self.expired(now_ms, &ranges),
+            Event::Damaged { readings } => self.damaged(now_ms, &readings),
             Event::Seal { before_unix_ms } => self.seal_before_unix_ms = Some(before_unix_ms),
             Event::Wakeup => {
                 self.end_back_off(now_ms);

@@ -10,11 +10,14 @@ use std::{
     sync::Arc,
 };
 
-use tidegate_protocol::block::{Block, Decoder};
+use tidegate_protocol::{
+    SeqRange,
+    block::{Block, Decoder},
+};
 
 use super::{Lake, LakeError, TEMPORARY, file_error, parquet_file, path_of, rows::Rows};
 use crate::{
-    core::batch::EntryHead,
+    core::batch::{EntryHead, OriginNo},
     failpoint::FailPoint,
     readings::{ReadError, accepted_of},
     store::{
@@ -42,6 +45,8 @@ pub struct Rolled {
     pub used_bytes: u64,
     /// Entries that could not be read and went to quarantine.
     pub damaged: u64,
+    /// The readings that were in them, which the core has to hear of.
+    pub unreadable: Vec<(OriginNo, SeqRange)>,
 }
 
 pub struct Roller {
@@ -100,9 +105,10 @@ impl Roller {
         rows.sort();
         let file = (!rows.rows.is_empty()).then(|| self.write(intent, &rows)).transpose()?;
         FailPoint::AfterRenameBeforeRegister.hit();
-        let used_bytes = self.store.finish_roll(intent, file.as_ref(), &rows.latest(), &damaged)?;
+        let (used_bytes, unreadable) =
+            self.store.finish_roll(intent, file.as_ref(), &rows.latest(), &damaged)?;
         FailPoint::AfterRegister.hit();
-        Ok(Rolled { file, used_bytes, damaged: damaged.len() as u64 })
+        Ok(Rolled { file, used_bytes, damaged: damaged.len() as u64, unreadable })
     }
 
     /// Writes the file, durable under its name.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tidegate_protocol::{Reading, ack::RejectReason};
+use tidegate_protocol::{Reading, SeqRange, ack::RejectReason};
 use tidegate_service::Mutant;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     lmdb::{Table, Writer},
 };
 use crate::{
-    core::batch::{Accepted, OriginNo, Quarantined},
+    core::batch::{Accepted, OriginNo, OriginRecord, Quarantined},
     failpoint::FailPoint,
 };
 
@@ -27,17 +27,19 @@ impl LmdbStore {
 
     /// The file is durable under its name (`None` where the entries held no readings): registers it and trims the
     /// journal. `latest` are the newest readings per channel in it. Entries at the `damaged` positions are not in it: they go to
-    /// quarantine, and the index forgets their readings. Returns the bytes in use.
+    /// quarantine, the index forgets their readings, and the ledger has them as lost. Returns the bytes in use, and those
+    /// readings.
     pub fn finish_roll(
         &self,
         intent: &Intent,
         file: Option<&LakeFile>,
         latest: &HashMap<OriginNo, Vec<Reading>>,
         damaged: &BTreeSet<u64>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(u64, Vec<(OriginNo, SeqRange)>), StoreError> {
         let mut writer = self.lmdb.writer()?;
         quarantine(&mut writer, damaged)?;
-        let mut runs = take_runs(&mut writer, intent, damaged)?;
+        let (mut runs, unreadable) = take_runs(&mut writer, intent, damaged)?;
+        note_damage(&mut writer, &unreadable)?;
         if Mutant::LakeOutsideTransaction.is_on() {
             writer.delete_range(Table::Journal, &keys::number(intent.from), &keys::number(intent.to))?;
             writer.delete(Table::Meta, keys::META_INTENT)?;
@@ -61,16 +63,16 @@ impl LmdbStore {
         writer.delete(Table::Meta, keys::META_INTENT)?;
         let used_bytes = writer.used_bytes()?;
         writer.commit()?;
-        Ok(used_bytes)
+        Ok((used_bytes, unreadable))
     }
 }
 
-/// Takes the runs of the rolled entries out of the index; returns those that the file holds.
+/// Takes the runs of the rolled entries out of the index; returns those that the file holds, and what it does not.
 fn take_runs(
     writer: &mut Writer<'_>,
     intent: &Intent,
     damaged: &BTreeSet<u64>,
-) -> Result<Vec<Accepted>, StoreError> {
+) -> Result<(Vec<Accepted>, Vec<(OriginNo, SeqRange)>), StoreError> {
     let (mut runs, mut unreadable) = (Vec::new(), Vec::new());
     for pair in writer.scan(Table::Journal, &keys::number(intent.from))? {
         let (key, value) = pair?;
@@ -84,7 +86,18 @@ fn take_runs(
     for run in runs.iter().chain(&unreadable) {
         writer.delete(Table::Index, &keys::index(run.origin, run.range.start))?;
     }
-    Ok(runs)
+    Ok((runs, unreadable.iter().map(|run| (run.origin, run.range)).collect()))
+}
+
+fn note_damage(writer: &mut Writer<'_>, unreadable: &[(OriginNo, SeqRange)]) -> Result<(), StoreError> {
+    for (no, range) in unreadable {
+        let key = keys::origin(*no);
+        let Some(record) = writer.get(Table::Origins, &key)? else { continue };
+        let mut record: OriginRecord = keys::decode(record)?;
+        record.ledger.damaged(*range);
+        writer.put(Table::Origins, &key, &keys::encode(&record)?)?;
+    }
+    Ok(())
 }
 
 fn quarantine(writer: &mut Writer<'_>, damaged: &BTreeSet<u64>) -> Result<(), StoreError> {

@@ -297,6 +297,7 @@ impl World {
     pub fn roll_all(&mut self) {
         let roller = self.roller();
         while let Some(rolled) = roller.roll_now().expect("it rolls") {
+            self.core.handle(self.now_ms, Event::Damaged { readings: rolled.unreadable });
             self.core.handle(self.now_ms, Event::Trimmed { used_bytes: rolled.used_bytes });
         }
     }
