@@ -17,6 +17,9 @@ use crate::{
     failpoint::FailPoint,
 };
 
+/// Readings of damaged entries.
+pub type Unreadable = Vec<(OriginNo, SeqRange)>;
+
 impl LmdbStore {
     /// Sets out to roll `[from, to)`.
     pub fn begin_roll(&self, intent: &Intent) -> Result<(), StoreError> {
@@ -35,7 +38,7 @@ impl LmdbStore {
         file: Option<&LakeFile>,
         latest: &HashMap<OriginNo, Vec<Reading>>,
         damaged: &BTreeSet<u64>,
-    ) -> Result<(u64, Vec<(OriginNo, SeqRange)>), StoreError> {
+    ) -> Result<(u64, Unreadable), StoreError> {
         let mut writer = self.lmdb.writer()?;
         quarantine(&mut writer, damaged)?;
         let (mut runs, unreadable) = take_runs(&mut writer, intent, damaged)?;
@@ -72,7 +75,7 @@ fn take_runs(
     writer: &mut Writer<'_>,
     intent: &Intent,
     damaged: &BTreeSet<u64>,
-) -> Result<(Vec<Accepted>, Vec<(OriginNo, SeqRange)>), StoreError> {
+) -> Result<(Vec<Accepted>, Unreadable), StoreError> {
     let (mut runs, mut unreadable) = (Vec::new(), Vec::new());
     for pair in writer.scan(Table::Journal, &keys::number(intent.from))? {
         let (key, value) = pair?;

@@ -1,7 +1,10 @@
 //! Every reading that the boards measured, held against what the cloud says of it: stored once, bit for bit as it was, or
 //! declared lost, or in a quarantine, for a reason that a fault of the run explains.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value as Json;
 use tidegate_protocol::{RangeSet, Reading, SeqRange, Value};
@@ -19,14 +22,39 @@ struct Sum {
     lost: BTreeMap<String, u64>,
     /// Measured before a board was unplugged, and never heard of by anyone.
     unheard: u64,
-    /// Stored once, and then damaged in the journal.
-    quarantined_journal: u64,
     /// In a damaged block whose directory cannot be read either.
     quarantined_queue: u64,
     duplicates: u64,
+    /// In the lake's files so far.
+    rows: String,
 }
 
-pub async fn audit(trial: &mut Trial) -> Result<(), String> {
+/// What was damaged shortly before the end is found when the journal goes to the lake: until then a look is repeated.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Looks until all is as it should be; what it is not in the end are the run's violations.
+pub async fn audit(trial: &mut Trial) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let looked = look(trial).await;
+        let found = match looked {
+            Ok((sum, violations)) if violations.is_empty() || Instant::now() > deadline => {
+                tell(&sum, &mut trial.report);
+                violations
+            }
+            Err(why) if Instant::now() > deadline => vec![format!("the audit could not be made: {why}")],
+            Ok(_) | Err(_) => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            }
+        };
+        found.into_iter().for_each(|what| trial.report.violation(what));
+        return;
+    }
+}
+
+async fn look(trial: &mut Trial) -> Result<(Sum, Vec<String>), String> {
     let api = trial.api()?;
     let answer = api.try_get("/api/v1/audit").await?;
     let mut sum = Sum { duplicates: answer["totals"]["duplicates"].as_u64().unwrap_or(0), ..Sum::default() };
@@ -36,6 +64,7 @@ pub async fn audit(trial: &mut Trial) -> Result<(), String> {
         let origin = origins.iter().find(|origin| is_of(origin, one));
         let damaged = Damages {
             queue: trial.damaged_in_queues.of(one.device, one.boot),
+            unnamed: trial.damaged_in_queues.unnamed_of(one.device, one.boot),
             journal: trial.damaged_in_journal.of(one.device, one.boot),
         };
         for what in incarnation(&api, one, origin, &damaged, &mut sum).await? {
@@ -54,24 +83,21 @@ pub async fn audit(trial: &mut Trial) -> Result<(), String> {
     {
         violations.push(format!("the lake holds {} rows of {} readings", row[0], row[1]));
     }
-    let rows = rows.map_or("not looked at (no DuckDB)".to_owned(), |rows| rows[0][0].to_string());
-    trial.report.figure("rows in the lake, none twice", rows);
-    violations.into_iter().for_each(|what| trial.report.violation(what));
+    sum.rows = rows.map_or("not looked at (no DuckDB)".to_owned(), |rows| rows[0][0].to_string());
     if sum.stored == 0 {
-        trial.report.violation("nothing was stored: this run shows nothing".to_owned());
+        violations.push("nothing was stored: this run shows nothing".to_owned());
     }
-    tell(&sum, &mut trial.report);
-    Ok(())
+    Ok((sum, violations))
 }
 
 fn tell(sum: &Sum, report: &mut Report) {
+    report.figure("rows in the lake, none twice", &sum.rows);
     report.figure("readings measured", sum.measured);
     report.figure("readings stored, once and bit for bit", sum.stored);
     for (reason, count) in &sum.lost {
         report.figure(&format!("readings declared lost: {reason}"), count);
     }
     report.figure("readings of unplugged boards nobody heard of", sum.unheard);
-    report.figure("readings in the ingest's quarantine", sum.quarantined_journal);
     report.figure("readings in an agent's quarantine, unnamed", sum.quarantined_queue);
     report.figure("duplicates refused", sum.duplicates);
 }
@@ -82,6 +108,8 @@ fn is_of(origin: &Json, one: &Incarnation) -> bool {
 
 struct Damages {
     queue: RangeSet,
+    /// Those of the queues whose blocks no longer tell what they held.
+    unnamed: RangeSet,
     journal: RangeSet,
 }
 
@@ -146,8 +174,8 @@ async fn incarnation(
         ("lost to ring-overflow", of("ring-overflow"), one.status.lost),
         ("lost as corrupt", of("corrupt"), in_queue + in_journal),
         ("lost to an unclean tail", of("unclean-tail"), heard.saturating_sub(held_from)),
-        ("outstanding", outstanding, in_queue),
-        ("stored and then damaged", unavailable, in_journal),
+        ("outstanding", outstanding, within(&damaged.unnamed)),
+        ("stored, and nowhere to be had", unavailable, 0),
         (
             "lost for other reasons",
             lost_count - ["ring-overflow", "corrupt", "unclean-tail", "evicted"].map(of).iter().sum::<u64>(),
@@ -159,7 +187,6 @@ async fn incarnation(
             wrong.push(format!("{found} {what}, at most {most} are explained: {origin}"));
         }
     }
-    sum.quarantined_journal += unavailable;
     sum.quarantined_queue += outstanding;
     Ok(wrong)
 }

@@ -13,22 +13,34 @@ const MAGIC: &[u8] = b"TGBK";
 const HEADER_BYTES: usize = 56;
 /// What is stamped anew at each transmission: a change there would be no damage.
 const STAMPED_BYTES: usize = 28;
+/// Where the header tells the lengths of directory and body.
+const DIRECTORY_BYTES: usize = 32;
+const BODY_BYTES: usize = 36;
 /// Many of the copies that are found are old ones.
 const AT_ONCE: usize = 8;
+
+type Readings = BTreeMap<(DeviceId, BootId), RangeSet>;
 
 /// The readings of which a copy was damaged.
 #[derive(Debug, Default)]
 pub struct Damaged {
-    origins: BTreeMap<(DeviceId, BootId), RangeSet>,
+    all: Readings,
+    /// Those whose block no longer tells which it held.
+    unnamed: Readings,
 }
 
 impl Damaged {
     pub fn of(&self, device: DeviceId, boot: BootId) -> RangeSet {
-        self.origins.get(&(device, boot)).cloned().unwrap_or_default()
+        self.all.get(&(device, boot)).cloned().unwrap_or_default()
     }
 
-    pub fn readings(&self) -> u64 {
-        self.origins.values().map(RangeSet::count).sum()
+    pub fn unnamed_of(&self, device: DeviceId, boot: BootId) -> RangeSet {
+        self.unnamed.get(&(device, boot)).cloned().unwrap_or_default()
+    }
+
+    /// How many readings nobody can name any more, at most.
+    pub fn unnamed(&self) -> u64 {
+        self.unnamed.values().map(RangeSet::count).sum()
     }
 }
 
@@ -44,15 +56,27 @@ pub fn damage(file: &Path, choice: u64, damaged: &mut Damaged) -> io::Result<usi
     if !chosen.is_empty() {
         let file = OpenOptions::new().write(true).open(file)?;
         for block in chosen.iter() {
-            for entry in Decoder::directory(&bytes[block.clone()]).unwrap_or_default() {
-                let origin = damaged.origins.entry((entry.origin.device, entry.origin.boot)).or_default();
-                entry.ranges.into_iter().for_each(|range| origin.insert(range));
-            }
             let at = rng.random_range(block.start + STAMPED_BYTES..block.end);
+            let named = at >= block.start + HEADER_BYTES + field(&bytes[block.clone()], DIRECTORY_BYTES);
+            for entry in Decoder::directory(&bytes[block.clone()]).unwrap_or_default() {
+                let origin = (entry.origin.device, entry.origin.boot);
+                for range in entry.ranges {
+                    damaged.all.entry(origin).or_default().insert(range);
+                    if !named {
+                        damaged.unnamed.entry(origin).or_default().insert(range);
+                    }
+                }
+            }
             file.write_all_at(&[bytes[at] ^ (1 << rng.random_range(0..8))], at as u64)?;
         }
     }
     Ok(chosen.len())
+}
+
+/// A length in a block's header.
+fn field(block: &[u8], at: usize) -> usize {
+    let field = block.get(at..).and_then(<[u8]>::first_chunk);
+    field.map_or(0, |field| u32::from_le_bytes(*field) as usize)
 }
 
 /// Where blocks with readings begin and end.
@@ -60,10 +84,8 @@ fn whole_blocks(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     let mut found = Vec::new();
     let starts = (0..bytes.len().saturating_sub(HEADER_BYTES)).filter(|at| bytes[*at..].starts_with(MAGIC));
     for start in starts {
-        let field = |at: usize| {
-            bytes[start + at..].first_chunk().map_or(0, |field| u32::from_le_bytes(*field) as usize)
-        };
-        let end = start.saturating_add(HEADER_BYTES).saturating_add(field(32)).saturating_add(field(36));
+        let parts = [DIRECTORY_BYTES, BODY_BYTES].map(|at| field(&bytes[start..], at));
+        let end = start + HEADER_BYTES + parts.iter().sum::<usize>();
         let Some(block) = bytes.get(start..end) else { continue };
         if Decoder::directory(block).is_ok_and(|directory| !directory.is_empty()) {
             found.push(start..end);

@@ -104,9 +104,7 @@ fn run(arguments: &Arguments, mounts: bool) -> std::io::Result<bool> {
     runtime.block_on(async {
         let mut trial = Trial::start(&folder, wanted, replay).await?;
         trial.go().await?;
-        if let Err(why) = audit::audit(&mut trial).await {
-            trial.report.violation(format!("the audit could not be made: {why}"));
-        }
+        audit::audit(&mut trial).await;
         let failed = !trial.report.violations.is_empty();
         if failed {
             trial.keep()?;

@@ -211,7 +211,7 @@ impl Planner {
         let links = Link::all();
         let boards: Vec<usize> = (0..BOARDS).collect();
         match kind {
-            Kind::Kill => return,
+            Kind::Kill => (),
             Kind::Terminate => {
                 // One that cannot write cannot end well either; so its disk is left alone meanwhile.
                 let free = |program: Program| [Place::Process(program), Place::Disk(program)];

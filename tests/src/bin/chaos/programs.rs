@@ -80,6 +80,8 @@ pub struct Supervised {
     disk_faulty: bool,
     /// Milliseconds from each start until it listened.
     start_ms: Arc<Mutex<Vec<u64>>>,
+    /// How many starts had come so far when this one began.
+    starts_before: usize,
     pub launches: u64,
     /// Ends that its disk explains.
     pub refusals: u64,
@@ -107,6 +109,7 @@ impl Supervised {
             disk_fault_until: None,
             disk_faulty: false,
             start_ms: Arc::default(),
+            starts_before: 0,
             launches: 0,
             refusals: 0,
         })
@@ -145,7 +148,9 @@ impl Supervised {
     /// Whether it may end so.
     fn judge(&mut self, status: ExitStatus, asked: bool, last: &str) -> Option<String> {
         let name = self.program.name();
-        if asked && status.success() {
+        // Before it listens nothing of its own answers the signal, and nothing is lost by that.
+        let young = self.start_ms().len() == self.starts_before;
+        if asked && (status.success() || young && status.signal() == Some(libc::SIGTERM)) {
             return None;
         }
         let excused = self.disk_faulty || self.disk_fault_until.is_some_and(|until| Instant::now() < until);
@@ -171,6 +176,7 @@ impl Supervised {
             }
             tell(name, address);
         };
+        self.starts_before = self.start_ms().len();
         let listening = Listening { file: Some(file), announced: Some(Box::new(announced)) };
         self.daemon = Some(Daemon::start_heard(self.program.file(), &self.config, &[], listening));
         self.launches += 1;
@@ -246,11 +252,12 @@ fn settings(program: Program, board: &Switchboard, data: &Path) -> String {
              [broker]\naddress = \"{}\"\nuser = \"gw-{agent}\"\npassword = \"chaos\"\n\
              reconnect_max_ms = 1000\nkeep_alive_ms = 5000\n\
              [status]\nlisten = \"127.0.0.1:0\"\n\
-             [queue]\nmap_size_bytes = {}\npolicy = \"{}\"\nflush_interval_ms = 200\n\
+             [queue]\nmap_size_bytes = {}\nquota_bytes = {}\npolicy = \"{}\"\nflush_interval_ms = 200\n\
              outage_flush_interval_ms = 500\n\
              [[source]]\ntype = \"board-tcp\"\nlisten = \"127.0.0.1:0\"\n",
             board.link(Link::Uplink(agent)).addr(),
             8 << 20,
+            if agent == 0 { 2 << 20 } else { 64 << 10 },
             if agent == 0 { "refuse" } else { "drop-oldest" },
         ),
     }
