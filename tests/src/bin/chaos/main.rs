@@ -103,7 +103,11 @@ fn run(arguments: &Arguments, mounts: bool) -> std::io::Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let mut trial = Trial::start(&folder, wanted, replay).await?;
-        trial.go().await?;
+        tokio::select! {
+            done = trial.go() => done?,
+            // Dropped, the trial takes its processes with it.
+            () = tidegate_service::termination() => return Err(std::io::ErrorKind::Interrupted.into()),
+        }
         audit::audit(&mut trial).await;
         let failed = !trial.report.violations.is_empty();
         if failed {
@@ -122,14 +126,11 @@ fn run(arguments: &Arguments, mounts: bool) -> std::io::Result<bool> {
     })
 }
 
-/// Below the target folder that the programs are in.
+/// Below the target folder that the programs are in; of this process alone, whoever runs the same seed beside it.
 fn run_folder(seed: u64) -> std::io::Result<PathBuf> {
     let broker = program("tidegate-broker");
     let target = broker.ancestors().nth(2).unwrap_or(Path::new("target"));
-    let folder = target.join("chaos").join(format!("seed-{seed}"));
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder)?;
-    }
+    let folder = target.join("chaos").join(format!("seed-{seed}-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     folder.canonicalize()
 }
