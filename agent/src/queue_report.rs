@@ -222,6 +222,12 @@ pub fn repaired(repaired: &Repaired, as_json: bool) -> Result<()> {
     if repaired.heads > 0 {
         println!("{} heads of blocks made anew", repaired.heads);
     }
+    if repaired.given_up > 0 {
+        let (blocks, readings) = (repaired.given_up, repaired.given_up_readings);
+        println!(
+            "{blocks} blocks that the quarantine had given up: {readings} readings declared lost (evicted)"
+        );
+    }
     let (restored, dropped) = (&repaired.origins_restored, &repaired.origins_dropped);
     println!("{} records of origins restored, {} given up", restored.len(), dropped.len());
     dropped.iter().for_each(|origin| println!("  {origin} comes back with its board's next hello"));

@@ -1,5 +1,7 @@
 //! What the cloud answers, and what that does to custody.
 
+use std::sync::Arc;
+
 use tidegate_protocol::{
     Origin, SeqRange,
     ack::{BlockAck, Outcome, RejectReason},
@@ -75,15 +77,36 @@ impl Core {
             return;
         }
         let Some(parcel) = self.outbox.remove(id) else { return };
+        let rest = self.only(&parcel.block, parts);
         let (keys, block, stored): (_, _, Vec<Stored>) = match parcel.custody {
-            Custody::Stored(stored) => (stored.iter().map(|stored| stored.key).collect(), None, stored),
+            Custody::Stored(stored) => (stored.iter().map(|stored| stored.key).collect(), rest, stored),
             custody => {
                 self.release(custody);
-                (Vec::new(), Some(parcel.block), Vec::new())
+                (Vec::new(), Some(rest.unwrap_or(parcel.block)), Vec::new())
             }
         };
         let quarantined = Quarantined { keys, block, reason: reason.name() };
         self.custodian.condemn(Condemned { quarantined, contents: parcel.contents, stored });
+    }
+
+    /// A block with the rejected readings alone: the cloud has the rest, which need not be kept. None when all is
+    /// rejected, or more than readings.
+    fn only(&mut self, block: &[u8], parts: &[(Origin, SeqRange)]) -> Option<Arc<[u8]>> {
+        let rejected: u64 = parts.iter().map(|(_, range)| range.len()).sum();
+        let mut block = self.decoder.decode(block).ok().filter(|_| rejected > 0)?;
+        for of in &mut block.origins {
+            let mine = |seq| parts.iter().any(|(origin, range)| *origin == of.origin && range.contains(seq));
+            of.readings.retain(|reading| mine(reading.seq.0));
+        }
+        block.origins.retain(|of| !of.readings.is_empty());
+        let is_all_found = block.reading_count() as u64 == rejected;
+        // Who they are of, for whoever looks at them.
+        block.records.retain(|record| {
+            let is_of_them = block.origins.iter().any(|of| of.origin == record.origin());
+            is_of_them && matches!(record, Record::Described(_))
+        });
+        let bytes = self.packer.encode(&block).ok().filter(|_| is_all_found)?;
+        Some(bytes.into())
     }
 
     /// Whether this answer speaks of the bytes from before the block was rewritten: what it asks for is under way.

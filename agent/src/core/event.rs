@@ -182,9 +182,9 @@ pub struct Entry {
 /// A block that nobody takes, kept for a person to look at.
 #[derive(Clone, Debug)]
 pub struct Quarantined {
-    /// Where it is in the queue; its bytes move from there.
+    /// Where it is in the queue; its bytes move from there, if none are given here.
     pub keys: Vec<Key>,
-    /// Its bytes when it is only in memory.
+    /// Its bytes when it is only in memory, or when only a part of it is rejected.
     pub block: Option<Arc<[u8]>>,
     pub reason: &'static str,
 }

@@ -11,7 +11,10 @@
 //! Integers are little-endian where not said otherwise. The block's checksums are its own.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tidegate_protocol::Origin;
+use tidegate_protocol::{
+    Origin,
+    block::{HEADER_BYTES, Header},
+};
 
 use crate::core::{ENTRY_HEAD_BYTES, Key, Totals};
 
@@ -126,6 +129,25 @@ pub fn quarantined(reason: &Reason, block: &[u8]) -> Option<Vec<u8>> {
 /// A quarantined block and why it is there; none when that cannot be read.
 pub fn quarantine_entry(bytes: &[u8]) -> Option<(Reason, &[u8])> {
     postcard::take_from_bytes(bytes).ok()
+}
+
+/// The reason of a block of which only the directory is left.
+pub const GIVEN_UP: &str = "given-up";
+/// The reason of a block that failed its checksums in the queue.
+const DAMAGED: &str = "damaged";
+
+/// What stays in a full quarantine of an entry: which readings it held. None when they are declared lost already.
+pub fn given_up(entry: &[u8]) -> Option<Vec<u8>> {
+    let (reason, block) =
+        quarantine_entry(entry).unwrap_or((Reason { reason: String::new(), unix_ms: 0 }, &[]));
+    let is_named = Header::salvage_directory(block).is_ok();
+    if reason.reason == DAMAGED && is_named {
+        return None;
+    }
+    let directory_bytes = block.get(32..36).and_then(|len| len.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let named = block.get(..HEADER_BYTES + directory_bytes as usize).filter(|_| is_named);
+    let reason = Reason { reason: GIVEN_UP.to_owned(), unix_ms: reason.unix_ms };
+    quarantined(&reason, named.unwrap_or_default())
 }
 
 #[cfg(test)]

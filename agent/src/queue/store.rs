@@ -3,8 +3,8 @@
 //! Every transaction is synced to the disk before anyone hears of it: never NO_SYNC, NO_META_SYNC (the last commit
 //! could vanish) or WRITE_MAP (a full disk would kill the process). Blocks are appended under ascending keys. A full map
 //! is an answer, not an error, and so is a full disk; after any other error of a write the store takes no batch until
-//! it is opened anew. The quarantine keeps its newest [`QUARANTINE_BYTES`]; what falls out is still
-//! outstanding in the cloud's account.
+//! it is opened anew. The quarantine keeps its newest [`QUARANTINE_BYTES`]; of what falls out it
+//! keeps which readings it held, and they are still outstanding in the cloud's account.
 
 mod mend;
 mod pin;
@@ -282,8 +282,10 @@ impl Tables<'_> {
         for Quarantined { keys, block, reason } in &batch.quarantine {
             let reason = Reason { reason: (*reason).to_owned(), unix_ms: batch.unix_ms };
             for key in keys {
-                let block = self.queue.get(txn, key)?.map(|entry| EntryHead::read(entry).1.to_vec());
-                self.keep(txn, &mut meta, &reason, &block.unwrap_or_default())?;
+                if block.is_none() {
+                    let moved = self.queue.get(txn, key)?.map(|entry| EntryHead::read(entry).1.to_vec());
+                    self.keep(txn, &mut meta, &reason, &moved.unwrap_or_default())?;
+                }
                 self.queue.delete(txn, key)?;
             }
             if let Some(block) = block {
@@ -322,16 +324,32 @@ impl Tables<'_> {
     fn keep(&self, txn: &mut RwTxn<'_>, meta: &mut Meta, reason: &Reason, block: &[u8]) -> heed::Result<()> {
         let Some(value) = records::quarantined(reason, block) else { return Ok(()) };
         let mut held = value.len() as u64;
+        let mut oldest = Vec::new();
         for entry in self.quarantine.iter(txn)? {
-            held += entry?.1.len() as u64;
+            let (key, value) = entry?;
+            held += value.len() as u64;
+            oldest.push((key, value.len() as u64, records::given_up(value)));
         }
-        while held > QUARANTINE_BYTES
-            && let Some((key, len)) =
-                self.quarantine.first(txn)?.map(|(key, value)| (key, value.len() as u64))
-        {
-            tracing::warn!(key, "the quarantine is full; its oldest block is given up");
-            self.quarantine.delete(txn, &key)?;
+        // What is given up leaves its name first; names go only when nothing else is left.
+        oldest.sort_by_key(|(key, len, left)| {
+            (left.as_ref().is_some_and(|left| left.len() as u64 == *len), *key)
+        });
+        for (key, len, left) in oldest {
+            if held <= QUARANTINE_BYTES {
+                break;
+            }
             held -= len;
+            match left.filter(|left| (left.len() as u64) < len) {
+                Some(left) => {
+                    tracing::warn!(key, "the quarantine is full; of its oldest block only the name is kept");
+                    held += left.len() as u64;
+                    self.quarantine.put(txn, &key, &left)?;
+                }
+                None => {
+                    tracing::warn!(key, "the quarantine is full; its oldest entry is given up");
+                    self.quarantine.delete(txn, &key)?;
+                }
+            }
         }
         self.quarantine.put(txn, &meta.next_quarantined, &value)?;
         meta.next_quarantined += 1;

@@ -140,7 +140,13 @@ fn rejected_blocks_move_into_the_quarantine_which_is_bounded() {
     }
     drop(opened);
     let stats = read_stats(folder.path()).unwrap();
-    assert_eq!(stats.quarantined, BTreeMap::from([("boot-conflict".to_owned(), 20)]), "8 MiB of the newest");
+    let given_up = ("given-up".to_owned(), 21);
+    let newest = ("boot-conflict".to_owned(), 20);
+    assert_eq!(
+        stats.quarantined,
+        BTreeMap::from([newest, given_up]),
+        "8 MiB of the newest, the rest by name"
+    );
     assert_eq!(stats.entries, 1);
 }
 
@@ -162,4 +168,42 @@ fn the_oldest_block_tells_when_it_came() {
     assert_eq!(opened.queue.reader().oldest_unix_ms(), Some(1_234));
     drop(opened);
     assert!(matches!(read_stats(&folder.path().join("none")), Err(QueueError::Missing { .. })));
+}
+
+#[test]
+fn what_a_full_quarantine_gives_up_is_known_by_name_until_it_is_declared_lost() {
+    use tidegate_protocol::{
+        ChannelIndex, Quality, Reading, Seq, Tick, Value,
+        block::{Block, Encoder, OriginReadings},
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut opened = open(folder.path(), 64 << 20);
+    let mut encoder = Encoder::new().unwrap();
+    // Noise does not get shorter: each block takes more than a fifth of the bound.
+    let noise = |seq: u64| f64::from_bits(seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2);
+    let (blocks, readings) = (30, 45_000);
+    for block in 0..blocks {
+        let reading = |seq| Reading {
+            seq: Seq(seq),
+            channel: ChannelIndex(0),
+            tick: Tick(seq),
+            value: Value::F64(noise(seq)),
+            quality: Quality::Good,
+        };
+        let readings = (block * readings..(block + 1) * readings).map(reading).collect();
+        let origins = vec![OriginReadings { origin: record("a", 1).description.origin, readings }];
+        let bytes = encoder.encode(&Block { records: Vec::new(), origins }).unwrap();
+        let kept = Quarantined { keys: Vec::new(), block: Some(bytes.into()), reason: "sealed" };
+        let batch = Batch { quarantine: vec![kept], ..Batch::default() };
+        assert!(matches!(opened.commit(batch), Event::Committed));
+    }
+    drop(opened);
+    let stats = read_stats(folder.path()).unwrap();
+    let given_up = stats.quarantined["given-up"];
+    assert_eq!((given_up > 5, given_up + stats.quarantined["sealed"]), (true, blocks));
+    let repaired = super::doctor::repair(folder.path(), super::doctor::Intent::Write, 9, &|_, _| {}).unwrap();
+    assert_eq!((repaired.given_up, repaired.given_up_readings), (given_up, given_up * readings));
+    let stats = read_stats(folder.path()).unwrap();
+    assert_eq!(stats.quarantined.get("given-up"), None);
+    assert_eq!(stats.entries, 1, "the block of losses");
 }

@@ -54,7 +54,8 @@ impl Disk {
     pub fn apply(&mut self, batch: &Batch) {
         for quarantined in &batch.quarantine {
             for key in &quarantined.keys {
-                if let Some((_, block)) = self.blocks.remove(key) {
+                let moved = self.blocks.remove(key).filter(|_| quarantined.block.is_none());
+                if let Some((_, block)) = moved {
                     self.quarantine.push((quarantined.reason, block));
                 }
             }

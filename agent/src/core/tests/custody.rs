@@ -1,6 +1,7 @@
 //! What is safe, when it is committed, and what boards are told.
 
 use tidegate_protocol::{
+    SeqRange,
     ack::{Outcome, RejectReason},
     block::{Decoder, Record, Tail},
     topic::Lane,
@@ -193,6 +194,36 @@ fn a_rejected_block_is_quarantined_before_its_readings_count_as_safe() {
     let (reason, block) = &bench.disk.quarantine[0];
     assert_eq!(*reason, "boot-conflict");
     assert_eq!(Decoder::new().unwrap().decode(block).unwrap().reading_count(), 10);
+}
+
+#[test]
+fn of_a_block_rejected_in_part_only_that_is_kept() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    let parts = vec![(origin("board", 7), SeqRange::new(3, 5)), (origin("board", 7), SeqRange::new(9, 10))];
+    bench.answer(0, Outcome::Rejected { reason: RejectReason::BootConflict, parts });
+    assert_eq!(bench.last_ack(1), None);
+    bench.commit();
+    assert_eq!(bench.last_ack(1), Some(10), "the cloud has the rest");
+    let kept = Decoder::new().unwrap().decode(&bench.disk.quarantine[0].1).unwrap();
+    let seqs: Vec<u64> = kept.origins[0].readings.iter().map(|reading| reading.seq.0).collect();
+    assert_eq!((seqs, bench.disk.quarantine.len()), (vec![3, 4, 9], 1));
+    assert!(kept.records.iter().all(|record| matches!(record, Record::Described(_))), "{:?}", kept.records);
+}
+
+#[test]
+fn a_rejection_of_more_than_a_block_says_keeps_all_of_it() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    let parts = vec![(origin("board", 7), SeqRange::new(8, 12))];
+    bench.answer(0, Outcome::Rejected { reason: RejectReason::Sealed, parts });
+    bench.commit();
+    let kept = Decoder::new().unwrap().decode(&bench.disk.quarantine[0].1).unwrap();
+    assert_eq!(kept.reading_count(), 10);
 }
 
 #[test]

@@ -8,20 +8,21 @@ use std::{
 
 use serde::Serialize;
 use tidegate_protocol::{
-    BootId, DeviceId, Origin, RangeSet, SeqRange,
+    BootId, DeviceId, LossReason, Origin, RangeSet, SeqRange,
     block::{Description, Directory, Encoder, Header, Record},
 };
 
 use super::{Held, Progress, decoder, held, salvage, verify};
 use crate::{
     core::{
-        Batch, Key, OriginRecord, Put, Quarantined, Totals, blocks_of_records, footprint, losses_of_damaged,
+        Batch, Key, OriginRecord, Put, Quarantined, Totals, blocks_of_records, footprint, losses_of,
+        losses_of_damaged,
     },
     queue::{
         QueueError, folder,
         lock::{give_to_the_owner, lock_existing},
         look::{Found, Looker, Table},
-        records::{EntryHead, MetaRead},
+        records::{EntryHead, GIVEN_UP, MetaRead, quarantine_entry},
         store::{Mend, Store},
         structure::{self, Depth},
     },
@@ -60,6 +61,9 @@ pub struct Repaired {
     pub origins_dropped: Vec<String>,
     pub totals_before: Option<Totals>,
     pub totals_after: Totals,
+    /// Blocks that a full quarantine gave up: their readings are declared lost, and their names need not be kept.
+    pub given_up: u64,
+    pub given_up_readings: u64,
     /// Blocks of a salvaged queue that were found in no tree, but in the file.
     pub found_loose: u64,
 }
@@ -69,6 +73,7 @@ impl Repaired {
         let nothing = self.file_damage.is_empty()
             && self.damaged_blocks.is_empty()
             && self.heads == 0
+            && self.given_up == 0
             && self.origins_restored.is_empty()
             && self.origins_dropped.is_empty();
         !nothing || self.totals_before != Some(self.totals_after)
@@ -100,6 +105,10 @@ pub fn repair(
         plan.met += 1;
         progress(plan.met, structure.totals.blocks);
         plan.entry(&found)
+    })?;
+    looker.each::<QueueError>(Table::Quarantine, |found| {
+        plan.quarantined(&found);
+        Ok(())
     })?;
     drop(looker);
     let (mut repaired, mend) = plan.finish(unix_ms)?;
@@ -188,6 +197,18 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// A full quarantine keeps the names of what it gave up, so that this can be declared.
+    fn quarantined(&mut self, found: &Found) {
+        let entry = found.value.as_deref().ok().and_then(quarantine_entry);
+        let Some((_, block)) = entry.filter(|(reason, _)| reason.reason == GIVEN_UP) else { return };
+        let Ok(directory) = Header::salvage_directory(block) else { return };
+        let lost = losses_of(directory, LossReason::Evicted);
+        self.repaired.given_up += 1;
+        self.repaired.given_up_readings += lost.readings;
+        self.losses.extend(lost.records);
+        self.mend.released.push(found.key);
     }
 
     fn whole(&mut self, readings: u32, block: &[u8], directory: Directory) {
