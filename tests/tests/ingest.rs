@@ -1,7 +1,7 @@
 //! The ingest behind the broker, in one process over loop-back sockets, with a gateway made of a bare MQTT client:
 //! blocks in, acknowledgements back, answers by HTTP, all of it still there after a restart.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use tidegate_broker::{Role, User};
@@ -13,6 +13,7 @@ use tidegate_protocol::{
     block::{Block, Description, Encoder, OriginReadings, Record, Stamp, stamp},
     topic::{GatewayPath, Lane},
 };
+use tidegate_tests::programs::program;
 use tokio::{sync::mpsc, time::timeout};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -191,6 +192,67 @@ async fn blocks_are_acknowledged_once_durable_and_answered_for_after_a_restart()
         }
     });
     assert_ne!(announced.await.expect("announced in time"), 0);
+    running.drain(PATIENCE).await.expect("it drains");
+    broker.drain(PATIENCE).await.expect("it drains");
+}
+
+/// What `tidegate` prints, and whether it ended well.
+fn tidegate(ingest: &Running, arguments: &[&str]) -> (bool, String) {
+    let url = format!("http://{}", ingest.http);
+    let mut command = Command::new(program("tidegate"));
+    let output = command.args(["--url", &url]).args(arguments).output().expect("tidegate starts");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).expect("UTF-8"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_closes_what_will_never_come_and_the_audit_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broker = broker().await;
+    let running = ingest(folder.path(), broker.mqtt).await;
+    let mut gateway = Gateway::connect(broker.mqtt).await;
+    connected(&running).await;
+    // Ten were measured, four came, and nobody knows where the board ended.
+    let mut first = block(0..4);
+    first.records.push(Record::Measured { origin: origin(), next: 10 });
+    let number = gateway.send(&first).await;
+    assert_eq!(gateway.outcome(number).await, Outcome::Durable);
+    let audit = ["audit", "--grace", "0s"];
+    let (complete, said) = tidegate(&running, &audit);
+    assert!(!complete && said.contains("6 of plant/board-a") && said.contains("seq 4..10"), "{said}");
+
+    let retire = ["device", "retire", "board-a", "--reason", "fell into the sea", "--as", "eva"];
+    let (done, said) = tidegate(&running, &retire);
+    assert!(
+        done && said.contains("6 written off: seq 4..10") && said.contains("Nothing was changed"),
+        "{said}"
+    );
+    assert!(!tidegate(&running, &audit).0, "a look changes nothing");
+    let confirmed = [&retire[..], &["--yes"]].concat();
+    let (done, said) = tidegate(&running, &confirmed);
+    assert!(done && said.contains("plant/board-a is retired; 6 readings are written off"), "{said}");
+    let (complete, said) = tidegate(&running, &audit);
+    assert!(complete && said.contains("at least 10") && said.contains("6 written-off"), "{said}");
+    let (done, said) = tidegate(&running, &confirmed);
+    assert!(done && said.starts_with("Nothing to do"), "{said}");
+    let (done, said) = tidegate(&running, &["device", "retire", "nobody", "--reason", "x", "--as", "eva"]);
+    assert!(!done && said.contains("no device `nobody`"), "{said}");
+
+    // It is all still there after a restart; and what comes after all is stored.
+    running.drain(PATIENCE).await.expect("it drains");
+    let running = ingest(folder.path(), broker.mqtt).await;
+    connected(&running).await;
+    let log = get(&running, "/api/v1/operations").await;
+    assert_eq!(log["operations"].as_array().map(Vec::len), Some(1), "{log}");
+    let logged = &log["operations"][0];
+    assert_eq!((&logged["operator"], &logged["reason"]), (&"eva".into(), &"fell into the sea".into()));
+    assert_eq!((&logged["written_off"], &logged["boots"][0]["ranges"][0][0]), (&6.into(), &4.into()));
+    let number = gateway.send(&block(4..6)).await;
+    assert_eq!(gateway.outcome(number).await, Outcome::Durable);
+    let audit = get(&running, "/api/v1/audit?device=board-a").await;
+    let board = &audit["origins"][0];
+    assert_eq!((&board["stored"], &board["recovered"]), (&6.into(), &2.into()), "{audit}");
+    assert_eq!(board["lost"]["written-off"], 4, "{audit}");
     running.drain(PATIENCE).await.expect("it drains");
     broker.drain(PATIENCE).await.expect("it drains");
 }

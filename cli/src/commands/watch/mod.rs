@@ -93,7 +93,12 @@ async fn follow(
 fn show(event: &sse::Event, printer: &mut Printer) -> Result<(), CliError> {
     if event.name == "reset" {
         eprintln!(
-            "tidegate: this ingest's store is another one; `tidegate alarms --all` shows what it knows"
+            "tidegate: {}; `tidegate alarms --all` shows what is known",
+            if event.data.contains("expired") {
+                "events in between are past their retention"
+            } else {
+                "this ingest's store is another one"
+            }
         );
     }
     if event.name != "alarm" {
