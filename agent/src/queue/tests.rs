@@ -151,6 +151,18 @@ fn rejected_blocks_move_into_the_quarantine_which_is_bounded() {
 }
 
 #[test]
+fn of_a_block_rejected_in_part_the_queue_keeps_nothing_and_the_quarantine_that_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut opened = open(folder.path(), 4 << 20);
+    opened.put(0..2, 3_000);
+    let part = Quarantined { keys: vec![0, 1], block: Some(Arc::from(vec![9; 50])), reason: "sealed" };
+    opened.totals = Totals::default();
+    assert!(matches!(opened.commit(Batch { quarantine: vec![part], ..Batch::default() }), Event::Committed));
+    assert_eq!(opened.load(vec![0, 1]), []);
+    assert_eq!(opened.queue.reader().quarantine(), BTreeMap::from([("sealed".to_owned(), 1)]));
+}
+
+#[test]
 fn one_agent_per_folder() {
     let folder = tempfile::tempdir().unwrap();
     let _first = open(folder.path(), 4 << 20);

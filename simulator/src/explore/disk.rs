@@ -42,7 +42,8 @@ impl Disk {
         for quarantined in &batch.quarantine {
             applied.quarantined += 1;
             for key in &quarantined.keys {
-                if let Some(block) = self.blocks.remove(key) {
+                let moved = self.blocks.remove(key).filter(|_| quarantined.block.is_none());
+                if let Some(block) = moved {
                     self.quarantine.push(block.contents);
                 }
             }
