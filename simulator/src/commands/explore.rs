@@ -9,10 +9,10 @@ use std::{
     time::Instant,
 };
 
-use anyhow::anyhow;
-use tidegate_service::exit::Exit;
+use anyhow::{anyhow, bail};
+use tidegate_service::{Mutant, exit::Exit, mutant::Room};
 use tidegate_simulator::explore::{
-    Coverage, Detail, Explored, Fault, Options as Exploring, Report, explore, one,
+    Coverage, Detail, Explored, Fault, Options as Exploring, Report, explore, hunt, one,
 };
 
 use super::{
@@ -31,7 +31,8 @@ of network, disks, broker, clocks and power. A checker looks on. It ends with co
 
 Examples:
   tidegate-sim explore --seeds 0..2000 --jobs 2
-  tidegate-sim explore --seed 1234 --trace")]
+  tidegate-sim explore --seed 1234 --trace
+  tidegate-sim explore --mutant ack-before-commit")]
 pub struct Options {
     /// The seeds to run, the last one excluded
     #[arg(long, default_value = "0..2000", value_parser = seeds, value_name = "FROM..TO")]
@@ -45,6 +46,10 @@ pub struct Options {
     /// Tell everything that happened, not only the last of a failure
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Break one rule in a core on purpose, and run seeds until the checker finds it: a name, or `all` for a table. Only in
+    /// builds with debug assertions
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<String>,
     /// Also restore the ingest from backups
     #[arg(long)]
     restores: bool,
@@ -61,11 +66,66 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 }
 
 pub async fn run(options: Options) -> Result<Exit, Failure> {
-    let exploring = Exploring { restores: options.restores };
-    match options.seed {
-        Some(seed) => run_one(seed, exploring, &options),
-        None => run_many(exploring, options).await,
+    let mutants = mutants(options.mutant.as_deref()).map_err(Failure::usage)?;
+    let mutant = mutants.first().copied();
+    let exploring = Exploring { restores: options.restores, mutant };
+    match (options.seed, mutant) {
+        (Some(seed), _) => run_one(seed, exploring, &options),
+        (None, Some(_)) => run_hunts(mutants, options).await,
+        (None, None) => run_many(exploring, options).await,
     }
+}
+
+/// The mutants that a name stands for.
+fn mutants(name: Option<&str>) -> anyhow::Result<Vec<Mutant>> {
+    let Some(name) = name else { return Ok(Vec::new()) };
+    if !cfg!(debug_assertions) {
+        bail!(
+            "this build has no mutants: run it with `cargo run --bin tidegate-sim -- explore --mutant {name}`"
+        );
+    }
+    // The store's own show only on real files.
+    let explorable = Mutant::ALL.iter().copied().filter(|mutant| mutant.room() != Room::Store);
+    match (name, Mutant::by_name(name)) {
+        ("all", _) => Ok(explorable.collect()),
+        (_, Some(mutant)) => Ok(vec![mutant]),
+        (_, None) => {
+            let names: Vec<&str> = explorable.map(Mutant::name).collect();
+            bail!("there is no mutant `{name}`; there are {}, and `all`", names.join(", "))
+        }
+    }
+}
+
+/// Hunts each mutant over the seeds; fails when one gets through.
+async fn run_hunts(mutants: Vec<Mutant>, options: Options) -> Result<Exit, Failure> {
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let watching = tokio::spawn({
+        let stop = Arc::clone(&stop);
+        async move {
+            tidegate_service::termination().await;
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    let mut all_found = true;
+    println!("| mutant | schedules until found | rule | seed |\n|---|---|---|---|");
+    for mutant in mutants {
+        let exploring = Exploring { restores: options.restores, mutant: Some(mutant) };
+        let (seeds, stop, done) = (options.seeds.clone(), Arc::clone(&stop), Arc::clone(&done));
+        let hunting = tokio::task::spawn_blocking(move || hunt(seeds, exploring, &stop, &done));
+        let found =
+            hunting.await.map_err(|panic| Failure::runtime(anyhow!("a schedule panicked: {panic}")))?;
+        match found.map_err(Failure::runtime)? {
+            Some((count, Explored { seed, violation: Some(violation), .. })) => {
+                println!("| {} | {count} | {} | {seed} |", mutant.name(), violation.rule);
+            }
+            _ => {
+                all_found = false;
+                println!("| {} | not within {:?} | | |", mutant.name(), options.seeds);
+            }
+        }
+    }
+    watching.abort();
+    Ok(if all_found { Exit::Ok } else { Exit::Failed })
 }
 
 fn run_one(seed: u64, exploring: Exploring, options: &Options) -> Result<Exit, Failure> {
@@ -76,7 +136,7 @@ fn run_one(seed: u64, exploring: Exploring, options: &Options) -> Result<Exit, F
     }
     let failed = explored.violation.is_some();
     if failed {
-        tell_failure(&explored, options.trace);
+        tell_failure(&explored, options.trace, options.mutant.as_deref());
     } else {
         let Coverage { readings, events, virtual_us, .. } = explored.coverage;
         println!(
@@ -115,7 +175,7 @@ async fn run_many(exploring: Exploring, options: Options) -> Result<Exit, Failur
     let report = report.map_err(|panic| Failure::runtime(anyhow!("a schedule panicked: {panic}")))?;
     let report = report.map_err(Failure::runtime)?;
     for failure in &report.failures {
-        tell_failure(failure, false);
+        tell_failure(failure, false, None);
     }
     let rate = per_minute(report.coverage.schedules, started);
     if options.json {
@@ -135,7 +195,7 @@ fn per_minute(schedules: u64, started: Instant) -> f64 {
     schedules as f64 / started.elapsed().as_secs_f64().max(0.001) * 60.0
 }
 
-fn tell_failure(explored: &Explored, told_already: bool) {
+fn tell_failure(explored: &Explored, told_already: bool, mutant: Option<&str>) {
     let Some(violation) = &explored.violation else { return };
     let seed = explored.seed;
     if !told_already {
@@ -143,7 +203,8 @@ fn tell_failure(explored: &Explored, told_already: bool) {
     }
     eprintln!("seed {seed} breaks `{}` at {:.3} s:", violation.rule, violation.at_us as f64 / 1e6);
     eprintln!("  {}", violation.words);
-    eprintln!("  replay: tidegate-sim explore --seed {seed}");
+    let mutant = mutant.map(|name| format!(" --mutant {name}")).unwrap_or_default();
+    eprintln!("  replay: tidegate-sim explore --seed {seed}{mutant}");
 }
 
 fn summary(report: &Report, rate: f64) {

@@ -43,6 +43,6 @@ mod world;
 
 pub use checker::Violation;
 pub use coverage::{Coverage, Fault};
-pub use run::{Explored, Options, Report, explore, one};
+pub use run::{Explored, Options, Report, explore, hunt, one};
 pub use trace::Detail;
 pub use world::BeginError;

@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use tidegate_service::Mutant;
+
 use super::{BeginError, Coverage, Detail, Violation, world::World};
 
 /// What is explored.
@@ -15,6 +17,8 @@ use super::{BeginError, Coverage, Detail, Violation, world::World};
 pub struct Options {
     /// Also restore the ingest from backups.
     pub restores: bool,
+    /// A deliberate fault in one of the cores; only builds with debug assertions have them.
+    pub mutant: Option<Mutant>,
 }
 
 /// One schedule, run to its end.
@@ -31,8 +35,10 @@ pub struct Explored {
 
 /// Runs one seed's schedule.
 pub fn one(seed: u64, options: Options, detail: Detail) -> Result<Explored, BeginError> {
+    Mutant::enable(options.mutant);
     let mut world = World::new(seed, detail, options.restores)?;
     world.run();
+    Mutant::enable(None);
     let World { checker, coverage, trace, .. } = world;
     let hash = trace.hash();
     Ok(Explored {
@@ -43,6 +49,29 @@ pub fn one(seed: u64, options: Options, detail: Detail) -> Result<Explored, Begi
         lines: trace.into_lines(),
         slowest_live_us: checker.slowest_live_us,
     })
+}
+
+/// Runs seeds in their order until a rule is broken; says how many that took, and the broken one.
+pub fn hunt(
+    seeds: Range<u64>,
+    options: Options,
+    stop: &AtomicBool,
+    done: &AtomicU64,
+) -> Result<Option<(u64, Explored)>, BeginError> {
+    let quiet = || {
+        for (count, seed) in (1..).zip(seeds) {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let explored = one(seed, options, Detail::Hash)?;
+            done.fetch_add(1, Ordering::Relaxed);
+            if explored.violation.is_some() {
+                return Ok(Some((count, one(seed, options, Detail::Last)?)));
+            }
+        }
+        Ok(None)
+    };
+    tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), quiet)
 }
 
 /// Many seeds.
