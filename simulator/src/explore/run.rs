@@ -117,7 +117,7 @@ pub fn explore(
         Ok(())
     };
     // Thousands of killed programs have much to log, and the trace says it better.
-    let quiet = || tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), &work);
+    let quiet = || tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), work);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(quiet)).collect();
         let ended = workers.into_iter().map(|worker| match worker.join() {
