@@ -7,7 +7,10 @@ use std::{
 
 use tidegate_protocol::topic::Down;
 use tidegate_service::Shutdown;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
 
 use crate::{
     clock::Clock,
@@ -29,6 +32,8 @@ pub struct Engine<S> {
     pub shown: Arc<Shown>,
     pub events: EventSender,
     pub batches: sync::SyncSender<Box<Batch>>,
+    /// The committing thread's last word.
+    pub failed: oneshot::Receiver<StoreError>,
     pub jobs: sync::SyncSender<Job>,
     pub outgoing: mpsc::Sender<Outgoing>,
     pub orders: Arc<Orders>,
@@ -53,6 +58,7 @@ impl<S: Store> Engine<S> {
             let wakeup = self.core.next_wakeup().map(|at| at.saturating_sub(self.clock.now_ms()));
             let first = tokio::select! {
                 biased;
+                error = &mut self.failed => return Err(error.unwrap_or_else(|_| ended())),
                 event = done.recv() => event,
                 event = intake.recv(), if takes_more => event,
                 () = sleep(Duration::from_millis(wakeup.unwrap_or(0))), if wakeup.is_some() => Some(Event::Wakeup),
@@ -85,7 +91,7 @@ impl<S: Store> Engine<S> {
                 // There is room: the core hands out one batch at a time.
                 Effect::Commit(batch) => {
                     if self.batches.try_send(batch).is_err() {
-                        return Err(StoreError::Lmdb("the committing thread has ended".to_owned()));
+                        return Err(self.failed.try_recv().unwrap_or_else(|_| ended()));
                     }
                 }
                 Effect::Ack { to, ack } => match ack.encode() {
@@ -133,6 +139,10 @@ impl<S: Store> Engine<S> {
             None => tracing::warn!("alarms are not published anew: too much waits for the store"),
         }
     }
+}
+
+fn ended() -> StoreError {
+    StoreError::Lmdb("the committing thread has ended".to_owned())
 }
 
 /// 64 random bits: never one that was used before.

@@ -5,6 +5,8 @@
 pub enum FailPoint {
     /// All of a batch is written to the transaction, which is not committed.
     BeforeCommit,
+    /// Its write to the disk fails, as with a broken disk.
+    CommitError,
     /// The batch is durable; nobody has been told.
     AfterCommitBeforeAck,
     /// Acknowledgements have been handed to the MQTT client.
@@ -20,8 +22,9 @@ pub enum FailPoint {
 }
 
 impl FailPoint {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::BeforeCommit,
+        Self::CommitError,
         Self::AfterCommitBeforeAck,
         Self::AfterAck,
         Self::AfterIntent,
@@ -33,6 +36,7 @@ impl FailPoint {
     pub const fn name(self) -> &'static str {
         match self {
             Self::BeforeCommit => "ingest-before-commit",
+            Self::CommitError => "ingest-commit-error",
             Self::AfterCommitBeforeAck => "ingest-after-commit-before-ack",
             Self::AfterAck => "ingest-after-ack",
             Self::AfterIntent => "ingest-after-intent",
@@ -40,6 +44,11 @@ impl FailPoint {
             Self::AfterRenameBeforeRegister => "ingest-after-rename-before-register",
             Self::AfterRegister => "ingest-after-register",
         }
+    }
+
+    /// Whether the disk is to fail here.
+    pub(crate) fn fails(self) -> bool {
+        tidegate_service::failpoint::fails(self.name())
     }
 
     pub(crate) fn hit(self) {

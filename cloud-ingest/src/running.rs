@@ -115,12 +115,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (draining, stopping) = (Shutdown::new(), Shutdown::new());
     let retained = Arc::new(Retained::new(outgoing.clone()));
     let (writes, looks) = (Arc::clone(&store), Arc::clone(&store));
+    let (fatal, failed) = oneshot::channel();
     let committer = CommitThread {
         store: writes,
         shown: Arc::clone(&shown),
         events: events.clone(),
         retained: Arc::clone(&retained),
         done: done.clone(),
+        fatal,
     };
     let mut threads = vec![spawn("commit", move || committer.run(committing))?];
     let looker = LookThread { store: looks, lake: lake.clone(), retained, done: done.clone() };
@@ -150,6 +152,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         shown: Arc::clone(&shown),
         events: events.clone(),
         batches,
+        failed,
         jobs,
         outgoing,
         orders: Arc::clone(&orders),

@@ -44,7 +44,7 @@ impl Core {
         if self.mode != Mode::Taking {
             return;
         }
-        if (self.is_full() && lane != Lane::Alarm) || self.origins.is_full() {
+        if (self.is_above_quota() && lane != Lane::Alarm) || self.origins.is_full() {
             self.counters.blocks_refused_full += 1;
             return;
         }

@@ -80,7 +80,11 @@ impl Core {
         self.failures_in_a_row = 0;
         self.used_bytes = used_bytes;
         self.counters.commits += 1;
+        let had_room = !std::mem::take(&mut self.no_room);
         self.release_fates();
+        if !had_room {
+            self.announce_to_all();
+        }
         self.unstall_loads();
     }
 
@@ -134,6 +138,22 @@ impl Core {
         for path in self.gateways.keys().copied().collect::<Vec<_>>() {
             self.announce(path);
         }
+    }
+
+    /// Only the alarm lane is taken.
+    pub(super) fn is_above_quota(&self) -> bool {
+        self.used_bytes >= self.settings.quota_bytes
+    }
+
+    /// Nobody is granted credit. Without room on the disk blocks are taken all the same: the one with which each agent
+    /// probes tries the disk again, and the first that it takes gives everyone their credit back.
+    pub fn is_full(&self) -> bool {
+        self.is_above_quota() || self.no_room
+    }
+
+    pub(super) fn store_full(&mut self, batch: u64) {
+        self.no_room |= self.in_flight == Some(batch);
+        self.commit_failed(batch);
     }
 
     /// The overlay is worth nothing now (rule a): drop it all and ask for what is committed.

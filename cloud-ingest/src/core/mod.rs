@@ -88,6 +88,10 @@ pub enum Event {
         batch: u64,
         used_bytes: u64,
     },
+    /// It failed for want of room on the disk or in the map.
+    StoreFull {
+        batch: u64,
+    },
     CommitFailed {
         batch: u64,
     },
@@ -222,6 +226,8 @@ pub struct Core {
     decoder: Decoder,
     mode: Mode,
     failures_in_a_row: u32,
+    /// The last commit found no room.
+    no_room: bool,
     origins: Origins,
     gateways: BTreeMap<GatewayPath, Gateway>,
     dirty_origins: Vec<OriginNo>,
@@ -265,6 +271,7 @@ impl Core {
             decoder,
             mode: Mode::Taking,
             failures_in_a_row: 0,
+            no_room: false,
             origins: Origins::default(),
             gateways: BTreeMap::new(),
             dirty_origins: Vec::new(),
@@ -300,6 +307,7 @@ impl Core {
             Event::Status { from, status } => self.status(now_ms, from, status),
             Event::BrokerConnected => self.announce_to_all(),
             Event::Committed { batch, used_bytes } => self.committed(batch, used_bytes),
+            Event::StoreFull { batch } => self.store_full(batch),
             Event::CommitFailed { batch } => self.commit_failed(batch),
             Event::Reloaded { snapshot, incarnation } => self.reloaded(now_ms, *snapshot, incarnation),
             Event::Verified { ticket, differing } => self.verified(now_ms, ticket, differing),
@@ -352,10 +360,6 @@ impl Core {
     pub fn counters(&self) -> Counters {
         let waiting: usize = self.fates.iter().map(|fate| fate.block.len()).sum();
         Counters { uncommitted_bytes: (waiting + self.verifying.bytes()) as u64, ..self.counters }
-    }
-
-    pub fn is_full(&self) -> bool {
-        self.used_bytes >= self.settings.quota_bytes
     }
 
     fn trimmed(&mut self, used_bytes: u64) {

@@ -56,6 +56,9 @@ pub(super) fn write(lmdb: &Lmdb, batch: &Batch) -> Result<Receipt, StoreError> {
     let events = write_events(&mut writer, &batch.events)?;
     let used_bytes = writer.used_bytes()?;
     FailPoint::BeforeCommit.hit();
+    if FailPoint::CommitError.fails() {
+        return Err(StoreError::Disk("a failure that a test asked for".to_owned()));
+    }
     writer.commit()?;
     FailPoint::AfterCommitBeforeAck.hit();
     Ok(Receipt { used_bytes, events })

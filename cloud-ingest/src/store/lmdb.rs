@@ -5,7 +5,7 @@
 
 #![expect(unsafe_code, reason = "opening a memory map is unsafe: nobody else may change the file")]
 
-use std::{fs::File, ops::Bound, path::Path};
+use std::{fs::File, io::ErrorKind, ops::Bound, path::Path};
 
 use heed::{
     CommitOrAbort, CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, MdbError, PutFlags, RoTxn,
@@ -18,6 +18,8 @@ use super::StoreError;
 const MAX_READERS: u32 = 600;
 /// As LMDB names it.
 pub const FILE: &str = "data.mdb";
+/// See [`Lmdb::has_no_room_for`].
+const SLACK_BYTES: u64 = 1024 * 1024;
 /// The map grows in steps of a page.
 const PAGE_BYTES: usize = 4096;
 
@@ -164,6 +166,13 @@ impl Lmdb {
 
     pub fn writer(&self) -> Result<Writer<'_>, StoreError> {
         Ok(Writer { txn: self.env.write_txn()?, tables: &self.tables })
+    }
+
+    /// LMDB reports a write that the disk took in part as an error of the disk: so it is a full one, when next to nothing is
+    /// free beside what was to be written.
+    pub fn has_no_room_for(&self, bytes: u64) -> bool {
+        let disk = rustix::fs::statvfs(self.env.path());
+        disk.is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < bytes + SLACK_BYTES)
     }
 
     pub fn map_size_bytes(&self) -> u64 {
@@ -328,7 +337,17 @@ impl From<heed::Error> for StoreError {
         match error {
             heed::Error::Mdb(MdbError::MapFull) => Self::Full,
             heed::Error::Mdb(MdbError::NotFound) => Self::Unfinished,
-            heed::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Self::DiskFull,
+            heed::Error::Io(error) => match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::DiskFull,
+                // How a folder is when it is opened, not how its disk is.
+                ErrorKind::OutOfMemory | ErrorKind::PermissionDenied | ErrorKind::NotFound => {
+                    Self::Lmdb(error.to_string())
+                }
+                _ => Self::Disk(error.to_string()),
+            },
+            heed::Error::Mdb(error @ (MdbError::Panic | MdbError::Corrupted | MdbError::PageNotFound)) => {
+                Self::Disk(error.to_string())
+            }
             other => Self::Lmdb(other.to_string()),
         }
     }

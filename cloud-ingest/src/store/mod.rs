@@ -56,8 +56,24 @@ pub enum StoreError {
     Unfinished,
     #[error("the store's folder cannot be used: {0}")]
     Folder(#[from] io::Error),
+    #[error(
+        "the disk failed in a write ({0}): check it; what is stored is read anew when the ingest is started again"
+    )]
+    Disk(String),
     #[error("LMDB: {0}")]
     Lmdb(String),
+}
+
+impl StoreError {
+    /// There is no room, for now.
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Full | Self::DiskFull)
+    }
+
+    /// After an error of a write nobody knows what the disk kept: only a process that reads it anew does.
+    pub const fn is_fatal(&self) -> bool {
+        matches!(self, Self::Disk(_))
+    }
 }
 
 /// What a commit did.
@@ -162,6 +178,10 @@ impl Store for LmdbStore {
     }
 
     fn commit(&self, batch: &Batch) -> Result<Receipt, StoreError> {
-        commit::write(&self.lmdb, batch)
+        let written_bytes = batch.entries.iter().map(|entry| entry.block.len() as u64).sum();
+        commit::write(&self.lmdb, batch).map_err(|error| match error {
+            StoreError::Disk(_) if self.lmdb.has_no_room_for(written_bytes) => StoreError::DiskFull,
+            other => other,
+        })
     }
 }

@@ -61,3 +61,35 @@ fn a_status_outlives_the_commit_that_failed_with_it() {
     let record = GatewayRecord { online: true, version: "1.2.3".to_owned(), last_block_unix_ms: None };
     assert_eq!(written, [(gateway("gw-a"), record.clone()), (gateway("gw-b"), record)]);
 }
+
+/// A full disk: nobody is told that anything is stored, nobody may send more than a probe, and what the probe finds out
+/// holds for all.
+#[test]
+fn without_room_on_the_disk_no_credit_is_given_until_a_probe_is_stored() {
+    let mut bench = Bench::new(Snapshot::default());
+    for name in ["gw-a", "gw-b"] {
+        bench.handle(Event::Status { from: gateway(name), status: status(true) });
+    }
+    bench.hold_commits = true;
+    let block = || encode(vec![Record::Measured { origin: origin("board", 1), next: 3 }], Vec::new());
+    let number = bench.send(Lane::Live, block());
+    let batch = bench.held.take().expect("a batch is being written");
+    bench.acks.clear();
+    bench.handle(Event::StoreFull { batch });
+    bench.handle(Event::Reloaded { snapshot: Box::default(), incarnation: 2 });
+    assert_eq!(bench.outcome(number), None, "nothing was stored");
+    bench.now_ms += 60_000;
+    bench.handle(Event::Wakeup);
+    assert!(bench.core.is_full() && granted(&mut bench) == 0);
+    // A probe comes without credit. It is taken, and waits for what tries the disk.
+    let probe = bench.send(Lane::Backlog, block());
+    assert_eq!(bench.outcome(probe), None);
+    let batch = bench.held.take().expect("what the gateways said of themselves is written again");
+    bench.hold_commits = false;
+    bench.handle(Event::Committed { batch, used_bytes: 0 });
+    assert_eq!(bench.outcome(probe), Some(tidegate_protocol::ack::Outcome::Durable));
+    assert!(!bench.core.is_full());
+    let told: std::collections::BTreeSet<_> =
+        bench.acks.iter().filter(|(_, ack)| ack.credit.window_bytes > 0).map(|(to, _)| *to).collect();
+    assert!(told.contains(&gateway("gw-a")) && told.contains(&gateway("gw-b")), "{told:?}");
+}
