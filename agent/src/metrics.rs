@@ -10,10 +10,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::core::View;
+use crate::{core::View, outlook::Outlook};
 
 /// Gauges and counters, in the order they are shown.
-pub fn text(view: &View) -> String {
+pub fn text(view: &View, outlook: &Outlook) -> String {
     let mut registry = Registry::with_prefix("tidegate_agent");
     let counters = &view.counters;
     let counts: [(&str, &str, u64); 18] = [
@@ -57,6 +57,21 @@ pub fn text(view: &View) -> String {
         registry.register(name, help, ConstGauge::new(value as i64));
     }
     lanes(view, &mut registry);
+    // What is not known yet is absent.
+    let known: [(&str, &str, Option<f64>); 3] = [
+        ("queue_holds_days", "How long an outage may last from an empty queue on", outlook.holds_days),
+        ("queue_left_days", "How long an outage may last from now on", outlook.left_days),
+        (
+            "disk_writes_bytes_per_day",
+            "Written to the disk at the present rate",
+            outlook.writes_bytes_per_day,
+        ),
+    ];
+    for (name, help, value) in known {
+        if let Some(value) = value {
+            registry.register(name, help, ConstGauge::new(value));
+        }
+    }
     let family = |label: &'static str, counts: &std::collections::BTreeMap<&'static str, u64>| {
         let family: Family<Vec<(&str, &str)>, Counter> = Family::default();
         for (&name, &count) in counts {

@@ -1,6 +1,6 @@
 //! Puts an agent together, and takes it apart again.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tidegate_service::Shutdown;
 use tokio::{
@@ -13,8 +13,9 @@ use tokio::{
 use crate::{
     clock::ShellClock,
     config::{Config, Source},
-    core::{Core, CoreSettings, View},
+    core::{Core, CoreSettings, Rates, View},
     links::Links,
+    outlook::{self, Outlook},
     queue::{Queue, QueueError, QueueSettings},
     random,
     shell::{ANSWERS, Questions, SOURCE_MESSAGES, Shell},
@@ -60,6 +61,8 @@ pub struct Running {
     /// Gone once its end has been told.
     shell: Option<JoinHandle<Result<(), StoppedError>>>,
     questions: Questions,
+    data_dir: PathBuf,
+    last_run: Option<Rates>,
 }
 
 /// What a drain left behind: everything taken in is committed, here or in the cloud.
@@ -96,6 +99,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         readings = recovered.totals.readings,
         "the queue is open"
     );
+    let last_run = outlook::last_run(&config.data_dir);
+    let held = recovered.totals.bytes;
+    let expected = Outlook::new(Rates::default(), last_run, config.queue.quota_bytes, held);
+    tracing::info!(quota_bytes = config.queue.quota_bytes, held_bytes = held, "the queue {expected}");
     let reader = queue.reader();
     let clock = ShellClock::start();
     let epoch = random::bits();
@@ -106,7 +113,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (shell, questions) = Shell::new(core, clock, queue, uplink, links.clone(), answers, sourced);
     let shell = tokio::spawn(shell.run());
     let stop_status = Shutdown::new();
-    let page = status::Page::new(&config, epoch, questions.clone(), reader, clock);
+    let page = status::Page::new(&config, epoch, questions.clone(), reader, clock, last_run);
     let status_task = tokio::spawn(status::serve(bound.status, page, stop_status.clone()));
     let stop_sources = Shutdown::new();
     let boards = BoardLinks { links, events, clock };
@@ -120,6 +127,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         status_task,
         shell: Some(shell),
         questions,
+        data_dir: config.data_dir,
+        last_run,
     })
 }
 
@@ -228,6 +237,9 @@ impl Running {
         }
         let safe = timeout_at(until, self.questions.drained(false)).await.is_ok();
         let view = timeout_at(until, self.questions.view()).await.ok().flatten();
+        if let Some(view) = &view {
+            outlook::keep(&self.data_dir, view.rates, self.last_run);
+        }
         self.stop_status.trigger();
         let _late = timeout_at(until, &mut self.status_task).await;
         self.status_task.abort();

@@ -18,7 +18,8 @@ use tokio::net::TcpListener;
 use crate::{
     clock::ShellClock,
     config::Config,
-    core::View,
+    core::{Rates, View},
+    outlook::Outlook,
     queue::{QuarantineView, QueueReader},
     shell::Questions,
 };
@@ -34,6 +35,7 @@ struct Parts {
     questions: Questions,
     reader: QueueReader,
     clock: ShellClock,
+    last_run: Option<Rates>,
 }
 
 #[derive(Serialize)]
@@ -46,6 +48,9 @@ struct Status {
     oldest_queued_ms: Option<i64>,
     quarantine: QuarantineView,
     disk_bytes_written: DiskBytes,
+    outlook: Outlook,
+    /// The same in words.
+    outlook_text: String,
     #[serde(flatten)]
     core: View,
 }
@@ -65,6 +70,7 @@ impl Page {
         questions: Questions,
         reader: QueueReader,
         clock: ShellClock,
+        last_run: Option<Rates>,
     ) -> Self {
         Self(Arc::new(Parts {
             site: config.path.site.to_string(),
@@ -73,6 +79,7 @@ impl Page {
             questions,
             reader,
             clock,
+            last_run,
         }))
     }
 
@@ -84,7 +91,10 @@ impl Page {
             tokio::task::spawn_blocking(move || (reader.oldest_unix_ms(), reader.quarantine()))
                 .await
                 .unwrap_or_default();
+        let outlook = Outlook::of(&core, parts.last_run);
         Some(Status {
+            outlook_text: outlook.to_string(),
+            outlook,
             version: env!("CARGO_PKG_VERSION"),
             site: parts.site.clone(),
             gateway: parts.gateway.clone(),
@@ -155,7 +165,8 @@ async fn health(State(page): State<Page>) -> Response {
 async fn metrics(State(page): State<Page>) -> Response {
     const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match page.status().await {
-        Some(status) => ([(header::CONTENT_TYPE, TEXT)], crate::metrics::text(&status.core)).into_response(),
+        Some(status) => ([(header::CONTENT_TYPE, TEXT)], crate::metrics::text(&status.core, &status.outlook))
+            .into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

@@ -14,7 +14,7 @@
 //! - backlog: out of the queue again                       - caps: what a metered link may carry
 //! - clock: wall time, and anchors once it is better
 //! - rollback: what the cloud forgot in a restore   - retire: ended origins are forgotten
-//! - view: figures for people
+//! - view, pace: figures for people
 //!
 //! Memory is bounded by `ram_limit_bytes`: at the bound [`Core::takes_frames`] says no, boards are not read, and their
 //! rings fill. Nothing is dropped in memory.
@@ -36,6 +36,7 @@ mod merge;
 mod origin;
 mod origins;
 mod outbox;
+mod pace;
 mod packer;
 mod parcel;
 mod quota;
@@ -61,6 +62,7 @@ pub use event::{
     Quarantined, Recovered, Totals, footprint,
 };
 pub use outbox::MAX_UNPUBACKED;
+pub use pace::Rates;
 pub use quota::Policy;
 pub use time::{Now, Time};
 pub use view::{Counters, DeviceView, View};
@@ -72,6 +74,7 @@ use custody::Custodian;
 use jitter::Jitter;
 use origins::Origins;
 use outbox::Outbox;
+use pace::Pace;
 use packer::Packer;
 use parcel::Due;
 use rollback::Rollback;
@@ -119,6 +122,7 @@ pub struct Core {
     rollback: Rollback,
     decoder: Decoder,
     counters: Counters,
+    pace: Pace,
     effects: VecDeque<Effect>,
     /// When live readings began to wait.
     waiting_since: Option<Time>,
@@ -144,6 +148,7 @@ impl Core {
             origins: Origins::recovered(origins.clone(), next_key),
             clock: WallClock::new(now),
             counters: Counters::default(),
+            pace: Pace::new(now.at),
             effects: VecDeque::new(),
             waiting_since: None,
             rounds_at: now.at.plus_ms(MEASURED_INTERVAL_MS),
@@ -216,6 +221,7 @@ impl Core {
     }
 
     fn proceed(&mut self) {
+        self.pace.note(self.now.at, &self.counters, self.custodian.totals);
         self.make_rounds();
         self.outbox.resend_late(self.now.at);
         self.pack_live();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tidegate_protocol::{ClockQuality, LossReason, frame::FrameError, topic::Lane};
 
-use super::{BacklogOrder, Core, Policy, Time};
+use super::{BacklogOrder, Core, Policy, Rates, Time};
 
 /// What happened since the process started.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -64,6 +64,8 @@ pub struct View {
     /// The link is down, or nobody answers.
     pub outage: bool,
     pub queue: QueueView,
+    /// The last hour's.
+    pub rates: Rates,
     pub ram: RamView,
     pub link: LinkView,
     pub clock: ClockView,
@@ -191,6 +193,7 @@ impl Core {
                 disk_takes_bytes: self.custodian.ceiling.bytes(at),
                 poisoned: self.custodian.poisoned,
             },
+            rates: self.pace.rates(at),
             ram: RamView {
                 readings_waiting: self.packer.readings() as u64,
                 records_waiting: self.packer.records() as u64,
