@@ -226,7 +226,6 @@ pub struct Core {
     decoder: Decoder,
     mode: Mode,
     failures_in_a_row: u32,
-    /// The last commit found no room.
     no_room: bool,
     origins: Origins,
     gateways: BTreeMap<GatewayPath, Gateway>,
