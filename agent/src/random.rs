@@ -13,8 +13,3 @@ pub fn bits() -> u64 {
 pub fn boot() -> BootId {
     BootId(bits())
 }
-
-/// From 0 to `most`.
-pub fn up_to(most: u64) -> u64 {
-    bits() % most.saturating_add(1)
-}

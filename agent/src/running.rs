@@ -24,8 +24,9 @@ use crate::{
     uplink::{Uplink, UplinkSettings},
 };
 
-/// Bytes in flight before the ingest grants credit.
-const INITIAL_CREDIT_BYTES: u32 = 256 * 1024;
+/// Bytes in flight before the ingest has granted credit on a connection. It does so as soon as it hears of it; until
+/// then a thousand agents together must not flood the broker.
+const INITIAL_CREDIT_BYTES: u32 = 16 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

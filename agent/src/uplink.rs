@@ -5,7 +5,7 @@
 //! is sent again by the core. One task owns the event loop and does nothing but poll it.
 //!
 //! A connection counts as up once acknowledgements are subscribed to. Publishes never wait: the core keeps fewer in
-//! flight than the request channel takes. Connecting is tried again with back-off and jitter, without end.
+//! flight than the request channel takes. Connecting is tried again with back-off and full jitter, without end.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -27,7 +27,7 @@ use tokio::{sync::mpsc::Sender, task::JoinHandle, time::Instant};
 
 use crate::{
     clock::ShellClock,
-    core::{Event, MAX_UNPUBACKED},
+    core::{Backoff, Event, MAX_UNPUBACKED},
     failpoint::FailPoint,
 };
 
@@ -38,7 +38,6 @@ const INFLIGHT: u16 = 8 * MAX_UNPUBACKED as u16;
 /// Above the largest block, with its topic.
 const MAX_PACKET_BYTES: usize = 1024 * 1024;
 const CONNECT_TIMEOUT_S: u64 = 10;
-const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 /// A connection that held this long starts the back-off anew.
 const STEADY: Duration = Duration::from_secs(10);
 /// How long a goodbye may take.
@@ -152,7 +151,7 @@ enum Ended {
 
 impl Runner {
     async fn run(self) {
-        let mut backoff = FIRST_BACKOFF;
+        let mut backoff = Backoff::new(self.settings.longest_backoff, crate::random::bits());
         while !self.stop.is_triggered() {
             let began = Instant::now();
             let ended = self.connection().await;
@@ -166,15 +165,12 @@ impl Runner {
                 Ended::Broken(reason) => tracing::warn!(reason, "no link to the broker"),
             }
             if was_up && began.elapsed() > STEADY {
-                backoff = FIRST_BACKOFF;
+                backoff.held();
             }
-            let half = backoff.as_millis() as u64 / 2;
-            let pause = Duration::from_millis(half + crate::random::up_to(half));
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(backoff.pause()) => {}
                 () = self.stop.wait() => {}
             }
-            backoff = (backoff * 2).min(self.settings.longest_backoff);
         }
     }
 

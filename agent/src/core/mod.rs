@@ -12,7 +12,7 @@
 //! - custody, quota, ceiling: what is committed, and when it is too much   - failure: when the disk does not take it
 //! - thin: summaries of what is given up
 //! - backlog: out of the queue again                       - caps: what a metered link may carry
-//! - clock: wall time, and anchors once it is better
+//! - clock: wall time, and anchors once it is better        - backoff: when a lost link is tried again
 //! - rollback: what the cloud forgot in a restore   - retire: ended origins are forgotten
 //! - view, pace: figures for people
 //!
@@ -20,6 +20,7 @@
 //! rings fill. Nothing is dropped in memory.
 
 mod backlog;
+mod backoff;
 mod boards;
 mod caps;
 mod ceiling;
@@ -55,6 +56,7 @@ use tidegate_protocol::{Reading, block::Decoder, topic::Lane};
 use tidegate_service::Mutant;
 
 pub use backlog::BacklogOrder;
+pub use backoff::Backoff;
 pub use caps::{LaneCap, LaneCaps, PUBLISH_OVERHEAD_BYTES, SentToday};
 pub use damage::{Losses, blocks_of_records, losses_of, losses_of_damaged};
 pub use event::{

@@ -1,7 +1,7 @@
 //! Blocks on their way to the cloud: which goes next, what is in flight, and what must be sent again.
 //!
 //! Lanes are spent strictly in their order. What is in flight is bounded three times: by the credit the ingest gives
-//! (all lanes but alarm; at none, one block at a time probes), by a window per lane that follows the link's rate, and by
+//! (all lanes but alarm; at none, one block at a time probes; at some, one live block may always be under way), by a window per lane that follows the link's rate, and by
 //! [`MAX_UNPUBACKED`] publishes that the broker has not taken. A lane that the link or the credit holds back holds back
 //! those below it; one that its own cap holds back does not.
 
@@ -67,6 +67,7 @@ pub struct Outbox {
     held_bytes: u64,
     link_up: bool,
     credit: Credit,
+    initial_credit_bytes: u32,
     incarnation: Option<u64>,
     windows: [Window; 4],
     rtt: RoundTrip,
@@ -107,6 +108,7 @@ impl Outbox {
             held_bytes: 0,
             link_up: false,
             credit: Credit { seq: 0, window_bytes: initial_credit_bytes },
+            initial_credit_bytes,
             incarnation: None,
             windows: std::array::from_fn(|_| Window::new(max_in_flight_bytes)),
             rtt: RoundTrip::default(),
@@ -256,7 +258,9 @@ impl Outbox {
         let all: u64 = self.in_flight_bytes.iter().skip(1).sum();
         // Backlog leaves half of the credit to live data.
         let share = if lane == Lane::Live { 1 } else { 2 };
-        let credited = all == 0 || all.saturating_add(len) <= u64::from(self.credit.window_bytes) / share;
+        // However small its window, live never waits for the answer to a block of backlog.
+        let probe = if lane == Lane::Live && self.credit.window_bytes > 0 { own == 0 } else { all == 0 };
+        let credited = probe || all.saturating_add(len) <= u64::from(self.credit.window_bytes) / share;
         credited && self.windows[index(lane)].fits(own, len)
     }
 
@@ -374,8 +378,10 @@ impl Outbox {
         self.make_ready(id, lane, new_len);
     }
 
+    /// What was granted before the link went was for those that were there then: the ingest answers each arrival anew.
     pub fn link_came_up(&mut self) {
         self.link_up = true;
+        self.credit.window_bytes = self.credit.window_bytes.min(self.initial_credit_bytes);
         if Mutant::BlockNumbersReused.is_on() {
             self.next_number = 0;
         }

@@ -70,35 +70,54 @@ fn split(outcomes: Vec<BlockOutcome>) -> Vec<Vec<BlockOutcome>> {
 }
 
 /// How much the agents may have in flight. The sum over the gateways that are heard stays at the total, so that what
-/// waits in the broker does, too; alarms are not counted by the agents.
+/// waits in the broker does, too; alarms are not counted by the agents. A window may be smaller than a block: an agent
+/// sends one block at a time then.
+///
+/// Windows are told with acknowledgements, so a gateway that is quiet keeps the one it was told. The total is therefore
+/// shared by a quarter more gateways than there are; when more come, all are told at once of their smaller share.
 #[derive(Debug)]
 pub struct Credits {
     total_bytes: u32,
     seq: u64,
+    /// How many gateways the shares that were told are good for.
+    sharing: usize,
     /// How often the ledger was rolled back: agents that were acknowledged before must hear of it.
     pub ledger: u32,
 }
 
-/// No gateway gets a smaller window while there is any: one block must fit.
-const MIN_WINDOW_BYTES: u32 = 64 * 1024;
-
 impl Credits {
     pub fn new(total_bytes: u32) -> Self {
-        Self { total_bytes, seq: 0, ledger: 0 }
+        Self { total_bytes, seq: 0, sharing: 1, ledger: 0 }
     }
 
-    /// A message for one of `gateways` that share the total.
+    /// So many gateways are heard; true when all of them must be told of a smaller share.
+    pub fn shared_by(&mut self, gateways: usize) -> bool {
+        let gateways = gateways.max(1);
+        let wanted = gateways + gateways / 4;
+        let are_more = gateways > self.sharing;
+        if are_more || wanted < self.sharing {
+            self.sharing = wanted;
+        }
+        are_more
+    }
+
+    /// A message for a gateway; one that is not `heard` gets a window for one block, so that the shares of the
+    /// others stay theirs.
     pub fn message(
         &mut self,
         incarnation: u64,
         epoch: u64,
         outcomes: Vec<BlockOutcome>,
-        gateways: usize,
+        heard: bool,
         full: bool,
     ) -> BlockAck {
         self.seq += 1;
-        let share = self.total_bytes / u32::try_from(gateways.max(1)).unwrap_or(u32::MAX);
-        let window_bytes = if full { 0 } else { share.max(MIN_WINDOW_BYTES) };
+        let share = self.total_bytes / u32::try_from(self.sharing).unwrap_or(u32::MAX);
+        let window_bytes = match (full, heard) {
+            (true, _) => 0,
+            (false, true) => share.max(1),
+            (false, false) => 1,
+        };
         let credit = Credit { seq: self.seq, window_bytes };
         BlockAck { incarnation, epoch, outcomes, credit, ledger: self.ledger }
     }
@@ -124,7 +143,7 @@ mod tests {
         let mut sent = 0;
         for (_, epoch, outcomes) in outbox.take() {
             sent += outcomes.len();
-            let bytes = credits.message(u64::MAX, epoch, outcomes, 1, false).encode().expect("it fits");
+            let bytes = credits.message(u64::MAX, epoch, outcomes, true, false).encode().expect("it fits");
             assert!(bytes.len() <= MAX_ACK_BYTES);
         }
         assert_eq!(sent, 5_000);
@@ -134,10 +153,32 @@ mod tests {
     #[test]
     fn gateways_share_the_window_and_a_full_store_closes_it() {
         let mut credits = Credits::new(8 << 20);
-        let mut window = |gateways, full| credits.message(1, 1, Vec::new(), gateways, full).credit;
+        let mut window = |gateways, full| {
+            credits.shared_by(gateways);
+            credits.message(1, 1, Vec::new(), true, full).credit
+        };
         assert_eq!(window(2, false).window_bytes, 4 << 20);
-        assert_eq!(window(1_000, false).window_bytes, MIN_WINDOW_BYTES);
+        assert_eq!(window(1_000, false).window_bytes, (8 << 20) / 1_250);
         assert_eq!(window(2, true).window_bytes, 0);
         assert_eq!(window(2, false).seq, 4, "each message has a later number");
+        assert_eq!(credits.message(1, 1, Vec::new(), false, false).credit.window_bytes, 1);
+    }
+
+    #[test]
+    fn however_gateways_come_the_sum_of_what_they_were_told_stays_at_the_total() {
+        let mut credits = Credits::new(8 << 20);
+        let mut told: Vec<u64> = Vec::new();
+        let mut messages = 0;
+        for gateways in (1..=1_000).chain((500..1_000).rev()).chain(500..=1_500) {
+            told.resize(gateways, 0);
+            let all = credits.shared_by(gateways);
+            let last = gateways - 1;
+            for (_, window) in told.iter_mut().enumerate().filter(|(at, _)| all || *at == last) {
+                *window = u64::from(credits.message(1, 0, Vec::new(), true, false).credit.window_bytes);
+                messages += 1;
+            }
+            assert!(told.iter().sum::<u64>() <= 8 << 20, "{gateways} gateways");
+        }
+        assert!(messages < 25_000, "{messages}: a few for each that comes");
     }
 }

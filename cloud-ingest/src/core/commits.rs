@@ -113,30 +113,48 @@ impl Core {
     }
 
     pub(super) fn send_acks(&mut self) {
-        let gateways = self.present_gateways();
         let full = self.is_full();
+        self.share_credit();
         for (to, epoch, outcomes) in self.outbox.take() {
-            let ack = self.credits.message(self.incarnation, epoch, outcomes, gateways, full);
+            let ack = self.credits.message(self.incarnation, epoch, outcomes, true, full);
             self.counters.acks_sent += 1;
             self.effects.push_back(Effect::Ack { to, ack });
         }
     }
 
-    /// Tells a gateway which incarnation it speaks to. One that is not known to be present gets the smallest window, so that the
-    /// shares of the others stay theirs.
+    /// Where more gateways share the credit than were told, all that are present are told; says whether.
+    fn share_credit(&mut self) -> bool {
+        let gateways = self.present_gateways();
+        let are_more = self.credits.shared_by(gateways);
+        if are_more {
+            let present = self.gateways.iter().filter(|(_, gateway)| gateway.heard);
+            for path in present.map(|(path, _)| *path).collect::<Vec<_>>() {
+                self.tell_incarnation(path);
+            }
+        }
+        are_more
+    }
+
+    /// Tells a gateway which incarnation it speaks to, and what it may send.
     pub(super) fn announce(&mut self, to: GatewayPath) {
-        let present = self.gateways.get(&to).is_some_and(|gateway| gateway.heard);
-        let gateways = if present { self.present_gateways() } else { usize::MAX };
+        if !self.share_credit() {
+            self.tell_incarnation(to);
+        }
+    }
+
+    fn tell_incarnation(&mut self, to: GatewayPath) {
+        let heard = self.gateways.get(&to).is_some_and(|gateway| gateway.heard);
         let full = self.is_full() || self.mode != Mode::Taking;
-        let ack = self.credits.message(self.incarnation, 0, Vec::new(), gateways, full);
+        let ack = self.credits.message(self.incarnation, 0, Vec::new(), heard, full);
         self.effects.push_back(Effect::Ack { to, ack });
     }
 
     pub(super) fn announce_to_all(&mut self) {
         // All that were there send again now: each must get its share of the credit, not all of it.
         self.gateways.values_mut().for_each(|gateway| gateway.heard |= gateway.record.online);
+        self.credits.shared_by(self.present_gateways());
         for path in self.gateways.keys().copied().collect::<Vec<_>>() {
-            self.announce(path);
+            self.tell_incarnation(path);
         }
     }
 
