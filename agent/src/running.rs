@@ -24,10 +24,6 @@ use crate::{
     uplink::{Uplink, UplinkSettings},
 };
 
-/// Bytes in flight before the ingest has granted credit on a connection. It does so as soon as it hears of it; until
-/// then a thousand agents together must not flood the broker.
-const INITIAL_CREDIT_BYTES: u32 = 16 * 1024;
-
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(
@@ -167,7 +163,7 @@ fn core_settings(config: &Config, epoch: u64) -> CoreSettings {
         policy: config.queue.policy,
         ram_limit_bytes: config.limits.ram_limit_bytes,
         max_in_flight_bytes: config.limits.max_in_flight_bytes,
-        initial_credit_bytes: INITIAL_CREDIT_BYTES,
+        initial_credit_bytes: crate::core::INITIAL_CREDIT_BYTES,
         max_origins: config.limits.max_origins,
         backlog_order: config.link.backlog_order,
         caps: config.link.caps,

@@ -6,6 +6,7 @@
 //! signal, fault   seeded signals and what goes wrong with sensors   fleet   many boards
 //! recording  CSV files to replay                                    generate  such files from a seed
 //! explore/   the cores on one virtual clock, with everything going wrong
+//! gateways   many agents and an ingest, their cores on one virtual clock
 //! proxy      a TCP proxy that cuts, stalls and slows                blast   pre-encoded frames, for measurements
 //! ```
 
@@ -16,6 +17,7 @@ pub mod board;
 pub mod explore;
 pub mod fault;
 pub mod fleet;
+pub mod gateways;
 pub mod generate;
 mod link;
 pub mod plan;

@@ -87,6 +87,9 @@ const ANCHOR_INTERVAL_MS: u64 = 60_000;
 const MEASURED_INTERVAL_MS: u64 = 5_000;
 /// A frame that names no known origin is answered once in this time.
 const IDENTIFY_INTERVAL_MS: u64 = 1_000;
+/// Bytes in flight before the ingest has granted credit on a connection: of live and of backlog one block each. It grants
+/// as soon as it hears of the gateway; until then a thousand that come at once must not flood the broker.
+pub const INITIAL_CREDIT_BYTES: u32 = 1;
 /// What one waiting reading takes in memory.
 const READING_BYTES: u64 = size_of::<Reading>() as u64;
 

@@ -6,8 +6,11 @@
 
 use super::time::Time;
 
-const INITIAL_BYTES: u64 = 64 * 1024;
-const MIN_BYTES: u64 = 4 * 1024;
+/// A window that is used up doubles with each round trip, so a small start costs a fast link little; a large one would be
+/// seconds of a slow link.
+const INITIAL_BYTES: u64 = 2 * 1024;
+/// Less than a block, of which one always fits: on the slowest links blocks go one by one.
+const MIN_BYTES: u64 = 1_024;
 /// The shortest round trip is looked for over this long, so that a route that got longer is believed in time. Then
 /// the link is let run empty for a moment, or our own queue in it would pass for the route.
 const MIN_RTT_SPAN_US: u64 = 10_000_000;
@@ -98,17 +101,29 @@ impl Window {
             Some(_) => return,
             None => {}
         }
-        if rtt_us.saturating_sub(least_us) > target_us {
-            self.cut(now, rtt_us);
-        } else if std::mem::take(&mut self.used_up) {
-            self.bytes = self.bytes.saturating_add(len).min(self.max_bytes);
+        let extra_us = rtt_us.saturating_sub(least_us);
+        if extra_us > target_us {
+            // Far beyond the target, small steps would take many of these long round trips.
+            let share = (target_us * 10 / extra_us).clamp(2, 7);
+            self.cut_to(now, rtt_us, share);
+            return;
+        }
+        // What is added waits in the link too: on a slow one a single block more is much.
+        let grown = self.bytes.saturating_add(len).min(self.max_bytes);
+        let foreseen_us = u128::from(extra_us) * u128::from(grown) / u128::from(self.bytes.max(1));
+        if std::mem::take(&mut self.used_up) && foreseen_us <= u128::from(target_us) {
+            self.bytes = grown;
         }
     }
 
     /// At most once a round trip, since that is how long a cut takes to show.
     pub fn cut(&mut self, now: Time, rtt_us: u64) {
+        self.cut_to(now, rtt_us, 7);
+    }
+
+    fn cut_to(&mut self, now: Time, rtt_us: u64, tenths: u64) {
         if now.us_since(self.cut_at) > rtt_us {
-            self.bytes = (self.bytes * 7 / 10).max(MIN_BYTES);
+            self.bytes = (self.bytes * tenths / 10).max(MIN_BYTES);
             self.cut_at = now;
         }
     }
