@@ -334,7 +334,10 @@ impl World<'_> {
                     self.ingest
                         .handle(now_ms, ingest::Event::Verified { ticket, differing: Some(Vec::new()) });
                 }
-                ingest::Effect::Provisional(_) | ingest::Effect::Load { .. } | ingest::Effect::Reload => {}
+                ingest::Effect::Provisional(_)
+                | ingest::Effect::Load { .. }
+                | ingest::Effect::Reload
+                | ingest::Effect::Retired { .. } => {}
             }
         }
         if let Some(at_ms) = self.ingest.next_wakeup() {
