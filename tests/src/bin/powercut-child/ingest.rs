@@ -83,10 +83,10 @@ pub fn check() -> Box<Check> {
     let folder = in_memory();
     let mut expected = Vec::new();
     run(folder.path(), |opened| expected.push(opened.held().expect("an undisturbed run can be read")));
-    let turn = Cell::new(0);
+    let turn = Cell::new(0_u32);
     Box::new(move |folder, acknowledged, begun| {
         turn.set(turn.get() + 1);
-        check_one(&expected, folder, acknowledged, begun, turn.get() % GOES_ON_EACH == 0)
+        check_one(&expected, folder, acknowledged, begun, turn.get().is_multiple_of(GOES_ON_EACH))
     })
 }
 
