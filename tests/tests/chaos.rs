@@ -5,8 +5,8 @@ use std::process::{Command, ExitStatus};
 
 use tidegate_tests::programs::program;
 
-/// A seed under which each kind of fault meets each program.
-const SEED: &str = "--seed=20";
+/// A seed under which half a minute has every kind of fault; the plan's own test holds that.
+const SEED: &str = "--seed=7";
 
 /// Which build of the programs is tested, the driver finds out as the tests do.
 fn chaos(arguments: &[&str]) -> ExitStatus {

@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, fs::OpenOptions, io, os::unix::fs::FileExt, pat
 
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use tidegate_protocol::{BootId, DeviceId, RangeSet, block::Decoder};
+use tidegate_protocol::{
+    BootId, DeviceId, LossRecord, RangeSet,
+    block::{Decoder, Record},
+};
 
 const MAGIC: &[u8] = b"TGBK";
 const HEADER_BYTES: usize = 56;
@@ -51,6 +54,7 @@ pub fn damage(file: &Path, choice: u64, damaged: &mut Damaged) -> io::Result<usi
         read => read?,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(choice);
+    let mut decoder = Decoder::new()?;
     let mut blocks = whole_blocks(&bytes);
     let (chosen, _) = blocks.partial_shuffle(&mut rng, AT_ONCE);
     if !chosen.is_empty() {
@@ -65,6 +69,14 @@ pub fn damage(file: &Path, choice: u64, damaged: &mut Damaged) -> io::Result<usi
                     if !named {
                         damaged.unnamed.entry(origin).or_default().insert(range);
                     }
+                }
+            }
+            // Losses that were declared inside go with the body, and the directory does not tell of them.
+            for record in decoder.decode(&bytes[block.clone()]).map(|block| block.records).unwrap_or_default()
+            {
+                if let Record::Loss(LossRecord { origin, range, .. }) = record {
+                    damaged.all.entry((origin.device, origin.boot)).or_default().insert(range);
+                    damaged.unnamed.entry((origin.device, origin.boot)).or_default().insert(range);
                 }
             }
             file.write_all_at(&[bytes[at] ^ (1 << rng.random_range(0..8))], at as u64)?;

@@ -133,6 +133,30 @@ pub enum Act {
     Roam(usize),
 }
 
+impl Act {
+    /// What it counts as, if it begins something.
+    pub const fn kind(self) -> Option<Kind> {
+        Some(match self {
+            Self::Kill { .. } => Kind::Kill,
+            Self::Terminate(_) => Kind::Terminate,
+            Self::Freeze(_) => Kind::Freeze,
+            Self::Cut(_) => Kind::Cut,
+            Self::Stall(_) => Kind::Stall,
+            Self::Throttle(..) => Kind::Throttle,
+            Self::Fill(_) => Kind::FullDisk,
+            Self::Deny { .. } => Kind::NoPermission,
+            Self::ReadOnly(_) => Kind::ReadOnly,
+            Self::Damage { program: Program::Ingest, .. } => Kind::DamageJournal,
+            Self::Damage { .. } => Kind::DamageQueue,
+            Self::Reboot(_) => Kind::Reboot,
+            Self::Roam(_) => Kind::Roam,
+            Self::Thaw(_) | Self::Restore(_) | Self::Free(_) | Self::Allow(_) | Self::Writable(_) => {
+                return None;
+            }
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     pub at_ms: u64,
@@ -356,6 +380,14 @@ mod tests {
                     faulty.push(place);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_seed_of_the_short_run_has_every_kind_of_fault() {
+        let short = Wanted { seed: 7, length_ms: 30_000, kills: 25, mounts: true };
+        for kind in Kind::ALL {
+            assert!(plan(&short).iter().any(|step| step.act.kind() == Some(kind)), "{}", kind.name());
         }
     }
 

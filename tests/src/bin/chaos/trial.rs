@@ -62,7 +62,7 @@ impl Trial {
         let began = Instant::now();
         let mut shown = began;
         for step in plan(&self.wanted) {
-            if let Some(kind) = kind(step.act) {
+            if let Some(kind) = step.act.kind() {
                 *self.report.planned.entry(kind).or_default() += 1;
             }
             let at = began + Duration::from_millis(step.at_ms);
@@ -122,7 +122,7 @@ impl Trial {
             Act::Deny { program, .. } | Act::Allow(program) => self.on_disk(program, step.act)?,
             Act::ReadOnly(program) | Act::Writable(program) => self.on_disk(program, step.act)?,
         };
-        if let Some(kind) = kind(step.act).filter(|_| happened) {
+        if let Some(kind) = step.act.kind().filter(|_| happened) {
             self.report.count(kind);
         }
         Ok(())
@@ -281,26 +281,6 @@ impl Trial {
         }
         Ok(())
     }
-}
-
-/// What an act counts as, if it begins something.
-const fn kind(act: Act) -> Option<Kind> {
-    Some(match act {
-        Act::Kill { .. } => Kind::Kill,
-        Act::Terminate(_) => Kind::Terminate,
-        Act::Freeze(_) => Kind::Freeze,
-        Act::Cut(_) => Kind::Cut,
-        Act::Stall(_) => Kind::Stall,
-        Act::Throttle(..) => Kind::Throttle,
-        Act::Fill(_) => Kind::FullDisk,
-        Act::Deny { .. } => Kind::NoPermission,
-        Act::ReadOnly(_) => Kind::ReadOnly,
-        Act::Damage { program: Program::Ingest, .. } => Kind::DamageJournal,
-        Act::Damage { .. } => Kind::DamageQueue,
-        Act::Reboot(_) => Kind::Reboot,
-        Act::Roam(_) => Kind::Roam,
-        Act::Thaw(_) | Act::Restore(_) | Act::Free(_) | Act::Allow(_) | Act::Writable(_) => return None,
-    })
 }
 
 fn brief(status: &Value) -> String {
