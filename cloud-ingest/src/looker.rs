@@ -46,15 +46,16 @@ impl LookThread {
         while let Ok(job) = jobs.recv() {
             let event = match job {
                 Job::Verify { ticket, job } => {
-                    let differing = said(self.verify(&job), "a block that came again could not be compared");
+                    let differing =
+                        self.said(self.verify(&job), "a block that came again could not be compared");
                     Event::Verified { ticket, differing }
                 }
                 Job::Load { origin, range } => {
-                    let readings = said(self.load(origin, range), "readings could not be settled");
+                    let readings = self.said(self.load(origin, range), "readings could not be settled");
                     Event::Loaded { origin, readings }
                 }
                 Job::RepublishAlarms => {
-                    said(
+                    self.said(
                         self.retained.publish_all(&self.store).map_err(ReadError::from),
                         "alarms could not be published anew",
                     );
@@ -81,8 +82,19 @@ impl LookThread {
         })?;
         Ok(readings)
     }
-}
 
-fn said<T>(result: Result<T, ReadError>, what: &str) -> Option<T> {
-    result.inspect_err(|error| tracing::error!(%error, "{what}")).ok()
+    /// What came of a look. Where it met a damaged entry the core is told first, so that its readings are not called
+    /// stored any more.
+    fn said<T>(&self, result: Result<T, ReadError>, what: &str) -> Option<T> {
+        if let Err(ReadError::Damaged { position }) = result {
+            tracing::error!(position, "a journal entry cannot be read; it goes to quarantine");
+            let met = self.store.look().and_then(|look| look.damage_at(&[position].into()));
+            for damaged in met.inspect_err(|error| tracing::error!(%error, "{what}")).unwrap_or_default() {
+                // When the core is gone there is nobody to tell.
+                let _gone = self.done.blocking_send(Event::Damaged(damaged));
+            }
+            return None;
+        }
+        result.inspect_err(|error| tracing::error!(%error, "{what}")).ok()
+    }
 }

@@ -9,6 +9,7 @@ use tidegate_ingest::{
     doctor::{
         DoctorError,
         command::{self, BackupArguments, RestoreArguments},
+        journal::{self, JournalCommand},
     },
     start,
 };
@@ -36,6 +37,13 @@ enum Command {
     Run(SettingsFile),
     /// Check the settings and rules, say what they mean, and end.
     Check(SettingsFile),
+    /// Look into the store, check it, set it right.
+    Journal {
+        #[command(flatten)]
+        file: SettingsFile,
+        #[command(subcommand)]
+        command: JournalCommand,
+    },
     /// Back up store and lake, also while the ingest runs.
     Backup {
         #[command(flatten)]
@@ -55,16 +63,18 @@ enum Command {
 #[derive(clap::Args)]
 struct SettingsFile {
     /// The settings file.
-    #[arg(long, default_value = "/etc/tidegate/ingest.toml")]
+    #[arg(long, global = true, default_value = "/etc/tidegate/ingest.toml")]
     config: PathBuf,
 }
 
 impl Command {
     fn settings_file(&self) -> &SettingsFile {
         match self {
-            Self::Run(file) | Self::Check(file) | Self::Backup { file, .. } | Self::Restore { file, .. } => {
-                file
-            }
+            Self::Run(file)
+            | Self::Check(file)
+            | Self::Journal { file, .. }
+            | Self::Backup { file, .. }
+            | Self::Restore { file, .. } => file,
         }
     }
 }
@@ -85,6 +95,7 @@ fn main() -> ExitCode {
             explain(&config);
             Ok(())
         }
+        Command::Journal { command, .. } => told(journal::run(&config, command)),
         Command::Backup { arguments, .. } => told(command::run_backup(&config, &arguments)),
         Command::Restore { arguments, .. } => told(command::run_restore(&config, arguments)),
     };

@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     core::{
         Event,
+        batch::Damaged,
         retire::{Operation, RetireOrder},
     },
 };
@@ -66,6 +67,14 @@ impl Orders {
         let done = sent.ok().and_then(|()| answered.recv_timeout(PATIENCE).ok());
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).answers.remove(&ticket);
         done.ok_or(OrderError::NoAnswer)?.ok_or(OrderError::NotCommitted)
+    }
+
+    /// Somebody who asked met entries that cannot be read.
+    pub fn entries_damaged(&self, damaged: Vec<Damaged>) {
+        for damaged in damaged {
+            // When the core is gone there is nobody to tell.
+            let _gone = self.core.blocking_send(Event::Damaged(damaged));
+        }
     }
 
     /// The core's answer; nobody may wait for it any more.

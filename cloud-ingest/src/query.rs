@@ -94,6 +94,8 @@ pub enum QueryError {
     Order(#[from] OrderError),
     #[error("the store cannot be read: {0}")]
     Store(String),
+    #[error("the journal's entry {0} is damaged and goes to quarantine; ask again")]
+    Entry(u64),
     #[error("the lake cannot be read: {0}")]
     Lake(String),
 }
@@ -109,6 +111,7 @@ impl From<ReadError> for QueryError {
         match error {
             ReadError::Store(error) => error.into(),
             ReadError::Lake(error) => Self::Lake(error.to_string()),
+            ReadError::Damaged { position } => Self::Entry(position),
         }
     }
 }
@@ -173,6 +176,11 @@ impl Query {
         match readings::page(&self.store.look()?, &self.lake, request) {
             // A lake file left between the look and its opening: a new look knows that.
             Err(QueryError::Lake(_)) => readings::page(&self.store.look()?, &self.lake, request),
+            Err(error @ QueryError::Entry(position)) => {
+                // From now on the ledger is not to call its readings stored.
+                self.orders.entries_damaged(self.store.look()?.damage_at(&[position].into())?);
+                Err(error)
+            }
             answer => answer,
         }
     }

@@ -23,6 +23,8 @@ pub enum ReadError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Lake(#[from] LakeError),
+    #[error("the journal's entry {position} is damaged")]
+    Damaged { position: u64 },
 }
 
 /// The readings that a journal entry is the one to hold, run by run.
@@ -96,8 +98,7 @@ impl<'a> Source<'a> {
                 let same = |accepted: &&Accepted| accepted.origin == no && accepted.range == run.range;
                 let accepted = head.accepted.iter().find(same);
                 let origin = accepted.and_then(|accepted| block.origins.get(accepted.entry as usize));
-                let origin =
-                    origin.ok_or(StoreError::Damaged("the index points at a block without its readings"))?;
+                let origin = origin.ok_or(ReadError::Damaged { position })?;
                 Ok(within(&origin.readings, part).iter().all(each))
             }
             Place::Lake(from) => {
@@ -124,11 +125,13 @@ impl<'a> Source<'a> {
     fn entry(&mut self, position: u64) -> Result<(&EntryHead, &Block), ReadError> {
         if self.cached.as_ref().is_none_or(|(cached, ..)| *cached != position) {
             let missing = StoreError::Damaged("the index points at a missing journal entry");
-            let (head, bytes) = self.look.journal_entry(position)?.ok_or(missing)?;
-            let block = self
-                .decoder
-                .decode(bytes)
-                .map_err(|_| StoreError::Damaged("a stored block does not decode"))?;
+            let damaged = |_| ReadError::Damaged { position };
+            let entry = self.look.journal_entry(position).map_err(|error| match error {
+                StoreError::Damaged(_) => ReadError::Damaged { position },
+                other => other.into(),
+            })?;
+            let (head, bytes) = entry.ok_or(missing)?;
+            let block = self.decoder.decode(bytes).map_err(damaged)?;
             self.cached = Some((position, head, block));
         }
         let (_, head, block) =

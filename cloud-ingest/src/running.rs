@@ -280,7 +280,7 @@ struct LakeThread {
 
 impl LakeThread {
     fn run(mut self) {
-        let mut pause = Duration::ZERO;
+        let (mut pause, mut reported) = (Duration::ZERO, std::collections::BTreeSet::new());
         while let Err(sync::RecvTimeoutError::Timeout) = self.until.recv_timeout(pause) {
             pause = LAKE_TURN;
             let revision = self.shown.anchors_revision.load(Ordering::Acquire);
@@ -300,13 +300,17 @@ impl LakeThread {
                             "rolled to the lake"
                         );
                     }
-                    if rolled.damaged > 0 {
-                        self.shown.entries_damaged.fetch_add(rolled.damaged, Ordering::Relaxed);
-                        tracing::error!(
-                            entries = rolled.damaged,
-                            "journal entries could not be read and are in quarantine; look after the disk"
-                        );
-                        if self.done.blocking_send(Event::Damaged { readings: rolled.unreadable }).is_err() {
+                    let waits = !rolled.damaged.is_empty();
+                    for damaged in rolled.damaged {
+                        if reported.insert(damaged.position) {
+                            self.shown.entries_damaged.fetch_add(1, Ordering::Relaxed);
+                            tracing::error!(
+                                position = damaged.position,
+                                "a journal entry cannot be read; it goes to quarantine and its readings are lost \
+                                 (corrupt) unless another copy comes. Look after the disk"
+                            );
+                        }
+                        if self.done.blocking_send(Event::Damaged(damaged)).is_err() {
                             return;
                         }
                     }
@@ -314,8 +318,8 @@ impl LakeThread {
                     if self.done.blocking_send(Event::Trimmed { used_bytes: rolled.used_bytes }).is_err() {
                         return;
                     }
-                    // More may be due.
-                    pause = Duration::ZERO;
+                    // More may be due; or else the core takes the damaged entries out first.
+                    pause = if waits { LAKE_TURN } else { Duration::ZERO };
                 }
                 Ok(None) => {}
                 Err(error) => {

@@ -55,7 +55,9 @@ impl From<QueryError> for Problem {
             QueryError::Order(OrderError::NoAnswer) => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string())
             }
-            QueryError::Store(_) | QueryError::Lake(_) => Self::internal(&error.to_string()),
+            QueryError::Store(_) | QueryError::Entry(_) | QueryError::Lake(_) => {
+                Self::internal(&error.to_string())
+            }
         }
     }
 }

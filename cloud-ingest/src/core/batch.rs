@@ -40,6 +40,8 @@ pub struct Batch {
     pub operations: Vec<Operation>,
     /// With the gateway that made them; what is a part of another is left out by the store.
     pub summaries: Vec<(OriginNo, GatewayId, Summary)>,
+    /// Journal entries that cannot be read any more.
+    pub damaged: Vec<Damaged>,
     /// For the view of latest values; not stored, shown once the batch is.
     pub latest: Vec<(OriginNo, Vec<Reading>)>,
 }
@@ -69,6 +71,14 @@ pub struct Accepted {
     pub range: SeqRange,
     /// The lowest and highest tick inside, so that a look for a time can pass over the run.
     pub ticks: (u64, u64),
+}
+
+/// A journal entry that cannot be read any more, and the readings it was the one to hold. It goes to quarantine, and the
+/// index forgets them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    pub position: u64,
+    pub ranges: Vec<(OriginNo, SeqRange)>,
 }
 
 /// All that is kept of an origin but its channels.
@@ -201,6 +211,7 @@ pub struct Occurrence {
 impl Batch {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+            && self.damaged.is_empty()
             && self.origins.is_empty()
             && self.descriptions.is_empty()
             && self.gateways.is_empty()

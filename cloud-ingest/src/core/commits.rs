@@ -197,6 +197,7 @@ impl Core {
         self.fates.clear();
         self.verifying.clear();
         self.loading.clear();
+        self.damaged.clear();
         self.outbox = super::Outbox::default();
         self.refuse_orders();
         self.incarnation = incarnation;

@@ -2,7 +2,7 @@
 //!
 //! Per seq, `unknown < lost(reason) < stored`, and merging takes the greater, so that records and blocks may come in
 //! any order and any number of times: a lost seq that arrives after all becomes stored, and no record makes a stored
-//! one lost again; only its own disk does ([`Ledger::damaged`]). Of two reasons for one loss the one with the lower code stays, the cause nearer to the sensor. The work is per range; memory
+//! one lost again; only its own disk does ([`Ledger::corrupt`]). Of two reasons for one loss the one with the lower code stays, the cause nearer to the sensor. The work is per range; memory
 //! is that of the ranges (an origin without holes has one). Nothing here reads a clock or a file.
 
 use serde::{Deserialize, Serialize};
@@ -110,11 +110,12 @@ impl Ledger {
         self.lost != before
     }
 
-    /// The only copy of a stored range was damaged on the disk: what is stored of it is lost, until it comes again.
-    pub fn damaged(&mut self, range: SeqRange) {
-        let mut parts = Split::default();
-        self.classify(range, &mut parts);
-        for part in parts.known {
+    /// What was stored of a range cannot be read any more: it is lost (corrupt), the only step down that there is. Another copy
+    /// that arrives makes it stored again.
+    pub fn corrupt(&mut self, range: SeqRange) {
+        let mut split = Split::default();
+        self.classify(range, &mut split);
+        for part in split.known {
             self.stored.remove(part);
             self.lose(part, LossReason::Corrupt);
         }

@@ -24,6 +24,7 @@ pub mod batch;
 mod blocks;
 mod commits;
 mod counters;
+mod damage;
 pub mod ledger;
 pub mod origins;
 mod records;
@@ -46,7 +47,7 @@ use tidegate_protocol::{
 
 use self::{
     acks::{Credits, Outbox, Rejection},
-    batch::{Batch, GatewayRecord, LiveRecord, OriginNo, OriginRecord, SettledRecord},
+    batch::{Batch, Damaged, GatewayRecord, LiveRecord, OriginNo, OriginRecord, SettledRecord},
     origins::{OriginState, Origins},
     retire::{Operation, RetireOrder, Waiting},
     verifying::Verifying,
@@ -111,6 +112,8 @@ pub enum Event {
         origin: OriginNo,
         readings: Option<Vec<Reading>>,
     },
+    /// A stored journal entry cannot be read.
+    Damaged(Damaged),
     /// The lake took journal entries away.
     Trimmed {
         used_bytes: u64,
@@ -123,10 +126,6 @@ pub enum Event {
     /// These stored readings have left with the lake's oldest files.
     Expired {
         ranges: Vec<(OriginNo, SeqRange)>,
-    },
-    /// The lake could not be given these: what the journal held of them was damaged, and the store has it in quarantine.
-    Damaged {
-        readings: Vec<(OriginNo, SeqRange)>,
     },
     /// Seal the origins that have ended, have no holes, and were last heard of before this time.
     Seal {
@@ -249,6 +248,8 @@ pub struct Core {
     seal_before_unix_ms: Option<i64>,
     /// Operators' orders, in the order of their batches.
     retiring: Vec<Waiting>,
+    /// Positions of entries that are leaving for quarantine, or left.
+    damaged: BTreeSet<u64>,
     outbox: Outbox,
     credits: Credits,
     effects: VecDeque<Effect>,
@@ -289,6 +290,7 @@ impl Core {
             retry_loads_at_ms: None,
             seal_before_unix_ms: None,
             retiring: Vec::new(),
+            damaged: BTreeSet::new(),
             outbox: Outbox::default(),
             credits: Credits::new(settings.credit_total_bytes),
             effects: VecDeque::new(),
@@ -311,10 +313,10 @@ impl Core {
             Event::Reloaded { snapshot, incarnation } => self.reloaded(now_ms, *snapshot, incarnation),
             Event::Verified { ticket, differing } => self.verified(now_ms, ticket, differing),
             Event::Loaded { origin, readings } => self.loaded(now_ms, origin, readings),
+            Event::Damaged(damaged) => self.entry_damaged(now_ms, damaged),
             Event::Trimmed { used_bytes } => self.trimmed(used_bytes),
             Event::Retire { ticket, order } => self.retire(now_ms, ticket, *order),
             Event::Expired { ranges } => self.expired(now_ms, &ranges),
-            Event::Damaged { readings } => self.damaged(now_ms, &readings),
             Event::Seal { before_unix_ms } => self.seal_before_unix_ms = Some(before_unix_ms),
             Event::Wakeup => {
                 self.end_back_off(now_ms);

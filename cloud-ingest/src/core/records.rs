@@ -7,7 +7,7 @@ use tidegate_protocol::{
     topic::GatewayPath,
 };
 
-use super::{Core, batch::OriginNo};
+use super::Core;
 
 impl Core {
     /// Takes all records of a block; says whether any was news. Losses of sealed origins, which are not taken any more, are
@@ -37,17 +37,6 @@ impl Core {
             news |= self.record(from, unix_ms, record);
         }
         news
-    }
-
-    /// The ledger says so, so that a copy that comes again is taken. The store has noted it with the quarantine; a batch
-    /// that was under way then has overwritten that, and the next one says it again.
-    pub(super) fn damaged(&mut self, now_ms: u64, readings: &[(OriginNo, SeqRange)]) {
-        for (no, range) in readings {
-            let Some(state) = self.origins.get_mut(*no) else { continue };
-            state.record.ledger.damaged(*range);
-            self.mark_dirty(*no);
-            self.touch_batch(now_ms);
-        }
     }
 
     fn record(&mut self, from: GatewayPath, unix_ms: i64, record: &Record) -> bool {

@@ -76,7 +76,7 @@ pub fn run_restore(config: &Config, arguments: RestoreArguments) -> Result<(), D
 }
 
 /// One line, overwritten as it goes, where somebody watches.
-fn show_progress() -> impl FnMut(&str, u64, u64) {
+pub(super) fn show_progress() -> impl FnMut(&str, u64, u64) {
     let watched = std::io::stderr().is_terminal();
     move |what, done, total| {
         if watched {

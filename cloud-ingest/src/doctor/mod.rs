@@ -3,6 +3,9 @@
 //! ```text
 //! backup    a copy while the ingest runs        manifest  what a backup consists of, and that it is whole
 //! restore   a backup in the place of a store; the ledger's count says so to every agent
+//! inspect   what there is                   verify    whether it is as it must be
+//! repair    damage into quarantine          compact   without free pages
+//! export    lines of JSON                   journal   the command line of these five
 //! files     copies, checksums, syncing          command   the command line
 //! ```
 //!
@@ -12,9 +15,15 @@
 
 pub mod backup;
 pub mod command;
+pub mod compact;
+pub mod export;
 mod files;
+pub mod inspect;
+pub mod journal;
 pub mod manifest;
+pub mod repair;
 pub mod restore;
+pub mod verify;
 
 use std::{io, path::PathBuf};
 
@@ -34,6 +43,12 @@ pub enum DoctorError {
     NoStore(PathBuf),
     #[error("{0} is not empty; give a folder that does not exist yet")]
     NotEmpty(PathBuf),
+    #[error("cannot write: {0}")]
+    Output(#[from] io::Error),
+    #[error("there is no entry at position {0}")]
+    NoEntry(u64),
+    #[error("{0} problems; see above. `tidegate-ingest journal repair` sets right what can be set right")]
+    Problems(u64),
     #[error("{0} is not registered any more or cannot be read; run the backup again")]
     LakeMoved(PathBuf),
     #[error("{path} is no whole backup: {problem}")]
@@ -49,6 +64,7 @@ impl From<ReadError> for DoctorError {
         match error {
             ReadError::Store(error) => Self::Store(error),
             ReadError::Lake(error) => Self::Lake(error),
+            ReadError::Damaged { .. } => Self::Store(StoreError::Damaged("a journal entry cannot be read")),
         }
     }
 }

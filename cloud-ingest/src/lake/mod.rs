@@ -53,6 +53,11 @@ pub struct Lake {
 }
 
 impl Lake {
+    /// The folder as it is, for reading only.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
     /// Opens the folder, making it where it is missing; removes temporary files.
     pub fn open(folder: &Path) -> Result<Self, LakeError> {
         let lake = Self { folder: folder.to_owned() };
@@ -75,6 +80,11 @@ impl Lake {
     /// Reads a file once for all that is wanted of it; the readings of each ascend by seq.
     pub fn read(&self, file: &LakeFile, wanted: &[Wanted]) -> Result<Vec<Vec<LakeReading>>, LakeError> {
         read::read(&self.folder.join(&file.path), wanted)
+    }
+
+    /// Reads all of a file; says how many rows it has.
+    pub fn check(&self, file: &LakeFile) -> Result<u64, LakeError> {
+        read::count(&self.folder.join(&file.path))
     }
 }
 

@@ -65,6 +65,18 @@ impl Wanted {
     }
 }
 
+/// Reads every column of every row, and counts the rows.
+pub(super) fn count(path: &Path) -> Result<u64, LakeError> {
+    let refused = |error| parquet_error(path, error);
+    let file = File::open(path).map_err(|error| file_error(path, error))?;
+    let rows = ParquetRecordBatchReaderBuilder::try_new(file).map_err(refused)?.build().map_err(refused)?;
+    let mut count = 0;
+    for batch in rows {
+        count += batch.map_err(|error| refused(error.into()))?.num_rows() as u64;
+    }
+    Ok(count)
+}
+
 /// Reads the file once for all that is wanted, and brings the readings of each, ascending by seq, in the given order.
 pub(super) fn read(path: &Path, wanted: &[Wanted]) -> Result<Vec<Vec<LakeReading>>, LakeError> {
     let refused = |error| parquet_error(path, error);

@@ -10,14 +10,11 @@ use std::{
     sync::Arc,
 };
 
-use tidegate_protocol::{
-    SeqRange,
-    block::{Block, Decoder},
-};
+use tidegate_protocol::block::{Block, Decoder};
 
 use super::{Lake, LakeError, TEMPORARY, file_error, parquet_file, path_of, rows::Rows};
 use crate::{
-    core::batch::{EntryHead, OriginNo},
+    core::batch::{Damaged, EntryHead},
     failpoint::FailPoint,
     readings::{ReadError, accepted_of},
     store::{
@@ -43,10 +40,9 @@ pub struct Rolled {
     /// `None` where the entries held no readings.
     pub file: Option<LakeFile>,
     pub used_bytes: u64,
-    /// Entries that could not be read and went to quarantine.
-    pub damaged: u64,
-    /// The readings that were in them, which the core has to hear of.
-    pub unreadable: Vec<(OriginNo, SeqRange)>,
+    /// Entries that cannot be read. While there are any, nothing was rolled: once the core has put them into quarantine
+    /// the same roll goes on without them.
+    pub damaged: Vec<Damaged>,
 }
 
 pub struct Roller {
@@ -89,8 +85,9 @@ impl Roller {
 
     fn is_due(&self, look: &Look<'_>, now_unix_ms: i64) -> Result<bool, StoreError> {
         let mut oldest = None;
-        look.journal(0, |_, head, _| {
-            oldest = Some(head.arrival_unix_ms);
+        look.journal_as_it_is(0, |_, head, _| {
+            // What is damaged has waited long enough.
+            oldest = Some(head.map_or(i64::MIN, |head| head.arrival_unix_ms));
             Ok(false)
         })?;
         let Some(oldest) = oldest else { return Ok(false) };
@@ -101,14 +98,17 @@ impl Roller {
     fn carry_out(&self, intent: &Intent) -> Result<Rolled, ReadError> {
         let look = self.store.look()?;
         let (mut rows, damaged) = gather(&look, intent)?;
+        if !damaged.is_empty() {
+            let (used_bytes, damaged) = (look.used_bytes()?, look.damage_at(&damaged)?);
+            return Ok(Rolled { file: None, used_bytes, damaged });
+        }
         drop(look);
         rows.sort();
         let file = (!rows.rows.is_empty()).then(|| self.write(intent, &rows)).transpose()?;
         FailPoint::AfterRenameBeforeRegister.hit();
-        let (used_bytes, unreadable) =
-            self.store.finish_roll(intent, file.as_ref(), &rows.latest(), &damaged)?;
+        let used_bytes = self.store.finish_roll(intent, file.as_ref(), &rows.latest())?;
         FailPoint::AfterRegister.hit();
-        Ok(Rolled { file, used_bytes, damaged: damaged.len() as u64, unreadable })
+        Ok(Rolled { file, used_bytes, damaged: Vec::new() })
     }
 
     /// Writes the file, durable under its name.
@@ -135,7 +135,14 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), LakeError> {
 fn plan(look: &Look<'_>) -> Result<Option<Intent>, StoreError> {
     let mut intent: Option<Intent> = None;
     let mut readings = 0_u64;
-    look.journal(0, |position, head, _| {
+    look.journal_as_it_is(0, |position, head, _| {
+        // A damaged entry goes with those before it, or by itself.
+        let Some(head) = head else {
+            let alone = Intent { from: position, to: position + 1, arrived: day_of(0) };
+            let stop = intent.is_none();
+            intent.get_or_insert(alone).to = position + 1;
+            return Ok(!stop);
+        };
         let arrived = day_of(head.arrival_unix_ms);
         readings += head.accepted.iter().map(|accepted| accepted.range.len()).sum::<u64>();
         match &mut intent {
@@ -164,10 +171,14 @@ pub(super) fn day_of(unix_ms: i64) -> String {
 fn gather(look: &Look<'_>, intent: &Intent) -> Result<(Rows, BTreeSet<u64>), ReadError> {
     let (mut rows, mut damaged) = (Rows::default(), BTreeSet::new());
     let mut decoder = Decoder::new().map_err(StoreError::from)?;
-    look.journal(intent.from, |position, head, bytes| {
+    look.journal_as_it_is(intent.from, |position, head, bytes| {
         if position >= intent.to {
             return Ok(false);
         }
+        let Some(head) = head else {
+            damaged.insert(position);
+            return Ok(true);
+        };
         if head.accepted.is_empty() {
             return Ok(true);
         }

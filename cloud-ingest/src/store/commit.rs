@@ -3,7 +3,7 @@
 use tidegate_alarms::{AlarmEvent, TransitionKind};
 
 use super::{
-    Receipt, StoreError,
+    Receipt, StoreError, damage,
     keys::{self, AlarmRecord, IndexEntry, Place},
     lmdb::{Lmdb, Table, Writer},
     seal,
@@ -20,6 +20,7 @@ const MAX_QUARANTINE_BYTES: u64 = 64 * 1024 * 1024;
 pub(super) fn write(lmdb: &Lmdb, batch: &Batch) -> Result<Receipt, StoreError> {
     let mut writer = lmdb.writer()?;
     let mut scratch = Vec::new();
+    damage::write(&mut writer, &batch.damaged)?;
     for entry in &batch.entries {
         write_entry(&mut writer, entry, &mut scratch)?;
     }

@@ -216,13 +216,47 @@ impl<'e> Look<'e> {
         Ok(())
     }
 
+    /// Every row of the index.
+    pub fn index(
+        &self,
+        mut each: impl FnMut(OriginNo, Run) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for pair in self.reader.scan(Table::Index, &[])? {
+            let (key, value) = pair?;
+            let (no, first) = keys::read_index(key)?;
+            let IndexEntry { len, place, ticks } = keys::decode(value)?;
+            each(no, Run { range: SeqRange::new(first, first.saturating_add(len)), place, ticks })?;
+        }
+        Ok(())
+    }
+
+    /// Journal entries from a position on, until `each` says stop; one whose head is damaged has none.
+    pub fn journal_as_it_is(
+        &self,
+        from: u64,
+        mut each: impl FnMut(u64, Option<EntryHead>, &[u8]) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        for pair in self.reader.scan(Table::Journal, &keys::number(from))? {
+            let (key, value) = pair?;
+            let (head, block) = match keys::decode_entry(value) {
+                Ok((head, block)) => (Some(head), block),
+                Err(_) => (None, value),
+            };
+            if !each(keys::read_number(key)?, head, block)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The newest journal entries, newest first, until `each` says stop.
     pub fn journal_back(
         &self,
         mut each: impl FnMut(EntryHead, &[u8]) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
         for pair in self.reader.scan_back(Table::Journal)? {
-            let (head, block) = keys::decode_entry(pair?.1)?;
+            // A damaged entry must not keep the ingest from starting.
+            let Ok((head, block)) = keys::decode_entry(pair?.1) else { continue };
             if !each(head, block)? {
                 break;
             }
@@ -280,10 +314,7 @@ impl<'e> Look<'e> {
     }
 
     /// Quarantined blocks, oldest first, until `each` says stop.
-    pub(super) fn quarantine(
-        &self,
-        mut each: impl FnMut(&[u8], Quarantined) -> bool,
-    ) -> Result<(), StoreError> {
+    pub fn quarantine(&self, mut each: impl FnMut(&[u8], Quarantined) -> bool) -> Result<(), StoreError> {
         for pair in self.reader.scan(Table::Quarantine, &[])? {
             let (key, value) = pair?;
             if !each(key, keys::decode(value)?) {

@@ -4,6 +4,7 @@
 //! lmdb      tables of bytes; the only file that names heed
 //! keys      keys and values as bytes, the format's version
 //! commit    a batch into one transaction
+//! damage    entries that cannot be read any more
 //! snapshot  the committed state for the core
 //! look      one committed state for those who ask
 //! roll      the journal's part of going to the lake
@@ -14,6 +15,7 @@
 //! ```
 
 mod commit;
+mod damage;
 pub mod keys;
 mod lmdb;
 pub mod look;

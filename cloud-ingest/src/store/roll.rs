@@ -1,24 +1,20 @@
 //! The journal's part of going to the lake (rule j): the intent before any file is written, and one transaction that
 //! registers the file, points the index at it, and trims the journal.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use tidegate_protocol::{Reading, SeqRange, ack::RejectReason};
+use tidegate_protocol::Reading;
 use tidegate_service::Mutant;
 
 use super::{
     LmdbStore, StoreError,
-    commit::write_quarantine,
     keys::{self, IndexEntry, Intent, LakeFile, Place},
     lmdb::{Table, Writer},
 };
 use crate::{
-    core::batch::{Accepted, OriginNo, OriginRecord, Quarantined},
+    core::batch::{Accepted, OriginNo},
     failpoint::FailPoint,
 };
-
-/// Readings of damaged entries.
-pub type Unreadable = Vec<(OriginNo, SeqRange)>;
 
 impl LmdbStore {
     /// Sets out to roll `[from, to)`.
@@ -29,20 +25,15 @@ impl LmdbStore {
     }
 
     /// The file is durable under its name (`None` where the entries held no readings): registers it and trims the
-    /// journal. `latest` are the newest readings per channel in it. Entries at the `damaged` positions are not in it: they go to
-    /// quarantine, the index forgets their readings, and the ledger has them as lost. Returns the bytes in use, and those
-    /// readings.
+    /// journal. `latest` are the newest readings per channel in it. Returns the bytes in use.
     pub fn finish_roll(
         &self,
         intent: &Intent,
         file: Option<&LakeFile>,
         latest: &HashMap<OriginNo, Vec<Reading>>,
-        damaged: &BTreeSet<u64>,
-    ) -> Result<(u64, Unreadable), StoreError> {
+    ) -> Result<u64, StoreError> {
         let mut writer = self.lmdb.writer()?;
-        quarantine(&mut writer, damaged)?;
-        let (mut runs, unreadable) = take_runs(&mut writer, intent, damaged)?;
-        note_damage(&mut writer, &unreadable)?;
+        let mut runs = take_runs(&mut writer, intent)?;
         if Mutant::LakeOutsideTransaction.is_on() {
             writer.delete_range(Table::Journal, &keys::number(intent.from), &keys::number(intent.to))?;
             writer.delete(Table::Meta, keys::META_INTENT)?;
@@ -66,57 +57,24 @@ impl LmdbStore {
         writer.delete(Table::Meta, keys::META_INTENT)?;
         let used_bytes = writer.used_bytes()?;
         writer.commit()?;
-        Ok((used_bytes, unreadable))
+        Ok(used_bytes)
     }
 }
 
-/// Takes the runs of the rolled entries out of the index; returns those that the file holds, and what it does not.
-fn take_runs(
-    writer: &mut Writer<'_>,
-    intent: &Intent,
-    damaged: &BTreeSet<u64>,
-) -> Result<(Vec<Accepted>, Unreadable), StoreError> {
-    let (mut runs, mut unreadable) = (Vec::new(), Vec::new());
+/// Takes the runs of the rolled entries out of the index, and returns them.
+fn take_runs(writer: &mut Writer<'_>, intent: &Intent) -> Result<Vec<Accepted>, StoreError> {
+    let mut runs = Vec::new();
     for pair in writer.scan(Table::Journal, &keys::number(intent.from))? {
         let (key, value) = pair?;
-        let position = keys::read_number(key)?;
-        if position >= intent.to {
+        if keys::read_number(key)? >= intent.to {
             break;
         }
-        let to = if damaged.contains(&position) { &mut unreadable } else { &mut runs };
-        to.extend(keys::decode_entry(value)?.0.accepted);
+        runs.extend(keys::decode_entry(value)?.0.accepted);
     }
-    for run in runs.iter().chain(&unreadable) {
+    for run in &runs {
         writer.delete(Table::Index, &keys::index(run.origin, run.range.start))?;
     }
-    Ok((runs, unreadable.iter().map(|run| (run.origin, run.range)).collect()))
-}
-
-fn note_damage(writer: &mut Writer<'_>, unreadable: &[(OriginNo, SeqRange)]) -> Result<(), StoreError> {
-    for (no, range) in unreadable {
-        let key = keys::origin(*no);
-        let Some(record) = writer.get(Table::Origins, &key)? else { continue };
-        let mut record: OriginRecord = keys::decode(record)?;
-        record.ledger.damaged(*range);
-        writer.put(Table::Origins, &key, &keys::encode(&record)?)?;
-    }
-    Ok(())
-}
-
-fn quarantine(writer: &mut Writer<'_>, damaged: &BTreeSet<u64>) -> Result<(), StoreError> {
-    let mut kept = Vec::new();
-    for position in damaged {
-        let Some(value) = writer.get(Table::Journal, &keys::number(*position))? else { continue };
-        let (head, block) = keys::decode_entry(value)?;
-        kept.push(Quarantined {
-            from: head.from,
-            arrival_unix_ms: head.arrival_unix_ms,
-            reason: RejectReason::Corrupt,
-            because: format!("the journal's entry {position} was damaged after it was stored"),
-            bytes: block.to_vec(),
-        });
-    }
-    write_quarantine(writer, &kept)
+    Ok(runs)
 }
 
 /// Joins runs that follow each other: in one file they are one.

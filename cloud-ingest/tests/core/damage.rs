@@ -7,7 +7,7 @@ use tidegate_ingest::{
     lake::{Lake, RollSettings, Roller},
     store::{LmdbStore, Store},
 };
-use tidegate_protocol::{SeqRange, ack::Outcome, topic::Lane};
+use tidegate_protocol::{LossReason, SeqRange, topic::Lane};
 
 use crate::support::{Bench, described, encode, origin, readings};
 
@@ -32,40 +32,42 @@ fn a_damaged_journal_entry_goes_to_quarantine_and_the_others_to_the_lake() {
 
     let roller = Roller::new(Arc::clone(&store), lake, RollSettings { interval_ms: 0, bytes: 0 });
     let rolled = roller.roll_now().unwrap().expect("a roll");
-    assert_eq!((rolled.damaged, rolled.file.as_ref().map(|file| file.rows)), (1, Some(10)));
+    let [met] = rolled.damaged.as_slice() else { panic!("one is damaged: {rolled:?}") };
+    assert_eq!(
+        (met.ranges.as_slice(), &rolled.file),
+        ([(OriginNo(0), SeqRange::new(5, 10))].as_slice(), &None)
+    );
+
+    // The core takes it out, and the ledger with it; told twice, it does so once.
+    let mut bench = Bench::new(store.snapshot().unwrap());
+    bench.handle(Event::Damaged(met.clone()));
+    bench.handle(Event::Damaged(met.clone()));
+    let [batch] = bench.batches.as_slice() else { panic!("one batch") };
+    store.commit(batch).unwrap();
     let look = store.look().unwrap();
     assert_eq!(look.quarantined().unwrap(), 1);
+    let (_, record) = look.origins().unwrap().remove(0);
+    let stored: Vec<_> = record.ledger.stored().iter().collect();
+    assert_eq!(stored, [SeqRange::new(0, 5), SeqRange::new(10, 15)], "not stored any more");
+    let lost: Vec<_> = record.ledger.lost().filter(|(_, ranges)| !ranges.is_empty()).collect();
+    assert_eq!((lost.len(), lost[0].0, lost[0].1.count()), (1, LossReason::Corrupt, 5));
     let mut runs = Vec::new();
-    let all = SeqRange::new(0, u64::MAX);
-    look.runs(OriginNo(0), all, |run| {
+    look.index(|_, run| {
         runs.push((run.range.start, run.range.end));
-        Ok(true)
+        Ok(())
     })
     .unwrap();
     assert_eq!(runs, [(0, 5), (10, 15)], "nothing points at what is not there");
     drop(look);
-    let lost = |record: &tidegate_ingest::core::batch::OriginRecord| {
-        let ledger = &record.ledger;
-        let lost: Vec<_> = ledger.lost().filter(|(_, ranges)| !ranges.is_empty()).collect();
-        let lost: Vec<_> = lost.iter().map(|(reason, ranges)| (reason.name(), ranges.count())).collect();
-        (ledger.stored().count(), lost)
-    };
-    let declared = (10, vec![("corrupt", 5)]);
-    assert_eq!(
-        lost(&store.snapshot().unwrap().origins[0].1),
-        declared,
-        "the ledger no longer calls it stored"
-    );
 
-    // The core hears of it, whatever batch was under way, and takes the readings where they come again.
-    assert_eq!(rolled.unreadable, [(OriginNo(0), SeqRange::new(5, 10))]);
-    bench.handle(Event::Damaged { readings: rolled.unreadable });
-    let batch = bench.batches.last().expect("the damage is committed");
-    assert_eq!(lost(&batch.origins[0].1), declared);
-    let number = bench.send(Lane::Backlog, encode(vec![], vec![readings(board, 5..10)]));
-    assert_eq!(bench.outcome(number), Some(Outcome::Durable), "a good copy, not a conflict");
-    let batch = bench.batches.last().expect("it is committed");
-    assert_eq!(batch.entries.iter().map(|entry| entry.head.accepted.len()).sum::<usize>(), 1);
-    assert_eq!(lost(&batch.origins[0].1), (15, vec![]));
+    // The roll that was begun goes on without it.
+    let rolled = roller.resume().unwrap().expect("the same roll");
+    assert_eq!((rolled.damaged.len(), rolled.file.map(|file| file.rows)), (0, Some(10)));
     assert!(roller.roll_now().unwrap().is_none(), "the journal is empty");
+
+    // Another copy comes: stored again.
+    bench.send(Lane::Live, encode(vec![described(board)], vec![readings(board, 3..12)]));
+    let (_, record) = bench.batches.last().unwrap().origins[0].clone();
+    assert_eq!(record.ledger.stored().iter().collect::<Vec<_>>(), [SeqRange::new(0, 15)]);
+    assert_eq!((record.ledger.lost_count(), record.ledger.recovered()), (0, 5));
 }

@@ -297,7 +297,14 @@ impl World {
     pub fn roll_all(&mut self) {
         let roller = self.roller();
         while let Some(rolled) = roller.roll_now().expect("it rolls") {
-            self.core.handle(self.now_ms, Event::Damaged { readings: rolled.unreadable });
+            let waits = !rolled.damaged.is_empty();
+            for damaged in rolled.damaged {
+                self.core.handle(self.now_ms, Event::Damaged(damaged));
+            }
+            // The core takes them out of the journal first.
+            if waits {
+                return;
+            }
             self.core.handle(self.now_ms, Event::Trimmed { used_bytes: rolled.used_bytes });
         }
     }

@@ -3,6 +3,7 @@
 mod backups;
 #[path = "../formats/contents.rs"]
 mod contents;
+mod journals;
 #[path = "../formats/made.rs"]
 mod made;
 

@@ -1,0 +1,24 @@
+//! Journal entries that can no longer be read: whoever meets one says so, and from the commit that puts it into quarantine
+//! the ledger calls its readings lost (corrupt), not stored. A gateway or a board that still has them makes them stored
+//! again; until then the audit does not claim what nobody can show.
+
+use super::{Core, Mode, batch::Damaged};
+
+impl Core {
+    /// Told once or several times, by whoever met it; once is enough until the entry is out of the journal.
+    pub(super) fn entry_damaged(&mut self, now_ms: u64, damaged: Damaged) {
+        // After a failed commit it is met, and told, again.
+        if self.mode == Mode::Reloading || !self.damaged.insert(damaged.position) {
+            return;
+        }
+        for (no, range) in &damaged.ranges {
+            if let Some(state) = self.origins.get_mut(*no) {
+                state.record.ledger.corrupt(*range);
+                self.mark_dirty(*no);
+                self.settle_on(*no);
+            }
+        }
+        self.building.damaged.push(damaged);
+        self.touch_batch(now_ms);
+    }
+}
