@@ -1,6 +1,7 @@
 //! Journal entries that can no longer be read: whoever meets one says so, and from the commit that puts it into quarantine
 //! the ledger calls its readings lost (corrupt), not stored. A gateway or a board that still has them makes them stored
-//! again; until then the audit does not claim what nobody can show.
+//! again; until then the audit does not claim what nobody can show. The core remembers positions it was told of, since an
+//! entry may be met by several before it is out.
 
 use super::{Core, Mode, batch::Damaged};
 

@@ -248,7 +248,6 @@ pub struct Core {
     seal_before_unix_ms: Option<i64>,
     /// Operators' orders, in the order of their batches.
     retiring: Vec<Waiting>,
-    /// Positions of entries that are leaving for quarantine, or left.
     damaged: BTreeSet<u64>,
     outbox: Outbox,
     credits: Credits,
