@@ -1,6 +1,11 @@
 //! Questions over a store that was filled by the core, partly rolled to the lake.
 
+use arrow::{
+    array::{Array, AsArray},
+    datatypes::Int64Type,
+};
 use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ClockQuality, GatewayId, LossReason, LossRecord, Origin, Quality,
@@ -15,7 +20,7 @@ use crate::{
     clock::Clock,
     core::{Core, Effect, Event, Settings},
     events,
-    lake::{Expirer, RollSettings, Roller},
+    lake::{Anchors, Expirer, RollSettings, Roller},
     store::Store,
     view::ValueView,
 };
@@ -369,4 +374,40 @@ fn what_left_with_the_lake_is_counted_and_what_is_kept_is_read() {
     };
     let look = store.look().unwrap();
     assert_eq!(crate::readings::Source::new(&look, &query.lake).unwrap().verify(&job).unwrap(), []);
+}
+
+#[test]
+fn an_anchor_that_comes_after_all_readings_went_to_the_lake_is_beside_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(LmdbStore::open(&folder.path().join("store"), 64 << 20).unwrap());
+    let lake = Lake::open(&folder.path().join("lake")).unwrap();
+    let shown = Arc::new(Shown::default());
+    let mut anchors = Anchors::new(Arc::clone(&store), lake.clone(), 1_000);
+    let file = folder.path().join("lake/anchors/anchors.parquet");
+    let told = || -> Vec<(i64, Option<i64>, String)> {
+        let file = std::fs::File::open(&file).unwrap();
+        let batches = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+        let batches: Vec<_> = batches.map(Result::unwrap).collect();
+        let rows = batches.iter().flat_map(|batch| {
+            let unix_ms = batch.column_by_name("unix_ms").unwrap().as_primitive::<Int64Type>();
+            let error_ms = batch.column_by_name("error_ms").unwrap().as_primitive::<Int64Type>();
+            let quality = batch.column_by_name("time_quality").unwrap().as_string::<i32>();
+            let error = |row| Some(error_ms.value(row)).filter(|_| error_ms.is_valid(row));
+            (0..batch.num_rows())
+                .map(move |row| (unix_ms.value(row), error(row), quality.value(row).to_owned()))
+        });
+        rows.collect()
+    };
+    take(&store, &shown, [block(1, 0..10, vec![unset(1)])]);
+    Roller::new(Arc::clone(&store), lake, RollSettings { interval_ms: 0, bytes: 0 }).roll_now().unwrap();
+    assert_eq!(anchors.write_if_changed(5_000, 1).unwrap(), Some(1), "always at the start");
+    assert_eq!(told(), [(1_000, None, "unsynced".to_owned())]);
+    let origin = Origin::new(device(), BootId(1));
+    let better = Block { records: vec![anchor(1, ANCHOR_MS)], origins: Vec::new() };
+    assert_eq!(better.records[0].origin(), origin);
+    take(&store, &shown, [Encoder::new().unwrap().encode(&better).unwrap().into()]);
+    assert_eq!(anchors.write_if_changed(5_500, 2).unwrap(), None, "not more often than that");
+    assert_eq!(anchors.write_if_changed(6_000, 2).unwrap(), Some(1));
+    assert_eq!(told(), [(ANCHOR_MS, Some(5), "synced".to_owned())]);
+    assert_eq!(anchors.write_if_changed(9_000, 2).unwrap(), None, "nothing changed");
 }
