@@ -11,9 +11,11 @@ use crate::core::CoreSettings;
 const BOARDS: u64 = 200;
 const DAYS: u64 = 365;
 
-/// Until everything that is sent is answered, and written, and nothing is left to do.
+/// Until everything that is sent is answered, and written, and for a while nothing is left to do.
 fn settle(bench: &mut Bench) {
-    for _ in 0..8 {
+    let mut idle = 0;
+    while idle < 8 {
+        idle = if bench.core.is_drained() { idle + 1 } else { 0 };
         for sent in std::mem::take(&mut bench.published) {
             bench.durable(sent.number);
         }
