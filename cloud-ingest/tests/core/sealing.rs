@@ -5,13 +5,13 @@ use tidegate_ingest::{
     store::{LmdbStore, Store},
 };
 use tidegate_protocol::{
-    LossReason, LossRecord, Origin, SeqRange,
+    LossReason, LossRecord, Origin, SeqRange, ValueKind,
     ack::{Outcome, RejectReason},
     block::{Record, Tail},
     topic::Lane,
 };
 
-use crate::support::{Bench, described, encode, origin, readings};
+use crate::support::{Bench, channel, described, description, encode, origin, readings};
 
 const HEARD: i64 = 1_000_000;
 const LATER: i64 = HEARD + 1;
@@ -76,6 +76,24 @@ fn a_hole_is_never_sealed_and_an_open_boot_neither() {
     }
 }
 
+/// Where no rule watches, no untold history keeps an origin open: the ledger alone does.
+#[test]
+fn a_hole_without_a_rule_is_never_sealed_either() {
+    let unwatched = |origin| {
+        let channels = vec![channel("quiet", ValueKind::F64, 0)];
+        Record::Described(description(origin, channels))
+    };
+    for (next, expected) in [(10, vec![1]), (11, vec![])] {
+        let mut bench = Bench::new(Snapshot::default());
+        bench.unix_ms = HEARD;
+        let (first, second) = (origin("board", 1), origin("board", 2));
+        let records = vec![unwatched(first), closed(first, next)];
+        bench.send(Lane::Live, encode(records, vec![readings(first, 0..10)]));
+        bench.send(Lane::Live, encode(vec![unwatched(second)], vec![readings(second, 0..1)]));
+        assert_eq!(seal(&mut bench), expected, "{next} were measured");
+    }
+}
+
 #[test]
 fn the_boot_whose_alarms_are_live_is_kept() {
     let second = origin("board", 2);
@@ -112,6 +130,7 @@ fn what_is_being_written_or_compared_is_left_alone() {
     bench.hold_commits = true;
     bench.send(Lane::Live, encode(vec![described(origin("other", 1))], Vec::new()));
     assert_eq!(seal(&mut bench), [] as [u64; 0]);
+    assert_eq!(bench.core.counters().origins_sealed, 0);
     let batch = bench.held.take().expect("a commit");
     bench.hold_commits = false;
     bench.handle(Event::Committed { batch, used_bytes: 0 });
