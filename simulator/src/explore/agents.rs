@@ -102,6 +102,7 @@ impl World {
         while let Some(effect) = process.core.poll() {
             effects.push(effect);
         }
+        self.check_lanes(at, &effects);
         for effect in effects {
             self.agent_effect(at, effect);
         }

@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
 };
 
-use tidegate_agent::core::{BoardFrame, LinkId};
+use tidegate_agent::core::{BoardFrame, Effect, LinkId};
 use tidegate_protocol::{
     BootId, LossReason, Origin, RangeSet, Reading, SeqRange,
     ack::{BlockAck, Outcome},
@@ -43,6 +43,8 @@ pub struct Checker {
     /// When a gateway first heard a live reading; nothing once it has sent it.
     live: BTreeMap<(usize, Origin, u64), Option<u64>>,
     pub live_from_us: Option<u64>,
+    /// When a gateway was last seen in an outage.
+    outages: BTreeMap<usize, u64>,
     pub slowest_live_us: u64,
 }
 
@@ -90,6 +92,17 @@ impl World {
         self.checker.safe_below.insert(origin, up_to);
     }
 
+    /// Invariant 4: of what leaves at one moment, the more urgent leaves first.
+    pub fn check_lanes(&mut self, at: usize, effects: &[Effect]) {
+        let lanes = effects.iter().filter_map(|effect| match effect {
+            Effect::Publish { lane, .. } => Some(*lane),
+            _ => None,
+        });
+        if !lanes.is_sorted() {
+            self.violate("live-first", format!("gateway {at} sends backlog before live data"));
+        }
+    }
+
     /// Rule d, and invariant 4.
     pub fn check_published(&mut self, at: usize, lane: Lane, number: u64, block: &[u8]) {
         let Some(contents) = self.library.contents(block) else {
@@ -120,6 +133,9 @@ impl World {
             for seq in ranges.iter().flat_map(|range| range.start..range.end) {
                 let heard = self.checker.live.get_mut(&(at, *origin, seq));
                 if let Some(since) = heard.and_then(Option::take) {
+                    if self.checker.outages.get(&at).is_some_and(|outage| *outage >= since) {
+                        continue;
+                    }
                     let waited = self.now_us - since;
                     self.checker.slowest_live_us = self.checker.slowest_live_us.max(waited);
                     if waited > LIVE_BOUND_US {
@@ -132,10 +148,19 @@ impl World {
         self.checker.sent.insert((epoch, number), contents);
     }
 
+    fn is_in_outage(&self, at: usize) -> bool {
+        let Some(gateway) = self.gateways.get(at) else { return true };
+        let view = gateway.process.as_ref().map(|process| process.core.view(gateway.now(self.now_us).at));
+        !gateway.uplink.up || view.is_none_or(|view| view.outage)
+    }
+
     /// Live readings that arrive while nothing goes wrong.
     pub fn frames_for_checker(&mut self, at: usize, frames: &[BoardFrame]) {
         let Some(from_us) = self.checker.live_from_us.filter(|from| self.now_us >= *from) else { return };
-        if self.gateways.get(at).is_none_or(|gateway| !gateway.uplink.up) {
+        // While nobody answers what is in flight, the gateway is in an outage, whatever its connection says: what was
+        // swallowed before the calm fills its window until it is missed and sent again.
+        if self.is_in_outage(at) {
+            self.checker.outages.insert(at, self.now_us);
             return;
         }
         for frame in frames {
@@ -296,8 +321,9 @@ impl World {
     /// Readings that should have left long ago and have not.
     pub fn check_live_waiting(&mut self) {
         let late = self.checker.live.iter().find(|((at, ..), since)| {
-            let up = self.gateways.get(*at).is_some_and(|gateway| gateway.uplink.up);
-            up && since.is_some_and(|since| self.now_us > since + LIVE_BOUND_US)
+            let outage = self.checker.outages.get(at).copied().unwrap_or_default();
+            let late = |since: u64| self.now_us > since + LIVE_BOUND_US && since > outage;
+            since.is_some_and(late) && !self.is_in_outage(*at)
         });
         let Some(((at, origin, seq), _)) = late else { return };
         // It may have arrived by way of the other gateway, or have been known here before.

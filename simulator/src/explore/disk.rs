@@ -16,10 +16,18 @@ pub struct StoredBlock {
     pub contents: Rc<Contents>,
 }
 
+/// In quarantine.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub contents: Rc<Contents>,
+    /// Its readings are declared lost, as far as it can name them.
+    pub is_damaged: bool,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     pub blocks: BTreeMap<Key, StoredBlock>,
-    pub quarantine: Vec<Rc<Contents>>,
+    pub quarantine: Vec<Kept>,
     pub origins: BTreeMap<Origin, OriginRecord>,
     totals: Totals,
     next_key: Key,
@@ -41,14 +49,15 @@ impl Disk {
         let mut applied = Applied::default();
         for quarantined in &batch.quarantine {
             applied.quarantined += 1;
+            let is_damaged = quarantined.reason == "damaged";
             for key in &quarantined.keys {
                 let moved = self.blocks.remove(key).filter(|_| quarantined.block.is_none());
                 if let Some(block) = moved {
-                    self.quarantine.push(block.contents);
+                    self.quarantine.push(Kept { contents: block.contents, is_damaged });
                 }
             }
             if let Some(contents) = quarantined.block.as_ref().and_then(|block| library.contents(block)) {
-                self.quarantine.push(contents);
+                self.quarantine.push(Kept { contents, is_damaged });
             }
         }
         for key in &batch.deletes {
@@ -112,7 +121,7 @@ impl Disk {
     /// Takes from `missing` what is safe here of an origin: readings, declared losses, and what is kept in quarantine.
     pub fn cover(&self, origin: Origin, missing: &mut RangeSet) {
         let stored = self.blocks.values().map(|block| &block.contents);
-        for contents in stored.chain(&self.quarantine) {
+        for contents in stored.chain(self.quarantine.iter().map(|kept| &kept.contents)) {
             contents.ranges_of(origin).for_each(|range| missing.remove(range));
         }
     }

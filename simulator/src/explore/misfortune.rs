@@ -1,7 +1,7 @@
 //! Faults carried out.
 
 use tidegate_ingest::core::Event as IngestEvent;
-use tidegate_protocol::{RangeSet, SeqRange};
+use tidegate_protocol::{RangeSet, SeqRange, block::Header};
 
 use super::{
     board::Line,
@@ -189,12 +189,20 @@ impl World {
         let bit = dice.between(0, 7);
         let Some(byte) = block.bytes.get_mut(at) else { return };
         *byte ^= 1 << bit;
-        for origin in block.contents.readings.iter().map(|(origin, _)| *origin) {
-            let ranges: Vec<_> = block.contents.ranges_of(origin).collect();
-            ranges.into_iter().for_each(|range| truth.entry(origin).flipped.insert(range));
+        let is_named = Header::salvage_directory(&block.bytes).is_ok();
+        for (origin, ranges) in &block.contents.readings {
+            let truth = truth.entry(*origin);
+            for range in ranges {
+                truth.flipped.insert(*range);
+                if !is_named {
+                    truth.nameless.insert(*range);
+                }
+            }
         }
         for loss in &block.contents.losses {
-            truth.entry(loss.origin).flipped.insert(loss.range);
+            let truth = truth.entry(loss.origin);
+            truth.flipped.insert(loss.range);
+            truth.nameless.insert(loss.range);
         }
         for (origin, _) in &block.contents.closed {
             truth.entry(*origin).forgotten = true;
@@ -229,7 +237,12 @@ impl World {
         let Some(image) = gateway.image.clone() else { return };
         let newer = std::mem::replace(&mut gateway.disk, image);
         let mut held: Vec<_> = Vec::new();
-        for contents in newer.blocks.values().map(|block| &block.contents).chain(&newer.quarantine) {
+        for contents in newer
+            .blocks
+            .values()
+            .map(|block| &block.contents)
+            .chain(newer.quarantine.iter().map(|kept| &kept.contents))
+        {
             let losses = contents.losses.iter().map(|loss| (loss.origin, loss.range));
             let readings = contents.readings.iter();
             let readings = readings.flat_map(|(origin, ranges)| ranges.iter().map(|range| (*origin, *range)));

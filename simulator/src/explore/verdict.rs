@@ -58,13 +58,14 @@ impl World {
     fn wrongly_outstanding(&self, origin: Origin, mut outstanding: RangeSet) -> RangeSet {
         let Some(truth) = self.truth.get(origin) else { return outstanding };
         truth.forfeited.iter().for_each(|range| outstanding.remove(range));
-        truth.flipped.iter().for_each(|range| outstanding.remove(range));
+        truth.nameless.iter().for_each(|range| outstanding.remove(range));
         if truth.forgotten {
             truth.rolled_back.iter().for_each(|range| outstanding.remove(range));
             truth.died.iter().for_each(|range| outstanding.remove(range));
         }
-        for contents in self.gateways.iter().flat_map(|gateway| &gateway.disk.quarantine) {
-            contents.ranges_of(origin).for_each(|range| outstanding.remove(range));
+        let kept = self.gateways.iter().flat_map(|gateway| &gateway.disk.quarantine);
+        for kept in kept.filter(|kept| !kept.is_damaged) {
+            kept.contents.ranges_of(origin).for_each(|range| outstanding.remove(range));
         }
         outstanding
     }
