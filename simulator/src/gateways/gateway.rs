@@ -101,7 +101,7 @@ impl Gateway {
         };
         let next_key = blocks.len() as u64;
         let recovered = Recovered {
-            keys: vec![SeqRange::new(0, next_key)].into_iter().filter(|range| range.len() > 0).collect(),
+            keys: vec![SeqRange::new(0, next_key)].into_iter().filter(|range| !range.is_empty()).collect(),
             next_key,
             totals,
             ..Recovered::default()
