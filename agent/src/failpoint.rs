@@ -40,6 +40,11 @@ impl FailPoint {
         Self::MidDrain,
     ];
 
+    /// Whether passing it kills the process; else an operation fails there.
+    pub const fn kills(self) -> bool {
+        !matches!(self, Self::CommitError)
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::BeforeCommit => "agent-before-commit",

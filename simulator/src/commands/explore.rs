@@ -50,9 +50,6 @@ pub struct Options {
     /// builds with debug assertions
     #[arg(long, value_name = "NAME")]
     mutant: Option<String>,
-    /// Also restore the ingest from backups
-    #[arg(long)]
-    restores: bool,
     /// Print the summary as one JSON object
     #[arg(long)]
     json: bool,
@@ -68,7 +65,7 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 pub async fn run(options: Options) -> Result<Exit, Failure> {
     let mutants = mutants(options.mutant.as_deref()).map_err(Failure::usage)?;
     let mutant = mutants.first().copied();
-    let exploring = Exploring { restores: options.restores, mutant };
+    let exploring = Exploring { mutant };
     match (options.seed, mutant) {
         (Some(seed), _) => run_one(seed, exploring, &options),
         (None, Some(_)) => run_hunts(mutants, options).await,
@@ -109,7 +106,7 @@ async fn run_hunts(mutants: Vec<Mutant>, options: Options) -> Result<Exit, Failu
     let mut all_found = true;
     println!("| mutant | schedules until found | rule | seed |\n|---|---|---|---|");
     for mutant in mutants {
-        let exploring = Exploring { restores: options.restores, mutant: Some(mutant) };
+        let exploring = Exploring { mutant: Some(mutant) };
         let (seeds, stop, done) = (options.seeds.clone(), Arc::clone(&stop), Arc::clone(&done));
         let hunting = tokio::task::spawn_blocking(move || hunt(seeds, exploring, &stop, &done));
         let found =

@@ -77,6 +77,7 @@ impl World {
 
     pub fn frames_arrive(&mut self, at: usize, link: LinkId, frames: Vec<BoardFrame>) {
         self.frames_for_checker(at, &frames);
+        self.note_hellos(at, link, &frames);
         let Some(arrived) = self.gateways.get(at).map(|gateway| gateway.now(self.now_us).at) else { return };
         self.agent_event(at, Event::Board { link, arrived, frames });
     }
@@ -114,6 +115,9 @@ impl World {
             Effect::Send { link, frame } => {
                 if let Down::Ack { boot, up_to } = frame {
                     self.check_board_ack(at, link, boot, up_to.0);
+                }
+                if let Down::Welcome(welcome) = &frame {
+                    self.check_welcome(at, link, welcome.boot);
                 }
                 self.send_down(at, link, &frame);
             }

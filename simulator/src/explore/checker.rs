@@ -8,8 +8,9 @@ use std::{
 };
 
 use tidegate_agent::core::{BoardFrame, Effect, LinkId};
+use tidegate_alarms::AlarmEvent;
 use tidegate_protocol::{
-    BootId, LossReason, Origin, RangeSet, Reading, SeqRange,
+    BootId, DeviceId, LossReason, Origin, RangeSet, Reading, SeqRange,
     ack::{BlockAck, Outcome},
     block::read_stamp,
     topic::Lane,
@@ -46,7 +47,12 @@ pub struct Checker {
     /// When a gateway was last seen in an outage.
     outages: BTreeMap<usize, u64>,
     pub slowest_live_us: u64,
+    /// The newest seq of each live alarm's events, by run of the ingest.
+    live_events: BTreeMap<(u64, LiveAlarm), u64>,
 }
+
+/// Device, boot, channel, rule.
+type LiveAlarm = (DeviceId, BootId, String, String);
 
 impl Checker {
     /// Origins, and below which seq boards were told to forget.
@@ -68,7 +74,49 @@ impl World {
         let Some(device) = self.boards.iter().find(here).map(|board| board.device) else { return };
         let origin = Origin::new(device, boot);
         self.note(40, up_to, || format!("gateway {at} acknowledges {origin} below {up_to}"));
+        if let Some(process) = self.gateways.get_mut(at).and_then(|gateway| gateway.process.as_mut()) {
+            let acked = process.acked.entry(origin).or_default();
+            *acked = (*acked).max(up_to);
+        }
         self.check_safe("ack-after-commit", origin, up_to);
+    }
+
+    pub fn note_hellos(&mut self, at: usize, link: LinkId, frames: &[BoardFrame]) {
+        let Some(process) = self.gateways.get_mut(at).and_then(|gateway| gateway.process.as_mut()) else {
+            return;
+        };
+        for frame in frames {
+            if let BoardFrame::Hello { device, boot: Some(boot), next, .. } = frame {
+                process.hellos.insert(link, (Origin::new(*device, *boot), *next));
+            }
+        }
+    }
+
+    /// Rule b: numbers that went back get a fresh boot.
+    pub fn check_welcome(&mut self, at: usize, link: LinkId, boot: BootId) {
+        let process = self.gateways.get(at).and_then(|gateway| gateway.process.as_ref());
+        let Some((process, (origin, next))) =
+            process.and_then(|process| Some((process, *process.hellos.get(&link)?)))
+        else {
+            return;
+        };
+        let acked = process.acked.get(&origin).copied().unwrap_or_default();
+        if origin.boot == boot && next < acked {
+            let words =
+                format!("gateway {at} acknowledged {origin} below {acked} and lets it go on at {next}");
+            self.violate("numbers-went-back", words);
+        }
+    }
+
+    /// Rule g: live evaluation goes forward, within one run of the ingest.
+    pub fn check_live_event(&mut self, event: &AlarmEvent) {
+        let channel = (event.device, event.boot, event.channel.to_string(), event.rule.to_string());
+        let last = self.checker.live_events.entry((self.cloud.incarnation, channel)).or_default();
+        let before = std::mem::replace(last, event.seq.0);
+        if event.seq.0 < before {
+            let words = format!("{} tells seq {} after seq {before}", event.message, event.seq);
+            self.violate("late-data-is-not-live", words);
+        }
     }
 
     /// The board forgets what is below this seq.
@@ -212,6 +260,20 @@ impl World {
             }
             if !missing.is_empty() {
                 return Some(format!("{origin} {:?} is not stored", missing.ranges()));
+            }
+        }
+        for sent in &contents.block.origins {
+            let refused = |seq| rejected.iter().any(|(of, range)| *of == sent.origin && range.contains(seq));
+            let Some((no, _)) = store.record(sent.origin) else { continue };
+            let end = sent.readings.last().map_or(0, |last| last.seq.0 + 1);
+            let start = sent.readings.first().map_or(0, |first| first.seq.0);
+            let stored = store.load(no, SeqRange::new(start, end));
+            let other = sent.readings.iter().filter(|reading| !refused(reading.seq.0)).find(|reading| {
+                let at = stored.binary_search_by_key(&reading.seq, |stored| stored.seq);
+                at.ok().and_then(|at| stored.get(at)).is_some_and(|stored| stored != *reading)
+            });
+            if let Some(reading) = other {
+                return Some(format!("{} {} is stored with another content", sent.origin, reading.seq));
             }
         }
         for loss in &contents.losses {

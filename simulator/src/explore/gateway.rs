@@ -1,7 +1,9 @@
 //! A gateway: the agent's own core, its disk, its way to the broker.
 
+use std::collections::BTreeMap;
+
 use tidegate_agent::core::{Batch, Core, CoreSettings, Event, Key, LinkId, Now, Time};
-use tidegate_protocol::{ClockQuality, topic::GatewayPath};
+use tidegate_protocol::{ClockQuality, Origin, topic::GatewayPath};
 
 use super::disk::Disk;
 
@@ -42,6 +44,10 @@ pub struct Process {
     pub maybe_written: Option<Batch>,
     /// As the ingest last said.
     pub credit_bytes: u32,
+    /// What boards said in their last Hello on each link: origin and next.
+    pub hellos: BTreeMap<LinkId, (Origin, u64)>,
+    /// Below which seq it told boards to forget.
+    pub acked: BTreeMap<Origin, u64>,
 }
 
 pub struct Gateway {
@@ -101,6 +107,8 @@ impl Gateway {
             poisoned: false,
             maybe_written: None,
             credit_bytes: self.settings.initial_credit_bytes,
+            hellos: BTreeMap::new(),
+            acked: BTreeMap::new(),
         };
         let now = Now { at: Time(0), unix_ms: self.unix_ms(now_us) };
         process.core.handle(now, self.clock());

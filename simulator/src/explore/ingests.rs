@@ -152,7 +152,10 @@ impl World {
             }
             // Nobody retires a device here.
             Effect::Retired { .. } => {}
-            Effect::Provisional(_) => self.coverage.count(Fault::AlarmRaised),
+            Effect::Provisional(event) => {
+                self.coverage.count(Fault::AlarmRaised);
+                self.check_live_event(&event);
+            }
             Effect::Verify { ticket, job } => {
                 let after = self.store_time();
                 let look = Look::Verify { ticket, job };

@@ -82,7 +82,7 @@ const MS: u64 = 1_000;
 const S: u64 = 1_000 * MS;
 
 impl Plan {
-    pub fn draw(dice: &mut Dice, restores: bool) -> Self {
+    pub fn draw(dice: &mut Dice) -> Self {
         let gateways = if dice.chance(0.45) { 2 } else { 1 };
         let count = dice.between(1, 3);
         let boards = (0..count).map(|_| board(dice, gateways)).collect();
@@ -97,7 +97,7 @@ impl Plan {
                 quota_bytes: 1 << 30,
             },
             weather: if gentle { Weather::default() } else { weather(dice) },
-            incidents: if gentle { Vec::new() } else { incidents(dice, gateways, restores) },
+            incidents: if gentle { Vec::new() } else { incidents(dice, gateways) },
             trouble_us: dice.between(6, 24) * S,
             uplink_us: dice.magnitude(2, 120) * MS,
             disk_us: dice.magnitude(2, 60) * MS,
@@ -174,14 +174,10 @@ fn weather(dice: &mut Dice) -> Weather {
     }
 }
 
-fn incidents(dice: &mut Dice, gateways: usize, restores: bool) -> Vec<(Incident, u64)> {
+fn incidents(dice: &mut Dice, gateways: usize) -> Vec<(Incident, u64)> {
     let mut drawn = Vec::new();
     for &incident in Incident::ALL {
-        let possible = match incident {
-            Incident::MoveBoard => gateways > 1,
-            Incident::RestoreIngest | Incident::BackUpIngest => restores,
-            _ => true,
-        };
+        let possible = incident != Incident::MoveBoard || gateways > 1;
         if possible && dice.chance(incident.likely()) {
             drawn.push((incident, dice.magnitude(1_500, 20_000) * MS));
         }

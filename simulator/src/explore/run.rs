@@ -15,8 +15,6 @@ use super::{BeginError, Coverage, Detail, Violation, world::World};
 /// What is explored.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Also restore the ingest from backups.
-    pub restores: bool,
     /// A deliberate fault in one of the cores; only builds with debug assertions have them.
     pub mutant: Option<Mutant>,
 }
@@ -36,7 +34,7 @@ pub struct Explored {
 /// Runs one seed's schedule.
 pub fn one(seed: u64, options: Options, detail: Detail) -> Result<Explored, BeginError> {
     Mutant::enable(options.mutant);
-    let mut world = World::new(seed, detail, options.restores)?;
+    let mut world = World::new(seed, detail)?;
     world.run();
     Mutant::enable(None);
     let World { checker, coverage, trace, .. } = world;

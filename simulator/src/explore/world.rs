@@ -81,14 +81,13 @@ pub struct BeginError {
 }
 
 impl World {
-    pub fn new(seed: u64, detail: Detail, restores: bool) -> Result<Self, BeginError> {
-        Self::begin(seed, detail, restores)
-            .map_err(|error| BeginError { seed, because: format!("{error:#}") })
+    pub fn new(seed: u64, detail: Detail) -> Result<Self, BeginError> {
+        Self::begin(seed, detail).map_err(|error| BeginError { seed, because: format!("{error:#}") })
     }
 
-    fn begin(seed: u64, detail: Detail, restores: bool) -> anyhow::Result<Self> {
+    fn begin(seed: u64, detail: Detail) -> anyhow::Result<Self> {
         let mut dice = Dice::new(seed);
-        let plan = Plan::draw(&mut dice.apart(), restores);
+        let plan = Plan::draw(&mut dice.apart());
         let declared: &'static _ = shared_declarations()?;
         let mut boards = Vec::new();
         for (at, board) in plan.boards.iter().enumerate() {
