@@ -27,7 +27,7 @@ pub struct Statement {
     pub device: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
-    /// In the order in which they were first heard of.
+    /// In the order in which they were first heard of. With a window, every boot that no synchronised clock places outside.
     pub boots: Vec<BootStatement>,
     /// Boots that ended long ago: of them the ledger keeps counts and a digest.
     pub sealed: Vec<SealedStatement>,
@@ -144,6 +144,9 @@ impl Statement {
         let mut totals = Totals::default();
         for boot in &self.boots {
             boot.check()?;
+            if boot.covers != self.should_cover(boot) {
+                return Err(Flaw::Boot { boot: boot.boot.clone(), what: "only a part of it is spoken of" });
+            }
             totals.add(boot);
         }
         for boot in &self.sealed {
@@ -165,6 +168,15 @@ impl Statement {
         self.totals.outstanding == 0 && self.totals.conflicts == 0
     }
 
+    /// A boot is spoken of as a whole, but for the ends of a window.
+    fn should_cover(&self, boot: &BootStatement) -> Range {
+        let brackets = self.window.as_ref().map(|window| (&window.before, &window.after));
+        let start =
+            brackets.filter(|(before, _)| before.boot == boot.boot).map_or(0, |(before, _)| before.seq);
+        let end = brackets.filter(|(_, after)| after.boot == boot.boot);
+        (start, end.map_or(boot.next, |(_, after)| after.seq.saturating_add(1)))
+    }
+
     fn check_window(&self, window: &Window) -> Result<(), Flaw> {
         let error = |bracket: &Bracket| jiff::SignedDuration::from_millis(i64::from(bracket.error_ms));
         let begins = window.before.time.checked_add(error(&window.before));
@@ -180,11 +192,8 @@ impl Statement {
         if !holds(first, window.before.seq) || !holds(last, window.after.seq) {
             return Err(Flaw::Window("a bracket is not stored"));
         }
-        if first != 0
-            || last + 1 != self.boots.len()
-            || (first == last && window.before.seq > window.after.seq)
-        {
-            return Err(Flaw::Window("its brackets do not hold the boots between them"));
+        if first == last && window.before.seq > window.after.seq {
+            return Err(Flaw::Window("its brackets are in the wrong order"));
         }
         Ok(())
     }
@@ -342,9 +351,14 @@ mod tests {
         let mut told = statement(vec![boot()]);
         let window = Window { from: at(10), to: at(20), before: bracket(0, 9), after: bracket(17, 21) };
         told.window = Some(window.clone());
+        assert!(matches!(told.check(), Err(Flaw::Boot { .. })), "it speaks of more than the window");
+        let part = BootStatement { covers: (0, 18), outstanding: Vec::new(), ..boot() };
+        told = statement(vec![part]);
+        told.window = Some(window.clone());
         assert_eq!(told.check(), Ok(()));
         told.window = Some(Window { before: bracket(0, 10), ..window.clone() });
         assert!(matches!(told.check(), Err(Flaw::Window(_))), "within the error of the clock");
+        told = statement(vec![boot()]);
         told.window = Some(Window { after: bracket(19, 21), ..window });
         assert!(matches!(told.check(), Err(Flaw::Window(_))), "19 is not stored");
     }

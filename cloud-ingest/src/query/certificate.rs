@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tidegate_protocol::{
-    ClockQuality, DeviceId, RangeSet, Reading, SeqRange, SiteId, Tick, Value, block::Tail,
+    ClockAnchor, ClockQuality, DeviceId, RangeSet, Reading, SeqRange, SiteId, Tick, Value, block::Tail,
 };
 
 use super::{QueryError, Selection, selected, selects};
@@ -64,24 +64,33 @@ pub(super) fn statement(
         totals: Totals::default(),
     };
     if let Some((from, to)) = request.window {
-        let held = brackets(look, &mut source, &boots, from, to)?;
-        boots = boots.get(held.boots.clone()).unwrap_or_default().to_vec();
-        told.window = Some(held.window);
-        let span = boots.first().map(|(no, _)| *no)..boots.last().map(|(no, _)| *no);
-        ended.retain(|(no, _)| span.contains(&Some(*no)));
+        let window = brackets(look, &mut source, &boots, from, to)?;
+        let holds = |record: &OriginRecord| {
+            let boot = record.origin.boot.to_string();
+            boot == window.before.boot || boot == window.after.boot
+        };
+        let first = boots.iter().find(|(_, record)| record.origin.boot.to_string() == window.before.boot);
+        let first =
+            first.and_then(|(_, record)| began(record.anchor)).map_or(i128::MIN, |(earliest, _)| earliest);
+        // A device is in one boot at a time. What no synchronised clock places outside is spoken of as a whole.
+        let outside = |anchor| {
+            began(anchor).is_some_and(|(earliest, latest)| earliest >= i128::from(to) || latest < first)
+        };
+        boots.retain(|(_, record)| holds(record) || !outside(record.anchor));
+        ended.retain(|(_, record)| !outside(record.anchor));
+        told.window = Some(window);
     }
     for (_, record) in &ended {
         let boot = sealed(record);
         told.totals.add_sealed(&boot);
         told.sealed.push(boot);
     }
-    let last = boots.len().saturating_sub(1);
-    for (at, (no, record)) in boots.iter().enumerate() {
-        let next = record.ledger.next();
-        let mut covers = SeqRange::new(0, next);
-        if let Some(window) = &told.window {
-            covers.start = if at == 0 { window.before.seq } else { 0 };
-            covers.end = if at == last { window.after.seq + 1 } else { next };
+    for (no, record) in &boots {
+        let mut covers = SeqRange::new(0, record.ledger.next());
+        if let Some(Window { before, after, .. }) = &told.window {
+            let boot = record.origin.boot.to_string();
+            covers.start = if boot == before.boot { before.seq } else { covers.start };
+            covers.end = if boot == after.boot { after.seq + 1 } else { covers.end };
         }
         let boot = boot(&mut source, *no, record, covers)?;
         told.totals.add(&boot);
@@ -158,26 +167,29 @@ fn digest(hash: &mut Sha256, reading: &Reading) {
     hash.update([reading.quality as u8]);
 }
 
-/// The window, and the boots from one bracket to the other.
-struct Held {
-    window: Window,
-    boots: std::ops::Range<usize>,
+/// When a boot began, at the earliest and at the latest, in unix milliseconds; only a synchronised clock can tell.
+fn began(anchor: Option<ClockAnchor>) -> Option<(i128, i128)> {
+    let anchor = anchor.filter(|anchor| anchor.quality == ClockQuality::Synced)?;
+    let (at, error) = (i128::from(anchor.unix_ms_at(Tick(0))), i128::from(anchor.error_ms));
+    Some((at - error, at + error))
 }
 
-/// Finds the readings that hold a span of wall time between them.
+/// Finds the readings that hold a span of wall time between them: of all boots, the last before and the first after.
 fn brackets(
     look: &Look<'_>,
     source: &mut Source<'_>,
     boots: &[Boot],
     from: i64,
     to: i64,
-) -> Result<Held, QueryError> {
-    let (mut before, mut after) = (None, None);
-    for (at, boot) in boots.iter().enumerate().rev() {
-        if let Some(found) = bracket(look, source, boot, from, Side::Before)? {
-            before = Some((at, found));
-            break;
-        }
+) -> Result<Window, QueryError> {
+    let (mut before, mut after): (Option<Bracket>, Option<Bracket>) = (None, None);
+    for boot in boots {
+        let found = bracket(look, source, boot, from, Side::Before)?;
+        let later = found.filter(|found| before.as_ref().is_none_or(|known| known.time < found.time));
+        before = later.or(before);
+        let found = bracket(look, source, boot, to, Side::After)?;
+        let sooner = found.filter(|found| after.as_ref().is_none_or(|known| known.time > found.time));
+        after = sooner.or(after);
     }
     let missing = |which, when, end| {
         let when = time(when).map_or_else(|| format!("{when} ms"), |time| time.to_string());
@@ -186,18 +198,12 @@ fn brackets(
              or leave the window out to certify all that the ledger heard of"
         ))
     };
-    let (first, before) = before.ok_or_else(|| missing("before", from, "from"))?;
-    for (at, boot) in boots.iter().enumerate().skip(first) {
-        if let Some(found) = bracket(look, source, boot, to, Side::After)? {
-            after = Some((at, found));
-            break;
-        }
-    }
-    let (last, after) = after.ok_or_else(|| missing("after", to, "to"))?;
+    let before = before.ok_or_else(|| missing("before", from, "from"))?;
+    let after = after.ok_or_else(|| missing("after", to, "to"))?;
     let (Some(from), Some(to)) = (time(from), time(to)) else {
         return Err(QueryError::NotBracketed("its times are beyond the calendar".to_owned()));
     };
-    Ok(Held { window: Window { from, to, before, after }, boots: first..last + 1 })
+    Ok(Window { from, to, before, after })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -284,6 +284,20 @@ fn a_window_is_certified_only_between_stored_readings() {
 }
 
 #[test]
+fn a_boot_that_was_heard_of_late_is_in_the_window_that_it_was_in() {
+    let answered = answered();
+    // Between the other two by its clock, behind them by the order of arrival; one of its readings is missing.
+    take(&answered.store, &Shown::default(), [block(3, 0..4, vec![anchor(3, ANCHOR_MS + 5_000)])]);
+    take(&answered.store, &Shown::default(), [block(3, 5..9, Vec::new())]);
+    let across = certified(&answered, Some((ANCHOR_MS + 300, ANCHOR_MS + 10_100))).unwrap();
+    let boots: Vec<_> = across.boots.iter().map(|boot| (boot.covers, boot.outstanding.len())).collect();
+    assert_eq!(boots, [((29, 40), 0), ((0, 12), 0), ((0, 9), 1)]);
+    assert!(!across.is_complete());
+    let first = certified(&answered, Some((ANCHOR_MS + 100, ANCHOR_MS + 200))).unwrap();
+    assert_eq!(first.boots.len(), 1, "the others began later");
+}
+
+#[test]
 fn without_a_key_there_is_no_certificate() {
     let answered = answered();
     let request = CertificateRequest { site: None, device: device(), window: None };
