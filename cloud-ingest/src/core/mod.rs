@@ -394,12 +394,7 @@ impl Core {
                 state.expired = ranges;
             }
         }
-        for ((site, device), live) in snapshot.live {
-            self.origins.set_current(site, device, live.current);
-            if let Some(state) = self.origins.get_mut(live.current) {
-                state.watch.restore_live(&live.channels);
-            }
-        }
+        self.adopt_live(snapshot.live);
         for (no, settled) in snapshot.settled {
             if let Some(state) = self.origins.get_mut(no) {
                 state.watch.restore_settled(&settled);

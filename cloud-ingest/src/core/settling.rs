@@ -4,7 +4,9 @@
 //! as they arrive; where a hole fills, what lies behind it is read back from the store after its commit, in portions. Where a
 //! reading arrives that had been declared lost and passed over, the origin's history is told again from the start.
 
-use tidegate_protocol::{Reading, SeqRange, topic::Lane};
+use std::collections::HashMap;
+
+use tidegate_protocol::{DeviceId, Reading, SeqRange, SiteId, topic::Lane};
 
 use super::{
     Core, Effect,
@@ -53,6 +55,7 @@ impl Core {
         let (site, device) = (state.record.site, state.record.origin.device);
         let Some(current) = self.origins.current(site, device) else {
             self.origins.set_current(site, device, no);
+            self.put_live(no);
             return true;
         };
         if current == no {
@@ -72,6 +75,31 @@ impl Core {
         self.mark_dirty(no);
         self.put_live(no);
         true
+    }
+
+    /// Who is live, as it was committed. Of a device without a row (stores of before did not note a first boot whose alarms
+    /// never changed) it is the newest boot with readings, one that goes on before one that has ended.
+    pub(super) fn adopt_live(&mut self, live: Vec<((SiteId, DeviceId), LiveRecord)>) {
+        for ((site, device), live) in live {
+            self.origins.set_current(site, device, live.current);
+            if let Some(state) = self.origins.get_mut(live.current) {
+                state.watch.restore_live(&live.channels);
+            }
+        }
+        let mut newest: HashMap<_, (bool, OriginNo)> = HashMap::new();
+        for (no, state) in self.origins.iter() {
+            let (site, device) = (state.record.site, state.record.origin.device);
+            let has_readings = !state.record.ledger.stored().is_empty();
+            if has_readings && !state.record.superseded && self.origins.current(site, device).is_none() {
+                let rank = (!has_ended(state), no);
+                let known = newest.entry((site, device)).or_insert(rank);
+                *known = rank.max(*known);
+            }
+        }
+        for ((site, device), (_, no)) in newest {
+            self.origins.set_current(site, device, no);
+            self.put_live(no);
+        }
     }
 
     /// Moves the settled point on as far as no readings need be looked at, and asks for those that do.

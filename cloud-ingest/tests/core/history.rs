@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tidegate_ingest::core::{
     Event, MAX_LOADS, Snapshot,
-    batch::{OriginNo, OriginRecord},
+    batch::{LiveRecord, OriginNo, OriginRecord},
 };
 use tidegate_protocol::{SeqRange, SiteId, ValueKind};
 
@@ -20,8 +20,12 @@ fn unsettled() -> Bench {
         record.ledger.store(SeqRange::new(0, 4));
         (OriginNo(number), record, Some(description(origin, vec![channel("x", ValueKind::F64, 0)])))
     };
-    let origins = (0..ORIGINS).map(known).collect();
-    let mut bench = Bench::new(Snapshot { origins, ..Snapshot::default() });
+    let origins: Vec<_> = (0..ORIGINS).map(known).collect();
+    let live = origins.iter().map(|(no, record, _)| {
+        ((record.site, record.origin.device), LiveRecord { current: *no, channels: Vec::new() })
+    });
+    let live = live.collect();
+    let mut bench = Bench::new(Snapshot { origins, live, ..Snapshot::default() });
     bench.carry_out();
     bench
 }
