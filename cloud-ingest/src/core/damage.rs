@@ -12,6 +12,7 @@ impl Core {
         if self.mode == Mode::Reloading || !self.damaged.insert(damaged.position) {
             return;
         }
+        self.leave_uncompared(&damaged.ranges);
         for (no, range) in &damaged.ranges {
             if let Some(state) = self.origins.get_mut(*no) {
                 state.record.ledger.corrupt(*range);

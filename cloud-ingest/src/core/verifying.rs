@@ -43,6 +43,12 @@ impl Verifying {
         jobs.flat_map(|job| &job.ranges).any(|(of, ..)| *of == no)
     }
 
+    /// Gives up the comparisons with these readings.
+    fn forget(&mut self, ranges: &[(OriginNo, SeqRange)]) {
+        self.fates.retain(|_, fate| !fate.compares(ranges));
+        self.bytes = self.fates.values().map(|fate| fate.block.len()).sum();
+    }
+
     /// Answers about what was asked before fit no ticket any more.
     pub fn clear(&mut self) {
         self.fates.clear();
@@ -84,6 +90,16 @@ impl Verifying {
     }
 }
 
+impl Fate {
+    /// Whether it waits to be compared with some of these readings.
+    fn compares(&self, ranges: &[(OriginNo, SeqRange)]) -> bool {
+        let mut asked = self.verify.iter().flat_map(|job| &job.ranges);
+        asked.any(|(no, _, range)| {
+            ranges.iter().any(|(of, gone)| of == no && !gone.intersection(*range).is_empty())
+        })
+    }
+}
+
 /// The header's second half says length and checksum of what follows: when that is equal, so is the half.
 fn same_but_for_stamp(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.get(HEADER_BYTES..) == b.get(HEADER_BYTES..)
@@ -99,6 +115,13 @@ impl Core {
             Some(ticket) => self.effects.push_back(Effect::Verify { ticket, job }),
             None => self.counters.blocks_refused_verifying += 1,
         }
+    }
+
+    /// These readings are gone, and with them their place in the index: what is compared with them now, or waits for it, would
+    /// be called another's. It gets no answer; its agent sends it again, and it is taken as new.
+    pub(super) fn leave_uncompared(&mut self, ranges: &[(OriginNo, SeqRange)]) {
+        self.verifying.forget(ranges);
+        self.fates.retain(|fate| !fate.compares(ranges));
     }
 
     pub(super) fn verified(&mut self, now_ms: u64, ticket: u64, differing: Option<Vec<(Origin, SeqRange)>>) {

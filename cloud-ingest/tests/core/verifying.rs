@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use tidegate_ingest::{
-    core::{Event, MAX_VERIFYING, Snapshot},
+    core::{
+        Event, MAX_VERIFYING, Snapshot,
+        batch::{Damaged, OriginNo},
+    },
     lake::{Lake, RollSettings, Roller},
     readings::Source,
     store::{LmdbStore, Store},
 };
 use tidegate_protocol::{
-    Value, ValueKind,
+    Origin, SeqRange, Value, ValueKind,
     ack::Outcome,
     block::{OriginReadings, Record},
     topic::Lane,
@@ -108,4 +111,38 @@ fn what_the_lake_cannot_say_exactly_is_no_conflict() {
     assert_eq!(differing.len(), 1);
     assert_eq!(differing[0].0, origins[1]);
     assert!(differing[0].1.contains(1));
+}
+
+/// Its index rows go with it, and everything differs from nothing.
+#[test]
+fn a_copy_that_came_while_its_original_was_found_damaged_is_not_rejected_but_taken() {
+    let board = origin("board", 1);
+    let damaged = || Damaged { position: 0, ranges: vec![(OriginNo(0), SeqRange::new(0, 5))] };
+    let copies = |seqs: [u64; 2]| seqs.map(|end| encode(Vec::new(), vec![readings(board, 0..end)]));
+    let differing = |board: Origin| Some(vec![(board, SeqRange::new(0, 4))]);
+    // It is being compared, or waits for a commit first.
+    for waits in [false, true] {
+        let mut bench = Bench::new(Snapshot::default());
+        bench.send(Lane::Live, encode(vec![described(board)], vec![readings(board, 0..5)]));
+        bench.hold_commits = waits;
+        if waits {
+            bench.send(Lane::Live, encode(Vec::new(), vec![readings(board, [5])]));
+        }
+        let [number, again] = copies([4, 5]).map(|bytes| bench.send(Lane::Live, bytes));
+        bench.handle(Event::Damaged(damaged()));
+        // Another copy is stored anew before the answer comes.
+        let third = bench.send(Lane::Live, copies([4, 5])[1].clone());
+        bench.hold_commits = false;
+        if let Some(batch) = bench.held.take() {
+            bench.handle(Event::Committed { batch, used_bytes: 0 });
+        }
+        for (ticket, _) in std::mem::take(&mut bench.verify) {
+            bench.handle(Event::Verified { ticket, differing: differing(board) });
+        }
+        assert_eq!((bench.outcome(number), bench.outcome(again)), (None, None));
+        assert_eq!(bench.outcome(third), Some(Outcome::Durable));
+        let (_, record) = bench.batches.last().unwrap().origins.last().unwrap();
+        assert_eq!((record.conflicts.count(), record.ledger.lost_count()), (0, 0));
+        assert!(bench.core.is_idle());
+    }
 }
