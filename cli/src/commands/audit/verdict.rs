@@ -104,7 +104,9 @@ fn problems(
 ) -> impl Iterator<Item = What> {
     // A clock that ran back makes an origin look heard in the future: it was heard just now.
     let silent_ms = now_unix_ms.saturating_sub(origin.last_arrival_unix_ms).max(0);
-    let overdue = u128::from(silent_ms.unsigned_abs()) > patience.grace.as_millis();
+    // Without any grace nothing is on its way, however coarse the ingest's clock.
+    let overdue =
+        patience.grace.is_zero() || u128::from(silent_ms.unsigned_abs()) > patience.grace.as_millis();
     let outstanding = match then {
         _ if origin.outstanding == 0 => None,
         _ if overdue => Some(What::Outstanding {
@@ -171,7 +173,8 @@ mod tests {
     #[test]
     fn a_clock_that_ran_back_makes_nothing_overdue() {
         let future = origin(|o| (o.outstanding, o.last_arrival_unix_ms) = (1, NOW + 500_000));
-        assert_eq!(check(vec![future], 0, false).0, Verdict::InFlight);
+        assert_eq!(check(vec![future.clone()], 1, false).0, Verdict::InFlight);
+        assert_eq!(check(vec![future], 0, false).0, Verdict::Missing, "there is no grace at all");
     }
 
     #[test]

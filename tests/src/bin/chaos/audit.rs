@@ -150,10 +150,13 @@ async fn incarnation(
         wrong.push(format!("the ledger does not add up: {origin}"));
     }
     let least = if one.unplugged { one.held_from() } else { count };
-    if !(least..=count).contains(&heard) {
+    // A damaged block may have held all that was known of the boot's end.
+    let unnamed = (heard..least).filter(|seq| damaged.unnamed.contains(*seq)).count() as u64;
+    sum.quarantined_queue += unnamed;
+    if !(least..=count).contains(&(heard + unnamed)) {
         wrong.push(format!("the ledger knows of {heard} readings, {least} to {count} were measured"));
     }
-    sum.unheard += count.saturating_sub(heard);
+    sum.unheard += count.saturating_sub(heard + unnamed);
 
     // What is not there is explained, reading by reading and reason by reason.
     let missing: Vec<u64> = (0..heard.min(count)).filter(|seq| !stored.contains(*seq)).collect();
