@@ -26,7 +26,7 @@ pub struct BlockAck {
     pub epoch: u64,
     pub outcomes: Vec<BlockOutcome>,
     pub credit: Credit,
-    /// How often this ingest's ledger was rolled back: 0 at first, raised whenever it is restored from a backup. A
+    /// The number of this ingest's ledger: 0 at first, raised whenever it is restored from a backup. A
     /// higher one than before means that it may have forgotten what it had acknowledged; see [`LossReason::RolledBack`].
     ///
     /// [`LossReason::RolledBack`]: crate::LossReason::RolledBack

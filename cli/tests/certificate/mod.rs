@@ -29,7 +29,7 @@ fn statement(outstanding: Vec<(u64, u64)>, next: u64) -> Statement {
         issued: "2026-11-22T20:00:00Z".parse().expect("a time"),
         issuer: "tidegate-ingest 0".to_owned(),
         journal_position: 12,
-        restores: 1,
+        ledger: 1,
         site: "plant".to_owned(),
         device: "b1".to_owned(),
         window: None,
@@ -70,6 +70,7 @@ fn a_certificate_is_written_once_checked_and_any_change_is_found() {
     assert_eq!(code, Some(0), "{said}");
     assert!(out.contains("every reading is stored or declared lost"), "{out}");
     assert!(out.contains("1 boot ended without a word"), "{out}");
+    assert!(out.contains("the ledger was restored from a backup before (number 1)"), "{out}");
 
     let text = std::fs::read_to_string(&file).expect("the certificate");
     std::fs::write(&file, text.replacen("ring-overflow", "evicted", 1)).expect("it is changed");

@@ -115,7 +115,7 @@ mod tests {
             issued: Timestamp::UNIX_EPOCH,
             issuer: "test \"1\"".to_owned(),
             journal_position: 7,
-            restores: 0,
+            ledger: 0,
             site: "plant".to_owned(),
             device: "board".to_owned(),
             window: None,

@@ -21,8 +21,9 @@ pub struct Statement {
     pub issuer: String,
     /// The ledger as of this journal position, which no later entry can change.
     pub journal_position: u64,
-    /// How often this ledger was restored from a backup: positions before and after a restore are not the same.
-    pub restores: u32,
+    /// The number of this ledger: raised by each restore from a backup. Positions before and after are not the same. 0:
+    /// never restored.
+    pub ledger: u32,
     pub site: String,
     pub device: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -297,7 +298,7 @@ mod tests {
             issued: Timestamp::UNIX_EPOCH,
             issuer: "test".to_owned(),
             journal_position: 7,
-            restores: 0,
+            ledger: 0,
             site: "plant".to_owned(),
             device: "board".to_owned(),
             window: None,

@@ -25,8 +25,8 @@ pub struct RestoreArguments {
     /// Move a store that is there aside (it is never deleted).
     #[arg(long)]
     pub replace: bool,
-    /// Announce this as the number of restores so far. Only needed when there were restores since the backup was made and
-    /// the store that they made is gone: it must be higher than any number announced before.
+    /// Announce this as the ledger's number, instead of the time in seconds since 1970. Only needed when a restore was
+    /// made with a clock that was ahead, and its store is gone: it must be higher than any number announced before.
     #[arg(long, value_name = "N")]
     pub ledger: Option<u32>,
 }
@@ -62,13 +62,13 @@ pub fn run_restore(config: &Config, arguments: RestoreArguments) -> Result<(), D
         println!("{count} lake files that the backup does not have are in {}", folder.display());
     }
     println!(
-        "this is restore {} of this ledger: agents will hear of it and declare what it forgot",
+        "the ledger's number is now {}: agents will hear of it and declare what it forgot",
         restored.ledger
     );
     if restored.old_count_unknown {
         println!(
-            "warning: the old store could not be read. If there were restores since this backup was made, restore again \
-             with --ledger above {} and above any number that was printed here before",
+            "warning: the old store could not be read. If it was restored while the clock was ahead, restore again with \
+             --ledger above {} and above any number that was printed here before",
             restored.ledger
         );
     }

@@ -1,8 +1,9 @@
 //! A backup in the place of a store.
 //!
 //! Whatever this ingest acknowledged after the backup was made is gone, and the agents have deleted it. So the restored
-//! ledger's count of rollbacks is raised above every count that was ever announced: agents hear of it with the first
-//! acknowledgement, and declare what was lost (`docs/decisions/0011`).
+//! ledger's number is raised above every one that was ever announced: agents hear of it with the first acknowledgement, and
+//! declare what was lost (`docs/decisions/0011`). The number is the time in seconds since 1970, or what is known plus
+//! one if that is more: the same backup on a fresh disk a second time must not give the number of the first.
 //!
 //! In order, and done again over the same names when it was cut off: the backup is verified; a mark is set that keeps an
 //! ingest from starting; the new store is made beside the old one; lake files that the backup does not have are moved
@@ -33,7 +34,7 @@ pub struct Restore {
     pub map_size_bytes: u64,
     /// A store that is there is moved aside.
     pub replace: bool,
-    /// The count of rollbacks to announce, where the operator knows better.
+    /// The number to announce, where the operator knows better.
     pub ledger: Option<u32>,
 }
 
@@ -41,11 +42,11 @@ pub struct Restore {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     pub position: u64,
-    /// The count that is announced from now on.
+    /// The number that is announced from now on.
     pub ledger: u32,
     /// Where the store is that was there before.
     pub old_store: Option<PathBuf>,
-    /// Its count could not be read: one that was announced since the backup may be as high.
+    /// Its number could not be read: where the clock was set back since, it may be as high.
     pub old_count_unknown: bool,
     /// Lake files that the backup does not have, and where they are.
     pub unregistered: Option<(u64, PathBuf)>,
@@ -62,7 +63,7 @@ impl Restore {
         }
         let manifest = Manifest::verified(&self.from, progress)?;
         let old = if exists { count_of(&store) } else { None };
-        let ledger = self.count(&manifest, old)?;
+        let ledger = self.number(&manifest, old)?;
         files::write_whole(&mark, self.from.display().to_string().as_bytes())?;
 
         progress("copying the store", 0, 0);
@@ -90,13 +91,13 @@ impl Restore {
         Ok(Restored { position: manifest.position, ledger, old_store, old_count_unknown, unregistered })
     }
 
-    /// Above every count that is known to have been announced.
-    fn count(&self, manifest: &Manifest, old: Option<u32>) -> Result<u32, DoctorError> {
+    /// Above every one that is known to have been announced, and those of restores that left no trace.
+    fn number(&self, manifest: &Manifest, old: Option<u32>) -> Result<u32, DoctorError> {
         let known = manifest.ledger.max(old.unwrap_or(0));
         match self.ledger {
             Some(given) if given <= known => Err(DoctorError::LedgerTooLow { given, known }),
             Some(given) => Ok(given),
-            None => Ok(known.saturating_add(1)),
+            None => Ok(known.saturating_add(1).max(now_s())),
         }
     }
 
@@ -151,6 +152,11 @@ impl Restore {
 /// The count of a store that may be damaged, of another format, or empty.
 fn count_of(store: &Path) -> Option<u32> {
     LmdbStore::open_read_only(store).and_then(|store| store.look()?.ledger_count()).ok()
+}
+
+/// A clock that shows no possible time counts for nothing.
+fn now_s() -> u32 {
+    u32::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0)
 }
 
 /// What a restore that was cut off left behind; it is made anew.

@@ -55,7 +55,7 @@ pub(super) fn statement(
         issued,
         issuer: concat!("tidegate-ingest ", env!("CARGO_PKG_VERSION")).to_owned(),
         journal_position: look.next_position()?,
-        restores: look.ledger_count()?,
+        ledger: look.ledger_count()?,
         site: site.to_string(),
         device: request.device.to_string(),
         window: None,

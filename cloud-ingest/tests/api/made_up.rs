@@ -101,7 +101,7 @@ impl Source for MadeUp {
         let certificate = serde_json::json!({
             "statement": {
                 "format": "tidegate-completeness/1", "issued": "2026-11-22T20:00:00Z", "issuer": "made up",
-                "journal_position": 0, "restores": 0, "site": "plant", "device": "a", "boots": [], "sealed": [],
+                "journal_position": 0, "ledger": 0, "site": "plant", "device": "a", "boots": [], "sealed": [],
                 "totals": { "readings": 0, "stored": 0, "lost": 0, "outstanding": 0, "conflicts": 0 },
             },
             "signature": { "algorithm": "Ed25519", "key_id": "", "value": "" },

@@ -1,4 +1,4 @@
-//! Backups are whole or refused; restores replace all, delete nothing, and raise the ledger's count.
+//! Backups are whole or refused; restores replace all, delete nothing, and raise the ledger's number.
 
 use std::{
     fs,
@@ -85,15 +85,20 @@ fn ledger_count(data: &Path) -> u32 {
     LmdbStore::open_read_only(&data.join("store")).unwrap().look().unwrap().ledger_count().unwrap()
 }
 
+fn now_s() -> u32 {
+    jiff::Timestamp::now().as_second().try_into().unwrap()
+}
+
 #[test]
 fn a_restore_brings_back_what_was_there_and_sets_the_rest_aside() {
     let trial = Trial::new();
     trial.roll();
     let rolled = contents::of(&trial.data());
     assert_ne!(rolled, trial.contents, "it went on after the backup");
-    let restored = trial.restored();
+    let (begun, restored) = (now_s(), trial.restored());
     assert_eq!(contents::of(&trial.data()), trial.contents);
-    assert_eq!((restored.ledger, ledger_count(&trial.data())), (1, 1));
+    assert!((begun..=now_s()).contains(&restored.ledger));
+    assert_eq!(ledger_count(&trial.data()), restored.ledger);
     // What was there is whole, under other names.
     let (count, aside) = restored.unregistered.expect("a lake file that the backup does not have");
     assert_eq!(count, 1);
@@ -121,24 +126,33 @@ fn copy_below(from: &Path, to: &Path) {
 }
 
 #[test]
-fn the_count_is_above_every_one_that_was_announced() {
+fn the_number_is_above_every_one_that_was_announced() {
     let trial = Trial::new();
-    assert_eq!(trial.restored().ledger, 1);
-    // From the same backup, which says 0: the store in place has announced 1.
-    assert_eq!(trial.restored().ledger, 2);
-    let lower = Restore { ledger: Some(2), ..trial.restore() };
-    assert!(trial.refused(&lower).contains("--ledger 2 is not above 2"));
-    let given = Restore { ledger: Some(9), ..trial.restore() };
-    assert_eq!(given.run(&mut |_, _, _| {}).unwrap().ledger, 9);
+    let first = trial.restored().ledger;
+    // From the same backup, which says 0: the store in place has announced one.
+    let second = trial.restored().ledger;
+    assert!(second > first);
+    let lower = Restore { ledger: Some(second), ..trial.restore() };
+    assert!(trial.refused(&lower).contains(&format!("--ledger {second} is not above {second}")));
+    // The clock was ahead of it all.
+    let ahead = u32::MAX - 9;
+    let given = Restore { ledger: Some(ahead), ..trial.restore() };
+    assert_eq!(given.run(&mut |_, _, _| {}).unwrap().ledger, ahead);
+    assert_eq!(trial.restored().ledger, ahead + 1);
     // A store that cannot be read is set aside all the same, and it is said that its count is not known.
     fs::write(trial.data().join("store/data.mdb"), [7; 9_000]).unwrap();
     let restored = trial.restored();
-    assert_eq!((restored.ledger, restored.old_count_unknown), (1, true));
+    assert!(
+        restored.ledger >= first && restored.old_count_unknown,
+        "no trace of what was announced but the time"
+    );
     assert_eq!(contents::of(&trial.data()), trial.contents);
-    // A new machine.
+    // A new machine, which knows of no restore.
+    let begun = now_s();
     fs::remove_dir_all(trial.data()).unwrap();
     let fresh = Restore { replace: false, ..trial.restore() }.run(&mut |_, _, _| {}).unwrap();
-    assert_eq!((fresh.ledger, fresh.old_store, fresh.unregistered), (1, None, None));
+    assert!(fresh.ledger >= begun, "{} was given to restores before this one", fresh.ledger);
+    assert_eq!((fresh.old_store, fresh.unregistered), (None, None));
     assert_eq!(contents::of(&trial.data()), trial.contents);
 }
 

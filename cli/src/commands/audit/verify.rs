@@ -58,7 +58,7 @@ fn read(file: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 fn told(statement: &Statement, key: &PublicKey, paint: Paint) -> String {
-    let Statement { issued, issuer, journal_position, restores, site, device, totals, .. } = statement;
+    let Statement { issued, issuer, journal_position, ledger, site, device, totals, .. } = statement;
     let span = statement.window.as_ref().map_or_else(
         || "all that this ledger heard of".to_owned(),
         |window| format!("{} to {}", window.from, window.to),
@@ -81,9 +81,8 @@ fn told(statement: &Statement, key: &PublicKey, paint: Paint) -> String {
         totals.lost,
         totals.outstanding,
     );
-    if *restores > 0 {
-        let times = if *restores == 1 { "once" } else { "more than once" };
-        text.push_str(&format!("the ledger was restored from a backup {times} before\n"));
+    if *ledger > 0 {
+        text.push_str(&format!("the ledger was restored from a backup before (number {ledger})\n"));
     }
     if open_ends > 0 {
         let boots = if open_ends == 1 { "boot" } else { "boots" };
