@@ -49,10 +49,10 @@ impl Core {
             self.close_unclean(old);
         }
         // A fresh boot starts its own numbering; what the Hello says is of the one before.
-        if who.boot == Some(boot)
-            && let Some(state) = self.origins.get_mut(slot)
-        {
-            state.reports(who.floor, who.next);
+        if let Some(state) = self.origins.get_mut(slot) {
+            if who.boot == Some(boot) {
+                state.reports(who.floor, who.next);
+            }
             self.declare_below_floor(slot);
         }
         self.origins.attach(link, slot);

@@ -7,6 +7,9 @@
 //! declarations as blocks of the queue and the count as heard. Killed before that, the agent hears the count anew and
 //! starts over; killed after it, the blocks are in the queue like any others.
 //!
+//! What an open board was not told to let go of it still holds, and sends again: that is not claimed but taken as new.
+//! Of a board that has not spoken in this run nobody knows what it let go of: it is claimed, and taken as new as well.
+//!
 //! What an origin's board no longer holds (below its floor) somebody's acknowledgement released. An agent that was
 //! restarted since has forgotten whose, and claims it as well: if another gateway still has it, it arrives and is stored.
 
@@ -154,8 +157,13 @@ impl Core {
             self.effects.push_back(super::Effect::Load { keys });
             return;
         }
-        let declared = declared(std::mem::take(claims));
-        self.rollback.stage = Stage::Declaring(declared);
+        let mut claims = std::mem::take(claims);
+        for (_, state) in self.origins.iter_mut() {
+            if let Some(claim) = claims.get_mut(&state.origin()) {
+                expect_again(state, claim);
+            }
+        }
+        self.rollback.stage = Stage::Declaring(declared(claims));
     }
 
     pub(super) fn counted(&mut self, entries: &[Entry]) {
@@ -241,6 +249,22 @@ fn claim(state: &mut OriginState) -> Claim {
         state.safe.missing(range).into_iter().for_each(|waiting| lost.remove(waiting));
     }
     Claim { description: state.description.clone(), next: state.next, closed: state.closing_safe, lost }
+}
+
+/// What the board of an open origin may still hold: a resend of it is new. Sources of this machine hold nothing.
+fn expect_again(state: &mut OriginState, claim: &mut Claim) {
+    if state.closed || state.local_flush_ms.is_some() {
+        return;
+    }
+    let from = state.acked.max(state.floor);
+    let above = claim.lost.iter().filter(|range| range.end > from);
+    for range in above.map(|range| SeqRange::new(range.start.max(from), range.end)).collect::<Vec<_>>() {
+        state.safe.remove(range);
+        state.received.remove(range);
+        if state.met {
+            claim.lost.remove(range);
+        }
+    }
 }
 
 fn subtract(claims: &mut Claims, directory: &Directory) {

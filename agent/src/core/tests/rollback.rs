@@ -110,6 +110,48 @@ fn readings_that_only_memory_holds_are_not_declared() {
 }
 
 #[test]
+fn what_a_board_still_holds_is_taken_as_new_when_it_is_sent_again() {
+    let board = origin("board", 7);
+    let mut bench = acknowledged();
+    // Behind a hole: the cloud had it, and the board was not told to let go of it.
+    bench.readings(1, 15..20);
+    bench.durable(bench.published.last().unwrap().number);
+    assert_eq!(bench.last_ack(1), Some(10));
+    restored(&mut bench, 1);
+    assert_eq!(declared(&records_of(&bench.commit())), [(board, 0, 10)]);
+    bench.readings_with_floor(1, 10, 10..20);
+    bench.pass_ms(100);
+    assert!(bench.last_ack(1).is_none_or(|up_to| up_to <= 10), "nobody else has it any more");
+    let sent = bench.published.iter().rev().find(|sent| !sent.seqs().is_empty()).unwrap().clone();
+    assert_eq!(sent.seqs(), (10..20).collect::<Vec<_>>());
+    bench.durable(sent.number);
+    assert_eq!(bench.last_ack(1), Some(20));
+}
+
+#[test]
+fn what_a_board_that_has_not_spoken_yet_may_hold_is_declared_and_taken_as_new() {
+    let board = origin("board", 7);
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.pass_ms(16_000);
+    bench.commit();
+    bench.link_up();
+    bench.loaded();
+    bench.durable(bench.published.last().unwrap().number);
+    bench.pass_ms(2_000);
+    bench.commit();
+    let mut bench = Bench::on(settings(), bench.disk);
+    bench.ledger = 1;
+    bench.link_up();
+    assert_eq!(declared(&records_of(&bench.commit())), [(board, 0, 10)]);
+    bench.hello(1, "board", Some(7), 4, 10);
+    bench.readings_with_floor(1, 4, 4..10);
+    bench.pass_ms(100);
+    assert!(bench.published.iter().any(|sent| sent.seqs() == [4, 5, 6, 7, 8, 9]));
+}
+
+#[test]
 fn a_kill_or_a_refused_commit_before_the_declaration_repeats_it() {
     let board = origin("board", 7);
     let mut bench = acknowledged();
