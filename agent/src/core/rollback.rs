@@ -39,6 +39,9 @@ pub(super) struct Rollback {
     /// The incarnation that spoke before the last rise: what it said late counts no more.
     passed: Option<u64>,
     speaking: Option<u64>,
+    /// The count rose in this run: who is met from now on may have let go of what was lost. Later runs have no such doubt,
+    /// or each would declare what the restored cloud acknowledged in the run before it.
+    rose: bool,
     stage: Stage,
 }
 
@@ -86,6 +89,7 @@ impl Rollback {
         if ledger > self.heard {
             self.passed = self.speaking.filter(|speaking| *speaking != incarnation);
             self.stage = Stage::Due;
+            self.rose = true;
         }
         if ledger < self.heard && self.speaking != Some(incarnation) {
             tracing::warn!(
@@ -99,9 +103,9 @@ impl Rollback {
         true
     }
 
-    /// The cloud was restored at some time.
-    pub fn any(&self) -> bool {
-        self.heard > 0
+    /// The cloud was restored, as this run was the first to hear.
+    pub const fn rose(&self) -> bool {
+        self.rose
     }
 
     pub const fn is_idle(&self) -> bool {
@@ -220,12 +224,12 @@ impl Core {
         }
     }
 
-    /// A board's first word in this run, and the cloud was restored before: what the board has let go of, and what nobody
+    /// A board's first word in this run, which heard of a restore: what the board has let go of, and what nobody
     /// here remembers, may have been acknowledged by what is no more.
     pub(super) fn declare_below_floor(&mut self, slot: Slot) {
         let due = self.due_unstretched();
         let Some(state) = self.origins.get_mut(slot) else { return };
-        if std::mem::replace(&mut state.met, true) || !self.rollback.any() {
+        if std::mem::replace(&mut state.met, true) || !self.rollback.rose() {
             return;
         }
         let (origin, gaps) = (state.origin(), state.received.missing(SeqRange::new(0, state.floor)));
