@@ -17,7 +17,8 @@
 //! between. Whoever is too slow for the live channel has his stream ended and resumes by
 //! `Last-Event-ID`; nothing is skipped silently: where events behind the cursor are past their retention, `event: reset`
 //! with `expired` comes first, and then what is kept. A cursor from another store (it is ahead of this one's newest) is
-//! answered by `event: reset`, after which the stream begins now: read `/api/v1/alarms` again.
+//! answered by `event: reset`, after which the stream begins now: read `/api/v1/alarms` again. A store that was restored from a
+//! backup leaves a gap above its cursors, which is answered like the first or the second, and never gives one a second time.
 
 use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
 

@@ -4,6 +4,7 @@
 //! ledger's number is raised above every one that was ever announced: agents hear of it with the first acknowledgement, and
 //! declare what was lost (`docs/decisions/0011`). The number is the time in seconds since 1970, or what is known plus
 //! one if that is more: the same backup on a fresh disk a second time must not give the number of the first.
+//! Event cursors go on above all that were given, so that who watches is told that something is missing.
 //!
 //! In order, and done again over the same names when it was cut off: the backup is verified; a mark is set that keeps an
 //! ingest from starting; the new store is made beside the old one; lake files that the backup does not have are moved
@@ -73,6 +74,7 @@ impl Restore {
         files::copy(&self.from.join(STORE), &made.join("data.mdb"))?;
         let restored = LmdbStore::open(&made, self.map_size_bytes)?;
         restored.set_ledger_count(ledger)?;
+        restored.set_cursor_base(cursor_base(ledger))?;
         drop(restored);
 
         let aside = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -147,6 +149,12 @@ impl Restore {
         }
         Ok((moved > 0).then_some((moved, aside)))
     }
+}
+
+/// Above every event cursor that was given before: nobody gives a million events a second, and counts ascend where the clock does
+/// not. With a whole 32-bit count it stays below 2^53, which any reader of JSON keeps exactly.
+fn cursor_base(ledger: u32) -> u64 {
+    u64::from(now_s().max(ledger)) << 20
 }
 
 /// The count of a store that may be damaged, of another format, or empty.

@@ -118,8 +118,9 @@ fn write_events(
 ) -> Result<Vec<(u64, AlarmEvent)>, StoreError> {
     let mut written = Vec::new();
     let last = writer.last(Table::Events)?.map(|(key, _)| keys::read_number(key)).transpose()?;
+    let base = writer.get(Table::Meta, keys::META_CURSOR_BASE)?.map(keys::read_number).transpose()?;
     // Cursors start at 1, so that 0 means "from the beginning".
-    let mut cursor = last.unwrap_or(0);
+    let mut cursor = last.max(base).unwrap_or(0);
     for event in events {
         let id = keys::event_id(event.id);
         if writer.get(Table::EventIds, &id)?.is_some() {

@@ -24,6 +24,8 @@ pub const META_POSITION: &[u8] = b"position";
 pub const META_INTENT: &[u8] = b"intent";
 /// How often this ledger was rolled back by a restore, u32; absent: never.
 pub const META_LEDGER: &[u8] = b"ledger";
+/// Event cursors that are given from now on are above this number, 8 bytes; absent: 0.
+pub const META_CURSOR_BASE: &[u8] = b"cursor-base";
 
 /// Where a run of readings is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -147,6 +147,13 @@ impl LmdbStore {
         writer.commit()
     }
 
+    /// Event cursors go on above this number: those below may have been given by a store that this one takes the place of.
+    pub fn set_cursor_base(&self, base: u64) -> Result<(), StoreError> {
+        let mut writer = self.lmdb.writer()?;
+        writer.put(Table::Meta, keys::META_CURSOR_BASE, &keys::number(base))?;
+        writer.commit()
+    }
+
     fn check_format(&self) -> Result<(), StoreError> {
         let reader = self.lmdb.reader()?;
         let found = reader.get(Table::Meta, keys::META_FORMAT)?.map(keys::decode::<u32>).transpose()?;

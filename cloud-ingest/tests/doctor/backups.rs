@@ -7,7 +7,9 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tidegate_alarms::EventId;
 use tidegate_ingest::{
+    core::batch::Batch,
     data_folder::{self, FolderError},
     doctor::{
         DoctorError,
@@ -15,7 +17,7 @@ use tidegate_ingest::{
         restore::{Restore, Restored},
     },
     lake::{Lake, RollSettings, Roller},
-    store::LmdbStore,
+    store::{LmdbStore, Store},
 };
 
 use crate::{MAP_BYTES, contents, made};
@@ -154,6 +156,35 @@ fn the_number_is_above_every_one_that_was_announced() {
     assert!(fresh.ledger >= begun, "{} was given to restores before this one", fresh.ledger);
     assert_eq!((fresh.old_store, fresh.unregistered), (None, None));
     assert_eq!(contents::of(&trial.data()), trial.contents);
+}
+
+/// The stream answers a gap between cursors, and one above the newest, by a reset: who has seen the event that is gone is told.
+#[test]
+fn an_event_cursor_is_never_given_a_second_time() {
+    let trial = Trial::new();
+    let commit_event = |id| {
+        let store = LmdbStore::open(&trial.data().join("store"), MAP_BYTES).unwrap();
+        let (_, mut event) = store.look().unwrap().events_after(0, 1).unwrap().remove(0);
+        event.id = EventId(id);
+        let events = vec![event];
+        let receipt = store.commit(&Batch { number: 1, events, ..Batch::default() }).unwrap();
+        let cursors: Vec<_> = receipt.events.iter().map(|(cursor, _)| *cursor).collect();
+        let last = store.look().unwrap().last_cursor().unwrap();
+        assert_eq!(cursors, [last]);
+        last
+    };
+    let gone = commit_event(1);
+    // From the same backup each time; another event of each time is gone with its store.
+    let mut newest = gone;
+    for restore in 0..2 {
+        let ledger = u32::MAX - 1 + restore;
+        Restore { ledger: Some(ledger), ..trial.restore() }.run(&mut |_, _, _| {}).unwrap();
+        let cursor = commit_event(2);
+        assert!(cursor > newest + 1, "{cursor} after {newest}");
+        newest = cursor;
+    }
+    assert_eq!(commit_event(3), newest + 1, "and they go on without gaps");
+    assert!(newest < 1 << 53, "JSON readers have it exactly");
 }
 
 #[test]
