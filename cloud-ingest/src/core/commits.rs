@@ -188,6 +188,7 @@ impl Core {
 
     pub(super) fn reloaded(&mut self, now_ms: u64, snapshot: Snapshot, incarnation: u64) {
         // Batch numbers go on, so that an answer about an old batch fits none.
+        self.forget_undone_damage(self.in_flight.unwrap_or(self.building.number));
         self.building = Batch { number: self.building.number + 1, ..Batch::default() };
         self.building_bytes = 0;
         self.building_since_ms = None;
@@ -197,7 +198,6 @@ impl Core {
         self.fates.clear();
         self.verifying.clear();
         self.loading.clear();
-        self.damaged.clear();
         self.outbox = super::Outbox::default();
         self.refuse_orders();
         self.incarnation = incarnation;

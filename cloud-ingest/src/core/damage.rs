@@ -9,9 +9,10 @@ impl Core {
     /// Told once or several times, by whoever met it; once is enough until the entry is out of the journal.
     pub(super) fn entry_damaged(&mut self, now_ms: u64, damaged: Damaged) {
         // After a failed commit it is met, and told, again.
-        if self.mode == Mode::Reloading || !self.damaged.insert(damaged.position) {
+        if self.mode == Mode::Reloading || self.damaged.contains_key(&damaged.position) {
             return;
         }
+        self.damaged.insert(damaged.position, self.building.number);
         self.leave_uncompared(&damaged.ranges);
         for (no, range) in &damaged.ranges {
             if let Some(state) = self.origins.get_mut(*no) {
@@ -22,5 +23,11 @@ impl Core {
         }
         self.building.damaged.push(damaged);
         self.touch_batch(now_ms);
+    }
+
+    /// After a failed commit the entries are remembered that are out already: whoever met one before may say so late, when
+    /// its readings are stored anew elsewhere.
+    pub(super) fn forget_undone_damage(&mut self, failed_batch: u64) {
+        self.damaged.retain(|_, batch| *batch < failed_batch);
     }
 }

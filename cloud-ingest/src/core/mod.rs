@@ -248,7 +248,8 @@ pub struct Core {
     seal_before_unix_ms: Option<i64>,
     /// Operators' orders, in the order of their batches.
     retiring: Vec<Waiting>,
-    damaged: BTreeSet<u64>,
+    /// Positions of damaged entries, and the batch that takes each out.
+    damaged: BTreeMap<u64, u64>,
     outbox: Outbox,
     credits: Credits,
     effects: VecDeque<Effect>,
@@ -289,7 +290,7 @@ impl Core {
             retry_loads_at_ms: None,
             seal_before_unix_ms: None,
             retiring: Vec::new(),
-            damaged: BTreeSet::new(),
+            damaged: BTreeMap::new(),
             outbox: Outbox::default(),
             credits: Credits::new(settings.credit_total_bytes),
             effects: VecDeque::new(),

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use tidegate_ingest::{
-    core::{Event, Snapshot, batch::OriginNo},
+    core::{
+        Event, Snapshot,
+        batch::{Damaged, OriginNo},
+    },
     lake::{Lake, RollSettings, Roller},
     store::{LmdbStore, Store},
 };
@@ -70,4 +73,39 @@ fn a_damaged_journal_entry_goes_to_quarantine_and_the_others_to_the_lake() {
     let (_, record) = bench.batches.last().unwrap().origins[0].clone();
     assert_eq!(record.ledger.stored().iter().collect::<Vec<_>>(), [SeqRange::new(0, 15)]);
     assert_eq!((record.ledger.lost_count(), record.ledger.recovered()), (0, 5));
+}
+
+#[test]
+fn late_word_of_damage_that_is_out_already_takes_nothing_that_is_stored_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LmdbStore::open(folder.path(), 1 << 24).unwrap();
+    let (board, other) = (origin("board", 1), origin("other", 1));
+    let damaged = |position, no, end| {
+        let ranges = vec![(OriginNo(no), SeqRange::new(0, end))];
+        Event::Damaged(Damaged { position, ranges })
+    };
+    let mut bench = Bench::new(Snapshot::default());
+    let bytes = encode(vec![described(board)], vec![readings(board, 0..5)]);
+    bench.send(Lane::Live, bytes.clone());
+    bench.send(Lane::Live, encode(vec![described(other)], vec![readings(other, 0..3)]));
+    bench.handle(damaged(0, 0, 5));
+    bench.send(Lane::Live, bytes);
+    bench.batches.drain(..).for_each(|batch| drop(store.commit(&batch).unwrap()));
+    // One that is not out when its commit fails is told again, and must be.
+    bench.hold_commits = true;
+    bench.handle(damaged(1, 1, 3));
+    let batch = bench.held.take().expect("a commit");
+    bench.handle(Event::CommitFailed { batch });
+    let snapshot = Box::new(store.snapshot().unwrap());
+    bench.handle(Event::Reloaded { snapshot, incarnation: 2 });
+    bench.hold_commits = false;
+    bench.now_ms += 60_000;
+    bench.handle(Event::Wakeup);
+    bench.batches.clear();
+    bench.handle(damaged(0, 0, 5));
+    bench.handle(damaged(1, 1, 3));
+    let told = bench.batches.iter().flat_map(|batch| &batch.damaged).map(|damaged| damaged.position);
+    assert_eq!(told.collect::<Vec<_>>(), [1]);
+    let lowered = bench.batches.iter().flat_map(|batch| &batch.origins).map(|(no, _)| *no);
+    assert_eq!(lowered.collect::<Vec<_>>(), [OriginNo(1)]);
 }
