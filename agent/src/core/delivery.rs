@@ -124,8 +124,14 @@ impl Core {
         let Ok(mut block) = self.decoder.decode(&bytes) else { return false };
         let mut described = Vec::new();
         for origin in origins_in(&block) {
-            let Some(slot) = self.origins.slot(origin) else { return false };
-            let Some(state) = self.origins.get_mut(slot) else { return false };
+            let slot = self.origins.slot(origin);
+            let Some((slot, state)) = slot.and_then(|slot| Some((slot, self.origins.get_mut(slot)?))) else {
+                // Of an origin that ended and is forgotten: only readings need its description.
+                if block.origins.iter().any(|of| of.origin == origin) {
+                    return false;
+                }
+                continue;
+            };
             state.described = false;
             described.push(slot);
             block.records.push(Record::Described(state.description.clone()));

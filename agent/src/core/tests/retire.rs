@@ -1,8 +1,9 @@
 //! Boots that are over leave nothing behind, however many there were; what the cloud has sealed is kept aside.
 
 use tidegate_protocol::{
-    BootId, SeqRange,
+    BootId, LossReason, LossRecord, SeqRange,
     ack::{Outcome, RejectReason},
+    block::{Decoder, Encoder, Record},
 };
 
 use super::bench::{Bench, Disk, origin, settings};
@@ -76,4 +77,33 @@ fn what_comes_too_late_for_the_cloud_is_kept_aside_and_nothing_waits_behind_it()
     settle(&mut bench);
     assert_eq!(bench.last_ack(1), Some(5));
     assert_eq!(bench.disk.quarantine.len(), 1);
+}
+
+#[test]
+fn a_word_of_an_origin_that_is_forgotten_does_not_keep_the_rest_of_its_block_from_being_described() {
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.pass_ms(16_000);
+    bench.commit();
+    let mut disk = bench.disk;
+    for (_, bytes) in disk.blocks.values_mut() {
+        let mut block = Decoder::new().unwrap().decode(bytes).unwrap();
+        let (origin, range) = (origin("gone", 3), SeqRange::new(0, 5));
+        block.records.push(Record::Loss(LossRecord { origin, range, reason: LossReason::UncleanTail }));
+        *bytes = Encoder::new().unwrap().encode(&block).unwrap();
+    }
+    let mut bench = Bench::on(settings(), disk);
+    bench.link_up();
+    bench.loaded();
+    let number = bench.published.last().expect("it was sent").number;
+    bench.published.clear();
+    bench.answer(number, Outcome::Rejected { reason: RejectReason::Undescribed, parts: Vec::new() });
+    let again = bench.published.last().expect("it is sent again");
+    assert_eq!(again.seqs(), (0..10).collect::<Vec<_>>());
+    let records = &again.block.records;
+    assert!(records.iter().any(|record| matches!(record, Record::Loss(_))), "the word stays in it");
+    let is_described =
+        |record: &Record| matches!(record, Record::Described(known) if known.origin == origin("board", 7));
+    assert!(records.iter().any(is_described));
 }
