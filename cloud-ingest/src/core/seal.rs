@@ -84,6 +84,18 @@ impl SealedRecord {
             refused: 0,
         }
     }
+
+    /// So many of its stored readings cannot be read any more. The digest stays that of its sealing.
+    pub fn corrupt(&mut self, count: u64) {
+        self.stored = self.stored.saturating_sub(count);
+        match self.lost.iter_mut().find(|(reason, _)| *reason == LossReason::Corrupt) {
+            Some((_, lost)) => *lost = lost.saturating_add(count),
+            None => {
+                self.lost.push((LossReason::Corrupt, count));
+                self.lost.sort_by_key(|(reason, _)| reason.code());
+            }
+        }
+    }
 }
 
 /// The highest number of an ended boot, by device.

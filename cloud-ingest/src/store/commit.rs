@@ -20,7 +20,7 @@ const MAX_QUARANTINE_BYTES: u64 = 64 * 1024 * 1024;
 pub(super) fn write(lmdb: &Lmdb, batch: &Batch) -> Result<Receipt, StoreError> {
     let mut writer = lmdb.writer()?;
     let mut scratch = Vec::new();
-    damage::write(&mut writer, &batch.damaged)?;
+    let damaged = damage::write(&mut writer, &batch.damaged)?;
     for entry in &batch.entries {
         write_entry(&mut writer, entry, &mut scratch)?;
     }
@@ -46,6 +46,8 @@ pub(super) fn write(lmdb: &Lmdb, batch: &Batch) -> Result<Receipt, StoreError> {
     for (no, sealed) in &batch.sealed {
         seal::write(&mut writer, *no, sealed)?;
     }
+    // What damage takes of an open origin is in its ledger already.
+    seal::count_damaged(&mut writer, &damaged)?;
     seal::count_refused(&mut writer, &batch.refused)?;
     for operation in &batch.operations {
         let last = writer.last(Table::Operations)?.map(|(key, _)| keys::read_number(key)).transpose()?;

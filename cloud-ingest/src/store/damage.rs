@@ -13,8 +13,13 @@ use super::{
 };
 use crate::core::batch::{Damaged, OriginNo, Quarantined};
 
-pub(super) fn write(writer: &mut Writer<'_>, damaged: &[Damaged]) -> Result<(), StoreError> {
+/// Returns how many readings went with them, by origin.
+pub(super) fn write(
+    writer: &mut Writer<'_>,
+    damaged: &[Damaged],
+) -> Result<Vec<(OriginNo, u64)>, StoreError> {
     let mut kept = Vec::new();
+    let mut gone = Vec::new();
     for Damaged { position, ranges } in damaged {
         let key = keys::number(*position);
         let Some(value) = writer.get(Table::Journal, &key)? else { continue };
@@ -23,12 +28,14 @@ pub(super) fn write(writer: &mut Writer<'_>, damaged: &[Damaged]) -> Result<(), 
         for (no, range) in ranges {
             let row = keys::index(*no, range.start);
             let known = writer.get(Table::Index, &row)?.map(keys::decode::<IndexEntry>).transpose()?;
-            if known.is_some_and(|known| known.place == Place::Journal(*position)) {
+            if let Some(known) = known.filter(|known| known.place == Place::Journal(*position)) {
                 writer.delete(Table::Index, &row)?;
+                gone.push((*no, known.len));
             }
         }
     }
-    write_quarantine(writer, &kept)
+    write_quarantine(writer, &kept)?;
+    Ok(gone)
 }
 
 fn quarantined(position: u64, value: &[u8]) -> Result<Quarantined, StoreError> {

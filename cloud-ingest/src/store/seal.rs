@@ -8,7 +8,10 @@ use super::{
     keys::{self, SealedRow},
     lmdb::{Table, Writer},
 };
-use crate::core::{batch::OriginNo, seal::Sealed};
+use crate::core::{
+    batch::OriginNo,
+    seal::{Sealed, SealedRecord},
+};
 
 /// So many channel lists of a device are looked through for the same one; a device whose boots differ more often
 /// than that has doubles.
@@ -59,11 +62,25 @@ fn channel_list(
 }
 
 pub(super) fn count_refused(writer: &mut Writer<'_>, refused: &[(OriginNo, u64)]) -> Result<(), StoreError> {
-    for (no, count) in refused {
+    change(writer, refused, |record, count| record.refused = record.refused.saturating_add(count))
+}
+
+/// Readings of sealed origins whose journal entry was damaged before the lake had them.
+pub(super) fn count_damaged(writer: &mut Writer<'_>, damaged: &[(OriginNo, u64)]) -> Result<(), StoreError> {
+    change(writer, damaged, SealedRecord::corrupt)
+}
+
+/// Changes the rows of those that are sealed.
+fn change(
+    writer: &mut Writer<'_>,
+    counts: &[(OriginNo, u64)],
+    apply: impl Fn(&mut SealedRecord, u64),
+) -> Result<(), StoreError> {
+    for (no, count) in counts {
         let key = keys::origin(*no);
         let Some(row) = writer.get(Table::Sealed, &key)? else { continue };
         let mut row: SealedRow = keys::decode(row)?;
-        row.record.refused = row.record.refused.saturating_add(*count);
+        apply(&mut row.record, *count);
         writer.put(Table::Sealed, &key, &keys::encode(&row)?)?;
     }
     Ok(())

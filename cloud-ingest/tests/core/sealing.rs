@@ -1,7 +1,11 @@
 //! Which origins are sealed, when, and what happens to those who come late.
 
 use tidegate_ingest::{
-    core::{Event, Snapshot, batch::OriginNo, seal::SealedRecord},
+    core::{
+        Event, Snapshot,
+        batch::{Damaged, OriginNo},
+        seal::SealedRecord,
+    },
     store::{LmdbStore, Store},
 };
 use tidegate_protocol::{
@@ -183,6 +187,25 @@ fn a_commit_that_fails_leaves_the_origin_as_it_was() {
     bench.handle(Event::Wakeup);
     let number = bench.send(Lane::Backlog, encode(Vec::new(), vec![readings(first, [10])]));
     assert_eq!(bench.outcome(number), Some(Outcome::Durable));
+}
+
+#[test]
+fn damage_of_a_sealed_origins_entry_reaches_its_row() {
+    let first = origin("board", 1);
+    let folder = tempfile::tempdir().unwrap();
+    let store = LmdbStore::open(folder.path(), 1 << 24).unwrap();
+    let mut bench = two_boots(vec![lost(first, 10, 13), closed(first, 13)]);
+    assert_eq!(seal(&mut bench), [1]);
+    // Met twice, and beside it that of an open origin.
+    for (position, no) in [(0, 0), (0, 0), (1, 1)] {
+        let ranges = vec![(OriginNo(no), SeqRange::new(0, 10))];
+        bench.handle(Event::Damaged(Damaged { position, ranges }));
+    }
+    bench.batches.iter().for_each(|batch| drop(store.commit(batch).unwrap()));
+    let sealed = store.look().unwrap().sealed().unwrap();
+    let [(_, record)] = sealed.as_slice() else { panic!("one is sealed") };
+    assert_eq!(record.stored, 0);
+    assert_eq!(record.lost, [(LossReason::Evicted, 3), (LossReason::Corrupt, 10)]);
 }
 
 #[test]
