@@ -10,7 +10,8 @@
 //! budgets in 24 hours of running time, and none holds a lane for longer than that.
 //!
 //! What was sent today is saved with any batch, and by one of its own after each [`SAVED_PARTS`]th of a budget: a killed
-//! process forgets at most so much of it.
+//! process forgets at most so much of it. How long the day has run is saved with it, at least each hour: a gateway without
+//! a clock that restarts more often than once a day has days all the same.
 
 use tidegate_protocol::{ClockQuality, topic::Lane};
 
@@ -20,6 +21,7 @@ use super::time::{Now, Time};
 pub const PUBLISH_OVERHEAD_BYTES: u64 = 128;
 const DAY_MS: i64 = 86_400_000;
 const SAVED_PARTS: u64 = 64;
+const RUN_SAVED_MS: u64 = 3_600_000;
 
 /// How fast one lane may send, and how much in a day; without a figure, as the link allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct SentToday {
     /// Days since 1970, as the gateway's clock counts them.
     pub day: i64,
     pub bytes: [u64; 4],
+    /// How long the day has run, in all processes.
+    pub ran_ms: u64,
 }
 
 /// A rate in bytes a second, and millionths of bytes that may go.
@@ -83,8 +87,10 @@ pub struct Meters {
     buckets: [Option<Bucket>; 4],
     today: SentToday,
     saved: SentToday,
-    /// When the day under way began in this process, and before when no new one may begin.
+    /// When the day under way began in this process, how long it had run in those before, and before when no new one
+    /// may begin.
     day_began: Time,
+    ran_before_ms: u64,
     not_before: Time,
 }
 
@@ -94,13 +100,14 @@ const fn index(lane: Lane) -> usize {
 
 impl Meters {
     pub fn new(caps: LaneCaps, recovered: Option<SentToday>, now: Now) -> Self {
-        let today = recovered.unwrap_or(SentToday { day: day_of(now.unix_ms), bytes: [0; 4] });
+        let today = recovered.unwrap_or(SentToday { day: day_of(now.unix_ms), ..SentToday::default() });
         Self {
             caps,
             buckets: caps.map(|cap| cap.bytes_per_s.map(|rate| Bucket::new(rate, now.at))),
             today,
             saved: today,
             day_began: now.at,
+            ran_before_ms: today.ran_ms,
             not_before: now.at,
         }
     }
@@ -108,11 +115,13 @@ impl Meters {
     /// Follows the clock from day to day.
     pub fn clock(&mut self, now: Now, quality: ClockQuality) {
         let day = day_of(now.unix_ms);
-        let a_day_of_running = now.at >= self.day_began.plus_ms(DAY_MS as u64);
+        self.today.ran_ms = self.ran_before_ms.saturating_add(now.at.us_since(self.day_began) / 1_000);
+        let a_day_of_running = self.today.ran_ms >= DAY_MS as u64;
         let shown = quality != ClockQuality::Unsynced;
         if a_day_of_running || (shown && day > self.today.day && now.at >= self.not_before) {
-            self.today = SentToday { day: if shown { day } else { self.today.day }, bytes: [0; 4] };
+            self.today = SentToday { day: if shown { day } else { self.today.day }, ..SentToday::default() };
             self.day_began = now.at;
+            self.ran_before_ms = 0;
             self.not_before = now.at;
         } else if shown && day < self.today.day {
             self.today.day = day;
@@ -162,10 +171,13 @@ impl Meters {
 
     /// Enough was sent since the last save that it deserves a batch of its own.
     pub fn must_be_saved(&self) -> bool {
+        let ran_ms = self.today.ran_ms.saturating_sub(self.saved.ran_ms);
+        let long = ran_ms >= RUN_SAVED_MS && self.today.bytes != [0; 4];
         Lane::ALL.into_iter().any(|lane| {
             let (sent, saved) = (self.today.bytes[index(lane)], self.saved.bytes[index(lane)]);
             let unsaved = if self.today.day == self.saved.day { sent.saturating_sub(saved) } else { sent };
-            self.caps[index(lane)].bytes_per_day.is_some_and(|budget| unsaved > budget / SAVED_PARTS)
+            let budget = self.caps[index(lane)].bytes_per_day;
+            budget.is_some_and(|budget| unsaved > budget / SAVED_PARTS || long)
         })
     }
 
@@ -182,7 +194,7 @@ impl Meters {
 
     /// The batch was not written.
     pub fn not_saved(&mut self) {
-        self.saved = SentToday { day: i64::MIN, bytes: [0; 4] };
+        self.saved = SentToday { day: i64::MIN, ..SentToday::default() };
     }
 }
 
@@ -272,7 +284,7 @@ mod tests {
     fn without_a_clock_a_day_is_24_hours_of_running() {
         let mut caps = LaneCaps::default();
         caps[index(Lane::Live)].bytes_per_day = Some(10_000);
-        let before = SentToday { day: 20_833, bytes: [0, 9_000, 0, 0] };
+        let before = SentToday { day: 20_833, bytes: [0, 9_000, 0, 0], ran_ms: 0 };
         let mut meters = Meters::new(caps, Some(before), at(0, 5_000));
         meters.clock(at(23, 23 * HOUR_MS as i64), ClockQuality::Unsynced);
         assert_eq!(meters.sent_today(Lane::Live), 9_000, "what the last run sent counts");
@@ -280,6 +292,24 @@ mod tests {
         assert_eq!(meters.sent_today(Lane::Live), 9_000, "the same day, as it turns out");
         meters.clock(at(24, 5_000), ClockQuality::Unsynced);
         assert_eq!(meters.sent_today(Lane::Live), 0);
+    }
+
+    #[test]
+    fn without_a_clock_a_day_goes_on_over_restarts() {
+        let mut caps = LaneCaps::default();
+        caps[index(Lane::Live)].bytes_per_day = Some(10_000);
+        let mut saved = SentToday { day: 0, bytes: [0, 9_000, 0, 0], ran_ms: 0 };
+        for run in 1..=4 {
+            let mut meters = Meters::new(caps, Some(saved), at(0, 5_000));
+            meters.clock(at(6, 5_000), ClockQuality::Unsynced);
+            assert_eq!(
+                meters.sent_today(Lane::Live),
+                if run < 4 { 9_000 } else { 0 },
+                "run {run} of 6 hours"
+            );
+            assert!(run == 4 || meters.must_be_saved());
+            saved = meters.save().unwrap();
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! origins     device, 0, boot u64 be → postcard of OriginRecord, CRC-32C
 //! quarantine  key u64 big-endian     → postcard of Reason, block
 //! meta        "queue"                → postcard of Meta, CRC-32C
-//!             "sent-today"           → postcard of SentToday, CRC-32C; may be missing
+//!             "sent-today"           → postcard of SentToday, CRC-32C; may be missing, or without `ran_ms`
 //!             "ledger"               → postcard of u32: how often the cloud was restored, CRC-32C; absent: never heard
 //! ```
 //! Integers are little-endian where not said otherwise. The block's checksums are its own.
@@ -16,7 +16,7 @@ use tidegate_protocol::{
     block::{HEADER_BYTES, Header},
 };
 
-use crate::core::{ENTRY_HEAD_BYTES, Key, Totals};
+use crate::core::{ENTRY_HEAD_BYTES, Key, SentToday, Totals};
 
 pub const FORMAT: u32 = 0;
 
@@ -50,6 +50,12 @@ pub fn read_meta(bytes: &[u8]) -> MetaRead {
         Some(_) => unseal(bytes).map_or(MetaRead::Damaged, MetaRead::Good),
         None => MetaRead::Damaged,
     }
+}
+
+/// What was sent today; agents of before did not say how long the day had run.
+pub fn read_sent_today(bytes: &[u8]) -> Option<SentToday> {
+    let before = || unseal(bytes).map(|(day, bytes)| SentToday { day, bytes, ran_ms: 0 });
+    unseal(bytes).or_else(before)
 }
 
 /// The number that a key of queue and quarantine is.
@@ -173,5 +179,13 @@ mod tests {
         head.write(b"block", &mut entry);
         assert_eq!(EntryHead::read(&entry), (head, b"block".as_slice()));
         assert_eq!(EntryHead::read(&entry[..3]).1, b"");
+    }
+
+    #[test]
+    fn what_was_sent_today_is_read_without_how_long_the_day_ran() {
+        let now = SentToday { day: 20_833, bytes: [1, 2, 3, 4], ran_ms: 5 };
+        assert_eq!(read_sent_today(&seal(&now).unwrap()), Some(now));
+        let before = seal(&(20_833_i64, [1_u64, 2, 3, 4])).unwrap();
+        assert_eq!(read_sent_today(&before), Some(SentToday { ran_ms: 0, ..now }));
     }
 }

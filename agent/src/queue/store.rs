@@ -247,7 +247,7 @@ impl Tables<'_> {
         }
         let next_key = next_key.max(keys.end());
         let (keys, origins) = (keys.ranges().to_vec(), self.origins(txn)?);
-        let sent_today = self.meta.get(txn, SENT_TODAY)?.and_then(records::unseal);
+        let sent_today = self.meta.get(txn, SENT_TODAY)?.and_then(records::read_sent_today);
         let ledger = self.meta.get(txn, LEDGER)?.and_then(records::unseal).unwrap_or_default();
         Ok(Recovered { next_key, totals, keys, origins, sent_today, ledger })
     }
