@@ -1,5 +1,5 @@
 //! Operators' orders on their way to the core, and its answers on their way back. Whoever orders waits, at most
-//! [`PATIENCE`]; an order whose answer comes later was carried out all the same, and is in the operator log.
+//! `PATIENCE`; an order whose answer comes later was carried out all the same, and is in the operator log.
 
 use std::{
     collections::HashMap,

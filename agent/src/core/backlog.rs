@@ -44,7 +44,7 @@ enum Purpose {
 #[serde(rename_all = "kebab-case")]
 pub enum BacklogOrder {
     OldestFirst,
-    /// What is missing for the present view comes first. One load in [`OLDEST_TURN`] still takes the oldest, so that
+    /// What is missing for the present view comes first. One load in `OLDEST_TURN` still takes the oldest, so that
     /// new blocks, however many, do not keep them for ever.
     NewestFirst,
 }
