@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use tidegate_simulator::explore::{Detail, Options, explore, one};
 
 const FIXED: u64 = 40;
-const FRESH: u64 = 20;
+const FRESH: u64 = 10;
 
 fn run(seeds: std::ops::Range<u64>) {
     println!("seeds {seeds:?}: replay one with tidegate-sim explore --seed <seed>");

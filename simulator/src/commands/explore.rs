@@ -21,13 +21,13 @@ use super::{
 };
 
 /// With so many schedules, every fault must have happened.
-const ENOUGH_FOR_EVERY_FAULT: u64 = 200;
+const ENOUGH_FOR_EVERY_FAULT: u64 = 2_000;
 
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Each seed is one schedule: boards, gateways and an ingest, their production cores on one virtual clock, with seeded faults \
 of network, disks, broker, clocks and power. A checker looks on. It ends with code 1 when a rule was broken, or when \
-(with 200 schedules or more) some fault never happened.
+(with 2,000 schedules or more) some fault never happened.
 
 Examples:
   tidegate-sim explore --seeds 0..2000 --jobs 2

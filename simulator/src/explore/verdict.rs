@@ -59,8 +59,11 @@ impl World {
         let Some(truth) = self.truth.get(origin) else { return outstanding };
         truth.forfeited.iter().for_each(|range| outstanding.remove(range));
         truth.nameless.iter().for_each(|range| outstanding.remove(range));
-        if truth.forgotten {
+        // What an agent has seen through to its end it has forgotten, and cannot declare when the cloud forgets it too.
+        if truth.forgotten || truth.ended {
             truth.rolled_back.iter().for_each(|range| outstanding.remove(range));
+        }
+        if truth.forgotten {
             truth.died.iter().for_each(|range| outstanding.remove(range));
         }
         let kept = self.gateways.iter().flat_map(|gateway| &gateway.disk.quarantine);
