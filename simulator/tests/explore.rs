@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use tidegate_service::{Mutant, mutant::Room};
 use tidegate_simulator::explore::{Detail, Options, explore, one};
 
 const FIXED: u64 = 40;
@@ -59,5 +60,45 @@ fn a_seed_gives_its_schedule_again_and_another_seed_another() {
         assert_eq!((first.hash, first.coverage.events), (again.hash, again.coverage.events), "seed {seed}");
         let other = one(seed + 1_000, Options::default(), Detail::Hash).expect("it begins");
         assert_ne!(first.hash, other.hash);
+    }
+}
+
+/// A seed that finds each deliberate fault, and breaks no rule without it; `docs/explore.md` has the table.
+const FOUND_BY: &[(Mutant, u64)] = &[
+    (Mutant::AckBeforeCommit, 200),
+    (Mutant::ResendAckedEarly, 200),
+    (Mutant::AckAcrossHole, 201),
+    (Mutant::DeleteOnPuback, 201),
+    (Mutant::BlockNumbersReused, 200),
+    (Mutant::ForeignEpochBelieved, 245),
+    (Mutant::FailedCommitTrusted, 202),
+    (Mutant::LossRecordDropped, 315),
+    (Mutant::RecordsEvicted, 373),
+    (Mutant::DamageUndeclared, 471),
+    (Mutant::LiveBehindBacklog, 201),
+    (Mutant::BootReused, 228),
+    (Mutant::TailForgotten, 226),
+    (Mutant::NeverResent, 200),
+    (Mutant::BlockAckedEarly, 200),
+    (Mutant::DuplicateAckedEarly, 201),
+    (Mutant::DedupOutsideTransaction, 200),
+    (Mutant::OverlayKept, 205),
+    (Mutant::LostBeatsStored, 201),
+    (Mutant::LedgerOffByOne, 200),
+    (Mutant::ConflictAcked, 332),
+    (Mutant::HistoryAcrossHoles, 226),
+    (Mutant::LateDataLive, 201),
+];
+
+#[test]
+fn every_deliberate_fault_is_found() {
+    let hunted: Vec<Mutant> = FOUND_BY.iter().map(|(mutant, _)| *mutant).collect();
+    let all = Mutant::ALL.iter().filter(|mutant| mutant.room() != Room::Store);
+    assert!(all.into_iter().all(|mutant| hunted.contains(mutant)), "a mutant is not hunted");
+    for &(mutant, seed) in FOUND_BY {
+        let whole = one(seed, Options::default(), Detail::Hash).expect("it begins");
+        assert_eq!(whole.violation, None, "seed {seed} without a mutant");
+        let broken = one(seed, Options { mutant: Some(mutant) }, Detail::Hash).expect("it begins");
+        assert!(broken.violation.is_some(), "{} is not found by seed {seed}", mutant.name());
     }
 }

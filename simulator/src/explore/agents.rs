@@ -217,11 +217,6 @@ impl World {
     /// The batch is on the disk from here on, whoever hears of it.
     fn commit_to_disk(&mut self, at: usize, batch: &Batch) {
         let Some(gateway) = self.gateways.get_mut(at) else { return };
-        if let Some(process) = &mut gateway.process {
-            for origin in &batch.forgotten {
-                process.acked.remove(origin);
-            }
-        }
         match gateway.disk.apply(batch, &mut self.library) {
             Err(words) => self.violate("queue-keys", format!("gateway {at}: {words}")),
             Ok(applied) => {

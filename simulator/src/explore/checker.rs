@@ -74,34 +74,33 @@ impl World {
         let Some(device) = self.boards.iter().find(here).map(|board| board.device) else { return };
         let origin = Origin::new(device, boot);
         self.note(40, up_to, || format!("gateway {at} acknowledges {origin} below {up_to}"));
-        if let Some(process) = self.gateways.get_mut(at).and_then(|gateway| gateway.process.as_mut()) {
-            let acked = process.acked.entry(origin).or_default();
-            *acked = (*acked).max(up_to);
-        }
         self.check_safe("ack-after-commit", origin, up_to);
     }
 
     pub fn note_hellos(&mut self, at: usize, link: LinkId, frames: &[BoardFrame]) {
-        let Some(process) = self.gateways.get_mut(at).and_then(|gateway| gateway.process.as_mut()) else {
-            return;
-        };
+        let now_us = self.now_us;
+        let Some(gateway) = self.gateways.get_mut(at) else { return };
+        let now = gateway.now(now_us).at;
+        let Some(process) = gateway.process.as_mut() else { return };
         for frame in frames {
             if let BoardFrame::Hello { device, boot: Some(boot), next, .. } = frame {
-                process.hellos.insert(link, (Origin::new(*device, *boot), *next));
+                let (name, number) = (device.to_string(), boot.to_string());
+                let view = process.core.view(now);
+                let known = view.devices.iter().find(|known| known.device == name && known.boot == number);
+                let acked = known.map_or(0, |known| known.acknowledged);
+                process.hellos.insert(link, (Origin::new(*device, *boot), *next, acked));
             }
         }
     }
 
-    /// Rule b: numbers that went back get a fresh boot.
+    /// Rule b: numbers that went back get a fresh boot, as far as the agent can remember.
     pub fn check_welcome(&mut self, at: usize, link: LinkId, boot: BootId) {
         let process = self.gateways.get(at).and_then(|gateway| gateway.process.as_ref());
-        let Some((process, (origin, next))) =
-            process.and_then(|process| Some((process, *process.hellos.get(&link)?)))
-        else {
-            return;
-        };
-        let acked = process.acked.get(&origin).copied().unwrap_or_default();
-        if origin.boot == boot && next < acked {
+        let said = process.and_then(|process| process.hellos.get(&link).copied());
+        if let Some((origin, next, acked)) = said
+            && origin.boot == boot
+            && next < acked
+        {
             let words =
                 format!("gateway {at} acknowledged {origin} below {acked} and lets it go on at {next}");
             self.violate("numbers-went-back", words);

@@ -44,10 +44,8 @@ pub struct Process {
     pub maybe_written: Option<Batch>,
     /// As the ingest last said.
     pub credit_bytes: u32,
-    /// What boards said in their last Hello on each link: origin and next.
-    pub hellos: BTreeMap<LinkId, (Origin, u64)>,
-    /// Below which seq it told boards to forget.
-    pub acked: BTreeMap<Origin, u64>,
+    /// What boards said in their last Hello on each link: origin and next, and what the agent knew to have acknowledged.
+    pub hellos: BTreeMap<LinkId, (Origin, u64, u64)>,
 }
 
 pub struct Gateway {
@@ -108,7 +106,6 @@ impl Gateway {
             maybe_written: None,
             credit_bytes: self.settings.initial_credit_bytes,
             hellos: BTreeMap::new(),
-            acked: BTreeMap::new(),
         };
         let now = Now { at: Time(0), unix_ms: self.unix_ms(now_us) };
         process.core.handle(now, self.clock());
