@@ -41,9 +41,10 @@ impl Incarnation {
         self.measured.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// All below was acknowledged, or given up and declared, before its plug was pulled.
+    /// What was not acknowledged when its plug was pulled lies at or behind this seq: what the ring had given up last may not
+    /// have been declared to anyone.
     pub fn held_from(&self) -> u64 {
-        self.status.acknowledged + self.status.lost
+        self.status.acknowledged
     }
 }
 
