@@ -3,6 +3,9 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "../../tests/support/own_mounts.rs"]
+mod own_mounts;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -12,31 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Set in the process that may mount.
-const INSIDE: &str = "TIDEGATE_TEST_IN_NAMESPACE";
-const PATIENCE: Duration = Duration::from_secs(120);
+use own_mounts::{mount_small_disk, outside};
 
-/// Runs a test of this file again where it may mount, as root of a user namespace if need be; false inside.
-fn outside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return false;
-    }
-    let own = std::env::current_exe().expect("this test's program");
-    let run = |flags: &str| {
-        let mut command = Command::new("unshare");
-        command.args([flags, "--"]).arg(&own).args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
-        command.output().expect("unshare, of util-linux, is needed for this test")
-    };
-    let mut ended = run("-m");
-    if !ended.status.success() && !String::from_utf8_lossy(&ended.stdout).contains("running 1 test") {
-        ended = run("-Urm");
-    }
-    let told =
-        format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-    assert!(ended.status.success(), "{told}");
-    assert!(told.contains("1 passed"), "it did not run: {told}");
-    true
-}
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running agent, with nobody to send to; killed at the end.
 struct Agent {
@@ -118,8 +99,7 @@ fn a_full_disk_is_survived_and_used_again_when_there_is_room() {
     let folder = tempfile::tempdir().expect("a folder");
     let disk = folder.path().join("disk");
     fs::create_dir(&disk).expect("a place for the disk");
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&disk).status();
-    assert!(mounted.expect("mount is needed for this test").success());
+    mount_small_disk(&disk, 4 << 20);
     let agent = Agent::start(&disk.join("data"), "");
     agent.until("it commits", |status| number(status, "/queue/readings") > 20);
     // Somebody else fills the disk to the last page.

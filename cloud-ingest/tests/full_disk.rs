@@ -2,8 +2,12 @@
 
 #![cfg(target_os = "linux")]
 
-use std::{fs, path::Path, process::Command};
+#[path = "../../tests/support/own_mounts.rs"]
+mod own_mounts;
 
+use std::fs;
+
+use own_mounts::{mount_small_disk, outside};
 use tidegate_ingest::{
     core::batch::{Batch, Entry, EntryHead},
     store::{LmdbStore, Store},
@@ -13,38 +17,8 @@ use tidegate_protocol::{
     topic::{GatewayPath, Lane},
 };
 
-/// Set in the process that may mount.
-const INSIDE: &str = "TIDEGATE_TEST_IN_NAMESPACE";
 const DISK_BYTES: u64 = 6 << 20;
 const BLOCK_BYTES: usize = 64 << 10;
-
-/// Runs a test of this file again where it may mount, as root of a user namespace if need be; false inside.
-fn outside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return false;
-    }
-    let own = std::env::current_exe().expect("this test's program");
-    let run = |flags: &str| {
-        let mut command = Command::new("unshare");
-        command.args([flags, "--"]).arg(&own).args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
-        command.output().expect("unshare, of util-linux, is needed for this test")
-    };
-    let mut ended = run("-m");
-    if !ended.status.success() && !String::from_utf8_lossy(&ended.stdout).contains("running 1 test") {
-        ended = run("-Urm");
-    }
-    let told =
-        format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-    assert!(ended.status.success(), "{told}");
-    assert!(told.contains("1 passed"), "it did not run: {told}");
-    true
-}
-
-fn mount(folder: &Path) {
-    let size = format!("size={DISK_BYTES}");
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder).status();
-    assert!(mounted.expect("mount is needed for this test").success());
-}
 
 fn batch(position: u64) -> Batch {
     let from = GatewayPath::new(SiteId::new("plant").unwrap(), GatewayId::new("gw").unwrap());
@@ -71,7 +45,7 @@ fn a_full_disk_refuses_commits_and_takes_them_again_when_there_is_room() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    mount(folder.path());
+    mount_small_disk(folder.path(), DISK_BYTES);
     let ballast = folder.path().join("ballast");
     fs::write(&ballast, vec![0; 2 << 20]).expect("ballast");
     let store = LmdbStore::open(&folder.path().join("store"), 1 << 30).expect("a store");

@@ -6,7 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-use tidegate_ingest::certificate::{Certificate, PublicKey, Statement, statement::End};
+use tidegate_ingest::certificate::{
+    Certificate, PublicKey, Statement,
+    statement::{End, count},
+};
 
 use crate::{
     error::CliError,
@@ -91,7 +94,7 @@ fn told(statement: &Statement, key: &PublicKey, paint: Paint) -> String {
         ));
     }
     for boot in &statement.boots {
-        let expired = totals_expired(boot.content.readings, &boot.stored);
+        let expired = count(&boot.stored).saturating_sub(boot.content.readings);
         let content = boot.content.sha256.get(..16).unwrap_or(&boot.content.sha256);
         let expired = if expired > 0 { format!(", {expired} taken by retention") } else { String::new() };
         text.push_str(&format!(
@@ -104,8 +107,4 @@ fn told(statement: &Statement, key: &PublicKey, paint: Paint) -> String {
         text.push_str(&format!("  boot {}  seq 0 to {}  sealed, ledger {ledger}…\n", boot.boot, boot.next));
     }
     text
-}
-
-fn totals_expired(readings: u64, stored: &[(u64, u64)]) -> u64 {
-    tidegate_ingest::certificate::statement::count(stored).saturating_sub(readings)
 }
