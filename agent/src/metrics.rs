@@ -16,7 +16,7 @@ use crate::{core::View, outlook::Outlook};
 pub fn text(view: &View, outlook: &Outlook) -> String {
     let mut registry = Registry::with_prefix("tidegate_agent");
     let counters = &view.counters;
-    let counts: [(&str, &str, u64); 18] = [
+    let counts: [(&str, &str, u64); 19] = [
         ("readings_received", "Readings taken from sources, resends included", counters.readings_received),
         ("readings_duplicate", "Readings that were had before", counters.readings_duplicate),
         ("readings_safe", "Readings committed here or in the cloud", counters.readings_safe),
@@ -33,6 +33,11 @@ pub fn text(view: &View, outlook: &Outlook) -> String {
         ("blocks_resent", "Blocks published again", view.link.blocks_resent),
         ("block_bytes_sent", "Bytes of blocks published", view.link.block_bytes_sent),
         ("frames_refused", "Frames not taken, to be sent again", counters.frames_refused),
+        (
+            "frames_misaddressed",
+            "Frames of another boot than their link speaks for, not taken",
+            counters.frames_misaddressed,
+        ),
         ("clock_steps", "Times that the wall clock was set", counters.clock_steps),
         ("local_samples_skipped", "Samples of local sources not taken", counters.local_samples_skipped),
     ];

@@ -56,6 +56,7 @@ impl Board {
         }
         let (count, len) = (packer.count(), packer.len());
         self.say(&Up::Readings(Readings {
+            boot: BootId(42).tag(),
             first_seq: Seq(seqs.start),
             floor: Seq(0),
             next: Seq(seqs.end),

@@ -225,6 +225,7 @@ mod tests {
                 return all;
             }
             let readings = tidegate_protocol::frame::Readings {
+                boot: tidegate_protocol::BootId(1).tag(),
                 first_seq: cursor.seq,
                 floor: cursor.seq,
                 next: ring.next(),

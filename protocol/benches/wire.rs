@@ -140,6 +140,7 @@ fn write_frame<'a>(readings: &'a [Reading], line: &mut Vec<u8>) -> &'a [Reading]
     let (count, len) = (packer.count(), packer.len());
     let next = tidegate_protocol::Seq(first.seq.0 + taken as u64);
     let up = Readings {
+        boot: BootId(7).tag(),
         first_seq: first.seq,
         floor: first.seq,
         next,

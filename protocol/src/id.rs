@@ -165,6 +165,18 @@ impl FromStr for BootId {
     }
 }
 
+impl BootId {
+    pub const fn tag(self) -> BootTag {
+        BootTag(((self.0 >> 32) as u32 ^ self.0 as u32).to_le_bytes())
+    }
+}
+
+/// A boot's halves, folded, as frames of a board carry it: four bytes tell the boots apart that one line may have on its
+/// way at the same time, whether they are random or counted. What is stored names the whole boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootTag(pub [u8; 4]);
+
 /// A reading's number within its origin: 0, 1, 2 … without holes when measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]

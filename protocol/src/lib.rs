@@ -48,7 +48,9 @@ pub mod topic;
 
 pub use channel::{ChannelDecl, ValueKind};
 pub use clock::{ClockAnchor, ClockQuality, DRIFT_PPM};
-pub use id::{BootId, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Seq, SeqRange, SiteId};
+pub use id::{
+    BootId, BootTag, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Seq, SeqRange, SiteId,
+};
 pub use loss::{LossReason, LossRecord};
 #[cfg(feature = "alloc")]
 pub use ranges::RangeSet;

@@ -200,7 +200,13 @@ fn frames_that_contradict_themselves_are_refused_by_receiver_and_sender() {
     let deadband = [2, 0, 0, 1, 0, 1, 1, 0, 19, 0];
     assert_eq!(decode_down(&mut hostile::framed(&deadband)), Err(FrameError::Body), "scale 19");
 
-    let lost = Lost { range: SeqRange::new(5, 5), reason: LossReason::Evicted, floor: Seq(0), next: Seq(9) };
+    let lost = Lost {
+        boot: tidegate_protocol::BootId(1).tag(),
+        range: SeqRange::new(5, 5),
+        reason: LossReason::Evicted,
+        floor: Seq(0),
+        next: Seq(9),
+    };
     assert_eq!(encode_up(&Up::Lost(lost), &mut [0; 64]), Err(FrameError::Body));
     let report_deadband = Some(samples::decimal(1, 19));
     let settings = samples::downs().into_iter().find_map(|(_, _, down)| match down {

@@ -54,6 +54,8 @@ mutants! {
     AckBeforeCommit = "ack-before-commit", Agent;
     /// A board's resend counts as safe although its original is still in memory.
     ResendAckedEarly = "resend-acked-early", Agent;
+    /// A frame is taken for the boot that its link last said Hello with, whichever it names.
+    BootTagIgnored = "boot-tag-ignored", Agent;
     /// A board is acknowledged up to the highest safe seq, holes included.
     AckAcrossHole = "ack-across-hole", Agent;
     /// The broker's PUBACK is taken for custody.

@@ -176,6 +176,7 @@ fn encode(device: DeviceId, boot: BootId, plan: &BlastPlan, seed: u64) -> Result
         }
         let (count, len) = (packer.count(), packer.len());
         let readings = Readings {
+            boot: boot.tag(),
             first_seq: first.seq,
             // What can be said before it is known: at most a window is unacknowledged when this is sent.
             floor: Seq(first.seq.0.saturating_sub(plan.window_readings)),
@@ -305,6 +306,7 @@ impl Sender {
 
     async fn heartbeat(&mut self, floor: u64, next: u64) -> Result<(), BlastError> {
         let heartbeat = Heartbeat {
+            boot: self.prepared.boot.tag(),
             floor: Seq(floor.min(next)),
             next: Seq(next),
             tick: Tick(next / CHANNELS.len() as u64 * PERIOD_MS),

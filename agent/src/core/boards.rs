@@ -1,7 +1,7 @@
 //! Frames of boards: readings, heartbeats and losses that a board declares.
 
 use tidegate_protocol::{
-    BootId, ClockQuality, LossReason, Origin, Reading, SeqRange,
+    BootId, BootTag, ClockQuality, LossReason, Origin, Reading, SeqRange,
     block::Record,
     frame::{BoardTime, Down, Heartbeat},
 };
@@ -32,23 +32,37 @@ impl Core {
                 }
                 BoardFrame::Bad(error) => self.counters.bad_frame(error),
                 BoardFrame::Unidentified => self.identify(link),
-                BoardFrame::Readings { floor, next, readings } => {
-                    self.on_link(link, |core, slot| core.readings(slot, arrived, floor, next, readings));
+                BoardFrame::Readings { boot, floor, next, readings } => {
+                    self.on_link(link, boot, |core, slot| {
+                        core.readings(slot, arrived, floor, next, readings)
+                    });
                 }
                 BoardFrame::Heartbeat(heartbeat) => {
-                    self.on_link(link, |core, slot| core.heartbeat(slot, arrived, &heartbeat));
+                    self.on_link(link, heartbeat.boot, |core, slot| {
+                        core.heartbeat(slot, arrived, &heartbeat)
+                    });
                 }
-                BoardFrame::Lost { range, reason, floor, next } => {
-                    self.on_link(link, |core, slot| core.lost(slot, range, reason, floor, next));
+                BoardFrame::Lost { boot, range, reason, floor, next } => {
+                    self.on_link(link, boot, |core, slot| core.lost(slot, range, reason, floor, next));
                 }
             }
         }
     }
 
-    fn on_link(&mut self, link: LinkId, then: impl FnOnce(&mut Self, Slot)) {
-        match self.origins.linked(link) {
+    /// Takes a frame for the boot that its link speaks for. One of another boot is not taken, so its board keeps what it holds:
+    /// it was on its way when the board was given a new boot, or this gateway missed a Hello on a line that it shares.
+    fn on_link(&mut self, link: LinkId, boot: BootTag, then: impl FnOnce(&mut Self, Slot)) {
+        let linked = self.origins.linked(link);
+        let is_of_it = |slot: &Slot| {
+            let spoken_for = self.origins.get(*slot).map(|state| state.boot().tag());
+            spoken_for == Some(boot) || Mutant::BootTagIgnored.is_on()
+        };
+        match linked.filter(is_of_it) {
             Some(slot) => then(self, slot),
-            None => self.identify(link),
+            None => {
+                self.counters.frames_misaddressed += u64::from(linked.is_some());
+                self.identify(link);
+            }
         }
     }
 

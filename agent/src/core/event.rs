@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_protocol::{
-    BootId, ChannelDecl, ChannelIndex, ClockQuality, DeviceId, LossReason, Origin, Quality, Reading,
+    BootId, BootTag, ChannelDecl, ChannelIndex, ClockQuality, DeviceId, LossReason, Origin, Quality, Reading,
     SeqRange, Tick, Value,
     ack::BlockAck,
     block::Description,
@@ -89,12 +89,14 @@ pub enum BoardFrame {
         channels: Vec<ChannelDecl<String>>,
     },
     Readings {
+        boot: BootTag,
         floor: u64,
         next: u64,
         readings: Vec<Reading>,
     },
     Heartbeat(Heartbeat),
     Lost {
+        boot: BootTag,
         range: SeqRange,
         reason: LossReason,
         floor: u64,

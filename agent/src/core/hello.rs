@@ -35,11 +35,13 @@ impl Core {
         let slot = match self.origins.slot(origin) {
             Some(slot) => {
                 self.described_anew(slot, description);
+                self.opens_again(slot);
                 slot
             }
             None if self.origins.len() >= self.settings.max_origins => {
-                // Not welcomed, so the board keeps its readings.
+                // Not welcomed, so the board keeps its readings. What comes on is not of whoever spoke here before.
                 self.counters.origins_refused += 1;
+                self.origins.detach(link);
                 return;
             }
             None => self.origins.add(OriginState::new(description)),
@@ -68,7 +70,9 @@ impl Core {
         };
         let known = self.origins.slot(Origin::new(who.device, boot)).and_then(|slot| self.origins.get(slot));
         match known {
-            Some(state) if who.next < state.received.end() && !Mutant::BootReused.is_on() => {
+            Some(state)
+                if who.next < state.received.end().max(state.acked) && !Mutant::BootReused.is_on() =>
+            {
                 self.unused_boot_on(link, who.device).unwrap_or(who.fresh)
             }
             _ => boot,
@@ -88,6 +92,16 @@ impl Core {
         {
             state.description = description;
             state.described = false;
+            state.unrecorded = true;
+        }
+    }
+
+    /// A boot that was taken for ended goes on: its Hello was late, or its board uses it again. It has to be ended anew.
+    fn opens_again(&mut self, slot: Slot) {
+        if let Some(state) = self.origins.get_mut(slot)
+            && std::mem::take(&mut state.closed)
+        {
+            state.closing_safe = false;
             state.unrecorded = true;
         }
     }

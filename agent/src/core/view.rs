@@ -28,6 +28,8 @@ pub struct Counters {
     pub commits_failed: u64,
     /// Frames not taken because they would tear too many holes; boards send them again.
     pub frames_refused: u64,
+    /// Of another boot than the one the link speaks for.
+    pub frames_misaddressed: u64,
     pub origins_refused: u64,
     pub local_samples_skipped: u64,
     /// How often the wall clock was set while this process ran.

@@ -41,8 +41,8 @@ fn frame(
         Ok(_) if scales.is_none() => BoardFrame::Unidentified,
         Ok(Up::Readings(readings)) => unpacked(&readings, scales.as_deref().unwrap_or_default()),
         Ok(Up::Heartbeat(heartbeat)) => BoardFrame::Heartbeat(heartbeat),
-        Ok(Up::Lost(Lost { range, reason, floor, next })) => {
-            BoardFrame::Lost { range, reason, floor: floor.0, next: next.0 }
+        Ok(Up::Lost(Lost { boot, range, reason, floor, next })) => {
+            BoardFrame::Lost { boot, range, reason, floor: floor.0, next: next.0 }
         }
         // Nobody here sends settings, so nobody waits for their results.
         Ok(Up::SettingsResult(_)) => return None,
@@ -71,7 +71,12 @@ fn introduced(hello: &Hello<'_>, fresh: BootId) -> BoardFrame {
 fn unpacked(readings: &Readings<'_>, scales: &[u8]) -> BoardFrame {
     let mut unpacked = Vec::new();
     match readings.unpack_into(scales, &mut unpacked) {
-        Ok(()) => BoardFrame::Readings { floor: readings.floor.0, next: readings.next.0, readings: unpacked },
+        Ok(()) => BoardFrame::Readings {
+            boot: readings.boot,
+            floor: readings.floor.0,
+            next: readings.next.0,
+            readings: unpacked,
+        },
         Err(error) => BoardFrame::Bad(error),
     }
 }
@@ -117,6 +122,7 @@ mod tests {
         });
         let (count, len) = (packer.count(), packer.len());
         encoded(&Up::Readings(Readings {
+            boot: BootId(7).tag(),
             first_seq: Seq(0),
             floor: Seq(0),
             next: Seq(1),

@@ -73,6 +73,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             return None;
         }
         let heartbeat = Heartbeat {
+            boot: self.boot?.tag(),
             floor: self.floor,
             next: self.ring.next(),
             // Readings may be stamped on another scale than that of the node's own timers (a recording replayed).
@@ -96,7 +97,8 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             return None;
         }
         let (range, floor, next) = (self.lost(), self.floor, self.ring.next());
-        let lost = Lost { range, reason: LossReason::RingOverflow, floor, next };
+        let boot = self.boot?.tag();
+        let lost = Lost { boot, range, reason: LossReason::RingOverflow, floor, next };
         let len = encode_up(&Up::Lost(lost), out).ok()?;
         self.window.announce(Seq(range.end), now);
         self.window.tell(floor, Seq(range.end), now);
@@ -156,6 +158,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             return None;
         }
         let readings = Readings {
+            boot: self.boot?.tag(),
             first_seq: from.seq,
             floor: self.floor,
             next: self.ring.next(),

@@ -43,9 +43,9 @@ fn measure(node: &mut TestNode<'_>, count: u64, at_ms: u64) {
     }
 }
 
-fn lost(range: std::ops::Range<u64>, floor: u64, next: u64) -> Seen {
-    let (floor, next) = (Seq(floor), Seq(next));
-    Seen::Lost(Lost { range: SeqRange::from(range), reason: LossReason::RingOverflow, floor, next })
+fn lost(boot: u64, range: std::ops::Range<u64>, floor: u64, next: u64) -> Seen {
+    let (range, boot, reason) = (SeqRange::from(range), BootId(boot).tag(), LossReason::RingOverflow);
+    Seen::Lost(Lost { boot, range, reason, floor: Seq(floor), next: Seq(next) })
 }
 
 #[test]
@@ -92,6 +92,7 @@ fn heartbeats_tell_floor_ring_and_unreadable_frames() {
         "nothing was acknowledged since 20 ms"
     );
     let expected = Heartbeat {
+        boot: BootId(BOOT).tag(),
         floor: Seq(4),
         next: Seq(10),
         tick: Tick(5_000),
@@ -188,19 +189,19 @@ fn a_loss_is_kept_at_the_floor_and_declared_until_it_is_acknowledged() {
     assert!(matches!(said[..], [Seen::Hello { floor: 0, next: 30, .. }]), "{said:?}");
     tell(&mut node, 100, &welcome(BOOT));
     let said = spoken(&mut node, 100);
-    assert_eq!(said[0], lost(0..8, 0, 30));
+    assert_eq!(said[0], lost(BOOT, 0..8, 0, 30));
     assert_eq!(starts(&said).first(), Some(&8));
     // The declaration got lost, or is not safe yet: it comes again with the repeat, and after a new link.
-    assert_eq!(spoken(&mut node, 4_100)[0], lost(0..8, 0, 30));
+    assert_eq!(spoken(&mut node, 4_100)[0], lost(BOOT, 0..8, 0, 30));
     node.link_up(Tick(5_000));
     sent(&mut node, 5_000);
     tell(&mut node, 5_000, &welcome(BOOT));
-    assert_eq!(spoken(&mut node, 5_000)[0], lost(0..8, 0, 30));
+    assert_eq!(spoken(&mut node, 5_000)[0], lost(BOOT, 0..8, 0, 30));
     // It grows; that is not told for each reading.
     measure(&mut node, 2, 0);
     let growing = |seen: &Seen| matches!(seen, Seen::Lost(_));
     assert!(!spoken(&mut node, 5_010).iter().any(growing));
-    assert_eq!(spoken(&mut node, 5_250)[0], lost(0..10, 0, 32));
+    assert_eq!(spoken(&mut node, 5_250)[0], lost(BOOT, 0..10, 0, 32));
     // An acknowledgement that ends inside keeps the rest of the declaration.
     tell(&mut node, 5_300, &ack(BOOT, 8));
     assert_eq!((node.floor(), node.lost()), (Seq(8), SeqRange::new(8, 10)));
@@ -239,7 +240,7 @@ fn a_fresh_boot_from_the_gateway_numbers_what_is_held_from_zero() {
     sent(&mut node, 10);
     tell(&mut node, 10, &welcome(99));
     let said = spoken(&mut node, 10);
-    assert_eq!(said[0], lost(0..4, 0, 26));
+    assert_eq!(said[0], lost(99, 0..4, 0, 26));
     assert_eq!(starts(&said).first(), Some(&4));
     // What the boot before was told counts for nothing in this one.
     tell(&mut node, 11, &ack(BOOT, 20));

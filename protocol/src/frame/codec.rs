@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     WIRE_VERSION,
-    id::{BootId, DeviceId, Seq},
+    id::{BootId, BootTag, DeviceId, Seq},
     reading::Tick,
 };
 
@@ -39,6 +39,7 @@ enum Head<'a> {
         channels: u8,
     },
     Readings {
+        boot: BootTag,
         first_seq: Seq,
         floor: Seq,
         next: Seq,
@@ -72,8 +73,8 @@ pub fn encode_up(frame: &Up<'_>, out: &mut [u8]) -> Result<usize, FrameError> {
             }
         }
         Up::Readings(readings) => {
-            let &Readings { first_seq, floor, next, base_tick, count, samples } = readings;
-            wire.postcard::<48>(&Head::Readings { first_seq, floor, next, base_tick, count })?;
+            let &Readings { boot, first_seq, floor, next, base_tick, count, samples } = readings;
+            wire.postcard::<48>(&Head::Readings { boot, first_seq, floor, next, base_tick, count })?;
             wire.push(samples)?;
         }
         Up::Heartbeat(heartbeat) => wire.postcard::<80>(&Head::Heartbeat(*heartbeat))?,
@@ -107,9 +108,10 @@ pub fn decode_up(stuffed: &mut [u8]) -> Result<Up<'_>, FrameError> {
             let channels = ChannelList::parse(channels, tail)?;
             (Up::Hello(Hello { device, tag, firmware, boot, floor, next, channels }), &[][..])
         }
-        Head::Readings { first_seq, floor, next, base_tick, count } => {
-            (Up::Readings(Readings { first_seq, floor, next, base_tick, count, samples: tail }), &[][..])
-        }
+        Head::Readings { boot, first_seq, floor, next, base_tick, count } => (
+            Up::Readings(Readings { boot, first_seq, floor, next, base_tick, count, samples: tail }),
+            &[][..],
+        ),
         Head::Heartbeat(heartbeat) => (Up::Heartbeat(heartbeat), tail),
         Head::Lost(lost) => (Up::Lost(lost), tail),
         Head::SettingsResult(result) => (Up::SettingsResult(result), tail),

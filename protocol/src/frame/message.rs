@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{ChannelList, Samples};
 use crate::{
     WIRE_VERSION,
-    id::{BootId, DeviceId, Seq, SeqRange},
+    id::{BootId, BootTag, DeviceId, Seq, SeqRange},
     loss::LossReason,
     reading::{MAX_SCALE, Tick, Value},
     varint::Truncated,
@@ -50,6 +50,16 @@ pub enum Up<'a> {
 }
 
 impl Up<'_> {
+    /// The boot that it speaks of; None where that makes no difference, and of a Hello, which names it in full.
+    pub const fn boot(&self) -> Option<BootTag> {
+        match self {
+            Self::Readings(Readings { boot, .. })
+            | Self::Heartbeat(Heartbeat { boot, .. })
+            | Self::Lost(Lost { boot, .. }) => Some(*boot),
+            Self::Hello(_) | Self::SettingsResult(_) => None,
+        }
+    }
+
     /// What both sides refuse: numbers that contradict each other, texts beyond their bound.
     pub(super) fn check(&self) -> Result<(), FrameError> {
         let sound = match self {
@@ -90,6 +100,8 @@ pub struct Hello<'a> {
 /// Readings of consecutive seqs from `first_seq`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Readings<'a> {
+    /// The boot they are numbered under: a gateway may have heard another Hello since, or have missed one.
+    pub boot: BootTag,
     pub first_seq: Seq,
     /// The lowest seq the board still holds: what is below is someone else's custody.
     pub floor: Seq,
@@ -127,6 +139,7 @@ impl<'a> Readings<'a> {
 /// Sent at least every few seconds, and when the board has nothing else to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
+    pub boot: BootTag,
     pub floor: Seq,
     pub next: Seq,
     /// The board's tick as it sends.
@@ -150,6 +163,7 @@ pub struct BoardTime {
 /// A declared hole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
+    pub boot: BootTag,
     pub range: SeqRange,
     pub reason: LossReason,
     pub floor: Seq,

@@ -25,14 +25,13 @@ fn simple_up() -> impl Strategy<Value = Up<'static>> {
         SettingsCode::BadDeadband,
     ];
     prop_oneof![
-        (given::window(), given::number(), any::<u32>(), option::of(clock), any::<u32>()).prop_map(
-            |((floor, next), tick, ring_free, clock, bad_frames)| {
-                Up::Heartbeat(Heartbeat { floor, next, tick: Tick(tick), ring_free, clock, bad_frames })
-            }
-        ),
-        (given::range(), given::number(), select(LossReason::ALL.to_vec())).prop_map(
-            |(range, floor, reason)| {
-                Up::Lost(Lost { range, reason, floor: Seq(floor.min(range.end)), next: Seq(range.end) })
+        (given::boot_tag(), given::window(), given::number(), any::<u32>(), option::of(clock), any::<u32>())
+            .prop_map(|(boot, (floor, next), tick, ring_free, clock, bad_frames)| {
+                Up::Heartbeat(Heartbeat { boot, floor, next, tick: Tick(tick), ring_free, clock, bad_frames })
+            }),
+        (given::boot_tag(), given::range(), given::number(), select(LossReason::ALL.to_vec())).prop_map(
+            |(boot, range, floor, reason)| {
+                Up::Lost(Lost { boot, range, reason, floor: Seq(floor.min(range.end)), next: Seq(range.end) })
             }
         ),
         (any::<u8>(), any::<u32>(), select(codes)).prop_map(|(channel, revision, code)| Up::SettingsResult(
@@ -146,7 +145,7 @@ proptest! {
         let first_seq = given.first().map_or(Seq(0), |first| first.seq);
         let next = Seq(first_seq.0 + u64::from(count));
         let floor = Seq(floor.min(first_seq.0));
-        let frame = Up::Readings(Readings { first_seq, floor, next, base_tick, count, samples: &packed[..len] });
+        let frame = Up::Readings(Readings { boot: BootId(9).tag(), first_seq, floor, next, base_tick, count, samples: &packed[..len] });
         let mut line = on_the_line(&frame);
         line.pop();
         let decoded = decode_up(&mut line).unwrap();
@@ -217,8 +216,15 @@ const ANY: Reading = Reading {
 
 #[test]
 fn garbage_before_a_frame_costs_that_garbage_only() {
-    let heartbeat =
-        Heartbeat { floor: Seq(1), next: Seq(2), tick: Tick(3), ring_free: 4, clock: None, bad_frames: 5 };
+    let heartbeat = Heartbeat {
+        boot: BootId(9).tag(),
+        floor: Seq(1),
+        next: Seq(2),
+        tick: Tick(3),
+        ring_free: 4,
+        clock: None,
+        bad_frames: 5,
+    };
     let mut line = vec![0x55; 3 * LINE];
     line.extend_from_slice(&[0, 0, 0, 7, 7, 0]);
     line.extend(on_the_line(&Up::Heartbeat(heartbeat)));
@@ -235,6 +241,7 @@ fn a_full_frame_fits_and_one_byte_more_does_not() {
     for (samples, fits) in [(MAX_FRAME - 12, true), (MAX_FRAME - 11, true), (MAX_FRAME - 10, false)] {
         let samples = vec![0xff; samples];
         let frame = Readings {
+            boot: BootId(u64::MAX).tag(),
             first_seq: Seq(0),
             floor: Seq(0),
             next: Seq(9),

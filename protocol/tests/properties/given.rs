@@ -2,14 +2,18 @@
 
 use proptest::{collection::vec, option, prelude::*, sample::select, string::string_regex};
 use tidegate_protocol::{
-    BootId, ChannelDecl, ChannelIndex, ChannelName, ClockQuality, DeviceId, LossReason, LossRecord, Origin,
-    Quality, Reading, Seq, SeqRange, Summary, Tick, Value, ValueKind,
+    BootId, BootTag, ChannelDecl, ChannelIndex, ChannelName, ClockQuality, DeviceId, LossReason, LossRecord,
+    Origin, Quality, Reading, Seq, SeqRange, Summary, Tick, Value, ValueKind,
     block::{Block, Description, OriginReadings, Record, Tail},
     reading::MAX_SCALE,
 };
 
 pub fn number() -> impl Strategy<Value = u64> {
     prop_oneof![0..200_u64, any::<u64>(), (0..64_u32).prop_map(|shift| 1 << shift), Just(u64::MAX)]
+}
+
+pub fn boot_tag() -> impl Strategy<Value = BootTag> {
+    number().prop_map(|number| BootId(number).tag())
 }
 
 /// A seq that has an end: every 64-bit number but the last.

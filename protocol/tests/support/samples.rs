@@ -72,6 +72,7 @@ pub fn each_up(mut each: impl FnMut(&str, &str, &Up<'_>)) {
     assert!(given.iter().all(|reading| packer.push(reading)));
     let (count, len) = (packer.count(), packer.len());
     let readings = Readings {
+        boot: BOOT.tag(),
         first_seq: Seq(100),
         floor: Seq(90),
         next: Seq(106),
@@ -88,6 +89,7 @@ pub fn each_up(mut each: impl FnMut(&str, &str, &Up<'_>)) {
     assert!(packer.push(&late) && packer.push(&early));
     let (count, len) = (packer.count(), packer.len());
     let odd = Readings {
+        boot: BootId(u64::MAX - 1).tag(),
         first_seq: Seq(7),
         floor: Seq(7),
         next: Seq(9),
@@ -98,6 +100,7 @@ pub fn each_up(mut each: impl FnMut(&str, &str, &Up<'_>)) {
     each("up-readings-floats", "floats of doubtful quality, ticks that wrap and go back", &Up::Readings(odd));
 
     let heartbeat = Heartbeat {
+        boot: BOOT.tag(),
         floor: Seq(90),
         next: Seq(106),
         tick: Tick(61_500),
@@ -107,6 +110,7 @@ pub fn each_up(mut each: impl FnMut(&str, &str, &Up<'_>)) {
     };
     each("up-heartbeat", "nothing to send; the board's own clock is told", &Up::Heartbeat(heartbeat));
     let lost = Lost {
+        boot: BOOT.tag(),
         range: SeqRange::new(90, 96),
         reason: LossReason::RingOverflow,
         floor: Seq(96),

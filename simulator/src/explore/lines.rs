@@ -3,7 +3,7 @@
 use tidegate_agent::core::{Event, LinkId};
 use tidegate_protocol::{
     BootId,
-    frame::{Down, MAX_DOWN_FRAME, MAX_FRAME, Up, decode_up, encode_down, encoded_len},
+    frame::{Down, MAX_DOWN_FRAME, MAX_FRAME, encode_down, encoded_len},
 };
 
 use super::{
@@ -113,13 +113,7 @@ impl World {
             let Some(line) = self.boards.get(at).and_then(|board| board.lines.get(gateway)) else { continue };
             let Some(link) = line.link else { continue };
             let dead = self.now_us < line.up_dead_until_us;
-            let mut copies = self.through_the_air(bytes, dead);
-            // Frames do not name their boot: after a second Hello that gets another one, what is on its way would be taken
-            // for that boot's. A line delivers a Hello once at most.
-            if copies.len() > 1 && introduces(bytes) {
-                copies.truncate(1);
-            }
-            for bytes in copies {
+            for bytes in self.through_the_air(bytes, dead) {
                 let arrives = self.arrival_on_line();
                 let Some(line) = self.line(at, gateway) else { continue };
                 line.up_free_us = line.up_free_us.max(arrives);
@@ -308,9 +302,4 @@ impl World {
         }
         self.board_turn(at);
     }
-}
-
-/// Whether the bytes hold a Hello.
-fn introduces(bytes: &[u8]) -> bool {
-    bytes.split(|byte| *byte == 0).any(|frame| matches!(decode_up(&mut frame.to_vec()), Ok(Up::Hello(_))))
 }

@@ -177,7 +177,7 @@ impl Gateway {
             self.waiting.push_back((seq, at_us, beside));
         }
         let readings = vec![reading(seq, seq.wrapping_mul(0x9e37_79b9))];
-        self.frame(at_us, BoardFrame::Readings { floor: 0, next: seq + 1, readings });
+        self.frame(at_us, BoardFrame::Readings { boot: BootId(2).tag(), floor: 0, next: seq + 1, readings });
     }
 
     /// Takes what waited and is in these ranges: when each was taken, and whether beside a backlog.

@@ -85,7 +85,9 @@ impl Gateway {
                 &Down::Welcome(Welcome { boot: origin.boot, unix_ms: 1_000, error_ms: 1 }),
             );
         }
-        let Some(origin) = *session else { return answer(answers, &Down::Identify) };
+        let tag = up.boot();
+        let named = session.filter(|origin| tag.is_none_or(|tag| tag == origin.boot.tag()));
+        let Some(origin) = named else { return answer(answers, &Down::Identify) };
         let kept = origins.get_mut(&origin).unwrap();
         let floor = match up {
             Up::Readings(readings) => {

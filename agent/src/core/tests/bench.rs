@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tidegate_protocol::{
-    BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, Origin, Quality, Reading, Seq, SeqRange, Tick,
-    Value, ValueKind,
+    BootId, BootTag, ChannelDecl, ChannelIndex, ChannelName, DeviceId, Origin, Quality, Reading, Seq,
+    SeqRange, Tick, Value, ValueKind,
     ack::{BlockAck, BlockOutcome, Credit, Outcome},
     block::{Block, Decoder, Record},
     frame::{Down, Heartbeat},
@@ -128,6 +128,8 @@ pub struct Bench {
     pub frames: Vec<(LinkId, Down)>,
     pub batch: Option<Batch>,
     pub load: Option<Vec<Key>>,
+    /// The boot each link was welcomed with last.
+    boots: BTreeMap<u64, BootId>,
     credit: u32,
     /// How often the cloud says it was restored.
     pub ledger: u32,
@@ -152,6 +154,7 @@ impl Bench {
             frames,
             batch: None,
             load: None,
+            boots: BTreeMap::new(),
             credit: 1 << 20,
             ledger: 0,
             incarnation: 1,
@@ -247,12 +250,24 @@ impl Bench {
             next,
             channels: channels(),
         };
+        self.introduce(link, frame)
+    }
+
+    /// Says a Hello; the boot it was welcomed with.
+    pub fn introduce(&mut self, link: u64, frame: BoardFrame) -> BootId {
         self.event(Event::Board { link: LinkId(link), arrived: self.now.at, frames: vec![frame] });
         let welcome = self.frames.iter().rev().find_map(|(_, frame)| match frame {
             Down::Welcome(welcome) => Some(welcome.boot),
             _ => None,
         });
-        welcome.expect("a welcome")
+        let boot = welcome.expect("a welcome");
+        self.boots.insert(link, boot);
+        boot
+    }
+
+    /// The tag that frames on this link bear: of the boot it was welcomed with.
+    pub fn tag(&self, link: u64) -> BootTag {
+        self.boots.get(&link).copied().unwrap_or(BootId(0)).tag()
     }
 
     pub fn readings(&mut self, link: u64, seqs: std::ops::Range<u64>) {
@@ -261,12 +276,14 @@ impl Bench {
 
     pub fn readings_with_floor(&mut self, link: u64, floor: u64, seqs: std::ops::Range<u64>) {
         let next = seqs.end;
-        let frame = BoardFrame::Readings { floor, next, readings: seqs.map(reading).collect() };
+        let frame =
+            BoardFrame::Readings { boot: self.tag(link), floor, next, readings: seqs.map(reading).collect() };
         self.event(Event::Board { link: LinkId(link), arrived: self.now.at, frames: vec![frame] });
     }
 
     pub fn heartbeat(&mut self, link: u64, floor: u64, next: u64, ring_free: u32) {
         let heartbeat = Heartbeat {
+            boot: self.tag(link),
             floor: Seq(floor),
             next: Seq(next),
             tick: Tick(next * 10),

@@ -111,18 +111,25 @@ impl Board {
             self.sent = self.tail;
             let range = SeqRange::new(floor, self.tail);
             if !range.is_empty() {
-                frames.push(BoardFrame::Lost { range, reason: LossReason::RingOverflow, floor, next });
+                frames.push(BoardFrame::Lost {
+                    boot: self.boot.tag(),
+                    range,
+                    reason: LossReason::RingOverflow,
+                    floor,
+                    next,
+                });
             }
         }
         while self.sent < next {
             let end = next.min(self.sent + 20);
             let readings = (self.sent..end).map(|seq| self.reading(seq)).collect();
-            frames.push(BoardFrame::Readings { floor, next, readings });
+            frames.push(BoardFrame::Readings { boot: self.boot.tag(), floor, next, readings });
             self.sent = end;
         }
         if now_ms >= self.heartbeat_at {
             self.heartbeat_at = now_ms + 1_000;
             frames.push(BoardFrame::Heartbeat(Heartbeat {
+                boot: self.boot.tag(),
                 floor: Seq(floor),
                 next: Seq(next),
                 tick: Tick(now_ms),

@@ -6,7 +6,7 @@ use tidegate_protocol::{
     frame::Down,
 };
 
-use super::bench::{Bench, origin, settings};
+use super::bench::{Bench, origin, reading, settings};
 use crate::core::{BoardFrame, Event, LinkId};
 
 fn loss(device: &str, boot: u64, range: (u64, u64), reason: LossReason) -> Record {
@@ -67,6 +67,7 @@ fn a_declared_loss_is_told_once_and_acknowledged_when_it_is_safe() {
     bench.durable(0);
     bench.last_ack(1);
     let lost = || BoardFrame::Lost {
+        boot: BootId(7).tag(),
         range: SeqRange::new(2, 9),
         reason: LossReason::RingOverflow,
         floor: 9,
@@ -89,8 +90,13 @@ fn a_loss_behind_the_floor_is_no_duplicate() {
     bench.link_up();
     bench.hello(1, "board", Some(7), 0, 0);
     bench.heartbeat(1, 5, 8, 100);
-    let frame =
-        BoardFrame::Lost { range: SeqRange::new(0, 5), reason: LossReason::RingOverflow, floor: 5, next: 8 };
+    let frame = BoardFrame::Lost {
+        boot: BootId(7).tag(),
+        range: SeqRange::new(0, 5),
+        reason: LossReason::RingOverflow,
+        floor: 5,
+        next: 8,
+    };
     bench.event(Event::Board { link: LinkId(1), arrived: bench.now.at, frames: vec![frame] });
     bench.durable(0);
     bench.pass_ms(100);
@@ -156,4 +162,60 @@ fn closed_origins_are_forgotten_when_nothing_of_them_is_held() {
     }
     assert!(bench.core.view(bench.now.at).devices.len() < 10);
     assert!(bench.disk.origins.len() < 10);
+}
+
+#[test]
+fn a_frame_of_another_boot_is_not_taken_and_its_board_is_asked_who_it_is() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..4);
+    bench.durable(0);
+    bench.pass_ms(2_000);
+    // The numbers went back, so a new boot is given; what follows was sent before the Welcome was there.
+    let given = bench.hello(1, "board", Some(7), 0, 2);
+    assert_ne!(given, BootId(7));
+    bench.frames.clear();
+    let boot = BootId(7).tag();
+    let late = [
+        BoardFrame::Readings { boot, floor: 0, next: 3, readings: vec![reading(2)] },
+        BoardFrame::Lost {
+            boot,
+            range: SeqRange::new(0, 2),
+            reason: LossReason::RingOverflow,
+            floor: 2,
+            next: 3,
+        },
+    ];
+    bench.event(Event::Board { link: LinkId(1), arrived: bench.now.at, frames: late.to_vec() });
+    assert_eq!(bench.frames, [(LinkId(1), Down::Identify)]);
+    bench.pass_ms(1_000);
+    let of_given = |published: &super::bench::Published| {
+        published.block.origins.iter().any(|of| of.origin.boot == given)
+    };
+    assert!(!bench.published.iter().any(of_given), "readings of one boot went out under another");
+    let declared = |record: &Record| matches!(record, Record::Loss(loss) if loss.origin.boot == given);
+    assert!(!bench.records().iter().any(declared));
+    assert_eq!(bench.core.view(bench.now.at).counters.frames_misaddressed, 2);
+}
+
+#[test]
+fn a_boot_that_comes_back_is_ended_anew_when_it_goes() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..4);
+    // A copy of a Hello without a boot, held up on the line.
+    bench.hello(1, "board", None, 0, 0);
+    bench.hello(1, "board", Some(7), 0, 4);
+    bench.heartbeat(1, 0, 9, 100);
+    bench.pass_ms(100);
+    bench.hello(1, "board", Some(8), 0, 0);
+    bench.pass_ms(100);
+    for number in 0..bench.published.len() as u64 {
+        bench.durable(number);
+    }
+    bench.pass_ms(100);
+    let records = bench.records();
+    assert!(records.contains(&loss("board", 7, (4, 9), LossReason::UncleanTail)), "{records:?}");
 }

@@ -20,6 +20,7 @@ fn in_1970() -> Bench {
 /// The board's tick is `behind` its gateway's running time.
 fn beat(bench: &mut Bench, link: u64, tick: u64, arrived: Time) {
     let heartbeat = tidegate_protocol::frame::Heartbeat {
+        boot: bench.tag(link),
         floor: Seq(0),
         next: Seq(0),
         tick: Tick(tick),

@@ -3,7 +3,7 @@
 use tidegate_protocol::{LossReason, Summary, block::Record};
 
 use super::bench::{Bench, channels, origin, settings};
-use crate::core::{BoardFrame, CommitFailure, CoreSettings, Event, LinkId, Policy};
+use crate::core::{BoardFrame, CommitFailure, CoreSettings, Event, Policy};
 
 fn small(policy: Policy) -> CoreSettings {
     CoreSettings { quota_bytes: 8 * 1024, policy, ram_limit_bytes: 128 * 1024, ..settings() }
@@ -179,10 +179,9 @@ fn the_losses_of_many_long_descriptions_all_find_a_block() {
         };
         let channels =
             (0..255).map(|at| tidegate_protocol::ChannelDecl { name: name(at), ..channels()[0].clone() });
-        bench.event(Event::Board {
-            link: LinkId(board),
-            arrived: bench.now.at,
-            frames: vec![BoardFrame::Hello {
+        bench.introduce(
+            board,
+            BoardFrame::Hello {
                 device: tidegate_protocol::DeviceId::new(&device).unwrap(),
                 tag: "t".repeat(200),
                 firmware: "f".repeat(200),
@@ -191,8 +190,8 @@ fn the_losses_of_many_long_descriptions_all_find_a_block() {
                 floor: 0,
                 next: 0,
                 channels: channels.collect(),
-            }],
-        });
+            },
+        );
         bench.readings(board, 0..20);
         bench.event(Event::Flush);
         settle(&mut bench);

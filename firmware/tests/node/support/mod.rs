@@ -63,6 +63,9 @@ impl Gateway {
             return Some(Down::Welcome(Welcome { boot, unix_ms: 1_700_000_000_000, error_ms: 5 }));
         }
         let Some(boot) = self.session else { return Some(Down::Identify) };
+        if up.boot().is_some_and(|tag| tag != boot.tag()) {
+            return Some(Down::Identify);
+        }
         match up {
             Up::Readings(readings) => {
                 self.readings_frames += 1;

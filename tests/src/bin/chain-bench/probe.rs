@@ -83,7 +83,7 @@ async fn send(link: SocketAddr, crossings: u64, period: Duration, log: &Log) {
     for seq in 0..crossings {
         ticker.tick().await;
         let value = Value::F64(if seq % 2 == 0 { 60.0 } else { 40.0 });
-        let bytes = reading_frame(seq, value);
+        let bytes = reading_frame(boot, seq, value);
         log.lock().expect("nobody panics").entry(seq).or_default().sent = Some(Instant::now());
         stream.write_all(&bytes).await.expect("the agent reads");
     }
@@ -94,7 +94,7 @@ async fn send(link: SocketAddr, crossings: u64, period: Duration, log: &Log) {
     });
 }
 
-fn reading_frame(seq: u64, value: Value) -> Vec<u8> {
+fn reading_frame(boot: BootId, seq: u64, value: Value) -> Vec<u8> {
     let mut samples = [0; 32];
     let tick = Tick(seq);
     let mut packer = SamplePacker::new(&mut samples, tick);
@@ -102,6 +102,7 @@ fn reading_frame(seq: u64, value: Value) -> Vec<u8> {
     assert!(packer.push(&reading), "one reading fits");
     let len = packer.len();
     let readings = Readings {
+        boot: boot.tag(),
         first_seq: Seq(seq),
         floor: Seq(0),
         next: Seq(seq + 1),
