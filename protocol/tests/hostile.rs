@@ -175,7 +175,7 @@ fn mutated_blocks() {
 #[test]
 fn a_frame_longer_than_the_bound_is_refused_though_its_line_is_not() {
     let readings = |len: usize| {
-        let mut body = vec![1, 0, 0, 0, 0, 0];
+        let mut body = vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         body.resize(len, 7);
         decode_up(&mut hostile::framed(&body)).map(|_| ())
     };
