@@ -237,8 +237,8 @@ fn garbage_before_a_frame_costs_that_garbage_only() {
 
 #[test]
 fn a_full_frame_fits_and_one_byte_more_does_not() {
-    // Version, head and checksum take 1 + 6 + 4 bytes when the numbers are small.
-    for (samples, fits) in [(MAX_FRAME - 12, true), (MAX_FRAME - 11, true), (MAX_FRAME - 10, false)] {
+    // Version, head and checksum take 1 + 10 + 4 bytes when the numbers are small.
+    for (samples, fits) in [(MAX_FRAME - 16, true), (MAX_FRAME - 15, true), (MAX_FRAME - 14, false)] {
         let samples = vec![0xff; samples];
         let frame = Readings {
             boot: BootId(u64::MAX).tag(),
