@@ -67,7 +67,7 @@ fn a_seed_gives_its_schedule_again_and_another_seed_another() {
 const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::AckBeforeCommit, 200),
     (Mutant::ResendAckedEarly, 200),
-    (Mutant::BootTagIgnored, 264),
+    (Mutant::BootTagIgnored, 1163),
     (Mutant::AckAcrossHole, 201),
     (Mutant::DeleteOnPuback, 201),
     (Mutant::BlockNumbersReused, 200),
