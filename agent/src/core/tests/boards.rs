@@ -219,3 +219,13 @@ fn a_boot_that_comes_back_is_ended_anew_when_it_goes() {
     let records = bench.records();
     assert!(records.contains(&loss("board", 7, (4, 9), LossReason::UncleanTail)), "{records:?}");
 }
+
+#[test]
+fn a_boot_does_not_go_on_below_what_was_acknowledged_though_another_gateway_has_it() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 10, 12);
+    bench.heartbeat(1, 10, 12, 100);
+    assert_eq!(bench.last_ack(1), Some(10), "what is below the floor is someone else's custody");
+    assert_ne!(bench.hello(1, "board", Some(7), 0, 2), BootId(7));
+}
