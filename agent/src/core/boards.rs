@@ -13,7 +13,7 @@ use super::{
     event::{BoardFrame, Effect, LinkId},
     hello::Introduction,
     origin::Slot,
-    packer,
+    packer::{self, Awaited},
     time::Time,
 };
 
@@ -173,7 +173,7 @@ impl Core {
             if let Record::Loss(loss) = &record {
                 self.counters.lost(reason, loss.range.len());
             }
-            self.packer.record_came(record, true, due);
+            self.packer.record_came(record, Awaited::Loss, due);
             self.custodian.may_be_due(due);
         }
         self.origins.owe_ack(slot);

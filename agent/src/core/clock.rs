@@ -13,6 +13,7 @@ use tidegate_protocol::{ClockQuality, DRIFT_PPM, Origin, Tick, block::Record, fr
 use super::{
     Core,
     event::Effect,
+    packer::Awaited,
     time::{Now, Time},
 };
 
@@ -150,7 +151,7 @@ impl Core {
 
     pub(super) fn say_anchor(&mut self, record: Record) {
         let due = self.due_in(self.settings.flush_interval_ms, self.settings.outage_flush_interval_ms);
-        self.packer.record_came(record, false, due);
+        self.packer.record_came(record, Awaited::Nothing, due);
         self.custodian.may_be_due(due);
     }
 }

@@ -335,7 +335,7 @@ impl Core {
                 contents.iter().flatten().flat_map(|content| content.ranges.iter().chain(&content.lost));
             ranges.for_each(|&range| safe.insert(range));
             record.safe = safe.ranges().to_vec();
-            record.closed |= contents.iter().flatten().any(|content| content.closes);
+            record.closed |= contents.iter().flatten().any(|content| state.is_closed_by(content));
             state.unrecorded = false;
             if contents.is_some() {
                 state.last_key = last_key;
@@ -399,7 +399,7 @@ impl Core {
         for content in contents {
             if let Some(state) = self.origins.get_mut(content.slot) {
                 state.made_safe(&content.ranges, &content.lost);
-                if content.closes {
+                if state.is_closed_by(content) {
                     state.closing_safe = true;
                     state.unrecorded = true;
                 }

@@ -10,7 +10,7 @@ use super::{
     Core,
     event::LinkId,
     origin::{OriginState, Slot},
-    packer,
+    packer::{self, Awaited},
 };
 
 /// What a Hello says.
@@ -34,8 +34,7 @@ impl Core {
             Description { origin, tag: who.tag, firmware: who.firmware, channels: who.channels };
         let slot = match self.origins.slot(origin) {
             Some(slot) => {
-                self.described_anew(slot, description);
-                self.opens_again(slot);
+                self.goes_on(slot, description);
                 slot
             }
             None if self.origins.len() >= self.settings.max_origins => {
@@ -86,22 +85,12 @@ impl Core {
         unused.then(|| state.boot())
     }
 
-    fn described_anew(&mut self, slot: Slot, description: Description) {
-        if let Some(state) = self.origins.get_mut(slot)
-            && state.description != description
-        {
+    fn goes_on(&mut self, slot: Slot, description: Description) {
+        let Some(state) = self.origins.get_mut(slot) else { return };
+        state.reopen();
+        if state.description != description {
             state.description = description;
             state.described = false;
-            state.unrecorded = true;
-        }
-    }
-
-    /// A boot that was taken for ended goes on: its Hello was late, or its board uses it again. It has to be ended anew.
-    fn opens_again(&mut self, slot: Slot) {
-        if let Some(state) = self.origins.get_mut(slot)
-            && std::mem::take(&mut state.closed)
-        {
-            state.closing_safe = false;
             state.unrecorded = true;
         }
     }
@@ -110,17 +99,16 @@ impl Core {
     pub(super) fn close_unclean(&mut self, slot: Slot) {
         let due = self.due_unstretched();
         let Some(state) = self.origins.get_mut(slot).filter(|state| !state.closed) else { return };
-        state.closed = true;
-        state.unrecorded = true;
+        let closing = Awaited::Closing(state.close());
         let (origin, tail, next) = (state.origin(), state.unclean_tail(), state.next);
         let tail = if Mutant::TailForgotten.is_on() { Vec::new() } else { tail };
         for record in packer::losses(origin, tail, LossReason::UncleanTail) {
             if let Record::Loss(loss) = &record {
                 self.counters.lost(LossReason::UncleanTail, loss.range.len());
             }
-            self.packer.record_came(record, false, due);
+            self.packer.record_came(record, Awaited::Nothing, due);
         }
-        self.packer.record_came(Record::Closed { origin, tail: Tail::AtLeast(next) }, false, due);
+        self.packer.record_came(Record::Closed { origin, tail: Tail::AtLeast(next) }, closing, due);
         self.custodian.may_be_due(due);
     }
 }

@@ -5,7 +5,7 @@ use tidegate_protocol::{
     block::{Description, Record, Tail},
 };
 
-use super::{Core, Time, clock::Anchored, event::OriginRecord, origin::OriginState};
+use super::{Core, Time, clock::Anchored, event::OriginRecord, origin::OriginState, packer::Awaited};
 
 impl Core {
     /// Nothing can continue a local boot of the last run: all that is left of it is in the queue.
@@ -65,10 +65,9 @@ impl Core {
         let due = self.due_in(0, 0);
         let Some(slot) = self.origins.slot(origin) else { return };
         let Some(state) = self.origins.get_mut(slot).filter(|state| !state.closed) else { return };
-        state.closed = true;
-        state.unrecorded = true;
+        let closing = Awaited::Closing(state.close());
         let tail = Tail::Known(state.next);
-        self.packer.record_came(Record::Closed { origin, tail }, false, due);
+        self.packer.record_came(Record::Closed { origin, tail }, closing, due);
         self.custodian.may_be_due(due);
     }
 }

@@ -77,7 +77,7 @@ use jitter::Jitter;
 use origins::Origins;
 use outbox::Outbox;
 use pace::Pace;
-use packer::Packer;
+use packer::{Awaited, Packer};
 use parcel::Due;
 use rollback::Rollback;
 
@@ -314,7 +314,7 @@ impl Core {
                 state.told_next = state.next;
                 let record =
                     tidegate_protocol::block::Record::Measured { origin: state.origin(), next: state.next };
-                self.packer.record_came(record, false, due);
+                self.packer.record_came(record, Awaited::Nothing, due);
             }
         }
         self.forget_finished_origins();

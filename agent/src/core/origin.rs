@@ -7,6 +7,7 @@ use tidegate_service::Mutant;
 use super::{
     clock::Anchored,
     event::{Key, LinkId, OriginRecord},
+    parcel::Content,
 };
 
 /// An origin's place in the table; never used again within a run.
@@ -47,7 +48,9 @@ pub struct OriginState {
     /// The last moment at which its tick was known.
     pub anchored: Option<Anchored>,
     pub closed: bool,
-    /// The closing and the losses declared with it are safe; only then may a restart rely on it.
+    /// How often it was closed: a boot that was taken for ended may go on.
+    closings: u32,
+    /// The last closing and the losses declared with it are safe; only then may a restart rely on it.
     pub closing_safe: bool,
     /// The highest key in the queue that may hold anything of this origin.
     pub last_key: Option<Key>,
@@ -78,6 +81,7 @@ impl OriginState {
             ring: None,
             anchored: None,
             closed: false,
+            closings: 0,
             closing_safe: false,
             last_key: None,
             met: false,
@@ -99,6 +103,28 @@ impl OriginState {
             unrecorded: false,
             ..Self::new(record.description)
         }
+    }
+
+    /// It measures no more; returns the number of this closing.
+    pub const fn close(&mut self) -> u32 {
+        self.closed = true;
+        self.unrecorded = true;
+        self.closings += 1;
+        self.closings
+    }
+
+    /// It was taken for ended and goes on: its Hello was late, or its board uses it again. It has to be closed anew.
+    pub const fn reopen(&mut self) {
+        if self.closed {
+            self.closed = false;
+            self.closing_safe = false;
+            self.unrecorded = true;
+        }
+    }
+
+    /// Whether the closing that holds is inside, not one that was taken back.
+    pub fn is_closed_by(&self, content: &Content) -> bool {
+        self.closed && content.closes == Some(self.closings)
     }
 
     pub fn record(&self) -> OriginRecord {

@@ -28,8 +28,17 @@ const BYTES_PER_CHANNEL: usize = 48;
 #[derive(Clone, Debug)]
 struct Waiting {
     record: Record,
-    /// Declared by the origin itself, which waits for its safety.
-    own_loss: bool,
+    awaited: Awaited,
+}
+
+/// What becomes of an origin once a record of it is safe.
+#[derive(Clone, Copy, Debug)]
+pub enum Awaited {
+    Nothing,
+    /// The origin declared the loss itself, and its board is acknowledged.
+    Loss,
+    /// The closing of this number holds.
+    Closing(u32),
 }
 
 pub struct Packer {
@@ -65,8 +74,8 @@ impl Packer {
         self.is_due(due);
     }
 
-    pub fn record_came(&mut self, record: Record, own_loss: bool, due: Due) {
-        self.records.push_back(Waiting { record, own_loss });
+    pub fn record_came(&mut self, record: Record, awaited: Awaited, due: Due) {
+        self.records.push_back(Waiting { record, awaited });
         self.is_due(due);
     }
 
@@ -134,15 +143,15 @@ impl Packer {
     fn draw_records(&mut self, origins: &Origins, draft: &mut Draft) {
         while draft.block.records.len() < RECORDS_PER_BLOCK
             && draft.description_bytes < DESCRIPTION_BYTES_PER_BLOCK
-            && let Some(Waiting { record, own_loss }) = self.records.pop_front()
+            && let Some(Waiting { record, awaited }) = self.records.pop_front()
         {
             let origin = record.origin();
             if let Some(slot) = origins.slot(origin) {
                 draft.describe(origins, slot);
                 let content = draft.content_of_record(slot);
-                match &record {
-                    Record::Loss(loss) if own_loss => content.lost.push(loss.range),
-                    Record::Closed { .. } => content.closes = true,
+                match (&record, awaited) {
+                    (Record::Loss(loss), Awaited::Loss) => content.lost.push(loss.range),
+                    (_, Awaited::Closing(number)) => content.closes = Some(number),
                     _ => {}
                 }
             }
@@ -195,7 +204,7 @@ impl Packer {
         for OriginReadings { origin, readings } in &block.origins {
             for range in ranges_of(readings) {
                 let loss = LossRecord { origin: *origin, range, reason: LossReason::Corrupt };
-                self.record_came(Record::Loss(loss), true, due);
+                self.record_came(Record::Loss(loss), Awaited::Loss, due);
             }
         }
     }

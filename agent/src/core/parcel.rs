@@ -47,13 +47,13 @@ pub struct Content {
     pub ranges: Vec<SeqRange>,
     /// Ranges the origin itself declared lost.
     pub lost: Vec<SeqRange>,
-    /// The origin's closing is inside.
-    pub closes: bool,
+    /// The origin's closing of this number is inside.
+    pub closes: Option<u32>,
 }
 
 impl Content {
     pub const fn of(slot: Slot) -> Self {
-        Self { slot, ranges: Vec::new(), lost: Vec::new(), closes: false }
+        Self { slot, ranges: Vec::new(), lost: Vec::new(), closes: None }
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
     Core,
     event::{Batch, Entry, Key, Put, footprint},
     origin::{OriginState, Slot},
-    packer,
+    packer::{self, Awaited},
     parcel::Stored,
 };
 
@@ -234,7 +234,7 @@ impl Core {
         }
         let (origin, gaps) = (state.origin(), state.received.missing(SeqRange::new(0, state.floor)));
         for record in packer::losses(origin, gaps, LossReason::RolledBack) {
-            self.packer.record_came(record, false, due);
+            self.packer.record_came(record, Awaited::Nothing, due);
             self.custodian.may_be_due(due);
         }
     }

@@ -221,6 +221,63 @@ fn a_boot_that_comes_back_is_ended_anew_when_it_goes() {
 }
 
 #[test]
+fn a_closing_that_was_taken_back_ends_nothing_when_it_is_safe() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..4);
+    bench.durable(0);
+    bench.hello(1, "board", None, 0, 0);
+    bench.pass_ms(100);
+    assert!(bench.records().contains(&Record::Closed { origin: origin("board", 7), tail: Tail::AtLeast(4) }));
+    let closing = bench.published.last().unwrap().number;
+    bench.hello(1, "board", Some(7), 4, 4);
+    (1..=closing).for_each(|number| bench.durable(number));
+    // Long enough that what has ended is forgotten.
+    for _ in 0..20 {
+        bench.pass_ms(1_000);
+        (0..bench.published.len() as u64).for_each(|number| bench.durable(number));
+        if bench.batch.is_some() {
+            bench.commit();
+        }
+    }
+    bench.frames.clear();
+    bench.readings_with_floor(1, 4, 4..6);
+    assert!(!bench.frames.contains(&(LinkId(1), Down::Identify)), "a boot that goes on was forgotten");
+    bench.event(Event::Flush);
+    bench.commit();
+    let record = bench.disk.origins.get(&origin("board", 7)).expect("it is on the disk");
+    assert!(!record.closed, "a restart would take it for ended, and never end it");
+}
+
+#[test]
+fn only_the_last_closing_ends_a_boot_for_good() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..4);
+    bench.hello(1, "board", None, 0, 0);
+    bench.pass_ms(100);
+    let answers = bench.published.len() as u64;
+    bench.hello(1, "board", Some(7), 4, 4);
+    bench.heartbeat(1, 4, 9, 100);
+    bench.hello(2, "other", Some(5), 0, 0);
+    bench.readings(2, 0..4);
+    bench.pass_ms(700);
+    bench.hello(1, "board", Some(8), 0, 0);
+    bench.pass_ms(50);
+    (0..answers).for_each(|number| bench.durable(number));
+    bench.pass_ms(300);
+    // What the other board said is due; the second closing is not yet.
+    bench.commit();
+    let closed = |bench: &Bench| bench.disk.origins.get(&origin("board", 7)).map(|record| record.closed);
+    assert_eq!(closed(&bench), Some(false), "a restart would forget to close it");
+    bench.event(Event::Flush);
+    bench.commit();
+    assert_eq!(closed(&bench), Some(true));
+}
+
+#[test]
 fn a_boot_does_not_go_on_below_what_was_acknowledged_though_another_gateway_has_it() {
     let mut bench = Bench::new(settings());
     bench.link_up();
