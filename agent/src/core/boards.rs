@@ -1,7 +1,7 @@
 //! Frames of boards: readings, heartbeats and losses that a board declares.
 
 use tidegate_protocol::{
-    BootId, BootTag, ClockQuality, LossReason, Origin, Reading, SeqRange,
+    BootTag, ClockQuality, LossReason, Origin, Reading, SeqRange,
     block::Record,
     frame::{BoardTime, Down, Heartbeat},
 };
@@ -177,11 +177,5 @@ impl Core {
             self.custodian.may_be_due(due);
         }
         self.origins.owe_ack(slot);
-    }
-
-    pub(super) fn welcome(&mut self, link: LinkId, boot: BootId) {
-        let (unix_ms, error_ms) = (self.now.unix_ms, self.clock.error_ms());
-        let frame = Down::Welcome(tidegate_protocol::frame::Welcome { boot, unix_ms, error_ms });
-        self.effects.push_back(Effect::Send { link, frame });
     }
 }

@@ -1,14 +1,15 @@
 //! A board says who it is: which boot it gets, and what becomes of the boot before.
 
 use tidegate_protocol::{
-    BootId, ChannelDecl, DeviceId, LossReason, Origin,
+    BootId, ChannelDecl, DeviceId, LossReason, Origin, Seq,
     block::{Description, Record, Tail},
+    frame::{Down, HelloMark, Welcome},
 };
 use tidegate_service::Mutant;
 
 use super::{
     Core,
-    event::LinkId,
+    event::{Effect, LinkId},
     origin::{OriginState, Slot},
     packer::{self, Awaited},
 };
@@ -28,7 +29,12 @@ pub(super) struct Introduction {
 
 impl Core {
     pub(super) fn hello(&mut self, link: LinkId, who: Introduction) {
-        let boot = self.boot_for(link, &who);
+        let answers = HelloMark::of(who.boot, Seq(who.next));
+        let Some(boot) = who.boot.filter(|&boot| self.goes_on_under(boot, &who)) else {
+            // An offer. Nothing is kept of it until the board says that it took it, perhaps from another gateway.
+            self.origins.detach(link);
+            return self.welcome(link, answers, who.fresh);
+        };
         let origin = Origin::new(who.device, boot);
         let description =
             Description { origin, tag: who.tag, firmware: who.firmware, channels: who.channels };
@@ -49,40 +55,27 @@ impl Core {
         for old in self.origins.open_boots(who.device, slot) {
             self.close_unclean(old);
         }
-        // A fresh boot starts its own numbering; what the Hello says is of the one before.
         if let Some(state) = self.origins.get_mut(slot) {
-            if who.boot == Some(boot) {
-                state.reports(who.floor, who.next);
-            }
-            self.declare_below_floor(slot);
+            state.reports(who.floor, who.next);
         }
+        self.declare_below_floor(slot);
         self.origins.attach(link, slot);
         self.origins.owe_ack(slot);
-        self.welcome(link, boot);
+        self.welcome(link, answers, boot);
     }
 
-    /// The boot the board is to number under: its own, unless it has none or its numbers went back, which would give
-    /// two readings one identity.
-    fn boot_for(&self, link: LinkId, who: &Introduction) -> BootId {
-        let Some(boot) = who.boot else {
-            return self.unused_boot_on(link, who.device).unwrap_or(who.fresh);
-        };
+    /// Whether the board may number on under the boot it says: not if its numbers went back, which would give two
+    /// readings one identity.
+    fn goes_on_under(&self, boot: BootId, who: &Introduction) -> bool {
         let known = self.origins.slot(Origin::new(who.device, boot)).and_then(|slot| self.origins.get(slot));
-        match known {
-            Some(state)
-                if who.next < state.received.end().max(state.acked) && !Mutant::BootReused.is_on() =>
-            {
-                self.unused_boot_on(link, who.device).unwrap_or(who.fresh)
-            }
-            _ => boot,
-        }
+        known.is_none_or(|state| who.next >= state.received.end().max(state.acked))
+            || Mutant::BootReused.is_on()
     }
 
-    /// A boot assigned on this link before, whose Welcome got lost: nothing was numbered under it yet.
-    fn unused_boot_on(&self, link: LinkId, device: DeviceId) -> Option<BootId> {
-        let state = self.origins.linked(link).and_then(|slot| self.origins.get(slot))?;
-        let unused = state.origin().device == device && state.next == 0 && state.received.is_empty();
-        unused.then(|| state.boot())
+    fn welcome(&mut self, link: LinkId, answers: Option<HelloMark>, boot: BootId) {
+        let (unix_ms, error_ms) = (self.now.unix_ms, self.clock.error_ms());
+        let frame = Down::Welcome(Welcome { answers, boot, unix_ms, error_ms });
+        self.effects.push_back(Effect::Send { link, frame });
     }
 
     fn goes_on(&mut self, slot: Slot, description: Description) {

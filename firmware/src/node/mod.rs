@@ -136,6 +136,8 @@ pub struct Node<'a, const CHANNELS: usize, S> {
     floor: Seq,
     window: Window,
     session: Session,
+    /// What the last Hello said was the next seq.
+    said_next: Seq,
     /// When a reading was first seen to wait for company.
     lingering_since: Option<Tick>,
     deframer: Deframer<MAX_DOWN_FRAME>,
@@ -172,6 +174,7 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
             floor: Seq(0),
             window,
             session: Session::Down,
+            said_next: Seq(0),
             lingering_since: None,
             deframer: Deframer::new(),
             wall: WallClock::default(),

@@ -2,7 +2,7 @@
 
 use tidegate_protocol::{
     BootId, Tick,
-    frame::{Down, Welcome, decode_down},
+    frame::{Down, HelloMark, Welcome, decode_down},
     id::Seq,
 };
 
@@ -39,23 +39,27 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
     }
 
     fn welcomed(&mut self, now: Tick, welcome: &Welcome) {
-        let same = self.boot == Some(welcome.boot);
-        match self.session {
-            Session::Greeting { said_at: Some(said_at), .. } => {
-                if !same {
-                    self.adopt(welcome.boot);
-                }
-                // The answer cannot be older than the question.
-                let error_ms = u64::from(welcome.error_ms).saturating_add(now.0.saturating_sub(said_at.0));
-                let error_ms = u32::try_from(error_ms).unwrap_or(u32::MAX);
-                self.wall.hear(now, WallTime { unix_ms: welcome.unix_ms, error_ms });
-                // The gateway may have lost all it had not made safe: from the floor again.
-                self.window.rewind(self.ring.tail(), now, &self.config);
-                self.session = Session::Welcomed { heartbeat_at: now };
-            }
-            // The gateway takes this board's frames for another boot's: say again which one it is.
-            Session::Welcomed { .. } if !same => self.greet(now),
-            Session::Welcomed { .. } | Session::Greeting { said_at: None, .. } | Session::Down => {}
+        if self.boot != Some(welcome.boot) {
+            return self.offered(now, welcome);
+        }
+        if let Session::Greeting { said_at: Some(said_at), .. } = self.session {
+            // The answer cannot be older than the question.
+            let error_ms = u64::from(welcome.error_ms).saturating_add(now.0.saturating_sub(said_at.0));
+            let error_ms = u32::try_from(error_ms).unwrap_or(u32::MAX);
+            self.wall.hear(now, WallTime { unix_ms: welcome.unix_ms, error_ms });
+            // The gateway may have lost all it had not made safe: from the floor again.
+            self.window.rewind(self.ring.tail(), now, &self.config);
+            self.session = Session::Welcomed { heartbeat_at: now };
+        }
+    }
+
+    /// A gateway gives another boot, since this board has none or its numbers went back. An offer that answers an
+    /// older Hello is of a copy that was held up: the gateway knew of what came after it.
+    fn offered(&mut self, now: Tick, welcome: &Welcome) {
+        if welcome.answers == HelloMark::of(self.boot, self.said_next) {
+            self.adopt(welcome.boot);
+            // All gateways on this line are to hear which boot it is now.
+            self.greet(now);
         }
     }
 

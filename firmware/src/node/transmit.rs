@@ -52,6 +52,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             channels: ChannelList::new(self.channels.declared()).ok()?,
         };
         let len = encode_up(&Up::Hello(hello), out).ok()?;
+        self.said_next = hello.next;
         self.session = Session::Greeting {
             hello_at: after(now, retry_ms),
             retry_ms: retry_ms.saturating_mul(2).min(self.config.hello_retry_max_ms),

@@ -1,10 +1,10 @@
 //! The node's conversation with a gateway, word for word.
 
-use crate::support::seen::{Seen, ack, sent, spoken, tell, welcome};
+use crate::support::seen::{Seen, ack, offer, sent, spoken, tell, welcome};
 use tidegate_firmware::{Identity, Node, NodeConfig, NodeError, WallTime, channel};
 use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, LossReason, Quality, Tick, Value, ValueKind,
-    frame::{Down, Heartbeat, Lost},
+    frame::{Down, Heartbeat, HelloMark, Lost},
     id::{ChannelIndex, Seq, SeqRange},
 };
 
@@ -220,8 +220,16 @@ fn a_board_without_a_boot_waits_for_one_and_keeps_it() {
     measure(&mut node, 3, 0);
     node.link_up(Tick(0));
     assert!(matches!(sent(&mut node, 0)[..], [Seen::Hello { boot: None, floor: 0, next: 3, .. }]));
-    tell(&mut node, 5, &welcome(77));
-    assert_eq!(spoken(&mut node, 5), [Seen::readings(0, 3, 0, 3)]);
+    tell(&mut node, 5, &offer(None, 77));
+    assert!(matches!(
+        sent(&mut node, 5)[..],
+        [Seen::Hello { boot: Some(BootId(77)), floor: 0, next: 3, .. }]
+    ));
+    // The other gateway on its line offers one, too, and then hears which it took.
+    tell(&mut node, 6, &offer(None, 78));
+    assert_eq!(sent(&mut node, 6), []);
+    tell(&mut node, 7, &welcome(77));
+    assert_eq!(spoken(&mut node, 7), [Seen::readings(0, 3, 0, 3)]);
     assert_eq!(node.counters().reassigned_boots, 0);
     node.link_up(Tick(50));
     assert!(matches!(sent(&mut node, 50)[..], [Seen::Hello { boot: Some(BootId(77)), .. }]));
@@ -238,6 +246,11 @@ fn a_fresh_boot_from_the_gateway_numbers_what_is_held_from_zero() {
     assert_eq!((node.lost(), node.held()), (SeqRange::new(12, 16), SeqRange::new(16, 38)));
     node.link_up(Tick(10));
     sent(&mut node, 10);
+    tell(&mut node, 10, &offer(HelloMark::of(Some(BootId(BOOT)), Seq(38)), 99));
+    assert!(matches!(
+        sent(&mut node, 10)[..],
+        [Seen::Hello { boot: Some(BootId(99)), floor: 0, next: 26, .. }]
+    ));
     tell(&mut node, 10, &welcome(99));
     let said = spoken(&mut node, 10);
     assert_eq!(said[0], lost(99, 0..4, 0, 26));
@@ -252,15 +265,39 @@ fn a_fresh_boot_from_the_gateway_numbers_what_is_held_from_zero() {
 }
 
 #[test]
-fn a_late_welcome_for_another_boot_makes_the_board_say_again_who_it_is() {
+fn an_offer_that_does_not_answer_the_last_hello_is_not_taken() {
+    let channels = channels();
+    let mut node = welcomed(&channels, 1_024);
+    measure(&mut node, 3, 0);
+    node.link_up(Tick(10));
+    sent(&mut node, 10);
+    let late = [
+        // A copy of the first Hello that was held up: the gateway has had readings since.
+        offer(HelloMark::of(Some(BootId(BOOT)), Seq(0)), 31),
+        // One of before this board had a boot, and one of the boot before.
+        offer(None, 32),
+        offer(HelloMark::of(Some(BootId(BOOT - 1)), Seq(3)), 33),
+    ];
+    late.iter().for_each(|offer| tell(&mut node, 11, offer));
+    assert_eq!(sent(&mut node, 11), []);
+    tell(&mut node, 12, &welcome(BOOT));
+    assert!(node.is_welcomed());
+    late.iter().for_each(|offer| tell(&mut node, 13, offer));
+    assert!(node.is_welcomed());
+    assert_eq!(node.boot(), Some(BootId(BOOT)));
+}
+
+#[test]
+fn an_offer_of_a_second_gateway_is_taken_though_the_first_welcomed_the_board() {
     let channels = channels();
     let mut node = welcomed(&channels, 1_024);
     sent(&mut node, 0);
-    tell(&mut node, 10, &welcome(BOOT));
-    assert_eq!(sent(&mut node, 10), []);
-    tell(&mut node, 20, &welcome(31));
-    assert!(matches!(sent(&mut node, 20)[..], [Seen::Hello { boot: Some(BootId(BOOT)), .. }]));
+    tell(&mut node, 1, &welcome(BOOT));
+    assert_eq!(sent(&mut node, 1), []);
+    tell(&mut node, 2, &offer(HelloMark::of(Some(BootId(BOOT)), Seq(0)), 31));
     assert!(!node.is_welcomed());
+    assert!(matches!(sent(&mut node, 2)[..], [Seen::Hello { boot: Some(BootId(31)), .. }]));
+    assert_eq!(node.counters().reassigned_boots, 1);
 }
 
 #[test]

@@ -97,6 +97,20 @@ pub struct Hello<'a> {
     pub channels: ChannelList<'a>,
 }
 
+/// What tells one Hello of a board from another, so that a Welcome can name the one it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelloMark {
+    pub boot: BootTag,
+    pub next: Seq,
+}
+
+impl HelloMark {
+    /// None for a Hello without a boot: nothing is numbered yet, so any offer will do.
+    pub fn of(boot: Option<BootId>, next: Seq) -> Option<Self> {
+        boot.map(|boot| Self { boot: boot.tag(), next })
+    }
+}
+
 /// Readings of consecutive seqs from `first_seq`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Readings<'a> {
@@ -220,9 +234,12 @@ impl Down {
     }
 }
 
-/// The agent knows the board. `boot` is the one to number readings under.
+/// The agent knows the board, if `boot` is the one that the Hello named. Otherwise that boot is an offer: a board that
+/// takes it says Hello again, under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
+    /// The Hello that it answers.
+    pub answers: Option<HelloMark>,
     pub boot: BootId,
     pub unix_ms: i64,
     pub error_ms: u32,

@@ -14,8 +14,11 @@
 //!
 //! The session: a board says Hello until a Welcome names its boot; only then it sends readings. The agent answers
 //! readings whose origin it does not know (it was restarted) with Identify, and the board says Hello again. Every
-//! Ack names the boot, so that an answer to the boot before can never release a reading of this one. A Hello that
-//! asks for a boot and comes again on the same link, its answer lost or late, gets the same boot again.
+//! Ack names the boot, so that an answer to the boot before can never release a reading of this one.
+//!
+//! A board without a boot, or whose numbers went back, is offered one: a Welcome that names another boot than the
+//! Hello it answers. The board takes the first offer that answers the Hello it said last, and says Hello under it, so
+//! that all gateways on its line learn which offer it took. A gateway keeps nothing of offers.
 //!
 //! A board keeps the declaration of a loss as it keeps a reading: its `floor` stays at the start of the lost range,
 //! and it repeats `Lost`, until an Ack passes the range. So an agent counts a range whose loss record is durable as
@@ -33,8 +36,8 @@ pub use channels::ChannelList;
 pub use codec::{MAX_DOWN_FRAME, MAX_FRAME, decode_down, decode_up, encode_down, encode_up, encoded_len};
 pub use deframer::{Deframed, Deframer};
 pub use message::{
-    BoardTime, Down, FrameError, Heartbeat, Hello, Lost, MAX_TEXT, Readings, Settings, SettingsCode,
-    SettingsResult, Up, Welcome,
+    BoardTime, Down, FrameError, Heartbeat, Hello, HelloMark, Lost, MAX_TEXT, Readings, Settings,
+    SettingsCode, SettingsResult, Up, Welcome,
 };
 pub use packed::{MAX_PACKED, measure_packed};
 pub use samples::{SamplePacker, Samples};

@@ -4,7 +4,7 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, LossReason, Quality, Reading, Seq, Tick, Value,
     frame::{
-        BoardTime, ChannelList, Deframer, Down, FrameError, Heartbeat, Hello, Lost, MAX_CHANNELS,
+        BoardTime, ChannelList, Deframer, Down, FrameError, Heartbeat, Hello, HelloMark, Lost, MAX_CHANNELS,
         MAX_DOWN_FRAME, MAX_FRAME, MAX_TEXT, Readings, SamplePacker, Settings, SettingsCode, SettingsResult,
         Up, Welcome, decode_up, encode_down, encode_up, encoded_len,
     },
@@ -45,8 +45,12 @@ fn down() -> impl Strategy<Value = Down> {
     let settings =
         (any::<u32>(), any::<u8>(), any::<bool>(), any::<u32>(), option::of(given::value()), any::<u32>());
     prop_oneof![
-        (boot(), given::signed(), any::<u32>())
-            .prop_map(|(boot, unix_ms, error_ms)| Down::Welcome(Welcome { boot, unix_ms, error_ms })),
+        (option::of(boot()), given::number(), boot(), given::signed(), any::<u32>()).prop_map(
+            |(said, next, boot, unix_ms, error_ms)| {
+                let answers = HelloMark::of(said, Seq(next));
+                Down::Welcome(Welcome { answers, boot, unix_ms, error_ms })
+            }
+        ),
         (boot(), given::number()).prop_map(|(boot, up_to)| Down::Ack { boot, up_to: Seq(up_to) }),
         settings.prop_map(|(revision, channel, enabled, period_ms, report_deadband, max_silence_ms)| {
             Down::Settings(Settings {

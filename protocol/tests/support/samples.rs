@@ -7,8 +7,8 @@ use tidegate_protocol::{
     ack::{BlockAck, BlockOutcome, Credit, Outcome, RejectReason},
     block::{Block, Description, OriginReadings, Record, Tail},
     frame::{
-        BoardTime, ChannelList, Down, Heartbeat, Hello, Lost, Readings, SamplePacker, Settings, SettingsCode,
-        SettingsResult, Up, Welcome,
+        BoardTime, ChannelList, Down, Heartbeat, Hello, HelloMark, Lost, Readings, SamplePacker, Settings,
+        SettingsCode, SettingsResult, Up, Welcome,
     },
 };
 
@@ -131,9 +131,12 @@ pub fn downs() -> Vec<(&'static str, &'static str, Down)> {
         report_deadband: Some(decimal(5, 1)),
         max_silence_ms: 60_000,
     };
-    let welcome = Welcome { boot: BOOT, unix_ms: 1_790_000_000_000, error_ms: 5 };
+    let answers = HelloMark::of(Some(BOOT), Seq(103));
+    let welcome = Welcome { answers, boot: BOOT, unix_ms: 1_790_000_000_000, error_ms: 5 };
+    let offer = Welcome { answers: None, ..welcome };
     vec![
         ("down-welcome", "the agent knows the board, and names its boot", Down::Welcome(welcome)),
+        ("down-offer", "a boot for a board that has none", Down::Welcome(offer)),
         ("down-ack", "readings below 103 are safe", Down::Ack { boot: BOOT, up_to: Seq(103) }),
         ("down-settings", "how to measure channel 1", Down::Settings(settings)),
         ("down-time", "wall time", Down::Time { unix_ms: 1_790_000_000_000, error_ms: 5 }),

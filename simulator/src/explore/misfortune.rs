@@ -84,9 +84,6 @@ impl World {
     fn brown_out(&mut self, at: usize) {
         let Self { boards, truth, .. } = self;
         let Some(board) = boards.get_mut(at).filter(|board| board.powered) else { return };
-        if board.plan.reach == Reach::Air {
-            return;
-        }
         let held = board.power_down(truth);
         self.coverage.count(Fault::BrownOut);
         if held > 0 {

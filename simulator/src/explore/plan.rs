@@ -110,8 +110,6 @@ impl Plan {
 fn board(dice: &mut Dice, gateways: usize) -> BoardPlan {
     let reach = if gateways > 1 && dice.chance(0.6) { Reach::Air } else { Reach::Line };
     let boot = match dice.between(0, 9) {
-        // A Welcome does not say which Hello it answers: a late one of the other gateway would lead a board back to a boot it had.
-        _ if reach == Reach::Air => BootKind::Own,
         0..=5 => BootKind::Own,
         6..=8 => BootKind::Asked,
         _ => BootKind::Repeated,

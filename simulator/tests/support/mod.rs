@@ -8,7 +8,7 @@ use std::{
 
 use tidegate_protocol::{
     BootId, DeviceId, Reading, Seq,
-    frame::{BoardTime, Deframer, Down, Up, Welcome, encode_down},
+    frame::{BoardTime, Deframer, Down, HelloMark, Up, Welcome, encode_down},
     id::{Origin, SeqRange},
 };
 use tokio::{
@@ -75,15 +75,15 @@ impl Gateway {
     fn handle(&self, up: &Up<'_>, session: &mut Option<Origin>, answers: &mut Vec<u8>) {
         let mut origins = self.origins();
         if let Up::Hello(hello) = up {
-            let assigned = BootId(origins.len() as u64 + 1);
-            let origin = Origin::new(hello.device, hello.boot.unwrap_or(assigned));
-            let kept = origins.entry(origin).or_default();
-            kept.scales = hello.channels.iter().map(|channel| channel.scale).collect();
-            *session = Some(origin);
-            return answer(
-                answers,
-                &Down::Welcome(Welcome { boot: origin.boot, unix_ms: 1_000, error_ms: 1 }),
-            );
+            let boot = hello.boot.unwrap_or(BootId(origins.len() as u64 + 1));
+            *session = hello.boot.map(|boot| Origin::new(hello.device, boot));
+            if let Some(origin) = *session {
+                let kept = origins.entry(origin).or_default();
+                kept.scales = hello.channels.iter().map(|channel| channel.scale).collect();
+            }
+            let hello = HelloMark::of(hello.boot, hello.next);
+            let welcome = Welcome { answers: hello, boot, unix_ms: 1_000, error_ms: 1 };
+            return answer(answers, &Down::Welcome(welcome));
         }
         let tag = up.boot();
         let named = session.filter(|origin| tag.is_none_or(|tag| tag == origin.boot.tag()));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tidegate_protocol::{
     BootId, DeviceId, LossReason, Origin, Reading, Seq, SeqRange, Tick,
-    frame::{Down, Heartbeat},
+    frame::{Down, Heartbeat, HelloMark},
 };
 
 use super::bench::{channels, reading};
@@ -21,6 +21,8 @@ pub struct Board {
     ring: u64,
     pub link: Option<LinkId>,
     pub welcomed: bool,
+    /// What the last Hello said was the next seq.
+    said_next: u64,
     resend_at: u64,
     heartbeat_at: u64,
     /// The oldest reading in the ring. From the floor up to it readings are lost, and that is not acknowledged.
@@ -41,6 +43,7 @@ impl Board {
             ring,
             link: None,
             welcomed: false,
+            said_next: 0,
             resend_at: 0,
             heartbeat_at: 0,
             tail: 0,
@@ -61,12 +64,12 @@ impl Board {
 
     pub fn told(&mut self, frame: Down) {
         match frame {
-            Down::Welcome(welcome) => {
-                if welcome.boot != self.boot {
-                    self.renumber(welcome.boot);
-                }
+            Down::Welcome(welcome) if welcome.boot == self.boot => {
                 self.welcomed = true;
                 self.sent = self.tail;
+            }
+            Down::Welcome(offer) if offer.answers == HelloMark::of(Some(self.boot), Seq(self.said_next)) => {
+                self.renumber(offer.boot);
             }
             Down::Ack { boot, up_to } if boot == self.boot && up_to.0 <= self.next => {
                 self.floor = self.floor.max(up_to.0);
@@ -94,6 +97,7 @@ impl Board {
                 return Vec::new();
             }
             self.resend_at = now_ms + 200;
+            self.said_next = next;
             return vec![BoardFrame::Hello {
                 device: self.device,
                 tag: String::new(),

@@ -1,9 +1,9 @@
 //! Boots, losses, anchors: what boards say besides readings.
 
 use tidegate_protocol::{
-    BootId, LossReason, LossRecord, SeqRange,
+    BootId, LossReason, LossRecord, Seq, SeqRange,
     block::{Record, Tail},
-    frame::Down,
+    frame::{Down, HelloMark},
 };
 
 use super::bench::{Bench, origin, reading, settings};
@@ -14,12 +14,30 @@ fn loss(device: &str, boot: u64, range: (u64, u64), reason: LossReason) -> Recor
 }
 
 #[test]
-fn a_board_without_a_boot_gets_one_and_keeps_it_while_its_welcome_is_lost() {
+fn an_offered_boot_is_nothing_until_a_board_takes_it() {
     let mut bench = Bench::new(settings());
-    let boot = bench.hello(1, "board", None, 0, 0);
-    assert_eq!(bench.hello(1, "board", None, 0, 0), boot);
-    bench.readings(1, 0..3);
-    assert_ne!(bench.hello(1, "board", None, 0, 0), boot, "readings were numbered under it");
+    bench.hello(1, "board", None, 0, 3);
+    assert_ne!(bench.hello(1, "board", None, 0, 4), bench.hello(1, "board", None, 0, 5), "nobody has either");
+    assert!(bench.core.view(bench.now.at).devices.is_empty());
+    let offered = bench.hello(1, "board", None, 0, 6);
+    assert_eq!(bench.hello(1, "board", Some(offered.0), 0, 6), offered);
+    let devices = bench.core.view(bench.now.at).devices;
+    assert_eq!(devices.iter().map(|device| &device.boot).collect::<Vec<_>>(), [&offered.to_string()]);
+}
+
+#[test]
+fn a_welcome_names_the_hello_that_it_answers() {
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", None, 0, 6);
+    bench.hello(1, "board", Some(7), 2, 5);
+    bench.readings(1, 2..9);
+    bench.hello(1, "board", Some(7), 2, 5);
+    let answers = bench.frames.iter().filter_map(|(_, frame)| match frame {
+        Down::Welcome(welcome) => Some((welcome.answers, welcome.boot == BootId(7))),
+        _ => None,
+    });
+    let mark = HelloMark::of(Some(BootId(7)), Seq(5));
+    assert_eq!(answers.collect::<Vec<_>>(), [(None, false), (mark, true), (mark, false)]);
 }
 
 #[test]
@@ -172,9 +190,10 @@ fn a_frame_of_another_boot_is_not_taken_and_its_board_is_asked_who_it_is() {
     bench.readings(1, 0..4);
     bench.durable(0);
     bench.pass_ms(2_000);
-    // The numbers went back, so a new boot is given; what follows was sent before the Welcome was there.
+    // The numbers went back, so a new boot is given and taken; what follows was sent by the life before.
     let given = bench.hello(1, "board", Some(7), 0, 2);
     assert_ne!(given, BootId(7));
+    bench.hello(1, "board", Some(given.0), 0, 0);
     bench.frames.clear();
     let boot = BootId(7).tag();
     let late = [
@@ -205,8 +224,8 @@ fn a_boot_that_comes_back_is_ended_anew_when_it_goes() {
     bench.link_up();
     bench.hello(1, "board", Some(7), 0, 0);
     bench.readings(1, 0..4);
-    // A copy of a Hello without a boot, held up on the line.
-    bench.hello(1, "board", None, 0, 0);
+    // A copy of a Hello of the life before, held up on the line.
+    bench.hello(1, "board", Some(6), 0, 0);
     bench.hello(1, "board", Some(7), 0, 4);
     bench.heartbeat(1, 0, 9, 100);
     bench.pass_ms(100);
@@ -227,7 +246,7 @@ fn a_closing_that_was_taken_back_ends_nothing_when_it_is_safe() {
     bench.hello(1, "board", Some(7), 0, 0);
     bench.readings(1, 0..4);
     bench.durable(0);
-    bench.hello(1, "board", None, 0, 0);
+    bench.hello(1, "board", Some(6), 0, 0);
     bench.pass_ms(100);
     assert!(bench.records().contains(&Record::Closed { origin: origin("board", 7), tail: Tail::AtLeast(4) }));
     let closing = bench.published.last().unwrap().number;
@@ -256,7 +275,7 @@ fn only_the_last_closing_ends_a_boot_for_good() {
     bench.link_up();
     bench.hello(1, "board", Some(7), 0, 0);
     bench.readings(1, 0..4);
-    bench.hello(1, "board", None, 0, 0);
+    bench.hello(1, "board", Some(6), 0, 0);
     bench.pass_ms(100);
     let answers = bench.published.len() as u64;
     bench.hello(1, "board", Some(7), 4, 4);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_protocol::{
     BootId, Reading, Seq,
-    frame::{Deframer, Down, Heartbeat, SettingsResult, Up, Welcome, encode_down},
+    frame::{Deframer, Down, Heartbeat, HelloMark, SettingsResult, Up, Welcome, encode_down},
 };
 
 const SCALES: [u8; 64] = [2; 64];
@@ -16,7 +16,6 @@ pub struct Gateway {
     deframer: Deframer<4096>,
     /// The boot of the board on the link, from its Hello.
     session: Option<BootId>,
-    assigned: Option<BootId>,
     boots: u64,
     floor: Seq,
     /// Held, and gone with a restart.
@@ -51,16 +50,14 @@ impl Gateway {
     fn handle(&mut self, up: &Up<'_>) -> Option<Down> {
         if let Up::Hello(hello) = up {
             self.hellos += 1;
-            let boot = match hello.boot {
-                Some(boot) => boot,
-                None => *self.assigned.get_or_insert_with(|| {
-                    self.boots += 1;
-                    BootId(0xb007_0000 + self.boots)
-                }),
-            };
-            self.session = Some(boot);
+            self.session = hello.boot;
             self.floor = hello.floor;
-            return Some(Down::Welcome(Welcome { boot, unix_ms: 1_700_000_000_000, error_ms: 5 }));
+            let boot = hello.boot.unwrap_or_else(|| {
+                self.boots += 1;
+                BootId(0xb007_0000 + self.boots)
+            });
+            let answers = HelloMark::of(hello.boot, hello.next);
+            return Some(Down::Welcome(Welcome { answers, boot, unix_ms: 1_700_000_000_000, error_ms: 5 }));
         }
         let Some(boot) = self.session else { return Some(Down::Identify) };
         if up.boot().is_some_and(|tag| tag != boot.tag()) {
@@ -128,7 +125,6 @@ impl Gateway {
 
     pub fn new_link(&mut self) {
         self.session = None;
-        self.assigned = None;
         self.deframer.reset();
     }
 }

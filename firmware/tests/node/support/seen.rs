@@ -3,7 +3,7 @@
 use tidegate_firmware::Node;
 use tidegate_protocol::{
     BootId, Seq, Tick,
-    frame::{Down, Heartbeat, Lost, SettingsResult, Up, decode_up},
+    frame::{Down, Heartbeat, HelloMark, Lost, SettingsResult, Up, Welcome, decode_up},
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +64,12 @@ pub fn ack(boot: u64, up_to: u64) -> Down {
     Down::Ack { boot: BootId(boot), up_to: Seq(up_to) }
 }
 
+/// The gateway knows this boot.
 pub fn welcome(boot: u64) -> Down {
-    let boot = BootId(boot);
-    Down::Welcome(tidegate_protocol::frame::Welcome { boot, unix_ms: 1_700_000_000_000, error_ms: 5 })
+    offer(HelloMark::of(Some(BootId(boot)), Seq(0)), boot)
+}
+
+/// The gateway answers a Hello with a boot.
+pub fn offer(answers: Option<HelloMark>, boot: u64) -> Down {
+    Down::Welcome(Welcome { answers, boot: BootId(boot), unix_ms: 1_700_000_000_000, error_ms: 5 })
 }
