@@ -380,16 +380,17 @@ impl Core {
     }
 
     fn parcel_committed(&mut self, id: ParcelId) {
+        let roomy = !self.is_outage() && self.ram_bytes() < self.settings.ram_limit_bytes / 4;
         let Some(parcel) = self.outbox.get_mut(id) else { return };
         let Custody::Committing(stored) = parcel.custody else { return };
         let contents = std::mem::take(&mut parcel.contents);
-        let flying = parcel.flight.is_some();
+        // Live data that the link holds back for a moment stays: in the queue it would wait behind the backlog.
+        let stays = parcel.flight.is_some() || (roomy && parcel.lane <= Lane::Live);
         self.counters.readings_committed += u64::from(stored.readings);
         self.counters.block_bytes_committed += parcel.len();
         self.outbox.set_custody(id, Custody::Stored(vec![stored]));
         self.contents_are_safe(&contents);
-        // What is not under way need not stay in memory.
-        if !flying {
+        if !stays {
             self.outbox.remove(id);
             self.backlog.insert(stored.key);
         }

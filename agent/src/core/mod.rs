@@ -228,7 +228,7 @@ impl Core {
     fn proceed(&mut self) {
         self.pace.note(self.now.at, &self.counters, self.custodian.totals);
         self.make_rounds();
-        self.outbox.resend_late(self.now.at);
+        self.outbox.resend_lost(self.now.at);
         self.pack_live();
         self.advance_rollback();
         self.resume_counting();

@@ -6,6 +6,7 @@
 //! those below it; one that its own cap holds back does not.
 
 mod figures;
+mod flights;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -21,10 +22,11 @@ use super::{
     event::{Effect, Key},
     jitter::Jitter,
     origin::Slot,
-    parcel::{Custody, Flight, Parcel},
+    parcel::{Custody, Parcel},
     time::Time,
     window::{RoundTrip, Window},
 };
+use flights::{Flight, Flights};
 
 /// Publishes that the broker has not taken; far below what the MQTT client may have in flight.
 pub const MAX_UNPUBACKED: usize = 100;
@@ -38,8 +40,6 @@ const FIRST_WORD_US: u64 = 1_000_000;
 /// The newest transmissions of a block that an answer can name. Older ones were sent minutes before: an answer to one is
 /// as good as none, since the block is sent again.
 const KEPT_NUMBERS: usize = 8;
-/// The longest time between two transmissions of one block.
-const MAX_BACKOFF_US: u64 = 60_000_000;
 
 pub type ParcelId = u64;
 
@@ -61,8 +61,7 @@ pub struct Outbox {
     unsafe_parcels: BTreeSet<ParcelId>,
     numbers: HashMap<u64, Sent>,
     unpubacked: HashMap<u64, Lane>,
-    in_flight_bytes: [u64; 4],
-    in_flight: usize,
+    flights: Flights,
     ready_bytes: [u64; 4],
     held_bytes: u64,
     link_up: bool,
@@ -71,9 +70,6 @@ pub struct Outbox {
     incarnation: Option<u64>,
     windows: [Window; 4],
     rtt: RoundTrip,
-    /// Since when nothing was answered although something is in flight.
-    unanswered_since: Option<Time>,
-    next_deadline: Option<Time>,
     jitter: Jitter,
     pub meters: Meters,
     pub sent: u64,
@@ -102,8 +98,7 @@ impl Outbox {
             unsafe_parcels: BTreeSet::new(),
             numbers: HashMap::new(),
             unpubacked: HashMap::new(),
-            in_flight_bytes: [0; 4],
-            in_flight: 0,
+            flights: Flights::default(),
             ready_bytes: [0; 4],
             held_bytes: 0,
             link_up: false,
@@ -112,8 +107,6 @@ impl Outbox {
             incarnation: None,
             windows: std::array::from_fn(|_| Window::new(max_in_flight_bytes)),
             rtt: RoundTrip::default(),
-            unanswered_since: None,
-            next_deadline: None,
             jitter,
             meters,
             sent: 0,
@@ -175,7 +168,7 @@ impl Outbox {
         self.held_bytes -= parcel.len();
         self.unsafe_parcels.remove(&id);
         self.unready(id, parcel.lane, parcel.len());
-        self.land(parcel.flight.is_some(), parcel.lane, parcel.len());
+        self.land(parcel.flight, parcel.lane);
         for number in &parcel.numbers {
             self.numbers.remove(number);
             self.unpubacked.remove(number);
@@ -183,20 +176,22 @@ impl Outbox {
         Some(parcel)
     }
 
-    fn land(&mut self, was_in_flight: bool, lane: Lane, len: u64) {
-        if was_in_flight {
-            self.in_flight_bytes[index(lane)] -= len;
-            self.in_flight -= 1;
-            if self.in_flight == 0 {
-                self.unanswered_since = None;
-            }
+    /// Nothing more is expected of this transmission.
+    fn land(&mut self, flight: Option<u64>, lane: Lane) {
+        if let Some(number) = flight {
+            self.flights.lands(lane, number);
+            self.flights.rest_if_empty();
         }
     }
 
     /// The next block to publish, if the link can take one.
     pub fn publish(&mut self, now: Time) -> Option<Effect> {
+        let probe = self.probe(now);
         if !self.link_up || self.unpubacked.len() >= MAX_UNPUBACKED {
             return None;
+        }
+        if let Some(id) = probe {
+            return self.transmit(now, id);
         }
         let mut lanes = Lane::ALL;
         if Mutant::LiveBehindBacklog.is_on() {
@@ -218,6 +213,24 @@ impl Outbox {
         None
     }
 
+    /// A block to break a silence with. It takes the place of its own last transmission, so it needs no other; if
+    /// something that goes before it waits for that place, it may have it.
+    fn probe(&mut self, now: Time) -> Option<ParcelId> {
+        if Mutant::NeverResent.is_on() {
+            return None;
+        }
+        let patience_us = self.patience_us();
+        let (lane, number) = self.flights.probe(now, patience_us)?;
+        let goes_before = self.ready.iter().take(index(lane)).any(|ready| !ready.is_empty());
+        if goes_before {
+            self.send_again(vec![(lane, number)]);
+            return None;
+        }
+        let id = self.numbers.get(&number)?.parcel;
+        let parcel = self.parcels.get(&id)?;
+        self.meters.allows(now, lane, parcel.len()).then_some(id)
+    }
+
     fn transmit(&mut self, now: Time, id: ParcelId) -> Option<Effect> {
         let parcel = self.parcels.get_mut(&id)?;
         let number = self.next_number;
@@ -225,26 +238,32 @@ impl Outbox {
         // A block always has a header to stamp: it was encoded here or checked when it was loaded.
         block::stamp(&mut block, Stamp { lane: parcel.lane, epoch: self.epoch, number }).ok()?;
         self.next_number += 1;
-        let patience = self.rtt.patience_us().saturating_mul(1 << parcel.attempts.min(5)).min(MAX_BACKOFF_US);
-        let deadline = now.plus_us(patience + self.jitter.up_to(patience / 4));
+        let (lane, len) = (parcel.lane, parcel.len());
+        let flight = Flight::new(now, len, parcel.overtaken);
         self.resent += u64::from(parcel.attempts > 0);
         self.sent += 1;
-        self.sent_bytes[index(parcel.lane)] += parcel.len();
-        self.meters.spend(now, parcel.lane, parcel.len());
+        self.sent_bytes[index(lane)] += len;
+        self.meters.spend(now, lane, len);
         parcel.attempts = parcel.attempts.saturating_add(1);
-        parcel.flight = Some(Flight { since: now, deadline });
+        let before = parcel.flight.replace(number);
         parcel.numbers.push(number);
         if parcel.numbers.len() > KEPT_NUMBERS {
             self.numbers.remove(&parcel.numbers.remove(0));
         }
-        let (lane, len) = (parcel.lane, parcel.len());
-        self.in_flight_bytes[index(lane)] += len;
-        self.in_flight += 1;
-        self.unanswered_since.get_or_insert(now);
-        self.next_deadline = Some(self.next_deadline.map_or(deadline, |next| next.min(deadline)));
+        if let Some(before) = before {
+            self.flights.lands(lane, before);
+        }
+        let patience_us = self.patience_us();
+        self.flights.departs(lane, number, flight, patience_us);
         self.numbers.insert(number, Sent { parcel: id, at: now });
         self.unpubacked.insert(number, lane);
         Some(Effect::Publish { lane, number, block })
+    }
+
+    /// How long an answer is waited for, spread so that gateways do not ask all at once.
+    fn patience_us(&mut self) -> u64 {
+        let patience_us = self.rtt.patience_us();
+        patience_us + self.jitter.up_to(patience_us / 4)
     }
 
     fn fits(&mut self, lane: Lane, len: u64) -> bool {
@@ -254,8 +273,7 @@ impl Outbox {
         if lane > Lane::Live && self.unpubacked.len() >= MAX_UNPUBACKED_BACKLOG {
             return false;
         }
-        let own = self.in_flight_bytes[index(lane)];
-        let all: u64 = self.in_flight_bytes.iter().skip(1).sum();
+        let (own, all) = (self.flights.bytes(lane), self.flights.bytes_on_credit());
         // Backlog leaves half of the credit to live data.
         let share = if lane == Lane::Live { 1 } else { 2 };
         // However small its window, live never waits for the answer to a block of backlog.
@@ -292,8 +310,9 @@ impl Outbox {
         if self.rtt.sample(now, rtt_us) {
             self.windows.iter_mut().for_each(|window| window.run_empty(now, rtt_us));
         }
-        self.unanswered_since = (self.in_flight > 0).then_some(now);
+        let patience_us = self.patience_us();
         let parcel = self.parcels.get(&id)?;
+        self.flights.answered(now, parcel.lane, number, &self.rtt, patience_us);
         let least = self.rtt.least_us();
         let target = match parcel.lane {
             Lane::Alarm | Lane::Live => LIVE_TARGET_US,
@@ -325,55 +344,49 @@ impl Outbox {
         restarted
     }
 
-    /// Sends again what was not answered in time.
-    pub fn resend_late(&mut self, now: Time) {
-        if self.next_deadline.is_none_or(|deadline| now < deadline) {
-            return;
-        }
+    /// Sends again what was lost.
+    pub fn resend_lost(&mut self, now: Time) {
         let rtt_us = self.rtt.patience_us();
-        for lane in self.take_back(|flight| flight.deadline <= now) {
-            self.windows[index(lane)].cut(now, rtt_us);
-        }
-    }
-
-    /// Makes flights ready again; returns their lanes.
-    fn take_back(&mut self, which: impl Fn(&Flight) -> bool) -> Vec<Lane> {
-        if Mutant::NeverResent.is_on() {
-            return Vec::new();
-        }
-        let mut taken = Vec::new();
-        self.next_deadline = None;
-        for (&id, parcel) in &mut self.parcels {
-            match parcel.flight {
-                Some(flight) if which(&flight) => {
-                    parcel.flight = None;
-                    taken.push((id, parcel.lane, parcel.len()));
-                }
-                Some(Flight { deadline, .. }) => {
-                    self.next_deadline = Some(self.next_deadline.map_or(deadline, |next| next.min(deadline)));
-                }
-                None => {}
+        let lost = self.flights.lost(now);
+        for (lane, number) in &lost {
+            self.windows[index(*lane)].cut(now, rtt_us);
+            let sent = self.numbers.get(number);
+            if let Some(parcel) = sent.and_then(|sent| self.parcels.get_mut(&sent.parcel)) {
+                parcel.overtaken = parcel.overtaken.saturating_add(1);
             }
         }
-        let unanswered_since = self.unanswered_since;
-        for &(id, lane, len) in &taken {
-            self.land(true, lane, len);
+        self.send_again(lost);
+    }
+
+    fn take_back(&mut self, which: impl Fn(&Flight) -> bool) {
+        let taken = self.flights.which(which);
+        self.send_again(taken);
+    }
+
+    /// Makes flights ready again. Silence goes on: that it is tried again is no answer.
+    fn send_again(&mut self, flights: Vec<(Lane, u64)>) {
+        if Mutant::NeverResent.is_on() {
+            return;
+        }
+        for (lane, number) in flights {
+            self.flights.lands(lane, number);
+            let Some(&Sent { parcel: id, .. }) = self.numbers.get(&number) else { continue };
+            let Some(parcel) = self.parcels.get_mut(&id) else { continue };
+            parcel.flight = None;
+            let len = parcel.len();
             self.make_ready(id, lane, len);
         }
-        // Silence goes on: that it is tried again is no answer.
-        self.unanswered_since = unanswered_since;
-        taken.into_iter().map(|(_, lane, _)| lane).collect()
     }
 
     /// Sends one parcel again, with other bytes that hold the same and more.
     pub fn replace(&mut self, id: ParcelId, block: std::sync::Arc<[u8]>) {
         let Some(parcel) = self.parcels.get_mut(&id) else { return };
         parcel.rewritten_at = self.next_number;
-        let (lane, len, flying) = (parcel.lane, parcel.len(), parcel.flight.take().is_some());
+        let (lane, len, flight) = (parcel.lane, parcel.len(), parcel.flight.take());
         parcel.block = block;
         let new_len = parcel.len();
         self.unready(id, lane, len);
-        self.land(flying, lane, len);
+        self.land(flight, lane);
         self.held_bytes = self.held_bytes - len + new_len;
         self.make_ready(id, lane, new_len);
     }
@@ -392,7 +405,7 @@ impl Outbox {
         self.link_up = false;
         self.unpubacked.clear();
         self.take_back(|_| true);
-        self.unanswered_since = None;
+        self.flights.rest();
         let stored = self.parcels.iter().filter(|(_, parcel)| matches!(parcel.custody, Custody::Stored(_)));
         let ids: Vec<ParcelId> = stored.map(|(id, _)| *id).collect();
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
@@ -405,7 +418,7 @@ impl Outbox {
 
     /// When silence becomes an outage.
     pub fn silent_from(&self) -> Option<Time> {
-        self.unanswered_since.map(|since| since.plus_us(self.rtt.patience_us()))
+        self.flights.silent_since().map(|since| since.plus_us(self.rtt.outage_us()))
     }
 
     /// What the blocks in memory hold that the queue holds too.

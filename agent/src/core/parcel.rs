@@ -57,13 +57,6 @@ impl Content {
     }
 }
 
-/// The transmission that is under way.
-#[derive(Clone, Copy, Debug)]
-pub struct Flight {
-    pub since: Time,
-    pub deadline: Time,
-}
-
 #[derive(Debug)]
 pub struct Parcel {
     pub lane: Lane,
@@ -78,9 +71,12 @@ pub struct Parcel {
     pub numbers: Vec<u64>,
     /// Numbers from here on carry the present bytes; those before had fewer descriptions.
     pub rewritten_at: u64,
-    pub flight: Option<Flight>,
+    /// The number of the transmission that is under way.
+    pub flight: Option<u64>,
     /// Transmissions so far.
     pub attempts: u32,
+    /// How many of them were lost while later ones were answered.
+    pub overtaken: u32,
     /// How often the cloud asked for descriptions.
     pub undescribed: u8,
 }
@@ -98,6 +94,7 @@ impl Parcel {
             rewritten_at: 0,
             flight: None,
             attempts: 0,
+            overtaken: 0,
             undescribed: 0,
         }
     }

@@ -265,6 +265,8 @@ fn expect_again(state: &mut OriginState, claim: &mut Claim) {
     for range in above.map(|range| SeqRange::new(range.start.max(from), range.end)).collect::<Vec<_>>() {
         state.safe.remove(range);
         state.received.remove(range);
+        // Batches were written since it was claimed.
+        state.unrecorded = true;
         if state.met {
             claim.lost.remove(range);
         }

@@ -15,10 +15,24 @@ const MIN_BYTES: u64 = 1_024;
 /// the link is let run empty for a moment, or our own queue in it would pass for the route.
 const MIN_RTT_SPAN_US: u64 = 10_000_000;
 
+/// Before anything was answered.
+const INITIAL_RTT_US: u64 = 2_000_000;
+/// Longer round trips are of a cloud that was away.
+const MAX_RTT_US: u64 = 10_000_000;
+/// Commits take their time now and then, and make no block lost.
+const LEAST_MARGIN_US: u64 = 100_000;
+const LEAST_PATIENCE_US: u64 = 500_000;
+const MOST_PATIENCE_US: u64 = 1_000_000;
+/// A silence that one probe did not break.
+const LEAST_OUTAGE_US: u64 = 2_000_000;
+
 /// Round trips from a block's transmission to its durable acknowledgement.
 #[derive(Debug, Default)]
 pub struct RoundTrip {
     smoothed_us: Option<u64>,
+    /// How far round trips are from that, on average.
+    variation_us: u64,
+    latest_us: u64,
     /// The minima of the current and of the past span.
     minima: [Option<u64>; 2],
     span_since: Time,
@@ -27,7 +41,17 @@ pub struct RoundTrip {
 impl RoundTrip {
     /// True when a new span begins.
     pub fn sample(&mut self, now: Time, rtt_us: u64) -> bool {
-        self.smoothed_us = Some(self.smoothed_us.map_or(rtt_us, |before| (before * 7 + rtt_us) / 8));
+        // An answer that the cloud owed from before it was away says nothing of the route.
+        let likely_us = rtt_us.min(MAX_RTT_US);
+        self.latest_us = likely_us;
+        // RFC 6298, section 2.
+        (self.smoothed_us, self.variation_us) = match self.smoothed_us {
+            None => (Some(likely_us), likely_us / 2),
+            Some(before) => {
+                let variation_us = (self.variation_us * 3 + before.abs_diff(likely_us)) / 4;
+                (Some((before * 7 + likely_us) / 8), variation_us)
+            }
+        };
         let new_span = now.us_since(self.span_since) > MIN_RTT_SPAN_US;
         if new_span {
             self.minima = [None, self.minima[0]];
@@ -45,9 +69,23 @@ impl RoundTrip {
         self.minima.iter().flatten().copied().min().unwrap_or_default()
     }
 
-    /// How long an answer may take before it is missed: max(2 s, 4 × smoothed).
+    /// What a round trip may take: one that takes longer is as good as lost, if later ones were made meanwhile.
+    pub fn at_most_us(&self) -> u64 {
+        let usual_us = self.smoothed_us.unwrap_or(INITIAL_RTT_US) + self.variation_us * 4;
+        usual_us.max(self.latest_us * 9 / 8).max(LEAST_MARGIN_US)
+    }
+
+    /// How long nothing at all may be answered before that is silence. Hiccups make nobody wait longer than a second, only a
+    /// route that never was shorter does.
     pub fn patience_us(&self) -> u64 {
-        self.smoothed_us.unwrap_or_default().saturating_mul(4).max(2_000_000)
+        let least_us = if self.smoothed_us.is_some() { self.least_us() } else { INITIAL_RTT_US / 2 };
+        let most_us = MOST_PATIENCE_US.max(least_us.min(MAX_RTT_US) * 2);
+        self.at_most_us().clamp(LEAST_PATIENCE_US, most_us)
+    }
+
+    /// How long a silence may last before the cloud is taken to be away.
+    pub fn outage_us(&self) -> u64 {
+        self.patience_us().max(LEAST_OUTAGE_US)
     }
 }
 

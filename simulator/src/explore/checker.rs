@@ -19,8 +19,8 @@ use tidegate_protocol::{
 use super::{contents::Contents, coverage::Fault, disk, store, world::World};
 
 /// A live reading must leave the gateway within this time while the link is up and nothing goes wrong: the linger time,
-/// what one answer may take to come, and the patience with live blocks that were lost before.
-const LIVE_BOUND_US: u64 = 4_000_000;
+/// the patience with blocks that were lost before, and what it takes a window to open again.
+const LIVE_BOUND_US: u64 = 3_000_000;
 /// How long after the last fault the bound on live readings begins to hold: what was lost on the way before is missed
 /// and sent again.
 pub const LIVE_GRACE_US: u64 = 2_000_000;

@@ -12,8 +12,9 @@ impl Outbox {
         self.link_up
     }
 
-    pub const fn next_deadline(&self) -> Option<Time> {
-        self.next_deadline
+    /// When what is under way wants to be looked at.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.flights.next_wakeup()
     }
 
     pub const fn held_bytes(&self) -> u64 {
@@ -25,11 +26,11 @@ impl Outbox {
     }
 
     pub const fn in_flight_bytes(&self, lane: Lane) -> u64 {
-        self.in_flight_bytes[lane as usize]
+        self.flights.bytes(lane)
     }
 
-    pub const fn in_flight(&self) -> usize {
-        self.in_flight
+    pub fn in_flight(&self) -> usize {
+        self.flights.count()
     }
 
     pub const fn window_bytes(&self, lane: Lane) -> u64 {

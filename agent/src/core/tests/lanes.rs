@@ -117,11 +117,82 @@ fn an_unanswered_block_is_sent_again_under_a_new_number_ever_more_slowly() {
     }
     let numbers: Vec<u64> = bench.published.iter().map(|published| published.number).collect();
     assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "no number twice");
-    assert!((4..=6).contains(&numbers.len()), "2, 4, 8, 16 s and jitter: {numbers:?}");
+    assert!((4..=6).contains(&numbers.len()), "after 2, 4, 8, 16 s and jitter: {numbers:?}");
     // An answer to the first transmission still counts.
     bench.durable(0);
     bench.pass_ms(1_100);
     assert_eq!(bench.commit().deletes.len(), 1);
+}
+
+/// Live blocks 0..count under way, each with one reading, taken by the broker.
+fn under_way(count: u64) -> Bench {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    for seq in 0..count {
+        bench.readings(1, seq..seq + 1);
+        bench.event(Event::PubAcked { number: seq });
+    }
+    assert_eq!(bench.published.len() as u64, count);
+    bench
+}
+
+#[test]
+fn what_later_answers_overtook_is_sent_again_without_waiting_for_silence() {
+    let mut bench = under_way(4);
+    bench.pass_ms(20);
+    bench.durable(0);
+    bench.durable(3);
+    bench.pass_ms(70);
+    assert_eq!(bench.published.len(), 4, "answers may come in another order");
+    bench.pass_ms(200);
+    let again: Vec<_> = bench.published[4..].iter().map(super::bench::Published::seqs).collect();
+    assert_eq!(again, [[1], [2]]);
+    // An answer to either transmission counts.
+    bench.durable(1);
+    bench.durable(5);
+    assert_eq!(bench.core.view(bench.now.at).link.blocks_in_flight, 0);
+}
+
+#[test]
+fn silence_is_asked_about_with_one_block_and_its_answer_brings_back_the_rest() {
+    let mut bench = under_way(4);
+    bench.pass_ms(3_000);
+    assert_eq!(bench.published.len(), 5);
+    assert_eq!(bench.published[4].seqs(), [0], "the oldest");
+    bench.durable(4);
+    let again: Vec<_> = bench.published[5..].iter().map(super::bench::Published::seqs).collect();
+    assert_eq!(again, [[1], [2], [3]]);
+}
+
+#[test]
+fn live_data_that_was_committed_while_the_link_held_it_back_goes_before_the_backlog() {
+    let mut bench = Bench::on(settings(), with_backlog(50_000));
+    bench.link_up();
+    bench.loaded();
+    bench.hello(1, "other", Some(9), 0, 0);
+    // Readings that do not compress fill the window.
+    let mut next = 0;
+    while bench.core.view(bench.now.at).link.live_in_flight_bytes < 1_800 {
+        bench.readings(1, next..next + 20);
+        let number = bench.published.last().map_or(0, |published| published.number);
+        bench.event(Event::PubAcked { number });
+        next += 20;
+    }
+    bench.readings(1, next..next + 200);
+    bench.event(Event::Flush);
+    let sent = bench.published.len();
+    while bench.batch.is_some() {
+        bench.commit();
+    }
+    assert!(bench.published[sent..].iter().all(|published| published.lane == Lane::Backlog), "it fits");
+    let live: Vec<u64> =
+        bench.published.iter().filter(|sent| sent.lane == Lane::Live).map(|sent| sent.number).collect();
+    let sent = bench.published.len();
+    live.into_iter().for_each(|number| bench.durable(number));
+    let first = &bench.published[sent];
+    assert_eq!(first.lane, Lane::Live);
+    assert!(first.seqs().iter().all(|seq| *seq >= next));
 }
 
 #[test]
