@@ -23,10 +23,12 @@ pub enum LossReason {
     WrittenOff = 5,
     /// The cloud had it, and was restored from a backup that is older.
     RolledBack = 6,
+    /// An agent had it, and cannot tell what became of it: a block of its queue was damaged, and the cloud does not have it.
+    Unaccounted = 7,
 }
 
 impl LossReason {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RingOverflow,
         Self::Evicted,
         Self::Thinned,
@@ -34,6 +36,7 @@ impl LossReason {
         Self::UncleanTail,
         Self::WrittenOff,
         Self::RolledBack,
+        Self::Unaccounted,
     ];
 
     pub const fn code(self) -> u8 {
@@ -53,6 +56,7 @@ impl LossReason {
             Self::UncleanTail => "unclean-tail",
             Self::WrittenOff => "written-off",
             Self::RolledBack => "rolled-back",
+            Self::Unaccounted => "unaccounted",
         }
     }
 }

@@ -13,8 +13,8 @@ use tidegate_service::Mutant;
 use super::{
     Core,
     custody::Condemned,
-    damage::losses_of_damaged,
-    event::{Effect, Entry, Key, Quarantined, footprint},
+    damage::{Losses, losses_of_damaged},
+    event::{Effect, Entry, Key, Quarantined},
     merge::Merger,
     parcel::{Custody, Due, Parcel, Stored},
     time::Time,
@@ -49,6 +49,13 @@ pub enum BacklogOrder {
     NewestFirst,
 }
 
+/// A block of the queue that fails its checksums, with what its directory still names.
+#[derive(Debug)]
+pub(super) struct Damaged {
+    stored: Stored,
+    losses: Option<Losses>,
+}
+
 const OLDEST_TURN: u64 = 8;
 
 #[derive(Debug)]
@@ -81,6 +88,10 @@ impl Backlog {
 
     pub fn insert(&mut self, key: Key) {
         self.keys.insert(SeqRange::new(key, key + 1));
+    }
+
+    pub fn remove(&mut self, key: Key) {
+        self.keys.remove(SeqRange::new(key, key + 1));
     }
 
     pub fn is_empty(&self) -> bool {
@@ -185,8 +196,8 @@ impl Core {
 
     fn loaded_to_send(&mut self, entries: Vec<Entry>) {
         let mut group = Group::default();
-        for Entry { key, readings, block: bytes } in entries {
-            let stored = Stored { key, readings, bytes: footprint(bytes.len()) };
+        for entry in entries {
+            let (stored, bytes) = (entry.stored(), entry.block);
             match Header::parse(&bytes) {
                 Ok(header) if header.readings as usize >= self.settings.block_readings / 2 => {
                     self.send_group(std::mem::take(&mut group));
@@ -243,17 +254,23 @@ impl Core {
         self.outbox.add(Parcel::new(Lane::Backlog, bytes.into(), readings, Custody::Stored(stored)));
     }
 
-    /// A stored block that fails its checksums: quarantined, and what its directory still names is declared lost in
-    /// the same transaction.
+    /// A stored block that fails its checksums. It stays where it is until what it may have held is accounted for.
     pub(super) fn damaged(&mut self, stored: Stored, bytes: &[u8], error: BlockError) {
         tracing::error!(key = stored.key, %error, "a block in the queue is damaged; it is quarantined");
         self.counters.blocks_damaged += 1;
+        let damaged = Damaged { stored, losses: losses_of_damaged(bytes) };
+        if Mutant::DamageUndeclared.is_on() {
+            return self.condemn_damaged(Damaged { losses: None, ..damaged });
+        }
+        self.rollback.found_damaged(damaged);
+    }
+
+    /// Quarantined, and what its directory still names is declared lost, in the same transaction.
+    pub(super) fn condemn_damaged(&mut self, damaged: Damaged) {
+        let Damaged { stored, losses } = damaged;
         let quarantined = Quarantined { keys: vec![stored.key], block: None, reason: "damaged" };
         self.custodian.condemn(Condemned { quarantined, contents: Vec::new(), stored: vec![stored] });
-        if Mutant::DamageUndeclared.is_on() {
-            return;
-        }
-        let Some(lost) = losses_of_damaged(bytes) else { return };
+        let Some(lost) = losses else { return };
         let evicted = self.custodian.evicted.get_or_insert_default();
         *evicted.counts.entry(LossReason::Corrupt).or_default() += lost.readings;
         evicted.records.extend(lost.records);

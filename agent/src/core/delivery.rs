@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_protocol::{
-    Origin, SeqRange,
+    Origin, RangeSet, SeqRange,
     ack::{BlockAck, Outcome, RejectReason},
     block::{Block, Record},
 };
@@ -14,7 +14,7 @@ use super::{
     custody::Condemned,
     event::Quarantined,
     outbox::ParcelId,
-    parcel::{Custody, Stored},
+    parcel::{Content, Custody, Stored},
 };
 
 /// A block is sent again with descriptions this often before it is given up.
@@ -22,7 +22,7 @@ const MAX_DESCRIBED: u8 = 3;
 
 impl Core {
     pub(super) fn acked(&mut self, ack: &BlockAck) {
-        if !self.rollback.hears(ack.ledger, ack.incarnation) {
+        if !self.rollback.hears(self.now.at, ack.ledger, ack.incarnation) {
             return;
         }
         if self.outbox.heard(self.now.at, ack) {
@@ -78,6 +78,10 @@ impl Core {
         }
         let Some(parcel) = self.outbox.remove(id) else { return };
         let rest = self.only(&parcel.block, parts);
+        if rest.is_some() {
+            let accepted = self.without(&parcel.contents, parts);
+            self.contents_are_safe(&accepted);
+        }
         let (keys, block, stored): (_, _, Vec<Stored>) = match parcel.custody {
             Custody::Stored(stored) => (stored.iter().map(|stored| stored.key).collect(), rest, stored),
             custody => {
@@ -87,6 +91,17 @@ impl Core {
         };
         let quarantined = Quarantined { keys, block, reason: reason.name() };
         self.custodian.condemn(Condemned { quarantined, contents: parcel.contents, stored });
+    }
+
+    /// What the cloud took of a block that it rejected in part.
+    fn without(&self, contents: &[Content], parts: &[(Origin, SeqRange)]) -> Vec<Content> {
+        let accepted = contents.iter().filter_map(|content| {
+            let origin = self.origins.get(content.slot)?.origin();
+            let mut ranges: RangeSet = content.ranges.iter().copied().collect();
+            parts.iter().filter(|(of, _)| *of == origin).for_each(|(_, range)| ranges.remove(*range));
+            Some(Content { ranges: ranges.ranges().to_vec(), ..content.clone() })
+        });
+        accepted.collect()
     }
 
     /// A block with the rejected readings alone: the cloud has the rest, which need not be kept. None when all is

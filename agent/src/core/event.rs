@@ -11,7 +11,7 @@ use tidegate_protocol::{
     topic::Lane,
 };
 
-use super::{caps::SentToday, time::Time};
+use super::{caps::SentToday, parcel::Stored, time::Time};
 
 /// One connection of a board. Numbers are never used again, so that a late frame cannot meet a new board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -179,6 +179,12 @@ pub struct Entry {
     pub key: Key,
     pub readings: u32,
     pub block: Vec<u8>,
+}
+
+impl Entry {
+    pub fn stored(&self) -> Stored {
+        Stored { key: self.key, readings: self.readings, bytes: footprint(self.block.len()) }
+    }
 }
 
 /// A block that nobody takes, kept for a person to look at.

@@ -154,8 +154,8 @@ impl Core {
         let thins = self.settings.policy == Policy::ThinOldest;
         let reason = if thins { LossReason::Thinned } else { LossReason::Evicted };
         let (mut damaged, mut readings_of) = (Vec::new(), Vec::new());
-        for Entry { key, readings, block: bytes } in entries {
-            let stored = Stored { key, readings, bytes: footprint(bytes.len()) };
+        for entry in entries {
+            let (stored, bytes) = (entry.stored(), entry.block);
             match self.decoder.decode(&bytes) {
                 Ok(mut block) => {
                     if thins {
@@ -193,11 +193,19 @@ impl Core {
     }
 
     /// Many long descriptions may be too much for one block; a single record never is.
-    fn put_records(&mut self, records: &[Record], batch: &mut Batch, loose: &mut Vec<Stored>) {
+    pub(super) fn put_records(&mut self, records: &[Record], batch: &mut Batch, loose: &mut Vec<Stored>) {
         let block = Block { records: records.to_vec(), origins: Vec::new() };
         match self.packer.encode(&block) {
             Ok(bytes) => {
                 let key = self.custodian.take_key();
+                // Whom it speaks of is not forgotten before it is delivered: it may be found damaged.
+                for record in records {
+                    if let Some(slot) = self.origins.slot(record.origin())
+                        && let Some(state) = self.origins.get_mut(slot)
+                    {
+                        state.last_key = Some(key);
+                    }
+                }
                 loose.push(Stored { key, readings: 0, bytes: footprint(bytes.len()) });
                 batch.puts.push(Put { key, readings: 0, block: bytes.into() });
             }

@@ -12,22 +12,32 @@
 //!
 //! What an origin's board no longer holds (below its floor) somebody's acknowledgement released. An agent that was
 //! restarted since has forgotten whose, and claims it as well: if another gateway still has it, it arrives and is stored.
+//!
+//! The same account is given when a block of the queue is damaged: it may have held declarations, or readings that its
+//! directory does not name any more. What this agent took into custody and the queue does not hold is stored in the cloud or
+//! unaccounted for. The block stays in the queue until the transaction that says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use tidegate_protocol::{
     LossReason, Origin, RangeSet, SeqRange,
-    block::{Block, Description, Directory, Header, Record, Tail},
+    block::{Decoder, Description, Directory, Header, Record, Tail},
 };
 
 use super::{
     Core,
-    event::{Batch, Entry, Key, Put, footprint},
+    backlog::Damaged,
+    event::{Batch, Entry, Key},
     origin::{OriginState, Slot},
     packer::{self, Awaited},
     parcel::Stored,
+    time::Time,
 };
 
+/// Restores, one soon after the other, that late words are told apart of.
+const PASSED_KEPT: usize = 16;
+/// So long an ingest whose count of restores went back must be the only one to speak before it is believed.
+const BELIEVED_AFTER_MS: u64 = 60_000;
 /// Blocks whose directories are read in one load.
 const COUNTED_AT_ONCE: usize = 256;
 
@@ -36,12 +46,16 @@ const COUNTED_AT_ONCE: usize = 256;
 pub(super) struct Rollback {
     /// The highest count that was heard. None was ever heard counts as 0: to declare too much harms nothing.
     heard: u32,
-    /// The incarnation that spoke before the last rise: what it said late counts no more.
-    passed: Option<u64>,
+    /// The incarnations that spoke before a rise, the newest last: what they said late counts no more.
+    passed: VecDeque<u64>,
     speaking: Option<u64>,
+    /// Who speaks of fewer restores than were heard of, since when nobody else spoke.
+    behind: Option<(u64, Time)>,
     /// The count rose in this run: who is met from now on may have let go of what was lost. Later runs have no such doubt,
     /// or each would declare what the restored cloud acknowledged in the run before it.
     rose: bool,
+    /// Blocks of the queue that were found damaged, and are still in it.
+    damaged: Vec<Damaged>,
     stage: Stage,
 }
 
@@ -52,7 +66,7 @@ enum Stage {
     /// Heard of; a commit or a load under way must end first.
     Due,
     /// What the queue holds is being taken out of the claims.
-    Counting { claims: Claims, left: RangeSet },
+    Counting { cause: LossReason, claims: Claims, left: RangeSet },
     /// To be written with the next batch.
     Declaring(Declared),
     /// Being written.
@@ -73,7 +87,8 @@ struct Claim {
 #[derive(Debug, Default)]
 struct Declared {
     records: Vec<Record>,
-    readings: u64,
+    /// As far as this agent can know.
+    rolled_back: u64,
 }
 
 impl Rollback {
@@ -82,21 +97,32 @@ impl Rollback {
     }
 
     /// Notes what an acknowledgement says; false where it comes from before the last restore, and counts no more.
-    pub fn hears(&mut self, ledger: u32, incarnation: u64) -> bool {
-        if self.passed == Some(incarnation) {
+    pub fn hears(&mut self, now: Time, ledger: u32, incarnation: u64) -> bool {
+        if self.passed.contains(&incarnation) {
             return false;
         }
-        if ledger > self.heard {
-            self.passed = self.speaking.filter(|speaking| *speaking != incarnation);
-            self.stage = Stage::Due;
-            self.rose = true;
-        }
         if ledger < self.heard && self.speaking != Some(incarnation) {
+            // A late word from between two restores, or a data folder that was exchanged by hand: then no other speaks.
+            let since =
+                self.behind.filter(|(behind, _)| *behind == incarnation).map_or(now, |(_, since)| since);
+            self.behind = Some((incarnation, since));
+            if now < since.plus_ms(BELIEVED_AFTER_MS) {
+                return false;
+            }
             tracing::warn!(
                 ledger,
                 heard = self.heard,
                 "the ingest's count of restores went back: was its data folder exchanged by hand?"
             );
+        }
+        self.behind = None;
+        if ledger > self.heard {
+            if self.passed.len() == PASSED_KEPT {
+                self.passed.pop_front();
+            }
+            self.passed.extend(self.speaking.filter(|speaking| *speaking != incarnation));
+            self.stage = Stage::Due;
+            self.rose = true;
         }
         self.speaking = Some(incarnation);
         self.heard = self.heard.max(ledger);
@@ -109,7 +135,11 @@ impl Rollback {
     }
 
     pub const fn is_idle(&self) -> bool {
-        matches!(self.stage, Stage::Idle)
+        matches!(self.stage, Stage::Idle) && self.damaged.is_empty()
+    }
+
+    pub fn found_damaged(&mut self, damaged: Damaged) {
+        self.damaged.push(damaged);
     }
 
     pub const fn is_declaring(&self) -> bool {
@@ -127,56 +157,69 @@ impl Rollback {
 impl Core {
     /// Begins to deal with a rollback once nothing else is under way at the disk.
     pub(super) fn advance_rollback(&mut self) {
-        if !matches!(self.rollback.stage, Stage::Due) || self.custodian.is_busy() || self.backlog.is_loading()
-        {
+        let cause = match self.rollback.stage {
+            Stage::Due => LossReason::RolledBack,
+            Stage::Idle if !self.rollback.damaged.is_empty() => LossReason::Unaccounted,
+            _ => return,
+        };
+        if self.custodian.is_busy() || self.backlog.is_loading() {
             return;
         }
-        tracing::warn!(
-            count = self.rollback.heard,
-            "the ingest was restored from a backup; what it had acknowledged since is declared lost (rolled-back)"
-        );
-        // Acknowledged by what is no more, and not deleted yet: it is sent once more.
-        for stored in std::mem::take(&mut self.custodian.doomed) {
-            self.backlog.insert(stored.key);
+        if cause == LossReason::RolledBack {
+            tracing::warn!(
+                count = self.rollback.heard,
+                "the ingest was restored from a backup; what it had acknowledged since is declared lost (rolled-back)"
+            );
+            // Acknowledged by what is no more, and not deleted yet: it is sent once more.
+            for stored in std::mem::take(&mut self.custodian.doomed) {
+                self.backlog.insert(stored.key);
+            }
         }
         let anchored = self.origins.iter().filter_map(|(_, state)| Some((state.origin(), state.anchored?)));
         for (origin, anchored) in anchored.collect::<Vec<_>>() {
             self.anchor_record(origin, anchored);
         }
         let mut claims: Claims =
-            self.origins.iter_mut().map(|(_, state)| (state.origin(), claim(state))).collect();
+            self.origins.iter_mut().map(|(_, state)| (state.origin(), claim(state, cause))).collect();
         for directory in self.outbox.stored_directories() {
             subtract(&mut claims, &directory);
         }
-        self.rollback.stage = Stage::Counting { claims, left: self.backlog.keys() };
+        self.rollback.stage = Stage::Counting { cause, claims, left: self.backlog.keys() };
         self.count_portion();
     }
 
     /// Asks for the next blocks, or goes on to the declarations.
     pub(super) fn count_portion(&mut self) {
-        let Stage::Counting { claims, left } = &mut self.rollback.stage else { return };
+        let Stage::Counting { cause, claims, left } = &mut self.rollback.stage else { return };
         let keys = left.take_first(COUNTED_AT_ONCE);
         if !keys.is_empty() {
             self.backlog.count(keys.clone());
             self.effects.push_back(super::Effect::Load { keys });
             return;
         }
-        let mut claims = std::mem::take(claims);
-        for (_, state) in self.origins.iter_mut() {
-            if let Some(claim) = claims.get_mut(&state.origin()) {
-                expect_again(state, claim);
+        let (cause, mut claims) = (*cause, std::mem::take(claims));
+        if cause == LossReason::RolledBack {
+            for (_, state) in self.origins.iter_mut() {
+                if let Some(claim) = claims.get_mut(&state.origin()) {
+                    expect_again(state, claim);
+                }
             }
         }
-        self.rollback.stage = Stage::Declaring(declared(claims));
+        self.rollback.stage = Stage::Declaring(declared(claims, cause));
+        for damaged in std::mem::take(&mut self.rollback.damaged) {
+            self.condemn_damaged(damaged);
+        }
     }
 
     pub(super) fn counted(&mut self, entries: &[Entry]) {
-        if let Stage::Counting { claims, .. } = &mut self.rollback.stage {
-            for entry in entries {
-                // A damaged block whose directory is whole declares itself when it is sent.
-                if let Ok(directory) = Header::salvage_directory(&entry.block) {
-                    subtract(claims, &directory);
-                }
+        for entry in entries {
+            if let Err(error) = Header::parse(&entry.block) {
+                self.backlog.remove(entry.key);
+                self.damaged(entry.stored(), &entry.block, error);
+            } else if let Stage::Counting { claims, .. } = &mut self.rollback.stage
+                && let Ok(directory) = Decoder::directory(&entry.block)
+            {
+                subtract(claims, &directory);
             }
         }
         self.count_portion();
@@ -201,15 +244,7 @@ impl Core {
         if let Stage::Declaring(declared) = &mut self.rollback.stage {
             let declared = std::mem::take(declared);
             for records in packer::chunks(&declared.records) {
-                let block = Block { records: records.to_vec(), origins: Vec::new() };
-                match self.packer.encode(&block) {
-                    Ok(bytes) => {
-                        let key = self.custodian.take_key();
-                        loose.push(Stored { key, readings: 0, bytes: footprint(bytes.len()) });
-                        batch.puts.push(Put { key, readings: 0, block: bytes.into() });
-                    }
-                    Err(error) => tracing::error!(%error, "declarations cannot be encoded"),
-                }
+                self.put_records(records, batch, &mut loose);
             }
             self.rollback.stage = Stage::Writing(declared);
             batch.ledger = Some(self.rollback.heard);
@@ -219,7 +254,7 @@ impl Core {
 
     pub(super) fn rollback_committed(&mut self) {
         if let Stage::Writing(declared) = &self.rollback.stage {
-            self.counters.lost(LossReason::RolledBack, declared.readings);
+            self.counters.lost(LossReason::RolledBack, declared.rolled_back);
             self.rollback.stage = Stage::Idle;
         }
     }
@@ -240,14 +275,17 @@ impl Core {
     }
 }
 
-/// What the cloud had acknowledged of an origin, as far as can be known: all that is safe or was let go of. An ended
-/// origin has nothing else: what it never delivered was declared before, and that is forgotten as well.
-fn claim(state: &mut OriginState) -> Claim {
+/// What the cloud had acknowledged of an origin, as far as can be known: all that is safe. After a restore also what was
+/// let go of; an ended origin has nothing else then: what it never delivered was declared before, and that is forgotten
+/// as well.
+fn claim(state: &mut OriginState, cause: LossReason) -> Claim {
     state.described = false;
     state.unrecorded = true;
     let mut lost = state.safe.clone();
-    let known = if state.closed { state.next.max(state.safe.end()) } else { state.floor };
-    lost.insert(SeqRange::new(0, known));
+    if cause == LossReason::RolledBack {
+        let known = if state.closed { state.next.max(state.safe.end()) } else { state.floor };
+        lost.insert(SeqRange::new(0, known));
+    }
     // What only memory holds will be sent.
     for range in state.received.iter().collect::<Vec<_>>() {
         state.safe.missing(range).into_iter().for_each(|waiting| lost.remove(waiting));
@@ -281,13 +319,16 @@ fn subtract(claims: &mut Claims, directory: &Directory) {
     }
 }
 
-fn declared(claims: Claims) -> Declared {
+fn declared(claims: Claims, cause: LossReason) -> Declared {
     let mut declared = Declared::default();
     for (origin, Claim { description, next, closed, lost }) in claims {
-        declared.readings = declared.readings.saturating_add(lost.count());
+        // Of a damaged queue this agent cannot know how much of it the cloud has.
+        if cause == LossReason::RolledBack {
+            declared.rolled_back = declared.rolled_back.saturating_add(lost.count());
+        }
         declared.records.push(Record::Described(description));
         declared.records.push(Record::Measured { origin, next });
-        let losses = packer::losses(origin, lost.iter().collect::<Vec<_>>(), LossReason::RolledBack);
+        let losses = packer::losses(origin, lost.iter().collect::<Vec<_>>(), cause);
         declared.records.extend(losses);
         if closed {
             declared.records.push(Record::Closed { origin, tail: Tail::AtLeast(next) });

@@ -26,9 +26,9 @@ impl Core {
         for record in described.into_iter().chain(others) {
             if self.origins.sealed(from.site, record.origin()).is_some() {
                 self.counters.records_refused_sealed += 1;
-                // A restored ledger is told of what it has forgotten: of this origin it has forgotten nothing.
+                // Who cannot know what is stored here declares all of it: of this origin nothing is forgotten.
                 if let Record::Loss(loss) = record
-                    && loss.reason != LossReason::RolledBack
+                    && !matches!(loss.reason, LossReason::RolledBack | LossReason::Unaccounted)
                 {
                     sealed.push((loss.origin, loss.range));
                 }

@@ -1,7 +1,7 @@
 //! Faults carried out.
 
 use tidegate_ingest::core::Event as IngestEvent;
-use tidegate_protocol::{RangeSet, SeqRange, block::Header};
+use tidegate_protocol::{RangeSet, SeqRange};
 
 use super::{
     board::Line,
@@ -186,20 +186,11 @@ impl World {
         let bit = dice.between(0, 7);
         let Some(byte) = block.bytes.get_mut(at) else { return };
         *byte ^= 1 << bit;
-        let is_named = Header::salvage_directory(&block.bytes).is_ok();
         for (origin, ranges) in &block.contents.readings {
-            let truth = truth.entry(*origin);
-            for range in ranges {
-                truth.flipped.insert(*range);
-                if !is_named {
-                    truth.nameless.insert(*range);
-                }
-            }
+            ranges.iter().for_each(|range| truth.entry(*origin).flipped.insert(*range));
         }
         for loss in &block.contents.losses {
-            let truth = truth.entry(loss.origin);
-            truth.flipped.insert(loss.range);
-            truth.nameless.insert(loss.range);
+            truth.entry(loss.origin).flipped.insert(loss.range);
         }
         for (origin, _) in &block.contents.closed {
             truth.entry(*origin).forgotten = true;

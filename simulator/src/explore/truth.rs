@@ -18,8 +18,6 @@ pub struct OriginTruth {
     pub rolled_back: RangeSet,
     /// In a block whose bytes were flipped.
     pub flipped: RangeSet,
-    /// Of that, what the block cannot name any more either: its directory is damaged, or it was a record in its body.
-    pub nameless: RangeSet,
     /// Gone by what no custody can prevent: a disk replaced by an older image.
     pub forfeited: RangeSet,
     /// What its board held and nobody had acknowledged when the boot ended.
@@ -49,6 +47,7 @@ impl OriginTruth {
             LossReason::Thinned => self.thinned.contains_all(range),
             LossReason::RolledBack => self.was_rolled_back,
             LossReason::Corrupt => self.flipped.contains_all(range),
+            LossReason::Unaccounted => self.was_rolled_back || self.flipped.contains_all(range),
             LossReason::UncleanTail => self.ended,
             _ => false,
         }

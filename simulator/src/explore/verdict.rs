@@ -58,7 +58,6 @@ impl World {
     fn wrongly_outstanding(&self, origin: Origin, mut outstanding: RangeSet) -> RangeSet {
         let Some(truth) = self.truth.get(origin) else { return outstanding };
         truth.forfeited.iter().for_each(|range| outstanding.remove(range));
-        truth.nameless.iter().for_each(|range| outstanding.remove(range));
         // What an agent has seen through to its end it has forgotten, and cannot declare when the cloud forgets it too.
         if truth.forgotten || truth.ended {
             truth.rolled_back.iter().for_each(|range| outstanding.remove(range));

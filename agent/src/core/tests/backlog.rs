@@ -1,12 +1,12 @@
 //! Out of the queue: in full blocks, bounded in memory, damage declared.
 
 use tidegate_protocol::{
-    LossReason, SeqRange,
+    BootId, LossReason, SeqRange,
     block::{Decoder, HEADER_BYTES, Record},
 };
 
 use super::bench::{Bench, Disk, origin, settings};
-use crate::core::{BacklogOrder, CoreSettings, Event, Policy};
+use crate::core::{BacklogOrder, BoardFrame, CoreSettings, Event, LinkId, Policy};
 
 /// A disk with many small blocks.
 fn with_handfuls(blocks: u64) -> Disk {
@@ -69,17 +69,58 @@ fn a_damaged_block_is_quarantined_and_its_readings_declared_in_one_transaction()
     let seqs: Vec<u64> = bench.published.iter().flat_map(|published| published.seqs()).collect();
     assert_eq!(seqs, (0..10).chain(20..30).collect::<Vec<_>>(), "it does not stop what follows");
     let batch = bench.commit();
-    assert_eq!((batch.quarantine.len(), batch.puts.len()), (1, 1));
+    assert_eq!((batch.quarantine.len(), batch.deletes.len()), (1, 0));
     assert_eq!(bench.disk.quarantine[0].0, "damaged");
     bench.loaded();
     bench.pass_ms(100);
-    let lost = bench.records().into_iter().find_map(|record| match record {
-        Record::Loss(loss) => Some(loss),
-        _ => None,
-    });
-    let lost = lost.expect("the loss is on its way");
-    assert_eq!((lost.origin, lost.range), (origin("board", 7), SeqRange::new(10, 20)));
-    assert_eq!(lost.reason, LossReason::Corrupt);
+    // Of what was in it the directory tells; the account says that nothing else is missing.
+    assert_eq!(losses(&bench), [(LossReason::Corrupt, 10, 20), (LossReason::Unaccounted, 10, 20)]);
+}
+
+/// The losses of the board that are on their way.
+fn losses(bench: &Bench) -> Vec<(LossReason, u64, u64)> {
+    let mut losses: Vec<_> = (bench.records().into_iter())
+        .filter_map(|record| match record {
+            Record::Loss(loss) if loss.origin == origin("board", 7) => {
+                Some((loss.reason, loss.range.start, loss.range.end))
+            }
+            _ => None,
+        })
+        .collect();
+    losses.sort_by_key(|(reason, start, _)| (reason.code(), *start));
+    losses.dedup();
+    losses
+}
+
+#[test]
+fn a_damaged_block_takes_no_declaration_with_it() {
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.event(Event::Flush);
+    bench.commit();
+    let lost = BoardFrame::Lost {
+        boot: BootId(7).tag(),
+        range: SeqRange::new(10, 30),
+        reason: LossReason::RingOverflow,
+        floor: 10,
+        next: 30,
+    };
+    bench.event(Event::Board { link: LinkId(1), arrived: bench.now.at, frames: vec![lost] });
+    bench.event(Event::Flush);
+    bench.commit();
+    assert_eq!(bench.last_ack(1), Some(30), "the board has let go of it");
+    let mut disk = bench.disk;
+    *disk.blocks.get_mut(&1).unwrap().1.last_mut().unwrap() ^= 1;
+    let mut bench = Bench::on(settings(), disk);
+    bench.link_up();
+    bench.loaded();
+    assert!(bench.disk.quarantine.is_empty(), "it stays in the queue until it is accounted for");
+    bench.commit();
+    assert_eq!(bench.disk.quarantine.len(), 1);
+    bench.loaded();
+    bench.pass_ms(100);
+    assert_eq!(losses(&bench), [(LossReason::Unaccounted, 10, 30)]);
 }
 
 #[test]
@@ -92,6 +133,9 @@ fn a_block_whose_directory_is_gone_too_is_quarantined_and_stops_nothing() {
     bench.commit();
     assert_eq!(bench.published[0].seqs(), (10..20).collect::<Vec<_>>());
     assert_eq!(bench.disk.quarantine.len(), 1);
+    bench.loaded();
+    bench.pass_ms(100);
+    assert_eq!(losses(&bench), [(LossReason::Unaccounted, 0, 10)]);
 }
 
 #[test]
