@@ -75,7 +75,7 @@ const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::FailedCommitTrusted, 200),
     (Mutant::LossRecordDropped, 233),
     (Mutant::RecordsEvicted, 233),
-    (Mutant::DamageUndeclared, 338),
+    (Mutant::DamageUndeclared, 253),
     (Mutant::LiveBehindBacklog, 200),
     (Mutant::BootReused, 228),
     (Mutant::TailForgotten, 226),

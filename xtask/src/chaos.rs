@@ -2,6 +2,7 @@
 
 use crate::repository::Repository;
 use crate::steps::Steps;
+use crate::tools::{debian, python};
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 
@@ -36,11 +37,15 @@ pub fn run(repository: &Repository, options: &Options) -> Result<()> {
         build.arg("--release");
     }
     let mut steps = Steps::new(repository)?;
+    steps.run("debian packages", debian::ensure);
+    // The audit reads the lake with a program of other people.
+    let python = steps.run("python packages", |step| python::ensure(repository, step));
     steps.run("build", |step| step.run(&mut build));
     steps.finish()?;
 
     let programs = repository.programs(if options.release { "release" } else { "debug" });
     let mut driver = Command::new(programs.join("chaos"));
+    driver.envs(python.map(|path| ("TIDEGATE_TEST_PYTHON", path)));
     driver.env("TIDEGATE_TEST_PROGRAMS", &programs).args(["--minutes", &options.minutes.to_string()]);
     for (name, value) in [("--seed", options.seed), ("--kills", options.kills)] {
         driver.args(value.map(|value| format!("{name}={value}")));

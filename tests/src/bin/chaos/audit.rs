@@ -22,8 +22,6 @@ struct Sum {
     lost: BTreeMap<String, u64>,
     /// Measured before a board was unplugged, and never heard of by anyone.
     unheard: u64,
-    /// In a damaged block whose directory cannot be read either.
-    quarantined_queue: u64,
     duplicates: u64,
     /// In the lake's files so far.
     rows: String,
@@ -64,7 +62,6 @@ async fn look(trial: &mut Trial) -> Result<(Sum, Vec<String>), String> {
         let origin = origins.iter().find(|origin| is_of(origin, one));
         let damaged = Damages {
             queue: trial.damaged_in_queues.of(one.device, one.boot),
-            unnamed: trial.damaged_in_queues.unnamed_of(one.device, one.boot),
             journal: trial.damaged_in_journal.of(one.device, one.boot),
         };
         for what in incarnation(&api, one, origin, &damaged, &mut sum).await? {
@@ -98,7 +95,6 @@ fn tell(sum: &Sum, report: &mut Report) {
         report.figure(&format!("readings declared lost: {reason}"), count);
     }
     report.figure("readings of unplugged boards nobody heard of", sum.unheard);
-    report.figure("readings in an agent's quarantine, unnamed", sum.quarantined_queue);
     report.figure("duplicates refused", sum.duplicates);
 }
 
@@ -106,10 +102,11 @@ fn is_of(origin: &Json, one: &Incarnation) -> bool {
     origin["device"] == one.device.as_str() && origin["boot"] == one.boot.to_string()
 }
 
+/// The reasons that are held against what happened.
+const EXPLAINED: [&str; 5] = ["ring-overflow", "corrupt", "unclean-tail", "unaccounted", "evicted"];
+
 struct Damages {
     queue: RangeSet,
-    /// Those of the queues whose blocks no longer tell what they held.
-    unnamed: RangeSet,
     journal: RangeSet,
 }
 
@@ -150,13 +147,10 @@ async fn incarnation(
         wrong.push(format!("the ledger does not add up: {origin}"));
     }
     let least = if one.unplugged { one.held_from() } else { count };
-    // A damaged block may have held all that was known of the boot's end.
-    let unnamed = (heard..least).filter(|seq| damaged.unnamed.contains(*seq)).count() as u64;
-    sum.quarantined_queue += unnamed;
-    if !(least..=count).contains(&(heard + unnamed)) {
+    if !(least..=count).contains(&heard) {
         wrong.push(format!("the ledger knows of {heard} readings, {least} to {count} were measured"));
     }
-    sum.unheard += count.saturating_sub(heard + unnamed);
+    sum.unheard += count.saturating_sub(heard);
 
     // What is not there is explained, reading by reading and reason by reason.
     let missing: Vec<u64> = (0..heard.min(count)).filter(|seq| !stored.contains(*seq)).collect();
@@ -177,20 +171,16 @@ async fn incarnation(
         ("lost to ring-overflow", of("ring-overflow"), one.status.lost),
         ("lost as corrupt", of("corrupt"), in_queue + in_journal),
         ("lost to an unclean tail", of("unclean-tail"), heard.saturating_sub(held_from)),
-        ("outstanding", outstanding, within(&damaged.unnamed)),
+        ("lost as unaccounted", of("unaccounted"), in_queue),
+        ("outstanding", outstanding, 0),
         ("stored, and nowhere to be had", unavailable, 0),
-        (
-            "lost for other reasons",
-            lost_count - ["ring-overflow", "corrupt", "unclean-tail", "evicted"].map(of).iter().sum::<u64>(),
-            0,
-        ),
+        ("lost for other reasons", lost_count - EXPLAINED.map(of).iter().sum::<u64>(), 0),
     ];
     for (what, found, most) in bounds {
         if found > most {
             wrong.push(format!("{found} {what}, at most {most} are explained: {origin}"));
         }
     }
-    sum.quarantined_queue += outstanding;
     Ok(wrong)
 }
 

@@ -22,28 +22,13 @@ const BODY_BYTES: usize = 36;
 /// Many of the copies that are found are old ones.
 const AT_ONCE: usize = 8;
 
-type Readings = BTreeMap<(DeviceId, BootId), RangeSet>;
-
-/// The readings of which a copy was damaged.
+/// The readings of which a copy was damaged, or the declaration that they are lost.
 #[derive(Debug, Default)]
-pub struct Damaged {
-    all: Readings,
-    /// Those whose block no longer tells which it held.
-    unnamed: Readings,
-}
+pub struct Damaged(BTreeMap<(DeviceId, BootId), RangeSet>);
 
 impl Damaged {
     pub fn of(&self, device: DeviceId, boot: BootId) -> RangeSet {
-        self.all.get(&(device, boot)).cloned().unwrap_or_default()
-    }
-
-    pub fn unnamed_of(&self, device: DeviceId, boot: BootId) -> RangeSet {
-        self.unnamed.get(&(device, boot)).cloned().unwrap_or_default()
-    }
-
-    /// How many readings nobody can name any more, at most.
-    pub fn unnamed(&self) -> u64 {
-        self.unnamed.values().map(RangeSet::count).sum()
+        self.0.get(&(device, boot)).cloned().unwrap_or_default()
     }
 }
 
@@ -61,22 +46,16 @@ pub fn damage(file: &Path, choice: u64, damaged: &mut Damaged) -> io::Result<usi
         let file = OpenOptions::new().write(true).open(file)?;
         for block in chosen.iter() {
             let at = rng.random_range(block.start + STAMPED_BYTES..block.end);
-            let named = at >= block.start + HEADER_BYTES + field(&bytes[block.clone()], DIRECTORY_BYTES);
             for entry in Decoder::directory(&bytes[block.clone()]).unwrap_or_default() {
                 let origin = (entry.origin.device, entry.origin.boot);
-                for range in entry.ranges {
-                    damaged.all.entry(origin).or_default().insert(range);
-                    if !named {
-                        damaged.unnamed.entry(origin).or_default().insert(range);
-                    }
-                }
+                let damaged = damaged.0.entry(origin).or_default();
+                entry.ranges.into_iter().for_each(|range| damaged.insert(range));
             }
             // Losses that were declared inside go with the body, and the directory does not tell of them.
             for record in decoder.decode(&bytes[block.clone()]).map(|block| block.records).unwrap_or_default()
             {
                 if let Record::Loss(LossRecord { origin, range, .. }) = record {
-                    damaged.all.entry((origin.device, origin.boot)).or_default().insert(range);
-                    damaged.unnamed.entry((origin.device, origin.boot)).or_default().insert(range);
+                    damaged.0.entry((origin.device, origin.boot)).or_default().insert(range);
                 }
             }
             file.write_all_at(&[bytes[at] ^ (1 << rng.random_range(0..8))], at as u64)?;
