@@ -2,8 +2,8 @@
 //!
 //! As RFC 9002 (section 6) has it for packets. An answer to a block overtakes what left before it. In its own lane, and in
 //! those that go before, the ingest would have answered that first: it is lost once it is older than a round trip may be.
-//! What stands back for others may take longer. Where nothing is answered any more, one block is sent again as a probe, ever more rarely; its answer
-//! overtakes all the others.
+//! What stands back for others may take longer. Where nothing is answered any more, one block is sent again as a probe,
+//! ever more rarely; its answer overtakes all the others.
 
 use std::collections::BTreeMap;
 
