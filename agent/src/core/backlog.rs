@@ -4,17 +4,14 @@
 //! together in full blocks, under one number that stands for all their keys.
 
 use tidegate_protocol::{
-    LossReason, RangeSet, SeqRange,
-    block::{BlockError, Header, MAX_BODY_BYTES},
+    RangeSet, SeqRange,
+    block::{Header, MAX_BODY_BYTES},
     topic::Lane,
 };
-use tidegate_service::Mutant;
 
 use super::{
     Core,
-    custody::Condemned,
-    damage::{Losses, losses_of_damaged},
-    event::{Effect, Entry, Key, Quarantined},
+    event::{Effect, Entry, Key},
     merge::Merger,
     parcel::{Custody, Due, Parcel, Stored},
     time::Time,
@@ -35,7 +32,7 @@ const RETRY_MS: u64 = 5_000;
 enum Purpose {
     Send,
     Evict,
-    /// Read where it is, for the rollback.
+    /// Read where it is, for an account.
     Count,
 }
 
@@ -47,13 +44,6 @@ pub enum BacklogOrder {
     /// What is missing for the present view comes first. One load in `OLDEST_TURN` still takes the oldest, so that
     /// new blocks, however many, do not keep them for ever.
     NewestFirst,
-}
-
-/// A block of the queue that fails its checksums, with what its directory still names.
-#[derive(Debug)]
-pub(super) struct Damaged {
-    stored: Stored,
-    losses: Option<Losses>,
 }
 
 const OLDEST_TURN: u64 = 8;
@@ -252,28 +242,6 @@ impl Core {
     fn send_stored(&mut self, stored: Vec<Stored>, bytes: Vec<u8>) {
         let readings = stored.iter().map(|stored| stored.readings).sum();
         self.outbox.add(Parcel::new(Lane::Backlog, bytes.into(), readings, Custody::Stored(stored)));
-    }
-
-    /// A stored block that fails its checksums. It stays where it is until what it may have held is accounted for.
-    pub(super) fn damaged(&mut self, stored: Stored, bytes: &[u8], error: BlockError) {
-        tracing::error!(key = stored.key, %error, "a block in the queue is damaged; it is quarantined");
-        self.counters.blocks_damaged += 1;
-        let damaged = Damaged { stored, losses: losses_of_damaged(bytes) };
-        if Mutant::DamageUndeclared.is_on() {
-            return self.condemn_damaged(Damaged { losses: None, ..damaged });
-        }
-        self.rollback.found_damaged(damaged);
-    }
-
-    /// Quarantined, and what its directory still names is declared lost, in the same transaction.
-    pub(super) fn condemn_damaged(&mut self, damaged: Damaged) {
-        let Damaged { stored, losses } = damaged;
-        let quarantined = Quarantined { keys: vec![stored.key], block: None, reason: "damaged" };
-        self.custodian.condemn(Condemned { quarantined, contents: Vec::new(), stored: vec![stored] });
-        let Some(lost) = losses else { return };
-        let evicted = self.custodian.evicted.get_or_insert_default();
-        *evicted.counts.entry(LossReason::Corrupt).or_default() += lost.readings;
-        evicted.records.extend(lost.records);
     }
 
     /// Before a commit in an outage: handfuls that were packed for a live link become full blocks.

@@ -209,7 +209,7 @@ impl Core {
             || !self.custodian.condemned.is_empty()
             || !self.custodian.forgotten.is_empty()
             || (self.custodian.evicted.is_some() && !self.backlog.is_evicting())
-            || self.rollback.is_declaring()
+            || self.account.is_declaring()
             || self.outbox.meters.must_be_saved()
             || (std::mem::take(&mut self.custodian.forced_all) && !self.outbox.meters.is_saved());
         if !chosen.is_empty() || housekeeping {
@@ -297,7 +297,7 @@ impl Core {
         if let Some(evicted) = &evicted {
             loose = self.put_losses(evicted, &mut batch);
         }
-        loose.extend(self.put_rollback(&mut batch));
+        loose.extend(self.put_account(&mut batch));
         let deletes = std::mem::take(&mut self.custodian.doomed);
         self.custodian.doomed_since = None;
         let condemned = std::mem::take(&mut self.custodian.condemned);
@@ -359,7 +359,7 @@ impl Core {
             self.custodian.room_at = None;
         }
         self.counters.commits += 1;
-        self.rollback_committed();
+        self.account_committed();
         for (id, _) in done.parcels {
             self.parcel_committed(id);
         }

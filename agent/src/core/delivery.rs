@@ -22,7 +22,7 @@ const MAX_DESCRIBED: u8 = 3;
 
 impl Core {
     pub(super) fn acked(&mut self, ack: &BlockAck) {
-        if !self.rollback.hears(self.now.at, ack.ledger, ack.incarnation) {
+        if !self.account.hears(self.now.at, ack.ledger, ack.incarnation) {
             return;
         }
         if self.outbox.heard(self.now.at, ack) {
@@ -79,7 +79,7 @@ impl Core {
         let Some(parcel) = self.outbox.remove(id) else { return };
         let rest = self.only(&parcel.block, parts);
         if rest.is_some() {
-            let accepted = self.without(&parcel.contents, parts);
+            let accepted = self.accepted(&parcel.contents, parts);
             self.contents_are_safe(&accepted);
         }
         let (keys, block, stored): (_, _, Vec<Stored>) = match parcel.custody {
@@ -94,7 +94,7 @@ impl Core {
     }
 
     /// What the cloud took of a block that it rejected in part.
-    fn without(&self, contents: &[Content], parts: &[(Origin, SeqRange)]) -> Vec<Content> {
+    fn accepted(&self, contents: &[Content], parts: &[(Origin, SeqRange)]) -> Vec<Content> {
         let accepted = contents.iter().filter_map(|content| {
             let origin = self.origins.get(content.slot)?.origin();
             let mut ranges: RangeSet = content.ranges.iter().copied().collect();

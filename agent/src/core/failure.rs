@@ -14,7 +14,7 @@ const MAX_RETRY_DOUBLINGS: u32 = 5;
 impl Core {
     pub(super) fn commit_failed(&mut self, failure: CommitFailure) {
         let Some(failed) = self.custodian.take_outstanding() else { return };
-        self.rollback.batch_failed();
+        self.account.batch_failed();
         self.take_back(failed);
         let now = self.now.at;
         self.custodian.failures += 1;

@@ -13,12 +13,13 @@
 //! - thin: summaries of what is given up
 //! - backlog: out of the queue again                       - caps: what a metered link may carry
 //! - clock: wall time, and anchors once it is better        - backoff: when a lost link is tried again
-//! - rollback: what the cloud forgot in a restore   - retire: ended origins are forgotten
+//! - account: told anew after a restore of the cloud, or damage to the queue   - retire: ended origins are forgotten
 //! - view, pace: figures for people
 //!
 //! Memory is bounded by `ram_limit_bytes`: at the bound [`Core::takes_frames`] says no, boards are not read, and their
 //! rings fill. Nothing is dropped in memory.
 
+mod account;
 mod backlog;
 mod backoff;
 mod boards;
@@ -42,7 +43,7 @@ mod packer;
 mod parcel;
 mod quota;
 mod retire;
-mod rollback;
+
 #[cfg(test)]
 mod tests;
 mod thin;
@@ -69,6 +70,7 @@ pub use quota::Policy;
 pub use time::{Now, Time};
 pub use view::{Counters, DeviceView, View};
 
+use account::Account;
 use backlog::Backlog;
 use caps::Meters;
 use clock::WallClock;
@@ -79,7 +81,6 @@ use outbox::Outbox;
 use pace::Pace;
 use packer::{Awaited, Packer};
 use parcel::Due;
-use rollback::Rollback;
 
 /// How often an origin is anchored to wall time, and its board told the time.
 const ANCHOR_INTERVAL_MS: u64 = 60_000;
@@ -124,7 +125,7 @@ pub struct Core {
     outbox: Outbox,
     custodian: Custodian,
     backlog: Backlog,
-    rollback: Rollback,
+    account: Account,
     decoder: Decoder,
     counters: Counters,
     pace: Pace,
@@ -149,7 +150,7 @@ impl Core {
             outbox,
             custodian: Custodian::new(next_key, totals),
             backlog: Backlog::new(keys, settings.backlog_order),
-            rollback: Rollback::recovered(ledger),
+            account: Account::recovered(ledger),
             origins: Origins::recovered(origins.clone(), next_key),
             clock: WallClock::new(now),
             counters: Counters::default(),
@@ -230,7 +231,7 @@ impl Core {
         self.make_rounds();
         self.outbox.resend_lost(self.now.at);
         self.pack_live();
-        self.advance_rollback();
+        self.advance_account();
         self.resume_counting();
         self.commit_what_is_due();
         // A commit may have packed what waited.
@@ -326,7 +327,7 @@ impl Core {
             && self.outbox.is_empty()
             && self.backlog.is_empty()
             && self.custodian.is_idle()
-            && self.rollback.is_idle()
+            && self.account.is_idle()
     }
 
     /// All that was taken in is committed or acknowledged: the least a clean stop must reach.

@@ -5,7 +5,7 @@ use super::{Core, origin::Slot};
 impl Core {
     pub(super) fn forget_finished_origins(&mut self) {
         // What is ended must be told of as well when the cloud has forgotten it.
-        if self.custodian.is_busy() || !self.rollback.is_idle() {
+        if self.custodian.is_busy() || !self.account.is_idle() {
             return;
         }
         let closed = self.origins.iter().filter(|(_, state)| state.closing_safe && state.pending.is_empty());

@@ -78,8 +78,10 @@ impl RoundTrip {
     /// How long nothing at all may be answered before that is silence. Hiccups make nobody wait longer than a second, only a
     /// route that never was shorter does.
     pub fn patience_us(&self) -> u64 {
-        let least_us = if self.smoothed_us.is_some() { self.least_us() } else { INITIAL_RTT_US / 2 };
-        let most_us = MOST_PATIENCE_US.max(least_us.min(MAX_RTT_US) * 2);
+        if self.smoothed_us.is_none() {
+            return INITIAL_RTT_US;
+        }
+        let most_us = MOST_PATIENCE_US.max(self.least_us().min(MAX_RTT_US) * 2);
         self.at_most_us().clamp(LEAST_PATIENCE_US, most_us)
     }
 

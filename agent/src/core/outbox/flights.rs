@@ -66,20 +66,19 @@ impl Flights {
         self.silent_since = Some(now);
         self.probes = 0;
         self.probe_at = Some(now.plus_us(patience_us));
+        let longest_us = rtt.patience_us();
         for (at, flights) in self.lanes.iter_mut().enumerate() {
-            let patience_us = rtt.patience_us();
-            let first_us = if at <= lane as usize { rtt.at_most_us().min(patience_us) } else { patience_us };
+            let first_us = if at <= lane as usize { rtt.at_most_us().min(longest_us) } else { longest_us };
             for flight in flights.range_mut(..number).map(|(_, flight)| flight) {
                 let given_us = first_us << flight.before.min(MAX_DOUBLINGS);
-                let lost_at = flight.since.plus_us(given_us);
-                let lost_at =
-                    *flight.lost_at.insert(flight.lost_at.map_or(lost_at, |known| known.min(lost_at)));
-                self.next_loss = Some(self.next_loss.map_or(lost_at, |next| next.min(lost_at)));
+                let lost_at = Some(flight.since.plus_us(given_us));
+                flight.lost_at = flight.lost_at.or(lost_at).min(lost_at);
+                self.next_loss = self.next_loss.or(lost_at).min(lost_at);
             }
         }
     }
 
-    /// Nothing is under way and nothing is to be sent again: there is no answer to miss.
+    /// Where nothing is under way there is no answer to miss.
     pub fn rest_if_empty(&mut self) {
         if self.count() == 0 {
             (self.silent_since, self.probe_at) = (None, None);

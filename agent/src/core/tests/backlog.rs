@@ -1,12 +1,12 @@
 //! Out of the queue: in full blocks, bounded in memory, damage declared.
 
 use tidegate_protocol::{
-    BootId, LossReason, SeqRange,
+    LossReason, SeqRange,
     block::{Decoder, HEADER_BYTES, Record},
 };
 
 use super::bench::{Bench, Disk, origin, settings};
-use crate::core::{BacklogOrder, BoardFrame, CoreSettings, Event, LinkId, Policy};
+use crate::core::{BacklogOrder, CoreSettings, Event, Policy};
 
 /// A disk with many small blocks.
 fn with_handfuls(blocks: u64) -> Disk {
@@ -99,14 +99,7 @@ fn a_damaged_block_takes_no_declaration_with_it() {
     bench.readings(1, 0..10);
     bench.event(Event::Flush);
     bench.commit();
-    let lost = BoardFrame::Lost {
-        boot: BootId(7).tag(),
-        range: SeqRange::new(10, 30),
-        reason: LossReason::RingOverflow,
-        floor: 10,
-        next: 30,
-    };
-    bench.event(Event::Board { link: LinkId(1), arrived: bench.now.at, frames: vec![lost] });
+    bench.lost(1, 10..30, 10, 30);
     bench.event(Event::Flush);
     bench.commit();
     assert_eq!(bench.last_ack(1), Some(30), "the board has let go of it");

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tidegate_protocol::{
-    BootId, BootTag, ChannelDecl, ChannelIndex, ChannelName, DeviceId, Origin, Quality, Reading, Seq,
-    SeqRange, Tick, Value, ValueKind,
+    BootId, BootTag, ChannelDecl, ChannelIndex, ChannelName, DeviceId, LossReason, Origin, Quality, Reading,
+    Seq, SeqRange, Tick, Value, ValueKind,
     ack::{BlockAck, BlockOutcome, Credit, Outcome},
     block::{Block, Decoder, Record},
     frame::{Down, Heartbeat},
@@ -292,6 +292,13 @@ impl Bench {
             bad_frames: 0,
         };
         let frames = vec![BoardFrame::Heartbeat(heartbeat)];
+        self.event(Event::Board { link: LinkId(link), arrived: self.now.at, frames });
+    }
+
+    /// The board's ring gave these up.
+    pub fn lost(&mut self, link: u64, seqs: std::ops::Range<u64>, floor: u64, next: u64) {
+        let (boot, range) = (self.tag(link), SeqRange::new(seqs.start, seqs.end));
+        let frames = vec![BoardFrame::Lost { boot, range, reason: LossReason::RingOverflow, floor, next }];
         self.event(Event::Board { link: LinkId(link), arrived: self.now.at, frames });
     }
 

@@ -84,15 +84,8 @@ fn a_declared_loss_is_told_once_and_acknowledged_when_it_is_safe() {
     bench.readings(1, 0..4);
     bench.durable(0);
     bench.last_ack(1);
-    let lost = || BoardFrame::Lost {
-        boot: BootId(7).tag(),
-        range: SeqRange::new(2, 9),
-        reason: LossReason::RingOverflow,
-        floor: 9,
-        next: 12,
-    };
-    bench.event(Event::Board { link: LinkId(1), arrived: bench.now.at, frames: vec![lost()] });
-    bench.event(Event::Board { link: LinkId(1), arrived: bench.now.at, frames: vec![lost()] });
+    bench.lost(1, 2..9, 9, 12);
+    bench.lost(1, 2..9, 9, 12);
     assert_eq!(bench.last_ack(1), None, "an ack at the floor would release the declaration");
     let number = bench.published.last().unwrap().number;
     bench.durable(number);
@@ -108,14 +101,7 @@ fn a_loss_behind_the_floor_is_no_duplicate() {
     bench.link_up();
     bench.hello(1, "board", Some(7), 0, 0);
     bench.heartbeat(1, 5, 8, 100);
-    let frame = BoardFrame::Lost {
-        boot: BootId(7).tag(),
-        range: SeqRange::new(0, 5),
-        reason: LossReason::RingOverflow,
-        floor: 5,
-        next: 8,
-    };
-    bench.event(Event::Board { link: LinkId(1), arrived: bench.now.at, frames: vec![frame] });
+    bench.lost(1, 0..5, 5, 8);
     bench.durable(0);
     bench.pass_ms(100);
     assert!(bench.records().contains(&loss("board", 7, (0, 5), LossReason::RingOverflow)));

@@ -1,3 +1,5 @@
+//! What this agent answers for, told anew where the cloud or the agent itself lost track of it.
+//!
 //! An ingest that was restored from a backup has forgotten what it acknowledged since; it says so by a higher count in its
 //! acknowledgements. What it had acknowledged, this agent has deleted, and so have the boards. So the agent declares
 //! all of it lost (rolled-back): in the ledger, lost yields to stored, so what the backup has stays what it is.
@@ -26,7 +28,7 @@ use tidegate_protocol::{
 
 use super::{
     Core,
-    backlog::Damaged,
+    damage::Damaged,
     event::{Batch, Entry, Key},
     origin::{OriginState, Slot},
     packer::{self, Awaited},
@@ -41,9 +43,9 @@ const BELIEVED_AFTER_MS: u64 = 60_000;
 /// Blocks whose directories are read in one load.
 const COUNTED_AT_ONCE: usize = 256;
 
-/// What is known of the cloud's restores, and how far the last one is dealt with.
+/// What calls for an account, and how far the last one has come.
 #[derive(Debug, Default)]
-pub(super) struct Rollback {
+pub(super) struct Account {
     /// The highest count that was heard. None was ever heard counts as 0: to declare too much harms nothing.
     heard: u32,
     /// The incarnations that spoke before a rise, the newest last: what they said late counts no more.
@@ -91,7 +93,7 @@ struct Declared {
     rolled_back: u64,
 }
 
-impl Rollback {
+impl Account {
     pub fn recovered(ledger: u32) -> Self {
         Self { heard: ledger, ..Self::default() }
     }
@@ -155,11 +157,11 @@ impl Rollback {
 }
 
 impl Core {
-    /// Begins to deal with a rollback once nothing else is under way at the disk.
-    pub(super) fn advance_rollback(&mut self) {
-        let cause = match self.rollback.stage {
+    /// Begins an account once nothing else is under way at the disk.
+    pub(super) fn advance_account(&mut self) {
+        let cause = match self.account.stage {
             Stage::Due => LossReason::RolledBack,
-            Stage::Idle if !self.rollback.damaged.is_empty() => LossReason::Unaccounted,
+            Stage::Idle if !self.account.damaged.is_empty() => LossReason::Unaccounted,
             _ => return,
         };
         if self.custodian.is_busy() || self.backlog.is_loading() {
@@ -167,7 +169,7 @@ impl Core {
         }
         if cause == LossReason::RolledBack {
             tracing::warn!(
-                count = self.rollback.heard,
+                count = self.account.heard,
                 "the ingest was restored from a backup; what it had acknowledged since is declared lost (rolled-back)"
             );
             // Acknowledged by what is no more, and not deleted yet: it is sent once more.
@@ -184,13 +186,13 @@ impl Core {
         for directory in self.outbox.stored_directories() {
             subtract(&mut claims, &directory);
         }
-        self.rollback.stage = Stage::Counting { cause, claims, left: self.backlog.keys() };
+        self.account.stage = Stage::Counting { cause, claims, left: self.backlog.keys() };
         self.count_portion();
     }
 
     /// Asks for the next blocks, or goes on to the declarations.
     pub(super) fn count_portion(&mut self) {
-        let Stage::Counting { cause, claims, left } = &mut self.rollback.stage else { return };
+        let Stage::Counting { cause, claims, left } = &mut self.account.stage else { return };
         let keys = left.take_first(COUNTED_AT_ONCE);
         if !keys.is_empty() {
             self.backlog.count(keys.clone());
@@ -205,8 +207,8 @@ impl Core {
                 }
             }
         }
-        self.rollback.stage = Stage::Declaring(declared(claims, cause));
-        for damaged in std::mem::take(&mut self.rollback.damaged) {
+        self.account.stage = Stage::Declaring(declared(claims, cause));
+        for damaged in std::mem::take(&mut self.account.damaged) {
             self.condemn_damaged(damaged);
         }
     }
@@ -216,7 +218,7 @@ impl Core {
             if let Err(error) = Header::parse(&entry.block) {
                 self.backlog.remove(entry.key);
                 self.damaged(entry.stored(), &entry.block, error);
-            } else if let Stage::Counting { claims, .. } = &mut self.rollback.stage
+            } else if let Stage::Counting { claims, .. } = &mut self.account.stage
                 && let Ok(directory) = Decoder::directory(&entry.block)
             {
                 subtract(claims, &directory);
@@ -227,35 +229,35 @@ impl Core {
 
     /// The disk could not be read: the same blocks again, later.
     pub(super) fn count_again(&mut self, keys: &[Key]) {
-        if let Stage::Counting { left, .. } = &mut self.rollback.stage {
+        if let Stage::Counting { left, .. } = &mut self.account.stage {
             keys.iter().for_each(|key| left.insert(SeqRange::new(*key, key.saturating_add(1))));
         }
     }
 
     pub(super) fn resume_counting(&mut self) {
-        if matches!(self.rollback.stage, Stage::Counting { .. }) && self.backlog.may_load(self.now.at) {
+        if matches!(self.account.stage, Stage::Counting { .. }) && self.backlog.may_load(self.now.at) {
             self.count_portion();
         }
     }
 
     /// Into a batch: the count, and the declarations that must be there with it.
-    pub(super) fn put_rollback(&mut self, batch: &mut Batch) -> Vec<Stored> {
+    pub(super) fn put_account(&mut self, batch: &mut Batch) -> Vec<Stored> {
         let mut loose = Vec::new();
-        if let Stage::Declaring(declared) = &mut self.rollback.stage {
+        if let Stage::Declaring(declared) = &mut self.account.stage {
             let declared = std::mem::take(declared);
             for records in packer::chunks(&declared.records) {
                 self.put_records(records, batch, &mut loose);
             }
-            self.rollback.stage = Stage::Writing(declared);
-            batch.ledger = Some(self.rollback.heard);
+            self.account.stage = Stage::Writing(declared);
+            batch.ledger = Some(self.account.heard);
         }
         loose
     }
 
-    pub(super) fn rollback_committed(&mut self) {
-        if let Stage::Writing(declared) = &self.rollback.stage {
+    pub(super) fn account_committed(&mut self) {
+        if let Stage::Writing(declared) = &self.account.stage {
             self.counters.lost(LossReason::RolledBack, declared.rolled_back);
-            self.rollback.stage = Stage::Idle;
+            self.account.stage = Stage::Idle;
         }
     }
 
@@ -264,7 +266,7 @@ impl Core {
     pub(super) fn declare_below_floor(&mut self, slot: Slot) {
         let due = self.due_unstretched();
         let Some(state) = self.origins.get_mut(slot) else { return };
-        if std::mem::replace(&mut state.met, true) || !self.rollback.rose() {
+        if std::mem::replace(&mut state.met, true) || !self.account.rose() {
             return;
         }
         let (origin, gaps) = (state.origin(), state.received.missing(SeqRange::new(0, state.floor)));
@@ -335,4 +337,50 @@ fn declared(claims: Claims, cause: LossReason) -> Declared {
         }
     }
     declared
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_protocol::{BootId, DeviceId, id::NameError};
+
+    use super::*;
+
+    #[test]
+    fn a_word_from_between_two_restores_counts_only_when_nobody_else_speaks() {
+        let mut account = Account::recovered(0);
+        assert!(account.hears(Time::from_ms(0), 0, 10));
+        assert!(account.hears(Time::from_ms(1), 2, 12), "restored twice since");
+        // It had been restored once and was restored again before its answers arrived.
+        assert!(!account.hears(Time::from_ms(2), 1, 11));
+        assert!(!account.hears(Time::from_ms(3), 0, 10), "nor does the one before both");
+        // The true one speaks now and then, so the other is never believed.
+        for minute in 1..5 {
+            assert!(account.hears(Time::from_ms(minute * 60_000), 2, 12));
+            assert!(!account.hears(Time::from_ms(minute * 60_000 + 59_000), 1, 11));
+        }
+        // A data folder that was exchanged by hand: the true one is no more.
+        assert!(account.hears(Time::from_ms(300_000 + BELIEVED_AFTER_MS), 1, 11));
+        assert!(!account.is_idle(), "what the second restore took is still to be told");
+    }
+
+    #[test]
+    fn what_is_expected_again_is_recorded_as_not_safe() -> Result<(), NameError> {
+        let origin = Origin::new(DeviceId::new("board")?, BootId(7));
+        let description =
+            Description { origin, tag: String::new(), firmware: String::new(), channels: Vec::new() };
+        let mut state = OriginState::new(description);
+        for range in [SeqRange::new(0, 10), SeqRange::new(12, 20)] {
+            state.received.insert(range);
+            state.safe.insert(range);
+        }
+        (state.acked, state.next, state.met) = (10, 20, true);
+        let mut claim = claim(&mut state, LossReason::RolledBack);
+        // A batch is written while the queue is being read.
+        state.unrecorded = false;
+        expect_again(&mut state, &mut claim);
+        assert_eq!(state.safe.ranges(), [SeqRange::new(0, 10)]);
+        assert_eq!(claim.lost.ranges(), [SeqRange::new(0, 10)]);
+        assert!(state.unrecorded, "a restart would take the resend for known");
+        Ok(())
+    }
 }
