@@ -168,6 +168,21 @@ fn who_comes_late_is_refused_by_name_and_counted_and_the_others_are_taken() {
 }
 
 #[test]
+fn who_declares_all_it_ever_had_is_not_refused_for_a_sealed_origin() {
+    let first = origin("board", 1);
+    for reason in [LossReason::RolledBack, LossReason::Unaccounted] {
+        let mut bench = two_boots(vec![closed(first, 10)]);
+        seal(&mut bench);
+        let loss = Record::Loss(LossRecord { origin: first, range: SeqRange::new(0, 10), reason });
+        let number =
+            bench.send(Lane::Backlog, encode(vec![described(first), loss, closed(first, 10)], Vec::new()));
+        assert_eq!(bench.outcome(number), Some(Outcome::Durable), "{}", reason.name());
+        let batch = bench.batches.last().expect("a batch");
+        assert!(batch.origins.iter().all(|(no, _)| *no != OriginNo(0)), "it is not brought back");
+    }
+}
+
+#[test]
 fn a_commit_that_fails_leaves_the_origin_as_it_was() {
     let first = origin("board", 1);
     let folder = tempfile::tempdir().unwrap();

@@ -93,6 +93,33 @@ fn losses(bench: &Bench) -> Vec<(LossReason, u64, u64)> {
 }
 
 #[test]
+fn one_account_is_given_of_all_damage_that_is_found_on_the_way() {
+    let mut disk = with_handfuls(600);
+    for key in [1, 500] {
+        *disk.blocks.get_mut(&key).unwrap().1.last_mut().unwrap() ^= 1;
+    }
+    let mut bench = Bench::on(settings(), disk);
+    bench.link_up();
+    for _ in 0..10_000 {
+        if bench.load.is_some() {
+            bench.loaded();
+        } else if bench.batch.is_some() {
+            bench.commit();
+        } else if bench.disk.blocks.is_empty() {
+            break;
+        }
+        (0..bench.published.len() as u64).for_each(|number| bench.durable(number));
+        bench.pass_ms(100);
+    }
+    assert!(bench.disk.blocks.is_empty(), "what was found is not loaded again");
+    assert_eq!(bench.disk.quarantine.len(), 2);
+    assert_eq!(bench.core.view(bench.now.at).counters.blocks_damaged, 2);
+    let corrupt: Vec<_> =
+        losses(&bench).into_iter().filter(|(reason, ..)| *reason == LossReason::Corrupt).collect();
+    assert_eq!(corrupt, [(LossReason::Corrupt, 10, 20), (LossReason::Corrupt, 5_000, 5_010)]);
+}
+
+#[test]
 fn a_damaged_block_takes_no_declaration_with_it() {
     let mut bench = Bench::new(settings());
     bench.hello(1, "board", Some(7), 0, 0);

@@ -209,6 +209,20 @@ fn a_frame_of_another_boot_is_not_taken_and_its_board_is_asked_who_it_is() {
 }
 
 #[test]
+fn nothing_is_taken_under_a_boot_whose_numbers_went_back() {
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..4);
+    assert_ne!(bench.hello(1, "board", Some(7), 0, 2), BootId(7));
+    bench.frames.clear();
+    // The other gateway on its line knew nothing of that boot, and welcomed it.
+    let frame = BoardFrame::Readings { boot: BootId(7).tag(), floor: 0, next: 5, readings: vec![reading(4)] };
+    bench.event(Event::Board { link: LinkId(1), arrived: bench.now.at, frames: vec![frame] });
+    assert_eq!(bench.frames, [(LinkId(1), Down::Identify)]);
+    assert_eq!(bench.core.view(bench.now.at).counters.readings_received, 4);
+}
+
+#[test]
 fn a_boot_that_comes_back_is_ended_anew_when_it_goes() {
     let mut bench = Bench::new(settings());
     bench.link_up();
