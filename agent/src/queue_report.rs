@@ -210,7 +210,7 @@ pub fn repaired(repaired: &Repaired, as_json: bool) -> Result<()> {
     for block in damaged_blocks {
         let key = block.key.map_or("a block".to_owned(), |key| format!("block {key}"));
         match block.is_nameless {
-            true => println!("{key}: {}; its readings cannot be named and stay outstanding", block.what),
+            true => println!("{key}: {}; what of it is lost, the agent tells when it starts", block.what),
             false => println!(
                 "{key}: {}; {} readings lost: {}",
                 block.what,

@@ -17,7 +17,8 @@
 //!
 //! The same account is given when a block of the queue is damaged: it may have held declarations, or readings that its
 //! directory does not name any more. What this agent took into custody and the queue does not hold is stored in the cloud or
-//! unaccounted for. The block stays in the queue until the transaction that says so.
+//! unaccounted for. The block stays in the queue until the transaction that says so. A queue that was repaired while the agent
+//! did not run says that it is due at the next start.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -65,8 +66,8 @@ pub(super) struct Account {
 enum Stage {
     #[default]
     Idle,
-    /// Heard of; a commit or a load under way must end first.
-    Due,
+    /// A commit or a load under way must end first.
+    Due(LossReason),
     /// What the queue holds is being taken out of the claims.
     Counting { cause: LossReason, claims: Claims, left: RangeSet },
     /// To be written with the next batch.
@@ -94,8 +95,10 @@ struct Declared {
 }
 
 impl Account {
-    pub fn recovered(ledger: u32) -> Self {
-        Self { heard: ledger, ..Self::default() }
+    /// `due`: blocks were taken out of the queue while no agent ran.
+    pub fn recovered(ledger: u32, due: bool) -> Self {
+        let stage = if due { Stage::Due(LossReason::Unaccounted) } else { Stage::Idle };
+        Self { heard: ledger, stage, ..Self::default() }
     }
 
     /// Notes what an acknowledgement says; false where it comes from before the last restore, and counts no more.
@@ -123,7 +126,7 @@ impl Account {
                 self.passed.pop_front();
             }
             self.passed.extend(self.speaking.filter(|speaking| *speaking != incarnation));
-            self.stage = Stage::Due;
+            self.stage = Stage::Due(LossReason::RolledBack);
             self.rose = true;
         }
         self.speaking = Some(incarnation);
@@ -160,7 +163,7 @@ impl Core {
     /// Begins an account once nothing else is under way at the disk.
     pub(super) fn advance_account(&mut self) {
         let cause = match self.account.stage {
-            Stage::Due => LossReason::RolledBack,
+            Stage::Due(cause) => cause,
             Stage::Idle if !self.account.damaged.is_empty() => LossReason::Unaccounted,
             _ => return,
         };
@@ -287,6 +290,9 @@ fn claim(state: &mut OriginState, cause: LossReason) -> Claim {
     if cause == LossReason::RolledBack {
         let known = if state.closed { state.next.max(state.safe.end()) } else { state.floor };
         lost.insert(SeqRange::new(0, known));
+    } else if state.closing_safe {
+        // Declared when it ended, maybe in what is gone.
+        state.unclean_tail().into_iter().for_each(|hole| lost.insert(hole));
     }
     // What only memory holds will be sent.
     for range in state.received.iter().collect::<Vec<_>>() {
@@ -330,6 +336,7 @@ fn declared(claims: Claims, cause: LossReason) -> Declared {
         }
         declared.records.push(Record::Described(description));
         declared.records.push(Record::Measured { origin, next });
+
         let losses = packer::losses(origin, lost.iter().collect::<Vec<_>>(), cause);
         declared.records.extend(losses);
         if closed {
@@ -347,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_word_from_between_two_restores_counts_only_when_nobody_else_speaks() {
-        let mut account = Account::recovered(0);
+        let mut account = Account::recovered(0, false);
         assert!(account.hears(Time::from_ms(0), 0, 10));
         assert!(account.hears(Time::from_ms(1), 2, 12), "restored twice since");
         // It had been restored once and was restored again before its answers arrived.

@@ -234,6 +234,8 @@ pub struct Recovered {
     pub sent_today: Option<SentToday>,
     /// How often the cloud was restored, as far as was heard.
     pub ledger: u32,
+    /// The queue was repaired, and what it may have held besides is not accounted for yet.
+    pub account_due: bool,
 }
 
 /// What precedes a block in its entry: format, count of readings, time of the commit.

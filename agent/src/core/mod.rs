@@ -140,7 +140,7 @@ impl Core {
     /// Starts with what the queue holds. Fails only when zstd gets no memory for its contexts.
     pub fn new(settings: CoreSettings, recovered: Recovered, now: Now) -> std::io::Result<Self> {
         let jitter = Jitter::new(settings.jitter_seed);
-        let Recovered { keys, next_key, totals, origins, sent_today, ledger } = recovered;
+        let Recovered { keys, next_key, totals, origins, sent_today, ledger, account_due } = recovered;
         let meters = Meters::new(settings.caps, sent_today, now);
         let (most, credit) = (settings.max_in_flight_bytes, settings.initial_credit_bytes);
         let outbox = Outbox::new(settings.epoch, most, credit, jitter, meters);
@@ -150,7 +150,7 @@ impl Core {
             outbox,
             custodian: Custodian::new(next_key, totals),
             backlog: Backlog::new(keys, settings.backlog_order),
-            account: Account::recovered(ledger),
+            account: Account::recovered(ledger, account_due),
             origins: Origins::recovered(origins.clone(), next_key),
             clock: WallClock::new(now),
             counters: Counters::default(),

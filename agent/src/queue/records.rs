@@ -7,6 +7,7 @@
 //! meta        "queue"                → postcard of Meta, CRC-32C
 //!             "sent-today"           → postcard of SentToday, CRC-32C; may be missing, or without `ran_ms`
 //!             "ledger"               → postcard of u32: how often the cloud was restored, CRC-32C; absent: never heard
+//!             "account-due"          → CRC-32C of nothing: a repair took blocks out; absent: all is accounted for
 //! ```
 //! Integers are little-endian where not said otherwise. The block's checksums are its own.
 
@@ -22,6 +23,8 @@ pub const FORMAT: u32 = 0;
 
 /// The one key of the table `meta`.
 pub const META: &str = "queue";
+/// Put by a repair, taken away with the account.
+pub const ACCOUNT_DUE: &str = "account-due";
 
 /// Committed with every batch.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]

@@ -23,7 +23,7 @@ pub use pin::Pin;
 
 use super::{
     QueueError, disk,
-    records::{self, EntryHead, FORMAT, META, Meta, MetaRead, Reason},
+    records::{self, ACCOUNT_DUE, EntryHead, FORMAT, META, Meta, MetaRead, Reason},
     stats::QuarantineView,
 };
 use crate::{
@@ -249,7 +249,8 @@ impl Tables<'_> {
         let (keys, origins) = (keys.ranges().to_vec(), self.origins(txn)?);
         let sent_today = self.meta.get(txn, SENT_TODAY)?.and_then(records::read_sent_today);
         let ledger = self.meta.get(txn, LEDGER)?.and_then(records::unseal).unwrap_or_default();
-        Ok(Recovered { next_key, totals, keys, origins, sent_today, ledger })
+        let account_due = self.meta.get(txn, ACCOUNT_DUE)?.is_some();
+        Ok(Recovered { next_key, totals, keys, origins, sent_today, ledger, account_due })
     }
 
     fn origins(&self, txn: &RoTxn<'_>) -> heed::Result<Vec<OriginRecord>> {
@@ -313,6 +314,7 @@ impl Tables<'_> {
         }
         if let Some(sealed) = batch.ledger.as_ref().and_then(records::seal) {
             self.meta.put(txn, LEDGER, &sealed)?;
+            self.meta.delete(txn, ACCOUNT_DUE)?;
         }
         meta.totals = batch.totals;
         if let Some(sealed) = records::seal(&meta) {

@@ -32,9 +32,10 @@ fn flip(data_dir: &Path, at: usize, bit: u8) {
     fs::write(file(data_dir), bytes).unwrap();
 }
 
-fn opens(data_dir: &Path) -> Result<(), QueueError> {
+/// Whether the agent that starts on this owes an account.
+fn opens(data_dir: &Path) -> Result<bool, QueueError> {
     let settings = QueueSettings { data_dir: data_dir.to_owned(), map_size_bytes: MAP_BYTES };
-    Queue::open(&settings, channel(1).0).map(drop)
+    Queue::open(&settings, channel(1).0).map(|(_, recovered)| recovered.account_due)
 }
 
 /// Readings that are neither there nor declared lost.
@@ -70,7 +71,9 @@ fn a_flipped_byte_costs_one_block_at_most_and_nothing_untold() {
         }
         let again = verify(&damaged, &|_, _| {}).unwrap();
         assert!(again.is_whole(), "{context}: {:?} then {:?}", verified.findings, again.findings);
-        opens(&damaged).unwrap_or_else(|error| panic!("{context}: {error}"));
+        let is_due = opens(&damaged).unwrap_or_else(|error| panic!("{context}: {error}"));
+        let took = !repaired.damaged_blocks.is_empty() || repaired.kept_as.is_some();
+        assert_eq!(is_due, took, "{context}");
         let after = told(&damaged);
         let invented = after
             .values
@@ -110,7 +113,7 @@ fn a_file_cut_short_is_refused_and_salvaged() {
         let repaired = repair(&cut, Intent::Write, 9_000, &|_, _| {}).unwrap();
         assert!(repaired.kept_as.is_some_and(|kept| kept.join("data.mdb").exists()), "{keep}");
         assert!(verify(&cut, &|_, _| {}).unwrap().is_whole(), "{keep}");
-        opens(&cut).unwrap();
+        assert!(opens(&cut).unwrap(), "{keep}");
         let after = told(&cut);
         let invented = after
             .values

@@ -303,8 +303,8 @@ impl World {
         }
     }
 
-    /// What of an origin is neither in any queue nor at the cloud nor excused.
-    pub fn nowhere(&self, origin: Origin, range: SeqRange) -> RangeSet {
+    /// What of an origin is neither in any queue nor at the cloud.
+    pub fn uncovered(&self, origin: Origin, range: SeqRange) -> RangeSet {
         let mut missing: RangeSet = [range].into_iter().collect();
         self.cloud.store.cover(origin, &mut missing);
         for gateway in &self.gateways {
@@ -313,6 +313,12 @@ impl World {
             }
             gateway.disk.cover(origin, &mut missing);
         }
+        missing
+    }
+
+    /// Of those what nothing that befell the disks explains.
+    pub fn nowhere(&self, origin: Origin, range: SeqRange) -> RangeSet {
+        let mut missing = self.uncovered(origin, range);
         if let Some(truth) = self.truth.get(origin) {
             let excused = [&truth.flipped, &truth.forfeited, &truth.rolled_back];
             excused.into_iter().flat_map(RangeSet::iter).for_each(|range| missing.remove(range));

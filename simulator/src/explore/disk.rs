@@ -107,6 +107,7 @@ impl Disk {
             origins: self.origins.values().cloned().collect(),
             sent_today: self.sent_today,
             ledger: self.ledger,
+            account_due: false,
         }
     }
 

@@ -192,9 +192,6 @@ impl World {
         for loss in &block.contents.losses {
             truth.entry(loss.origin).flipped.insert(loss.range);
         }
-        for (origin, _) in &block.contents.closed {
-            truth.entry(*origin).forgotten = true;
-        }
         self.coverage.count(Fault::BlockFlipped);
     }
 
@@ -237,7 +234,7 @@ impl World {
             held.extend(readings.chain(losses));
         }
         for (origin, range) in held {
-            let gone: RangeSet = self.nowhere(origin, range);
+            let gone = self.uncovered(origin, range);
             let truth = self.truth.entry(origin);
             gone.iter().for_each(|range| truth.forfeited.insert(range));
         }

@@ -47,7 +47,11 @@ impl OriginTruth {
             LossReason::Thinned => self.thinned.contains_all(range),
             LossReason::RolledBack => self.was_rolled_back,
             LossReason::Corrupt => self.flipped.contains_all(range),
-            LossReason::Unaccounted => self.was_rolled_back || self.flipped.contains_all(range),
+            LossReason::Unaccounted => {
+                let mut unexplained: RangeSet = [range].into_iter().collect();
+                self.flipped.iter().chain(self.died.iter()).for_each(|range| unexplained.remove(range));
+                self.was_rolled_back || unexplained.is_empty()
+            }
             LossReason::UncleanTail => self.ended,
             _ => false,
         }

@@ -51,8 +51,8 @@ impl World {
         }
     }
 
-    /// What of the outstanding has no right to be. It has where an operator threw a disk away; where bytes were flipped
-    /// in a block whose directory could not be read either; where the data is in a quarantine (rule e); and where a board
+    /// What of the outstanding has no right to be. It has where an operator threw a disk away; where the data is
+    /// in a quarantine (rule e); and where a board
     /// died with it and the only gateway that knew was killed too: there is nobody left to say so, and an operator can
     /// write it off (rule h). The same goes for what a restore took and only a killed agent knew of.
     fn wrongly_outstanding(&self, origin: Origin, mut outstanding: RangeSet) -> RangeSet {

@@ -6,7 +6,7 @@ use tidegate_protocol::{
 };
 
 use super::bench::{Bench, Disk, origin, settings};
-use crate::core::{BacklogOrder, CoreSettings, Event, Policy};
+use crate::core::{BacklogOrder, CoreSettings, Event, Policy, footprint};
 
 /// A disk with many small blocks.
 fn with_handfuls(blocks: u64) -> Disk {
@@ -141,6 +141,56 @@ fn a_damaged_block_takes_no_declaration_with_it() {
     bench.loaded();
     bench.pass_ms(100);
     assert_eq!(losses(&bench), [(LossReason::Unaccounted, 10, 30)]);
+}
+
+#[test]
+fn what_a_repair_took_is_accounted_for_at_the_next_start() {
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.event(Event::Flush);
+    bench.commit();
+    bench.readings(1, 10..30);
+    bench.event(Event::Flush);
+    bench.commit();
+    let mut disk = bench.disk;
+    let (readings, block) = disk.blocks.remove(&1).unwrap();
+    disk.totals.blocks -= 1;
+    disk.totals.readings -= u64::from(readings);
+    disk.totals.bytes -= footprint(block.len());
+    disk.account_due = true;
+    let mut bench = Bench::on(settings(), disk);
+    bench.link_up();
+    bench.loaded();
+    bench.commit();
+    assert!(!bench.disk.account_due, "once is enough");
+    while bench.load.is_some() {
+        bench.loaded();
+    }
+    bench.pass_ms(100);
+    assert_eq!(losses(&bench), [(LossReason::Unaccounted, 10, 30)]);
+}
+
+#[test]
+fn what_an_end_declared_is_told_again_when_its_block_is_damaged() {
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.readings(1, 15..20);
+    bench.event(Event::Flush);
+    bench.commit();
+    bench.hello(1, "board", Some(8), 0, 0);
+    bench.event(Event::Flush);
+    bench.commit();
+    let mut disk = bench.disk;
+    *disk.blocks.get_mut(&1).unwrap().1.last_mut().unwrap() ^= 1;
+    let mut bench = Bench::on(settings(), disk);
+    bench.link_up();
+    bench.loaded();
+    bench.commit();
+    bench.loaded();
+    bench.pass_ms(100);
+    assert_eq!(losses(&bench), [(LossReason::Unaccounted, 10, 15)]);
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub struct Disk {
     pub totals: Totals,
     pub next_key: Key,
     pub ledger: u32,
+    pub account_due: bool,
     pub commits: usize,
     pub sent_today: Option<SentToday>,
 }
@@ -78,6 +79,7 @@ impl Disk {
             self.origins.remove(origin);
         }
         self.sent_today = batch.sent_today.or(self.sent_today);
+        self.account_due &= batch.ledger.is_none();
         self.ledger = batch.ledger.unwrap_or(self.ledger);
         self.totals = batch.totals;
         self.commits += 1;
@@ -94,6 +96,7 @@ impl Disk {
             origins: self.origins.values().cloned().collect(),
             sent_today: self.sent_today,
             ledger: self.ledger,
+            account_due: self.account_due,
         }
     }
 

@@ -1,5 +1,5 @@
 //! Damaged blocks into the quarantine, and in the same transaction their readings declared lost, exactly as the running
-//! agent does; what is derived is made anew. A queue whose trees are damaged is beyond that: see [`super::salvage`].
+//! agent does; what else they may have held, it accounts for at its next start. What is derived is made anew. A queue whose trees are damaged is beyond that: see [`super::salvage`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +22,7 @@ use crate::{
         QueueError, folder,
         lock::{give_to_the_owner, lock_existing},
         look::{Found, Looker, Table},
-        records::{EntryHead, GIVEN_UP, MetaRead, quarantine_entry},
+        records::{ACCOUNT_DUE, EntryHead, GIVEN_UP, MetaRead, quarantine_entry, seal},
         store::{Mend, Store},
         structure::{self, Depth},
     },
@@ -42,7 +42,7 @@ pub struct RepairedBlock {
     pub what: String,
     pub lost: Vec<Held>,
     pub lost_readings: u64,
-    /// Its directory is damaged too: its readings cannot be named and stay outstanding in the cloud's account.
+    /// Its directory is damaged too: what of it is lost, the agent tells when it starts.
     pub is_nameless: bool,
 }
 
@@ -254,6 +254,9 @@ impl Plan {
             count(&mut self.repaired.totals_after, put.readings, &put.block);
             self.mend.batch.puts.push(put);
         }
+        if !self.repaired.damaged_blocks.is_empty() {
+            self.mend.beside_totals.extend(account_due());
+        }
         self.mend.batch = Batch { unix_ms, totals: self.repaired.totals_after, ..self.mend.batch };
         Ok((self.repaired, self.mend))
     }
@@ -267,6 +270,11 @@ pub fn damaged(key: Option<Key>, what: String, block: &[u8], losses: &mut Vec<Re
     losses.extend(lost.records);
     let directory = Header::salvage_directory(block).unwrap_or_default();
     RepairedBlock { key, what, lost: held(directory), lost_readings: lost.readings, is_nameless }
+}
+
+/// What the queue held beyond what is named here, the agent accounts for when it starts.
+pub fn account_due() -> Option<(String, Vec<u8>)> {
+    Some((ACCOUNT_DUE.to_owned(), seal(&())?))
 }
 
 /// The blocks that carry losses, under keys from `next_key` on.

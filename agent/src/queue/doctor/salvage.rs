@@ -2,8 +2,8 @@
 //!
 //! First the trees, as far as they can be walked; then every page that they do not reach and that is not free is searched
 //! for blocks by their magic and checksums, and for origins' records. A block found that way may have been delivered
-//! before: it is sent again, and the ledger knows it. A damaged block whose directory is whole is declared lost. The
-//! damaged queue is kept beside the new one under the name `queue.damaged-<unix ms>`.
+//! before: it is sent again, and the ledger knows it. A damaged block whose directory is whole is declared lost; what else is
+//! missing, the agent accounts for at its next start. The damaged queue is kept beside the new one under the name `queue.damaged-<unix ms>`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use tidegate_protocol::{
 
 use super::{
     Progress, decoder,
-    repair::{Intent, Repaired, count, damaged, loss_blocks},
+    repair::{Intent, Repaired, account_due, count, damaged, loss_blocks},
     verify,
 };
 use crate::{
@@ -270,6 +270,7 @@ impl Salvage {
     }
 
     fn finish(mut self) -> Result<(Repaired, Option<Store>), QueueError> {
+        self.mend.beside_totals.extend(account_due());
         let losses = std::mem::take(&mut self.losses);
         for put in loss_blocks(losses, self.next_key)? {
             let head = EntryHead { readings: 0, unix_ms: self.unix_ms };
