@@ -8,13 +8,14 @@ use std::{
     time::Duration,
 };
 
+use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_protocol::{
     DeviceId, GatewayId, SiteId,
     topic::{GatewayPath, Lane},
 };
 use tidegate_service::{
     SettingsError,
-    settings::{load_with_env, read_secret},
+    settings::{load_named, load_with_env, read_secret},
 };
 
 use crate::{
@@ -44,6 +45,7 @@ const LEAST_RAM_BYTES: u64 = 256 << 10;
 pub struct Config {
     pub path: GatewayPath,
     pub data_dir: PathBuf,
+    pub rules: RuleSet,
     pub broker: Broker,
     pub status_listen: SocketAddr,
     pub queue: Queue,
@@ -142,6 +144,7 @@ impl Config {
         Ok(Self {
             path: GatewayPath::new(site, gateway),
             data_dir: folder.join(&settings.data_dir),
+            rules: settings.rules.map_or(Ok(RuleSet::default()), |path| rules(file, &folder.join(path)))?,
             broker: broker(&check, settings.broker)?,
             status_listen: check.socket("status.listen", &settings.status.listen)?,
             queue: queue(&check, &settings.queue)?,
@@ -150,6 +153,14 @@ impl Config {
             sources: sources(&check, settings.sources, &settings.status.listen)?,
         })
     }
+}
+
+fn rules(settings_file: &Path, path: &Path) -> Result<RuleSet, SettingsError> {
+    let raw: RulesSettings = load_named(settings_file, "rules", path)?;
+    RuleSet::from_settings(raw).map_err(|error| {
+        let problem = format!("rule \"{}\": {}", error.id, error.problem);
+        SettingsError::invalid(path, &error.key_path(), problem, error.problem.remedy())
+    })
 }
 
 fn broker(check: &Checked<'_>, settings: BrokerSettings) -> Result<Broker, SettingsError> {

@@ -91,8 +91,12 @@ fn main() -> ExitCode {
 }
 
 fn summary(file: &Path, config: &Config) -> String {
+    let rules = match config.rules.rules().len() {
+        0 => String::new(),
+        count => format!(", {count} alarm rules"),
+    };
     format!(
-        "{}: good. Gateway {} of site {}, broker {}:{}, {} sources, queue of up to {} bytes in {}",
+        "{}: good. Gateway {} of site {}, broker {}:{}, {} sources{rules}, queue of up to {} bytes in {}",
         file.display(),
         config.path.gateway,
         config.path.site,

@@ -16,7 +16,7 @@ use crate::{core::View, outlook::Outlook};
 pub fn text(view: &View, outlook: &Outlook) -> String {
     let mut registry = Registry::with_prefix("tidegate_agent");
     let counters = &view.counters;
-    let counts: [(&str, &str, u64); 19] = [
+    let counts: [(&str, &str, u64); 20] = [
         ("readings_received", "Readings taken from sources, resends included", counters.readings_received),
         ("readings_duplicate", "Readings that were had before", counters.readings_duplicate),
         ("readings_safe", "Readings committed here or in the cloud", counters.readings_safe),
@@ -25,6 +25,11 @@ pub fn text(view: &View, outlook: &Outlook) -> String {
         ("block_bytes_committed", "Bytes of blocks written to the queue", counters.block_bytes_committed),
         ("commits", "Transactions of the queue", counters.commits),
         ("commits_failed", "Transactions the disk refused", counters.commits_failed),
+        (
+            "alarm_blocks",
+            "Blocks that went ahead since a rule raised or cleared in them",
+            counters.alarm_blocks,
+        ),
         ("blocks_acked", "Blocks the cloud has", counters.blocks_acked),
         ("blocks_rejected", "Blocks the cloud refused", counters.blocks_rejected),
         ("blocks_quarantined", "Blocks put into the quarantine", counters.blocks_quarantined),

@@ -167,6 +167,8 @@ fn core_settings(config: &Config, epoch: u64) -> CoreSettings {
         max_origins: config.limits.max_origins,
         backlog_order: config.link.backlog_order,
         caps: config.link.caps,
+        site: config.path.site,
+        rules: config.rules.clone(),
     }
 }
 

@@ -13,6 +13,8 @@ pub struct Settings {
     pub gateway: String,
     /// Where the queue lives; a relative path starts at the configuration file's folder.
     pub data_dir: PathBuf,
+    /// Alarm rules, in the form that the ingest reads: what they raise or clear at leaves first.
+    pub rules: Option<PathBuf>,
     pub broker: BrokerSettings,
     #[serde(default)]
     pub status: StatusSettings,

@@ -67,8 +67,7 @@ impl Config {
     /// Checks settings; `file` is where relative paths start, and what messages name.
     pub fn from_settings(file: &Path, settings: Settings) -> Result<Self, SettingsError> {
         let folder = file.parent().unwrap_or(Path::new(""));
-        let rules =
-            settings.rules.map_or(Ok(RuleSet::default()), |path| load_rules(file, &folder.join(path)))?;
+        let rules = settings.rules.map_or(Ok(RuleSet::default()), |path| rules(file, &folder.join(path)))?;
         let data_dir = folder.join(settings.data_dir);
         let lake = settings.lake;
         if lake.roll_interval_ms < MIN_ROLL_INTERVAL_MS {
@@ -105,23 +104,9 @@ fn certificate_key(
     CertificateKey::read(&path).map(Some).map_err(refused)
 }
 
-/// Reads a rules file; `settings_file` is named where it is missing.
-fn load_rules(settings_file: &Path, path: &Path) -> Result<RuleSet, SettingsError> {
-    if !path.is_file() {
-        let problem = format!("there is no rules file at {}", path.display());
-        return Err(SettingsError::invalid(
-            settings_file,
-            "rules",
-            problem,
-            "create it, or correct the path",
-        ));
-    }
-    read_rules(path)
-}
-
-/// Reads and checks a rules file by itself.
-pub fn read_rules(path: &Path) -> Result<RuleSet, SettingsError> {
-    let raw: RulesSettings = settings::load(path)?;
+/// Reads and checks the rules file; `settings_file` is named where it is missing.
+fn rules(settings_file: &Path, path: &Path) -> Result<RuleSet, SettingsError> {
+    let raw: RulesSettings = settings::load_named(settings_file, "rules", path)?;
     RuleSet::from_settings(raw).map_err(|error| {
         let problem = format!("rule \"{}\": {}", error.id, error.problem);
         SettingsError::invalid(path, &error.key_path(), problem, error.problem.remedy())

@@ -70,6 +70,8 @@ mutants! {
     LossRecordDropped = "loss-record-dropped", Agent;
     /// Losses and descriptions inside an evicted block go with it.
     RecordsEvicted = "records-evicted", Agent;
+    /// At the quota alarms are evicted before anything else.
+    AlarmsEvictedFirst = "alarms-evicted-first", Agent;
     /// A damaged block is put aside and its readings are not declared.
     DamageUndeclared = "damage-undeclared", Agent;
     /// Backlog is sent before live data.

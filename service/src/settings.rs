@@ -23,6 +23,20 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, SettingsError> {
     parse(path, &read(path)?)
 }
 
+/// Reads and parses a file that a `key` of the settings file names.
+pub fn load_named<T: DeserializeOwned>(
+    settings_file: &Path,
+    key: &str,
+    path: &Path,
+) -> Result<T, SettingsError> {
+    if !path.is_file() {
+        let problem = format!("there is no file at {}", path.display());
+        let remedy = "create it, or correct the path";
+        return Err(SettingsError::invalid(settings_file, key, problem, remedy));
+    }
+    load(path)
+}
+
 /// Parses settings from text; `path_for_messages` is only named in errors.
 pub fn parse<T: DeserializeOwned>(path_for_messages: &Path, text: &str) -> Result<T, SettingsError> {
     reading::read(path_for_messages, text, Vec::new())

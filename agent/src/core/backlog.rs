@@ -1,17 +1,18 @@
 //! Out of the queue again: blocks that were committed and are not acknowledged.
 //!
 //! Only their keys are in memory, as ranges. A bounded number of blocks is loaded ahead of the link; small ones travel
-//! together in full blocks, under one number that stands for all their keys.
+//! together in full blocks, under one number that stands for all their keys. Alarms are loaded first, and leave in their own lane.
 
 use tidegate_protocol::{
     RangeSet, SeqRange,
     block::{Header, MAX_BODY_BYTES},
     topic::Lane,
 };
+use tidegate_service::Mutant;
 
 use super::{
     Core,
-    event::{Effect, Entry, Key},
+    event::{ALARM_KEYS, Effect, Entry, Key, is_alarm, number_of},
     merge::Merger,
     parcel::{Custody, Due, Parcel, Stored},
     time::Time,
@@ -54,6 +55,8 @@ pub struct Backlog {
     loads: u64,
     /// Committed, not on their way, not being loaded.
     keys: RangeSet,
+    /// The same of alarm blocks.
+    alarms: RangeSet,
     loading: Option<(Purpose, Vec<Key>)>,
     /// Nothing is loaded before, since the disk could not be read.
     retry_at: Time,
@@ -61,12 +64,22 @@ pub struct Backlog {
 
 impl Backlog {
     pub fn new(keys: Vec<SeqRange>, order: BacklogOrder) -> Self {
-        let keys = RangeSet::from_iter(keys);
-        Self { order, loads: 0, keys, loading: None, retry_at: Time::default() }
+        let mut keys = RangeSet::from_iter(keys);
+        let mut alarms = keys.clone();
+        keys.remove(SeqRange::new(ALARM_KEYS, Key::MAX));
+        alarms.remove(SeqRange::new(0, ALARM_KEYS));
+        Self { order, loads: 0, keys, alarms, loading: None, retry_at: Time::default() }
+    }
+
+    const fn of(&mut self, key: Key) -> &mut RangeSet {
+        if is_alarm(key) { &mut self.alarms } else { &mut self.keys }
     }
 
     /// Takes the keys out that are to be sent next.
     pub(super) fn next_to_send(&mut self, count: usize) -> Vec<Key> {
+        if !self.alarms.is_empty() {
+            return self.alarms.take_first(count);
+        }
         self.loads += 1;
         match self.order {
             BacklogOrder::NewestFirst if !self.loads.is_multiple_of(OLDEST_TURN) => {
@@ -77,20 +90,25 @@ impl Backlog {
     }
 
     pub fn insert(&mut self, key: Key) {
-        self.keys.insert(SeqRange::new(key, key + 1));
+        self.of(key).insert(SeqRange::new(key, key.saturating_add(1)));
     }
 
     pub fn remove(&mut self, key: Key) {
-        self.keys.remove(SeqRange::new(key, key + 1));
+        self.of(key).remove(SeqRange::new(key, key.saturating_add(1)));
     }
 
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.loading.is_none()
+        self.keys.is_empty() && self.alarms.is_empty() && self.loading.is_none()
     }
 
-    /// No key up to this one is held, as far as this list knows.
-    pub fn is_beyond(&self, key: Key) -> bool {
-        self.loading.is_none() && self.keys.first().is_none_or(|first| first > key)
+    /// No block up to this number is held, as far as this list knows.
+    pub fn is_beyond(&self, number: u64) -> bool {
+        let mut oldest = [&self.keys, &self.alarms].into_iter().filter_map(RangeSet::first).map(number_of);
+        self.loading.is_none() && oldest.all(|oldest| oldest > number)
+    }
+
+    pub fn has_alarms(&self) -> bool {
+        !self.alarms.is_empty()
     }
 
     pub const fn is_loading(&self) -> bool {
@@ -102,12 +120,12 @@ impl Backlog {
     }
 
     pub fn blocks(&self) -> u64 {
-        self.keys.count()
+        self.keys.count() + self.alarms.count()
     }
 
     /// All that waits in the queue.
     pub fn keys(&self) -> RangeSet {
-        self.keys.clone()
+        self.keys.iter().chain(self.alarms.iter()).collect()
     }
 
     /// These are being read; they stay where they are.
@@ -119,12 +137,21 @@ impl Backlog {
         self.loading.is_none() && now >= self.retry_at
     }
 
-    /// Takes the oldest keys out to be evicted.
-    pub fn evict(&mut self, now: Time, count: usize) -> Vec<Key> {
+    /// Takes the oldest keys out to be evicted; alarms, if at all, when no others are here.
+    pub fn evict(&mut self, now: Time, count: usize, alarms_too: bool) -> Vec<Key> {
         if now < self.retry_at {
             return Vec::new();
         }
-        let keys = self.keys.take_first(count);
+        let mut keys = Vec::new();
+        if Mutant::AlarmsEvictedFirst.is_on() {
+            keys = self.alarms.take_first(count);
+        }
+        if keys.is_empty() {
+            keys = self.keys.take_first(count);
+        }
+        if keys.is_empty() && alarms_too {
+            keys = self.alarms.take_first(count);
+        }
         if !keys.is_empty() {
             self.loading = Some((Purpose::Evict, keys.clone()));
         }
@@ -145,7 +172,8 @@ struct Group {
 
 impl Core {
     pub(super) fn load_backlog(&mut self) {
-        let wanted = self.outbox.link_is_up() && self.outbox.ready_bytes(Lane::Backlog) < AHEAD_BYTES / 2;
+        let lane = if self.backlog.has_alarms() { Lane::Alarm } else { Lane::Backlog };
+        let wanted = self.outbox.link_is_up() && self.outbox.ready_bytes(lane) < AHEAD_BYTES / 2;
         if !wanted || !self.backlog.may_load(self.now.at) {
             return;
         }
@@ -241,7 +269,8 @@ impl Core {
 
     fn send_stored(&mut self, stored: Vec<Stored>, bytes: Vec<u8>) {
         let readings = stored.iter().map(|stored| stored.readings).sum();
-        self.outbox.add(Parcel::new(Lane::Backlog, bytes.into(), readings, Custody::Stored(stored)));
+        let lane = if stored.iter().any(|stored| is_alarm(stored.key)) { Lane::Alarm } else { Lane::Backlog };
+        self.outbox.add(Parcel::new(lane, bytes.into(), readings, Custody::Stored(stored)));
     }
 
     /// Before a commit in an outage: handfuls that were packed for a live link become full blocks.
@@ -249,7 +278,8 @@ impl Core {
         let small = self.settings.block_readings / 2;
         let waiting = self.outbox.unsafe_parcels();
         let ids: Vec<_> = waiting
-            .filter(|(_, parcel)| parcel.flight.is_none() && (parcel.readings as usize) < small)
+            .filter(|(_, parcel)| parcel.lane == Lane::Live && parcel.flight.is_none())
+            .filter(|(_, parcel)| (parcel.readings as usize) < small)
             .map(|(id, _)| id)
             .collect();
         let mut merged = Merged::default();

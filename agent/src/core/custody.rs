@@ -10,7 +10,7 @@ use tidegate_protocol::{Origin, topic::Lane};
 use super::{
     Core,
     ceiling::Ceiling,
-    event::{Batch, Effect, Key, Put, Quarantined, Totals, footprint},
+    event::{ALARM_KEYS, Batch, Effect, Key, Put, Quarantined, Totals, footprint},
     origin::Slot,
     outbox::ParcelId,
     parcel::{Content, Custody, Due, Parcel, Stored},
@@ -49,7 +49,7 @@ pub struct Outstanding {
 
 #[derive(Debug)]
 pub struct Custodian {
-    next_key: Key,
+    next_number: u64,
     pub totals: Totals,
     due: Option<Due>,
     forced: bool,
@@ -74,9 +74,9 @@ pub struct Custodian {
 }
 
 impl Custodian {
-    pub fn new(next_key: Key, totals: Totals) -> Self {
+    pub fn new(next_number: u64, totals: Totals) -> Self {
         Self {
-            next_key,
+            next_number,
             totals,
             due: None,
             forced: false,
@@ -191,10 +191,10 @@ impl Custodian {
             || self.doomed_since.is_some_and(|since| now >= since.plus_ms(DELETE_INTERVAL_MS))
     }
 
-    pub fn take_key(&mut self) -> Key {
-        let key = self.next_key;
-        self.next_key += 1;
-        key
+    pub fn take_key(&mut self, lane: Lane) -> Key {
+        let number = self.next_number;
+        self.next_number += 1;
+        if lane == Lane::Alarm { ALARM_KEYS + number } else { number }
     }
 }
 
@@ -229,7 +229,7 @@ impl Core {
         self.custodian.forced || self.custodian.due.is_some_and(|due| now >= due.when(outage))
     }
 
-    /// Packs what must be committed and picks the blocks, oldest first, that fit one transaction and the quota.
+    /// Packs what must be committed and picks the blocks, alarms and then the oldest first, that fit one transaction and the quota.
     fn choose_blocks(&mut self) -> Vec<ParcelId> {
         let (now, outage) = (self.now.at, self.is_outage());
         let forced = std::mem::take(&mut self.custodian.forced);
@@ -248,13 +248,16 @@ impl Core {
         let picked = |due: &Due| forced || outage || due.healthy <= soon;
         let mut chosen = Vec::new();
         let (mut bytes, mut left): (u64, Option<Due>) = (0, self.packer.due());
-        for (id, parcel) in self.outbox.unsafe_parcels() {
+        let is_alarm = |parcel: &Parcel| parcel.lane == Lane::Alarm;
+        let alarms = self.outbox.unsafe_parcels().filter(|(_, parcel)| is_alarm(parcel));
+        let others = self.outbox.unsafe_parcels().filter(|(_, parcel)| !is_alarm(parcel));
+        for (id, parcel) in alarms.chain(others) {
             let Custody::Ram(due) = parcel.custody else { continue };
             let len = footprint(parcel.block.len());
             if picked(&due) && (chosen.is_empty() || bytes + len <= self.batch_limit()) {
                 bytes += len;
-                let alarm = parcel.lane == Lane::Alarm;
-                chosen.push(Candidate { id, bytes: len, readings: parcel.readings, alarm });
+                let (readings, alarm) = (parcel.readings, is_alarm(parcel));
+                chosen.push(Candidate { id, bytes: len, readings, alarm });
             } else {
                 left = Some(left.map_or(due, |before| before.sooner(due)));
                 self.custodian.forced |= forced && picked(&due);
@@ -277,19 +280,18 @@ impl Core {
 
     fn write(&mut self, chosen: Vec<ParcelId>) {
         let mut batch = Batch { unix_ms: self.now.unix_ms, ..Batch::default() };
-        let (mut parcels, mut loose, mut last_key) = (Vec::new(), Vec::new(), None);
+        let (mut parcels, mut loose) = (Vec::new(), Vec::new());
         let mut concerned: std::collections::BTreeMap<Slot, Vec<Content>> = Default::default();
         for id in chosen {
-            let key = self.custodian.take_key();
             let Some(parcel) = self.outbox.get_mut(id) else { continue };
             let Custody::Ram(due) = parcel.custody else { continue };
+            let key = self.custodian.take_key(parcel.lane);
             let (readings, block) = (parcel.readings, parcel.block.clone());
             let stored = Stored { key, readings, bytes: footprint(block.len()) };
             parcels.push((id, due));
             for content in &parcel.contents {
                 concerned.entry(content.slot).or_default().push(content.clone());
             }
-            last_key = Some(key);
             batch.puts.push(Put { key, readings, block });
             self.outbox.set_custody(id, Custody::Committing(stored));
         }
@@ -309,7 +311,7 @@ impl Core {
         batch.sent_today = self.outbox.meters.save();
         let gone = gone.chain(condemned.iter().flat_map(|condemned| &condemned.stored));
         batch.totals = totals_after(self.custodian.totals, &batch.puts, gone);
-        let recorded = self.record_origins(concerned, last_key, &mut batch);
+        let recorded = self.record_origins(concerned, &mut batch);
         let totals = batch.totals;
         self.custodian.outstanding =
             Some(Outstanding { parcels, loose, deletes, condemned, evicted, recorded, forgotten, totals });
@@ -320,7 +322,6 @@ impl Core {
     fn record_origins(
         &mut self,
         mut concerned: std::collections::BTreeMap<Slot, Vec<Content>>,
-        last_key: Option<Key>,
         batch: &mut Batch,
     ) -> Vec<Slot> {
         let mut recorded = Vec::new();
@@ -338,7 +339,7 @@ impl Core {
             record.closed |= contents.iter().flatten().any(|content| state.is_closed_by(content));
             state.unrecorded = false;
             if contents.is_some() {
-                state.last_key = last_key;
+                state.last_number = self.custodian.next_number.checked_sub(1);
             }
             recorded.push(slot);
             batch.origins.push(record);

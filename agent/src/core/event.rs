@@ -17,8 +17,21 @@ use super::{caps::SentToday, parcel::Stored, time::Time};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
-/// A place in the queue; keys ascend in the order of commits.
+/// A place in the queue; keys ascend in the order of commits. Those of alarm blocks stand above all others, so that they are the
+/// last to be evicted, and are found without reading any block.
 pub type Key = u64;
+
+/// Keys from here on are of alarm blocks. It is a number that JSON's readers still tell exactly.
+pub const ALARM_KEYS: Key = 1 << 52;
+
+pub const fn is_alarm(key: Key) -> bool {
+    key >= ALARM_KEYS
+}
+
+/// Which in the order of commits, whatever the block carries.
+pub const fn number_of(key: Key) -> u64 {
+    key % ALARM_KEYS
+}
 
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -227,7 +240,7 @@ pub struct OriginRecord {
 pub struct Recovered {
     /// Keys that hold a block, as ranges.
     pub keys: Vec<SeqRange>,
-    /// Above every key ever used.
+    /// Above every number that a key ever had.
     pub next_key: Key,
     pub totals: Totals,
     pub origins: Vec<OriginRecord>,

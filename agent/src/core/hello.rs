@@ -83,6 +83,7 @@ impl Core {
         state.reopen();
         if state.description != description {
             state.description = description;
+            state.watch = None;
             state.described = false;
             state.unrecorded = true;
         }

@@ -49,6 +49,8 @@ impl Core {
         let next = first + readings.len() as u64;
         // Nobody else has custody of what a source of this machine measured: its floor stays at the beginning.
         state.reports(0, next);
+        let urgent = self.urgent_from(slot, &readings);
+        let Some(state) = self.origins.get_mut(slot) else { return };
         let new = state.take(readings);
         let anchor_due =
             state.anchored.is_none_or(|last| taken >= last.at.plus_ms(super::ANCHOR_INTERVAL_MS));
@@ -59,6 +61,7 @@ impl Core {
         let due = self.due_in(flush_ms, flush_ms);
         self.packer.readings_came(&mut self.origins, slot, new, due);
         self.custodian.may_be_due(due);
+        urgent.into_iter().for_each(|from| self.promote(slot, from));
     }
 
     pub(super) fn local_closed(&mut self, origin: Origin) {

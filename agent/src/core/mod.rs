@@ -49,11 +49,13 @@ mod tests;
 mod thin;
 mod time;
 mod view;
+mod watch;
 mod window;
 
 use std::collections::VecDeque;
 
-use tidegate_protocol::{Reading, block::Decoder, topic::Lane};
+use tidegate_alarms::RuleSet;
+use tidegate_protocol::{Reading, SiteId, block::Decoder, topic::Lane};
 use tidegate_service::Mutant;
 
 pub use backlog::BacklogOrder;
@@ -61,8 +63,8 @@ pub use backoff::Backoff;
 pub use caps::{LaneCap, LaneCaps, PUBLISH_OVERHEAD_BYTES, SentToday};
 pub use damage::{Losses, blocks_of_records, losses_of, losses_of_damaged};
 pub use event::{
-    Batch, BoardFrame, CommitFailure, ENTRY_HEAD_BYTES, Effect, Entry, Event, Key, LinkId, OriginRecord, Put,
-    Quarantined, Recovered, Totals, footprint,
+    ALARM_KEYS, Batch, BoardFrame, CommitFailure, ENTRY_HEAD_BYTES, Effect, Entry, Event, Key, LinkId,
+    OriginRecord, Put, Quarantined, Recovered, Totals, footprint, is_alarm, number_of,
 };
 pub use outbox::MAX_UNPUBACKED;
 pub use pace::Rates;
@@ -114,6 +116,9 @@ pub struct CoreSettings {
     pub max_origins: usize,
     pub backlog_order: BacklogOrder,
     pub caps: LaneCaps,
+    pub site: SiteId,
+    /// What they raise or clear at goes ahead of everything.
+    pub rules: RuleSet,
 }
 
 pub struct Core {

@@ -8,6 +8,7 @@ use super::{
     clock::Anchored,
     event::{Key, LinkId, OriginRecord},
     parcel::Content,
+    watch::Watch,
 };
 
 /// An origin's place in the table; never used again within a run.
@@ -38,6 +39,8 @@ pub struct OriginState {
     pub told_next: u64,
     pub pending: Vec<Reading>,
     pub pending_sorted: bool,
+    /// What its readings are held against; none until the first.
+    pub watch: Option<Watch>,
     /// Stands in the packer's line.
     pub in_line: bool,
     pub link: Option<LinkId>,
@@ -52,8 +55,8 @@ pub struct OriginState {
     closings: u32,
     /// The last closing and the losses declared with it are safe; only then may a restart rely on it.
     pub closing_safe: bool,
-    /// The highest key in the queue that may hold anything of this origin.
-    pub last_key: Option<Key>,
+    /// The number of the last block in the queue that may hold anything of this origin.
+    pub last_number: Option<u64>,
     /// Its board has spoken in this run.
     pub met: bool,
     /// What must survive a restart has changed since it was last written.
@@ -74,6 +77,7 @@ impl OriginState {
             told_next: 0,
             pending: Vec::new(),
             pending_sorted: true,
+            watch: None,
             in_line: false,
             link: None,
             ack_due: false,
@@ -83,7 +87,7 @@ impl OriginState {
             closed: false,
             closings: 0,
             closing_safe: false,
-            last_key: None,
+            last_number: None,
             met: false,
             unrecorded: true,
         }
@@ -99,7 +103,7 @@ impl OriginState {
             next: record.next,
             closed: record.closed,
             closing_safe: record.closed,
-            last_key: next_key.checked_sub(1),
+            last_number: next_key.checked_sub(1),
             unrecorded: false,
             ..Self::new(record.description)
         }

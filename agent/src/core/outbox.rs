@@ -19,7 +19,7 @@ use tidegate_service::Mutant;
 
 use super::{
     caps::Meters,
-    event::{Effect, Key},
+    event::{Effect, number_of},
     jitter::Jitter,
     origin::Slot,
     parcel::{Custody, Parcel},
@@ -431,11 +431,17 @@ impl Outbox {
         self.parcels.is_empty()
     }
 
-    /// Whether any parcel concerns this origin, or stands for a key up to the last one that may.
-    pub fn concerns(&self, slot: Slot, last_key: Option<Key>) -> bool {
+    pub fn has_stored_below_alarms(&self) -> bool {
+        self.parcels.values().any(Parcel::is_stored_below_alarms)
+    }
+
+    /// Whether any parcel concerns this origin, or stands for a block up to the last one that may.
+    pub fn concerns(&self, slot: Slot, last_number: Option<u64>) -> bool {
         self.parcels.values().any(|parcel| {
             let stored = match &parcel.custody {
-                Custody::Stored(stored) => stored.iter().any(|stored| Some(stored.key) <= last_key),
+                Custody::Stored(stored) => {
+                    stored.iter().any(|stored| Some(number_of(stored.key)) <= last_number)
+                }
                 Custody::Ram(_) | Custody::Committing(_) => false,
             };
             stored || parcel.contents.iter().any(|content| content.slot == slot)

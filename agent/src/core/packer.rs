@@ -7,13 +7,13 @@
 use std::collections::VecDeque;
 
 use tidegate_protocol::{
-    LossReason, LossRecord, Origin, SeqRange,
+    LossReason, LossRecord, Origin, Reading, SeqRange,
     block::{Block, BlockError, Encoder, MAX_ORIGINS, OriginReadings, Record, ranges_of},
     topic::Lane,
 };
 
 use super::{
-    origin::Slot,
+    origin::{OriginState, Slot},
     origins::Origins,
     parcel::{Content, Custody, Due, Parcel},
 };
@@ -115,6 +115,22 @@ impl Packer {
         self.draw_records(origins, &mut draft);
         draft.from_records = draft.contents.len();
         self.draw_readings(origins, &mut draft);
+        self.finish(draft, Lane::Live, due)
+    }
+
+    /// A block of one origin's readings alone, from a seq on.
+    pub fn pack_alarm(&mut self, origins: &mut Origins, slot: Slot, from: u64, due: Due) -> Option<Parcel> {
+        let mut draft = Draft::default();
+        draft.describe(origins, slot);
+        let state = origins.get_mut(slot)?;
+        let pending = state.sorted_pending();
+        let readings = pending.split_off(pending.partition_point(|reading| reading.seq.0 < from));
+        self.readings -= readings.len();
+        draft.add_readings(slot, state, readings);
+        self.finish(draft, Lane::Alarm, due)
+    }
+
+    fn finish(&mut self, draft: Draft, lane: Lane, due: Due) -> Option<Parcel> {
         if self.is_empty() {
             self.due = None;
         }
@@ -123,7 +139,7 @@ impl Packer {
         let readings = block.reading_count() as u32;
         match self.encoder.encode(&block) {
             Ok(bytes) => {
-                let mut parcel = Parcel::new(Lane::Live, bytes.into(), readings, Custody::Ram(due));
+                let mut parcel = Parcel::new(lane, bytes.into(), readings, Custody::Ram(due));
                 parcel.contents = contents;
                 parcel.described = described;
                 Some(parcel)
@@ -182,18 +198,9 @@ impl Packer {
                 state.in_line = false;
                 self.line.pop_front();
             }
-            let Some(last) = readings.last() else { continue };
             room -= readings.len();
             self.readings -= readings.len();
-            let reached = last.seq.0 + 1;
-            state.told_next = state.told_next.max(reached);
-            if state.next > state.told_next {
-                state.told_next = state.next;
-                draft.block.records.push(Record::Measured { origin: state.origin(), next: state.next });
-            }
-            let origin = state.origin();
-            draft.set_ranges(slot, ranges_of(&readings));
-            draft.block.origins.push(OriginReadings { origin, readings });
+            draft.add_readings(slot, state, readings);
         }
     }
 
@@ -229,6 +236,19 @@ impl Draft {
         self.described.push(slot);
         self.description_bytes += BYTES_PER_CHANNEL * (2 + state.description.channels.len());
         self.block.records.push(Record::Described(state.description.clone()));
+    }
+
+    fn add_readings(&mut self, slot: Slot, state: &mut OriginState, readings: Vec<Reading>) {
+        let Some(last) = readings.last() else { return };
+        let reached = last.seq.0 + 1;
+        state.told_next = state.told_next.max(reached);
+        let origin = state.origin();
+        if state.next > state.told_next {
+            state.told_next = state.next;
+            self.block.records.push(Record::Measured { origin, next: state.next });
+        }
+        self.set_ranges(slot, ranges_of(&readings));
+        self.block.origins.push(OriginReadings { origin, readings });
     }
 
     fn content_of_record(&mut self, slot: Slot) -> &mut Content {

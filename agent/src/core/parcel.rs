@@ -82,6 +82,11 @@ pub struct Parcel {
 }
 
 impl Parcel {
+    /// Readings on their way that are in the queue too, or will be, and are no alarm.
+    pub fn is_stored_below_alarms(&self) -> bool {
+        self.lane != Lane::Alarm && self.readings > 0 && !matches!(self.custody, Custody::Ram(_))
+    }
+
     pub const fn new(lane: Lane, block: Arc<[u8]>, readings: u32, custody: Custody) -> Self {
         Self {
             lane,

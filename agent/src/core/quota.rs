@@ -6,13 +6,15 @@
 //! keeps summaries of what was in them. Deletes, losses and summaries are one transaction.
 //!
 //! Blocks of records alone are committed at any quota, and alarm readings up to an eighth above it: the room between
-//! quota and map is theirs.
+//! quota and map is theirs. Alarms are evicted for alarms
+//! alone, when nothing else is left.
 
 use std::collections::BTreeMap;
 
 use tidegate_protocol::{
     LossReason,
     block::{Block, Record, ranges_of},
+    topic::Lane,
 };
 use tidegate_service::Mutant;
 
@@ -103,7 +105,9 @@ impl Core {
         }
         // What is held back is looked at again when there is room.
         self.custodian.force();
-        let evicting = self.settings.policy != Policy::Refuse && self.evict(wanted - room);
+        let ordinary = chosen.iter().any(|candidate| !candidate.alarm && candidate.readings > 0);
+        let alarms_too = !ordinary && !self.outbox.has_stored_below_alarms();
+        let evicting = self.settings.policy != Policy::Refuse && self.evict(wanted - room, alarms_too);
         if !evicting {
             self.custodian.room_at = Some(self.now.at.plus_ms(ROOM_RETRY_MS));
         }
@@ -121,7 +125,7 @@ impl Core {
     }
 
     /// Asks for the oldest blocks, so that their losses can be declared; false when none can go.
-    fn evict(&mut self, bytes: u64) -> bool {
+    fn evict(&mut self, bytes: u64, alarms_too: bool) -> bool {
         if self.backlog.is_loading() {
             // They come back to the queue or leave it; either way this is looked at again.
             return false;
@@ -137,11 +141,11 @@ impl Core {
             // A summary pays when it stands for many readings.
             count = count.max(usize::try_from(totals.blocks / 4).unwrap_or(EVICTED_AT_ONCE));
         }
-        self.evict_blocks(count.min(EVICTED_AT_ONCE))
+        self.evict_blocks(count.min(EVICTED_AT_ONCE), alarms_too)
     }
 
-    fn evict_blocks(&mut self, count: usize) -> bool {
-        let keys = self.backlog.evict(self.now.at, count);
+    fn evict_blocks(&mut self, count: usize, alarms_too: bool) -> bool {
+        let keys = self.backlog.evict(self.now.at, count, alarms_too);
         if keys.is_empty() {
             return false;
         }
@@ -172,7 +176,7 @@ impl Core {
         let wants_more = thins && evicted.thinned.wants_more(evicted.bytes);
         self.custodian.evicted = Some(evicted);
         if wants_more {
-            self.evict_blocks(EVICTED_AT_ONCE);
+            self.evict_blocks(EVICTED_AT_ONCE, false);
         }
         for (stored, bytes, error) in damaged {
             self.damaged(stored, &bytes, error);
@@ -197,13 +201,13 @@ impl Core {
         let block = Block { records: records.to_vec(), origins: Vec::new() };
         match self.packer.encode(&block) {
             Ok(bytes) => {
-                let key = self.custodian.take_key();
+                let key = self.custodian.take_key(Lane::Backlog);
                 // Whom it speaks of is not forgotten before it is delivered: it may be found damaged.
                 for record in records {
                     if let Some(slot) = self.origins.slot(record.origin())
                         && let Some(state) = self.origins.get_mut(slot)
                     {
-                        state.last_key = Some(key);
+                        state.last_number = Some(key);
                     }
                 }
                 loose.push(Stored { key, readings: 0, bytes: footprint(bytes.len()) });

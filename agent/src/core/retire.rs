@@ -12,8 +12,8 @@ impl Core {
         let finished: Vec<Slot> = closed
             .filter(|(slot, state)| {
                 !self.packer.concerns(state.origin())
-                    && !self.outbox.concerns(*slot, state.last_key)
-                    && state.last_key.is_none_or(|key| self.backlog.is_beyond(key))
+                    && !self.outbox.concerns(*slot, state.last_number)
+                    && state.last_number.is_none_or(|number| self.backlog.is_beyond(number))
             })
             .map(|(slot, _)| slot)
             .collect();

@@ -17,6 +17,8 @@ pub struct Counters {
     pub readings_acked: u64,
     pub readings_committed: u64,
     pub block_bytes_committed: u64,
+    /// Blocks that went ahead because a rule raised or cleared in them.
+    pub alarm_blocks: u64,
     pub blocks_acked: u64,
     pub blocks_rejected: u64,
     pub blocks_quarantined: u64,

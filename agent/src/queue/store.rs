@@ -28,7 +28,8 @@ use super::{
 };
 use crate::{
     core::{
-        Batch, CommitFailure, Entry, Event, Key, OriginRecord, Quarantined, Recovered, Totals, footprint,
+        ALARM_KEYS, Batch, CommitFailure, Entry, Event, Key, OriginRecord, Quarantined, Recovered, Totals,
+        footprint, number_of,
     },
     failpoint::FailPoint,
 };
@@ -88,10 +89,13 @@ impl Store {
                 Meta { totals: tables.counted(&txn)?, ..Meta::default() }
             }
         };
-        let behind = |next: u64, last: Option<Key>| next.max(last.map_or(0, |last| last.saturating_add(1)));
-        let next_key = behind(meta.next_key, tables.queue.last(&txn)?.map(|(key, _)| key));
-        let next_quarantined =
-            behind(meta.next_quarantined, tables.quarantine.last(&txn)?.map(|(key, _)| key));
+        let behind = |next: u64, last: Option<(Key, &[u8])>| {
+            next.max(last.map_or(0, |(last, _)| last.saturating_add(1)))
+        };
+        let last_but_alarms = tables.queue.get_lower_than(&txn, &ALARM_KEYS)?;
+        let last_alarm = tables.queue.last(&txn)?.map(|(key, block)| (number_of(key), block));
+        let next_key = behind(behind(meta.next_key, last_but_alarms), last_alarm);
+        let next_quarantined = behind(meta.next_quarantined, tables.quarantine.last(&txn)?);
         let is_true = (matches!(read, Some(MetaRead::Good(_))) || meta.totals == Totals::default())
             && (next_key, next_quarantined) == (meta.next_key, meta.next_quarantined);
         if !is_true && let Some(sealed) = records::seal(&Meta { next_key, next_quarantined, ..meta }) {
@@ -245,7 +249,6 @@ impl Tables<'_> {
             let (key, ()) = entry?;
             keys.insert(SeqRange::new(key, key.saturating_add(1)));
         }
-        let next_key = next_key.max(keys.end());
         let (keys, origins) = (keys.ranges().to_vec(), self.origins(txn)?);
         let sent_today = self.meta.get(txn, SENT_TODAY)?.and_then(records::read_sent_today);
         let ledger = self.meta.get(txn, LEDGER)?.and_then(records::unseal).unwrap_or_default();
@@ -297,9 +300,8 @@ impl Tables<'_> {
             self.queue.delete(txn, key)?;
         }
         for put in &batch.puts {
-            EntryHead { readings: put.readings, unix_ms: batch.unix_ms }.write(&put.block, scratch);
-            self.queue.put_with_flags(txn, PutFlags::APPEND, &put.key, scratch)?;
-            meta.next_key = meta.next_key.max(put.key + 1);
+            let head = EntryHead { readings: put.readings, unix_ms: batch.unix_ms };
+            self.put(txn, &mut meta, put.key, head, &put.block, scratch)?;
         }
         for record in &batch.origins {
             if let Some(sealed) = records::seal(record) {
@@ -321,6 +323,23 @@ impl Tables<'_> {
             self.meta.put(txn, META, &sealed)?;
         }
         Ok(())
+    }
+
+    fn put(
+        &self,
+        txn: &mut RwTxn<'_>,
+        meta: &mut Meta,
+        key: Key,
+        head: EntryHead,
+        block: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> heed::Result<()> {
+        head.write(block, scratch);
+        meta.next_key = meta.next_key.max(number_of(key) + 1);
+        // What is appended fills its pages. While alarms are held, whose keys are above, other blocks cannot be.
+        let is_last = self.queue.last(txn)?.is_none_or(|(last, _)| last < key);
+        let flags = if is_last { PutFlags::APPEND } else { PutFlags::empty() };
+        self.queue.put_with_flags(txn, flags, &key, scratch)
     }
 
     fn keep(&self, txn: &mut RwTxn<'_>, meta: &mut Meta, reason: &Reason, block: &[u8]) -> heed::Result<()> {

@@ -8,7 +8,7 @@ use super::{
     pages::{Damage, Data, INTEGER_KEY, Tree},
     records::{EntryHead, key_of},
 };
-use crate::core::{ENTRY_HEAD_BYTES, Key, Totals, footprint};
+use crate::core::{ENTRY_HEAD_BYTES, Key, Totals, footprint, number_of};
 
 /// How far a check goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Structure {
             if let Data::Big { page, len } = data {
                 overflow.extend(page..page.saturating_add(look.file.overflow_pages(len)));
             }
-            highest = highest.max(key_of(key));
+            highest = highest.max(key_of(key).map(number_of));
             if depth == Depth::Values {
                 heads.extend(look.file.value_head(data).err());
             }

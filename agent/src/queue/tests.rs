@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use tidegate_protocol::{BootId, DeviceId, Origin, SeqRange, block::Description};
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::{Queue, QueueError, QueueSettings, read_stats};
+use super::{Queue, QueueError, QueueSettings, doctor::verify, read_stats};
 use crate::core::{
-    Batch, CommitFailure, Event, Key, OriginRecord, Put, Quarantined, Recovered, Totals, footprint,
+    ALARM_KEYS, Batch, CommitFailure, Event, Key, OriginRecord, Put, Quarantined, Recovered, Totals,
+    footprint,
 };
 
 struct Opened {
@@ -81,6 +82,29 @@ fn what_is_committed_is_there_after_a_restart() {
     assert_eq!(second.recovered.next_key, 5);
     assert_eq!(second.recovered.totals, totals);
     assert_eq!(second.recovered.origins, [record("a", 1)]);
+}
+
+#[test]
+fn alarms_stand_behind_all_others_whenever_they_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = open(folder.path(), 4 << 20);
+    first.put(0..2, 100);
+    first.put(ALARM_KEYS + 2..ALARM_KEYS + 3, 5_000);
+    assert!(matches!(first.put(3..300, 700), Event::Committed), "below the highest key");
+    assert_eq!(first.load(vec![ALARM_KEYS + 2]), [(ALARM_KEYS + 2, vec![2; 5_000])]);
+    drop(first);
+    let mut second = open(folder.path(), 4 << 20);
+    let alarm = SeqRange::new(ALARM_KEYS + 2, ALARM_KEYS + 3);
+    assert_eq!(second.recovered.keys, [SeqRange::new(0, 2), SeqRange::new(3, 300), alarm]);
+    assert_eq!(second.recovered.next_key, 300);
+    second.put(ALARM_KEYS + 300..ALARM_KEYS + 301, 100);
+    drop(second);
+    assert_eq!(open(folder.path(), 4 << 20).recovered.next_key, 301);
+    assert_eq!(
+        verify(folder.path(), &|_, _| {}).unwrap().findings.len(),
+        302,
+        "the blocks are none; the rest is whole"
+    );
 }
 
 #[test]

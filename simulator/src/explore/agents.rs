@@ -1,7 +1,7 @@
 //! The gateways at work: events into the agent's core, its effects carried out by an imaginary disk and network.
 
 use tidegate_agent::core::{Batch, BoardFrame, CommitFailure, Effect, Event, LinkId};
-use tidegate_protocol::{BootId, DeviceId, Origin, RangeSet, Reading, SeqRange, frame::Down};
+use tidegate_protocol::{BootId, DeviceId, Origin, RangeSet, Reading, SeqRange, frame::Down, topic::Lane};
 
 use super::{
     coverage::Fault,
@@ -134,6 +134,9 @@ impl World {
                 self.plan_in(after, Happening::AgentLoaded { gateway: at, life });
             }
             Effect::Publish { lane, number, block } => {
+                if lane == Lane::Alarm {
+                    self.coverage.count(Fault::AlarmAhead);
+                }
                 self.check_published(at, lane, number, &block);
                 self.publish_up(at, lane, number, block);
             }

@@ -329,6 +329,9 @@ impl World {
                 return self.violate("losses-are-exact", words);
             }
         }
+        if let Some(words) = self.alarm_before_others(at, applied) {
+            return self.violate("alarms-go-last", words);
+        }
         for contents in &applied.deleted {
             let losses = contents.losses.iter().map(|loss| (loss.origin, loss.range));
             let readings = contents.readings.iter();
@@ -344,6 +347,27 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Of an alarm that was evicted while other readings that the cloud does not have were in the queue.
+    fn alarm_before_others(&self, at: usize, applied: &disk::Applied) -> Option<String> {
+        let given_up = |(origin, ranges): &(Origin, Vec<SeqRange>)| {
+            let losses = applied.put.iter().flat_map(|contents| &contents.losses);
+            let mut evicted = losses.filter(|loss| {
+                loss.origin == *origin && matches!(loss.reason, LossReason::Evicted | LossReason::Thinned)
+            });
+            evicted.any(|loss| ranges.iter().any(|range| !range.intersection(loss.range).is_empty()))
+        };
+        let evicted = applied.deleted_alarms.iter().find(|alarm| alarm.readings.iter().any(given_up))?;
+        let spared = applied.left_below_alarms.iter().find(|contents| {
+            contents.readings.iter().any(|(origin, ranges)| {
+                let mut missing: RangeSet = ranges.iter().copied().collect();
+                self.cloud.store.cover(*origin, &mut missing);
+                !missing.is_empty()
+            })
+        })?;
+        let (evicted, spared) = (&evicted.readings, &spared.readings);
+        Some(format!("gateway {at} gives the alarm {evicted:?} up, and has {spared:?}"))
     }
 
     /// Invariant 1: what is stored is what was measured; the ledger says what the journal holds, and stored beats lost.

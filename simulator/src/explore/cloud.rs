@@ -84,11 +84,22 @@ impl Cloud {
 
 /// Rules that the boards' random walk meets often, with and without delays.
 fn rules() -> anyhow::Result<RuleSet> {
-    let settings: RulesSettings = serde_json::from_value(serde_json::json!({ "rule": [
+    rule_set(serde_json::json!({ "rule": [
         { "id": "hot", "select": { "channel": "temperature" }, "above": 60.0, "deadband": 5.0 },
         { "id": "stays-cold", "select": { "channel": "temperature" }, "below": 30.0,
           "on_delay_ms": 400, "off_delay_ms": 200 },
         { "id": "open", "select": { "channel": "door" }, "above": 0.5 },
-    ]}))?;
+    ]}))
+}
+
+/// A rule that is met now and then.
+pub fn edge_rules() -> anyhow::Result<RuleSet> {
+    rule_set(serde_json::json!({ "rule": [
+        { "id": "very-hot", "select": { "channel": "temperature" }, "above": 80.0, "deadband": 10.0 },
+    ]}))
+}
+
+fn rule_set(rules: serde_json::Value) -> anyhow::Result<RuleSet> {
+    let settings: RulesSettings = serde_json::from_value(rules)?;
     Ok(RuleSet::from_settings(settings)?)
 }

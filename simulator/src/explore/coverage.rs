@@ -52,6 +52,7 @@ faults! {
     BlockDamaged = "damaged block quarantined by the agent",
     Evicted = "oldest blocks given up at the quota",
     Thinned = "oldest readings thinned at the quota",
+    AlarmAhead = "alarm block sent ahead of all others",
     QuotaReached = "queue at its quota refused readings",
     UplinkCut = "uplink cut",
     UplinkPartitioned = "uplink swallowed everything",

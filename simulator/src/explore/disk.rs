@@ -3,7 +3,9 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use tidegate_agent::core::{Batch, Entry, Key, OriginRecord, Recovered, SentToday, Totals};
+use tidegate_agent::core::{
+    Batch, Entry, Key, OriginRecord, Recovered, SentToday, Totals, is_alarm, number_of,
+};
 use tidegate_protocol::{Origin, RangeSet, SeqRange};
 
 use super::contents::{Contents, Library};
@@ -41,6 +43,10 @@ pub struct Applied {
     pub deleted: Vec<Rc<Contents>>,
     pub put: Vec<Rc<Contents>>,
     pub quarantined: usize,
+    /// The deleted alarm blocks.
+    pub deleted_alarms: Vec<Rc<Contents>>,
+    /// Other blocks with readings, whole, that were in the queue before and still are.
+    pub left_below_alarms: Vec<Rc<Contents>>,
 }
 
 impl Disk {
@@ -62,15 +68,25 @@ impl Disk {
         }
         for key in &batch.deletes {
             match self.blocks.remove(key) {
-                Some(block) => applied.deleted.push(block.contents),
+                Some(block) => {
+                    if is_alarm(*key) {
+                        applied.deleted_alarms.push(Rc::clone(&block.contents));
+                    }
+                    applied.deleted.push(block.contents);
+                }
                 None => return Err(format!("key {key} is deleted twice, or was never there")),
             }
         }
+        if !applied.deleted_alarms.is_empty() {
+            let others = self.blocks.iter().filter(|(key, block)| !is_alarm(**key) && block.readings > 0);
+            let whole = others.filter(|(_, block)| library.contents(&block.bytes).is_some());
+            applied.left_below_alarms = whole.map(|(_, block)| Rc::clone(&block.contents)).collect();
+        }
         for put in &batch.puts {
-            if put.key < self.next_key {
+            if number_of(put.key) < self.next_key {
                 return Err(format!("key {} is used again", put.key));
             }
-            self.next_key = put.key + 1;
+            self.next_key = number_of(put.key) + 1;
             let Some(contents) = library.contents(&put.block) else {
                 return Err(format!("the block put under key {} does not decode", put.key));
             };

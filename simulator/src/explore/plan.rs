@@ -2,7 +2,9 @@
 //! seed takes a handful of faults and leaves the others out: what hides behind one fault shows without it.
 
 use tidegate_agent::core::{BacklogOrder, CoreSettings, Policy};
+use tidegate_alarms::RuleSet;
 use tidegate_ingest::core::Settings as IngestSettings;
+use tidegate_protocol::SiteId;
 
 use super::{dice::Dice, incident::Incident};
 
@@ -76,13 +78,15 @@ pub struct Plan {
     pub ingest_disk_us: u64,
     /// Gateways that start without a clock.
     pub clockless: bool,
+    /// Gateways have a rule by which readings go ahead.
+    pub rules_at_the_edge: bool,
 }
 
 const MS: u64 = 1_000;
 const S: u64 = 1_000 * MS;
 
 impl Plan {
-    pub fn draw(dice: &mut Dice) -> Self {
+    pub fn draw(dice: &mut Dice, site: SiteId) -> Self {
         let gateways = if dice.chance(0.45) { 2 } else { 1 };
         let count = dice.between(1, 3);
         let boards = (0..count).map(|_| board(dice, gateways)).collect();
@@ -90,7 +94,7 @@ impl Plan {
         Self {
             boards,
             gateways,
-            agent: agent(dice),
+            agent: agent(dice, site),
             ingest: IngestSettings {
                 credit_total_bytes: 1 << 20,
                 linger_ms: dice.between(1, 20),
@@ -103,6 +107,7 @@ impl Plan {
             disk_us: dice.magnitude(2, 60) * MS,
             ingest_disk_us: dice.magnitude(1, 40) * MS,
             clockless: dice.chance(0.3),
+            rules_at_the_edge: dice.chance(0.4),
         }
     }
 }
@@ -123,7 +128,7 @@ fn board(dice: &mut Dice, gateways: usize) -> BoardPlan {
     }
 }
 
-fn agent(dice: &mut Dice) -> CoreSettings {
+fn agent(dice: &mut Dice, site: SiteId) -> CoreSettings {
     let tight = dice.chance(0.35);
     CoreSettings {
         epoch: 0,
@@ -144,6 +149,8 @@ fn agent(dice: &mut Dice) -> CoreSettings {
         max_origins: 64,
         backlog_order: if dice.chance(0.6) { BacklogOrder::OldestFirst } else { BacklogOrder::NewestFirst },
         caps: Default::default(),
+        site,
+        rules: RuleSet::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     agenda::Agenda,
     board::{Board, declarations},
     checker::Checker,
-    cloud::{Cloud, Look, Parcel},
+    cloud::{Cloud, Look, Parcel, edge_rules},
     contents::Library,
     coverage::Coverage,
     dice::Dice,
@@ -87,7 +87,11 @@ impl World {
 
     fn begin(seed: u64, detail: Detail) -> anyhow::Result<Self> {
         let mut dice = Dice::new(seed);
-        let plan = Plan::draw(&mut dice.apart());
+        let site = SiteId::new("plant")?;
+        let mut plan = Plan::draw(&mut dice.apart(), site);
+        if plan.rules_at_the_edge {
+            plan.agent.rules = edge_rules()?;
+        }
         let declared: &'static _ = shared_declarations()?;
         let mut boards = Vec::new();
         for (at, board) in plan.boards.iter().enumerate() {
@@ -96,7 +100,7 @@ impl World {
         }
         let mut gateways = Vec::new();
         for at in 0..plan.gateways {
-            let path = GatewayPath::new(SiteId::new("plant")?, GatewayId::new(&format!("gw-{at}"))?);
+            let path = GatewayPath::new(site, GatewayId::new(&format!("gw-{at}"))?);
             let mut gateway = Gateway::new(path, plan.agent.clone());
             if plan.clockless {
                 gateway.starts_in_1970();

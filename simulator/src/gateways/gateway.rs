@@ -10,6 +10,7 @@ use tidegate_agent::core::{
     BacklogOrder, Backoff, Batch, BoardFrame, Core, CoreSettings, Effect, Entry, Event, INITIAL_CREDIT_BYTES,
     Key, LinkId, Now, Policy, Recovered, Time, Totals, footprint,
 };
+use tidegate_alarms::RuleSet;
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, ClockQuality, DeviceId, GatewayId, Origin, Quality,
     Reading, Seq, SeqRange, SiteId, Tick, Value, ValueKind,
@@ -106,6 +107,7 @@ impl Gateway {
             totals,
             ..Recovered::default()
         };
+        let site = name::<SiteId>(&format!("site-{at}"));
         let seed = scenario.seed.wrapping_mul(1_000_003).wrapping_add(at as u64);
         let settings = CoreSettings {
             epoch: seed ^ 0x5eed,
@@ -122,8 +124,9 @@ impl Gateway {
             max_origins: 64,
             backlog_order: BacklogOrder::OldestFirst,
             caps: scenario.caps,
+            site,
+            rules: RuleSet::default(),
         };
-        let site = name::<SiteId>(&format!("site-{at}"));
         Self {
             path: GatewayPath::new(site, name::<GatewayId>("gw")),
             epoch: settings.epoch,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use tidegate_alarms::RuleSet;
 use tidegate_protocol::{
     BootId, BootTag, ChannelDecl, ChannelIndex, ChannelName, DeviceId, LossReason, Origin, Quality, Reading,
-    Seq, SeqRange, Tick, Value, ValueKind,
+    Seq, SeqRange, SiteId, Tick, Value, ValueKind,
     ack::{BlockAck, BlockOutcome, Credit, Outcome},
     block::{Block, Decoder, Record},
     frame::{Down, Heartbeat},
@@ -13,7 +14,7 @@ use tidegate_protocol::{
 
 use crate::core::{
     BacklogOrder, Batch, BoardFrame, Core, CoreSettings, Effect, Entry, Event, Key, LaneCaps, LinkId, Now,
-    OriginRecord, Policy, Recovered, SentToday, Time, Totals,
+    OriginRecord, Policy, Recovered, SentToday, Time, Totals, number_of,
 };
 
 pub const EPOCH: u64 = 0xe9;
@@ -34,6 +35,8 @@ pub fn settings() -> CoreSettings {
         max_origins: 64,
         backlog_order: BacklogOrder::OldestFirst,
         caps: LaneCaps::default(),
+        site: SiteId::new("site").unwrap(),
+        rules: RuleSet::default(),
     }
 }
 
@@ -68,8 +71,8 @@ impl Disk {
             assert!(self.blocks.remove(key).is_some(), "key {key} is deleted twice, or was never there");
         }
         for put in &batch.puts {
-            assert!(put.key >= self.next_key, "keys ascend");
-            self.next_key = put.key + 1;
+            assert!(number_of(put.key) >= self.next_key, "keys ascend");
+            self.next_key = number_of(put.key) + 1;
             self.blocks.insert(put.key, (put.readings, put.block.to_vec()));
         }
         for record in &batch.origins {
@@ -210,6 +213,18 @@ impl Bench {
         let keys = self.load.take().expect("a load is under way");
         let entries = self.disk.load(&keys);
         self.event(Event::Loaded { entries });
+    }
+
+    /// Commits and loads whatever the core asks for.
+    pub fn settle(&mut self) {
+        while self.batch.is_some() || self.load.is_some() {
+            if self.load.is_some() {
+                self.loaded();
+            }
+            if self.batch.is_some() {
+                self.commit();
+            }
+        }
     }
 
     pub fn answer(&mut self, number: u64, outcome: Outcome) {

@@ -9,24 +9,12 @@ fn small(policy: Policy) -> CoreSettings {
     CoreSettings { quota_bytes: 8 * 1024, policy, ram_limit_bytes: 128 * 1024, ..settings() }
 }
 
-/// Commits and loads whatever the core asks for.
-fn settle(bench: &mut Bench) {
-    while bench.batch.is_some() || bench.load.is_some() {
-        if bench.load.is_some() {
-            bench.loaded();
-        }
-        if bench.batch.is_some() {
-            bench.commit();
-        }
-    }
-}
-
 /// The link comes up and the cloud takes everything.
 fn drain(bench: &mut Bench) {
     bench.link_up();
     let mut answered = 0;
     while answered < bench.published.len() || bench.load.is_some() || bench.batch.is_some() {
-        settle(bench);
+        bench.settle();
         while answered < bench.published.len() {
             let number = bench.published[answered].number;
             bench.durable(number);
@@ -34,7 +22,7 @@ fn drain(bench: &mut Bench) {
         }
     }
     bench.pass_ms(2_000);
-    settle(bench);
+    bench.settle();
 }
 
 fn fill(bench: &mut Bench, readings: u64) {
@@ -42,7 +30,7 @@ fn fill(bench: &mut Bench, readings: u64) {
         bench.readings(1, at * 100..at * 100 + 100);
         bench.event(Event::Flush);
         bench.pass_ms(10);
-        settle(bench);
+        bench.settle();
     }
 }
 
@@ -62,12 +50,12 @@ fn refuse_commits_and_acknowledges_no_more_and_live_still_flows() {
     while answered < bench.published.len() {
         let number = bench.published[answered].number;
         bench.durable(number);
-        settle(&mut bench);
+        bench.settle();
         bench.pass_ms(1);
         answered += 1;
     }
     bench.pass_ms(2_000);
-    settle(&mut bench);
+    bench.settle();
     assert_eq!(bench.last_ack(1), Some(20_000));
     assert!(bench.disk.blocks.is_empty());
     assert!(!bench.core.view(bench.now.at).queue.refusing);
@@ -81,7 +69,7 @@ fn at_the_memory_bound_boards_are_not_read() {
     while bench.core.takes_frames() {
         bench.readings(1, at..at + 20);
         bench.event(Event::Flush);
-        settle(&mut bench);
+        bench.settle();
         at += 20;
         assert!(at < 1_000_000, "memory has no bound");
     }
@@ -162,7 +150,7 @@ fn thinning_that_cannot_save_room_ends_in_refusing() {
     let commits = bench.disk.commits;
     for _ in 0..600 {
         bench.pass_ms(100);
-        settle(&mut bench);
+        bench.settle();
     }
     assert!(bench.disk.commits - commits < 100, "{} commits in a minute", bench.disk.commits - commits);
     drain(&mut bench);
@@ -194,7 +182,7 @@ fn the_losses_of_many_long_descriptions_all_find_a_block() {
         );
         bench.readings(board, 0..20);
         bench.event(Event::Flush);
-        settle(&mut bench);
+        bench.settle();
         bench.pass_ms(10);
     }
     fill(&mut bench, 20_000);
@@ -218,7 +206,7 @@ fn a_map_that_is_full_below_the_quota_is_treated_as_the_quota() {
     // Before the disk is tried for more again.
     bench.pass_ms(1_100);
     bench.event(Event::Flush);
-    settle(&mut bench);
+    bench.settle();
     assert_eq!(bench.last_ack(1), Some(2_100));
     assert!(bench.core.view(bench.now.at).counters.losses["evicted"] > 0);
 }

@@ -16,7 +16,7 @@ use super::{Held, Progress, decoder, held, salvage, verify};
 use crate::{
     core::{
         Batch, Key, OriginRecord, Put, Quarantined, Totals, blocks_of_records, footprint, losses_of,
-        losses_of_damaged,
+        losses_of_damaged, number_of,
     },
     queue::{
         QueueError, folder,
@@ -178,7 +178,7 @@ impl Plan {
     }
 
     fn entry(&mut self, found: &Found) -> Result<(), QueueError> {
-        self.next_key = self.next_key.max(found.key.saturating_add(1));
+        self.next_key = self.next_key.max(number_of(found.key) + 1);
         let value = found.value.as_deref().unwrap_or_default();
         let (head, block) = EntryHead::read(value);
         match verify::examine(found, &mut self.decoder) {

@@ -23,7 +23,7 @@ use super::{
     verify,
 };
 use crate::{
-    core::{Batch, ENTRY_HEAD_BYTES, Key, OriginRecord},
+    core::{Batch, ENTRY_HEAD_BYTES, Key, OriginRecord, number_of},
     queue::{
         QueueError, folder,
         lock::give_to_the_owner,
@@ -154,7 +154,7 @@ impl Salvage {
     }
 
     fn entry(&mut self, found: &Found) -> Result<(), QueueError> {
-        self.next_key = self.next_key.max(found.key.saturating_add(1));
+        self.next_key = self.next_key.max(number_of(found.key) + 1);
         // What cannot be read at all may yet be found by its magic.
         let Ok(value) = &found.value else { return Ok(()) };
         let (mut head, block) = EntryHead::read(value);

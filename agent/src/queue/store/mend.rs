@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use heed::{CompactionOption, PutFlags};
+use heed::CompactionOption;
 
 use super::{Store, Tables};
 use crate::{
@@ -77,9 +77,7 @@ impl Tables<'_> {
         self.apply(txn, &mend.batch, &mut scratch)?;
         let mut meta = self.meta(txn)?;
         for (key, head, block) in &mend.entries {
-            head.write(block, &mut scratch);
-            self.queue.put_with_flags(txn, PutFlags::APPEND, key, &scratch)?;
-            meta.next_key = meta.next_key.max(key + 1);
+            self.put(txn, &mut meta, *key, *head, block, &mut scratch)?;
         }
         for (key, value) in &mend.quarantined {
             self.quarantine.put(txn, key, value)?;

@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use tidegate_agent::{
-    core::{Batch, CommitFailure, Event, Key, OriginRecord, Put, Quarantined, Recovered, Totals, footprint},
+    core::{
+        ALARM_KEYS, Batch, CommitFailure, Event, Key, OriginRecord, Put, Quarantined, Recovered, Totals,
+        footprint,
+    },
     queue::{Queue, QueueSettings},
 };
 use tidegate_protocol::{BootId, DeviceId, Origin, RangeSet, SeqRange, block::Description};
@@ -171,7 +174,8 @@ fn next_batch(random: &mut Random, number: u32, held: &mut Held) -> Batch {
         let len = [40 + random.below(300), 1_900 + random.below(200), 2_000 + random.below(9_000)];
         let len = len[random.below(3) as usize];
         let block = random.block(len);
-        let key = held.next_key;
+        // Now and then an alarm, whose key stands above all others.
+        let key = if held.next_key % 5 == 4 { ALARM_KEYS + held.next_key } else { held.next_key };
         held.next_key += 1;
         held.totals.bytes += footprint(block.len());
         held.totals.readings += 10;
