@@ -9,7 +9,7 @@ use tidegate_service::{Mutant, mutant::Room};
 use tidegate_simulator::explore::{Detail, Options, explore, one};
 
 const FIXED: u64 = 40;
-const FRESH: u64 = 10;
+const FRESH: u64 = 20;
 
 fn run(seeds: std::ops::Range<u64>) {
     println!("seeds {seeds:?}: replay one with tidegate-sim explore --seed <seed>");
@@ -71,13 +71,14 @@ const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::AckAcrossHole, 201),
     (Mutant::DeleteOnPuback, 200),
     (Mutant::BlockNumbersReused, 200),
-    (Mutant::ForeignEpochBelieved, 201),
+    (Mutant::ForeignEpochBelieved, 259),
     (Mutant::FailedCommitTrusted, 200),
-    (Mutant::LossRecordDropped, 233),
-    (Mutant::RecordsEvicted, 233),
+    (Mutant::LossRecordDropped, 204),
+    (Mutant::RecordsEvicted, 204),
+    (Mutant::AlarmsEvictedFirst, 292),
     (Mutant::DamageUndeclared, 253),
     (Mutant::LiveBehindBacklog, 200),
-    (Mutant::BootReused, 228),
+    (Mutant::BootReused, 240),
     (Mutant::TailForgotten, 226),
     (Mutant::NeverResent, 200),
     (Mutant::BlockAckedEarly, 200),
@@ -86,7 +87,7 @@ const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::OverlayKept, 205),
     (Mutant::LostBeatsStored, 201),
     (Mutant::LedgerOffByOne, 200),
-    (Mutant::ConflictAcked, 228),
+    (Mutant::ConflictAcked, 371),
     (Mutant::HistoryAcrossHoles, 336),
     (Mutant::LateDataLive, 201),
 ];

@@ -95,7 +95,7 @@ fn rules() -> anyhow::Result<RuleSet> {
 /// A rule that is met now and then.
 pub fn edge_rules() -> anyhow::Result<RuleSet> {
     rule_set(serde_json::json!({ "rule": [
-        { "id": "very-hot", "select": { "channel": "temperature" }, "above": 80.0, "deadband": 10.0 },
+        { "id": "hot", "select": { "channel": "temperature" }, "above": 60.0, "deadband": 5.0 },
     ]}))
 }
 

@@ -91,7 +91,7 @@ impl Plan {
         let count = dice.between(1, 3);
         let boards = (0..count).map(|_| board(dice, gateways)).collect();
         let gentle = dice.chance(0.1);
-        Self {
+        let mut plan = Self {
             boards,
             gateways,
             agent: agent(dice, site),
@@ -107,8 +107,15 @@ impl Plan {
             disk_us: dice.magnitude(2, 60) * MS,
             ingest_disk_us: dice.magnitude(1, 40) * MS,
             clockless: dice.chance(0.3),
-            rules_at_the_edge: dice.chance(0.4),
+            rules_at_the_edge: dice.chance(0.5),
+        };
+        // Alarms in a queue that soon has to choose.
+        if plan.rules_at_the_edge && dice.chance(0.4) {
+            plan.agent.quota_bytes = dice.between(3, 8) * 1024;
+            plan.agent.policy = if dice.chance(0.5) { Policy::DropOldest } else { Policy::ThinOldest };
+            plan.agent.outage_flush_interval_ms = dice.between(100, 500);
         }
+        plan
     }
 }
 
