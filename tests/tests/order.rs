@@ -60,6 +60,46 @@ async fn a_live_reading_and_an_alarm_overtake_the_backlog() {
     recorder.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_crosses_a_threshold_in_an_outage_is_there_before_what_was_measured_earlier() {
+    let mut chain = Chain::new(RULES);
+    chain.start_broker();
+    let proxy = Proxy::start(chain.mqtt()).await.expect("a free port");
+    chain.connect_agent(proxy.addr());
+    chain.ingest.start();
+    let rules = [("TIDEGATE_AGENT__RULES", "rules.toml")];
+    chain.agent.start_with(&rules);
+    let (api, agent) = (chain.api(), chain.agent_status());
+
+    proxy.cut();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let recorder = recorder(folder.path(), &chain);
+    agent
+        .get_when("the backlog in the queue", "/status", |status| {
+            number(status, "/queue/readings") == BACKLOG
+        })
+        .await;
+    let measured = Measured::default();
+    let live = measured.board(1, 100, chain.board_link());
+    agent.get_when("a crossing", "/status", |status| number(status, "/counters/alarm_blocks") > 0).await;
+    live.finish().await;
+    agent
+        .get_when("all of the board in the queue", "/status", |status| {
+            number(status, "/queue/readings") > BACKLOG && number(status, "/ram/readings_waiting") == 0
+        })
+        .await;
+    chain.agent.kill();
+    chain.agent.start_with(&rules);
+
+    proxy.limit(LINK_BYTES_PER_S);
+    let mut events = Events::open(&api).await;
+    proxy.restore();
+    events.next("the alarm", |event| event["device"] == "board-1").await;
+    let audit = api.get("/api/v1/audit?device=recorder").await;
+    assert!(stored(&audit) < BACKLOG / 2, "the alarm came behind the backlog: {audit}");
+    recorder.finish().await;
+}
+
 fn stored(audit: &serde_json::Value) -> u64 {
     audit.pointer("/totals/stored").and_then(serde_json::Value::as_u64).unwrap_or(0)
 }

@@ -94,15 +94,23 @@ impl Core {
         let due = self.due_unstretched();
         let Some(state) = self.origins.get_mut(slot).filter(|state| !state.closed) else { return };
         let closing = Awaited::Closing(state.close());
-        let (origin, tail, next) = (state.origin(), state.unclean_tail(), state.next);
-        let tail = if Mutant::TailForgotten.is_on() { Vec::new() } else { tail };
-        for record in packer::losses(origin, tail, LossReason::UncleanTail) {
-            if let Record::Loss(loss) = &record {
-                self.counters.lost(LossReason::UncleanTail, loss.range.len());
-            }
-            self.packer.record_came(record, Awaited::Nothing, due);
+        let (origin, next) = (state.origin(), state.next);
+        let lost = state.unclean_tail().iter().map(|range| range.len()).sum();
+        if !Mutant::TailForgotten.is_on() {
+            self.declare_tail(slot);
+            self.counters.lost(LossReason::UncleanTail, lost);
         }
         self.packer.record_came(Record::Closed { origin, tail: Tail::AtLeast(next) }, closing, due);
         self.custodian.may_be_due(due);
+    }
+
+    /// What nobody can deliver any more of a boot that ended. Said twice it is no different.
+    pub(super) fn declare_tail(&mut self, slot: Slot) {
+        let due = self.due_unstretched();
+        let Some(state) = self.origins.get(slot) else { return };
+        for record in packer::losses(state.origin(), state.unclean_tail(), LossReason::UncleanTail) {
+            self.packer.record_came(record, Awaited::Nothing, due);
+            self.custodian.may_be_due(due);
+        }
     }
 }

@@ -8,11 +8,14 @@ use tidegate_protocol::{
 use super::{Core, Time, clock::Anchored, event::OriginRecord, origin::OriginState, packer::Awaited};
 
 impl Core {
-    /// Nothing can continue a local boot of the last run: all that is left of it is in the queue.
-    pub(super) fn close_local_boots_of_the_last_run(&mut self, records: &[OriginRecord]) {
-        for record in records.iter().filter(|record| record.local && !record.closed) {
-            if let Some(slot) = self.origins.slot(record.description.origin) {
-                self.close_unclean(slot);
+    /// Nothing can continue a local boot of the last run: all that is left of it is in the queue. Nor can anybody deliver what
+    /// the last run held in memory alone of a boot that had ended.
+    pub(super) fn end_boots_of_the_last_run(&mut self, records: &[OriginRecord]) {
+        for record in records {
+            match self.origins.slot(record.description.origin) {
+                Some(slot) if record.closed => self.declare_tail(slot),
+                Some(slot) if record.local => self.close_unclean(slot),
+                _ => {}
             }
         }
     }

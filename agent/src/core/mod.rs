@@ -167,7 +167,7 @@ impl Core {
             settings,
             now,
         };
-        core.close_local_boots_of_the_last_run(&origins);
+        core.end_boots_of_the_last_run(&origins);
         Ok(core)
     }
 

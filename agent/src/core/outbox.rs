@@ -1,9 +1,9 @@
 //! Blocks on their way to the cloud: which goes next, what is in flight, and what must be sent again.
 //!
-//! Lanes are spent strictly in their order. What is in flight is bounded three times: by the credit the ingest gives
-//! (all lanes but alarm; at none, one block at a time probes; at some, one live block may always be under way), by a window per lane that follows the link's rate, and by
-//! [`MAX_UNPUBACKED`] publishes that the broker has not taken. A lane that the link or the credit holds back holds back
-//! those below it; one that its own cap holds back does not.
+//! Lanes are spent strictly in their order. What is in flight is bounded three times: by the credit the ingest gives (all lanes but alarm; at
+//! none, one block at a time probes; at some, one live block may always be under way), by a window per lane that follows the link's
+//! rate, and by [`MAX_UNPUBACKED`] publishes that the broker has not taken. A lane that the link or the credit holds back holds
+//! back those below it; one that its own cap holds back does not.
 
 mod figures;
 mod flights;
@@ -268,7 +268,7 @@ impl Outbox {
 
     fn fits(&mut self, lane: Lane, len: u64) -> bool {
         if lane == Lane::Alarm {
-            return true;
+            return self.windows[index(lane)].fits(self.flights.bytes(lane), len);
         }
         if lane > Lane::Live && self.unpubacked.len() >= MAX_UNPUBACKED_BACKLOG {
             return false;

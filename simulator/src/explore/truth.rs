@@ -45,7 +45,8 @@ impl OriginTruth {
             LossReason::RingOverflow => self.overflowed.contains_all(range),
             LossReason::Evicted => self.evicted.contains_all(range),
             LossReason::Thinned => self.thinned.contains_all(range),
-            LossReason::RolledBack => self.was_rolled_back,
+            // An agent on an old image hears of restores anew.
+            LossReason::RolledBack => self.was_rolled_back || self.forfeited.contains_all(range),
             LossReason::Corrupt => self.flipped.contains_all(range),
             LossReason::Unaccounted => {
                 let mut unexplained: RangeSet = [range].into_iter().collect();

@@ -187,6 +187,19 @@ fn a_queue_full_of_alarms_gives_the_oldest_up_for_new_ones_and_none_for_other_re
 }
 
 #[test]
+fn no_more_alarms_are_on_their_way_than_the_link_carries() {
+    let mut bench = board(watched());
+    bench.link_up();
+    bench.announce(2, 1, 0);
+    let turn = |seq: u64| if seq.is_multiple_of(2) { hot(seq) } else { calm(seq) };
+    for seq in 0..200 {
+        frame(&mut bench, vec![turn(seq)]);
+    }
+    let alarms = bench.published.iter().filter(|sent| sent.lane == Lane::Alarm).count();
+    assert!((2..30).contains(&alarms), "{alarms}: without credit, and not all at once");
+}
+
+#[test]
 fn a_bad_value_is_no_alarm() {
     let mut bench = board(watched());
     bench.link_up();

@@ -182,9 +182,7 @@ fn what_an_end_declared_is_told_again_when_its_block_is_damaged() {
     bench.hello(1, "board", Some(8), 0, 0);
     bench.event(Event::Flush);
     bench.commit();
-    let mut disk = bench.disk;
-    *disk.blocks.get_mut(&1).unwrap().1.last_mut().unwrap() ^= 1;
-    let mut bench = Bench::on(settings(), disk);
+    *bench.disk.blocks.get_mut(&1).unwrap().1.last_mut().unwrap() ^= 1;
     bench.link_up();
     bench.loaded();
     bench.commit();

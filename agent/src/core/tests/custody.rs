@@ -1,7 +1,7 @@
 //! What is safe, when it is committed, and what boards are told.
 
 use tidegate_protocol::{
-    SeqRange,
+    LossReason, LossRecord, SeqRange,
     ack::{Outcome, RejectReason},
     block::{Decoder, Record, Tail},
     topic::Lane,
@@ -247,4 +247,37 @@ fn descriptions_travel_until_one_arrived_and_again_when_asked_for() {
     assert!(described(&bench, 3), "the same readings, described");
     assert_eq!(bench.published[3].seqs(), [2]);
     assert_eq!(bench.published[3].lane, Lane::Live);
+}
+
+#[test]
+fn what_memory_alone_held_of_an_ended_boot_is_declared_after_a_kill() {
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..7);
+    bench.event(Event::Flush);
+    bench.commit();
+    bench.link_up();
+    bench.loaded();
+    bench.durable(bench.published[0].number);
+    bench.pass_ms(500);
+    // On their way when the board dies, and lost; the word of the end arrives.
+    bench.readings(1, 7..9);
+    bench.hello(1, "board", Some(8), 0, 0);
+    bench.pass_ms(60);
+    let ended = |record: &Record| matches!(record, Record::Closed { .. });
+    let end = bench.published.iter().find(|sent| sent.block.records.iter().any(ended)).unwrap().number;
+    assert_ne!(end, bench.published[1].number);
+    bench.durable(end);
+    bench.pass_ms(450);
+    bench.commit();
+    assert!(bench.disk.origins[&origin("board", 7)].closed && bench.disk.blocks.is_empty());
+    let mut bench = Bench::on(settings(), bench.disk);
+    bench.link_up();
+    bench.pass_ms(100);
+    let lost = LossRecord {
+        origin: origin("board", 7),
+        range: SeqRange::new(7, 9),
+        reason: LossReason::UncleanTail,
+    };
+    assert!(bench.records().contains(&Record::Loss(lost)), "{:?}", bench.records());
 }
