@@ -85,6 +85,9 @@ pub fn inspection(seen: &Inspection, filter: &Filter, as_json: bool) -> Result<(
         (Some(first), Some(last)) => println!("keys        {first} to {last}, next {}", seen.next_key),
         _ => println!("keys        none, next {}", seen.next_key),
     }
+    if seen.alarm_blocks > 0 {
+        println!("alarms      {} blocks, whose keys stand above all others", seen.alarm_blocks);
+    }
     println!("oldest      {}", time(seen.oldest_unix_ms));
     println!("newest      {}", time(seen.newest_unix_ms));
     if seen.damaged_blocks > 0 {

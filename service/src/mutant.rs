@@ -100,6 +100,8 @@ mutants! {
     HistoryAcrossHoles = "history-across-holes", Ingest;
     /// Late data raises and clears the live state.
     LateDataLive = "late-data-live", Ingest;
+    /// An ended origin is sealed although it has holes.
+    HolesSealed = "holes-sealed", Ingest;
     /// The journal is trimmed in another transaction than the one that registers the lake's file.
     LakeOutsideTransaction = "lake-outside-transaction", Store;
 }

@@ -87,7 +87,7 @@ impl Core {
             return;
         }
         state.reports(floor, next);
-        let urgent = self.urgent_from(slot, &readings);
+        let urgent = self.urgent(slot, &readings);
         let Some(state) = self.origins.get_mut(slot) else { return };
         let count = readings.len();
         let new = state.take(readings);
@@ -98,7 +98,7 @@ impl Core {
         if new > 0 {
             self.packer.readings_came(&mut self.origins, slot, new, due);
             self.custodian.may_be_due(due);
-            urgent.into_iter().for_each(|from| self.promote(slot, from));
+            urgent.into_iter().for_each(|range| self.promote(slot, range));
         } else {
             if Mutant::ResendAckedEarly.is_on() {
                 state.made_safe(&[SeqRange::new(first.seq.0, last.seq.0 + 1)], &[]);

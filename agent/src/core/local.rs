@@ -52,7 +52,7 @@ impl Core {
         let next = first + readings.len() as u64;
         // Nobody else has custody of what a source of this machine measured: its floor stays at the beginning.
         state.reports(0, next);
-        let urgent = self.urgent_from(slot, &readings);
+        let urgent = self.urgent(slot, &readings);
         let Some(state) = self.origins.get_mut(slot) else { return };
         let new = state.take(readings);
         let anchor_due =
@@ -64,7 +64,7 @@ impl Core {
         let due = self.due_in(flush_ms, flush_ms);
         self.packer.readings_came(&mut self.origins, slot, new, due);
         self.custodian.may_be_due(due);
-        urgent.into_iter().for_each(|from| self.promote(slot, from));
+        urgent.into_iter().for_each(|range| self.promote(slot, range));
     }
 
     pub(super) fn local_closed(&mut self, origin: Origin) {

@@ -308,7 +308,8 @@ impl Outbox {
         let &Sent { parcel: id, at } = self.numbers.get(&number)?;
         let rtt_us = now.us_since(at);
         if self.rtt.sample(now, rtt_us) {
-            self.windows.iter_mut().for_each(|window| window.run_empty(now, rtt_us));
+            let usual_us = self.rtt.smoothed_us().unwrap_or(rtt_us);
+            self.windows.iter_mut().for_each(|window| window.run_empty(now, usual_us));
         }
         let patience_us = self.patience_us();
         let parcel = self.parcels.get(&id)?;
@@ -318,8 +319,7 @@ impl Outbox {
             Lane::Alarm | Lane::Live => LIVE_TARGET_US,
             Lane::Backlog | Lane::Bulk => (least * 2).clamp(LEAST_BACKLOG_TARGET_US, LIVE_TARGET_US),
         };
-        let len = parcel.len();
-        self.windows[index(parcel.lane)].acked(now, len, rtt_us, least, target);
+        self.windows[index(parcel.lane)].acked(now, parcel.len(), rtt_us, least, target);
         Some(id)
     }
 

@@ -118,13 +118,21 @@ impl Packer {
         self.finish(draft, Lane::Live, due)
     }
 
-    /// A block of one origin's readings alone, from a seq on.
-    pub fn pack_alarm(&mut self, origins: &mut Origins, slot: Slot, from: u64, due: Due) -> Option<Parcel> {
+    /// A block of one origin's readings alone, as far as they wait.
+    pub fn pack_alarm(
+        &mut self,
+        origins: &mut Origins,
+        slot: Slot,
+        range: SeqRange,
+        due: Due,
+    ) -> Option<Parcel> {
         let mut draft = Draft::default();
         draft.describe(origins, slot);
         let state = origins.get_mut(slot)?;
         let pending = state.sorted_pending();
-        let readings = pending.split_off(pending.partition_point(|reading| reading.seq.0 < from));
+        let [from, to] =
+            [range.start, range.end].map(|bound| pending.partition_point(|reading| reading.seq.0 < bound));
+        let readings: Vec<Reading> = pending.drain(from..to).collect();
         self.readings -= readings.len();
         draft.add_readings(slot, state, readings);
         self.finish(draft, Lane::Alarm, due)

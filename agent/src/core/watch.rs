@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tidegate_alarms::{ReadingAt, Rule, RuleSet, State};
-use tidegate_protocol::{BootId, Reading, SiteId, block::Description};
+use tidegate_protocol::{BootId, Reading, SeqRange, SiteId, block::Description};
 
 use super::{Core, origin::Slot};
 
@@ -45,8 +45,8 @@ impl Watch {
 }
 
 impl Core {
-    /// Where the first of these goes ahead of everything, if any rule says so.
-    pub(super) fn urgent_from(&mut self, slot: Slot, readings: &[Reading]) -> Option<u64> {
+    /// These go ahead of everything, if any rule says so.
+    pub(super) fn urgent(&mut self, slot: Slot, readings: &[Reading]) -> Option<SeqRange> {
         if self.settings.rules.rules().is_empty() {
             return None;
         }
@@ -54,13 +54,15 @@ impl Core {
         let (site, boot) = (self.settings.site, state.boot());
         let watch =
             state.watch.get_or_insert_with(|| Watch::of(site, &state.description, &self.settings.rules));
-        watch.crosses(boot, readings).then(|| readings.first().map(|first| first.seq.0))?
+        let (first, last) = (readings.first()?, readings.last()?);
+        let range = SeqRange::new(first.seq.0, last.seq.0.saturating_add(1));
+        watch.crosses(boot, readings).then_some(range)
     }
 
-    /// What waits of this origin from here on leaves in a block of its own, before everything else.
-    pub(super) fn promote(&mut self, slot: Slot, from: u64) {
+    /// What waits of these leaves in a block of its own, before everything else.
+    pub(super) fn promote(&mut self, slot: Slot, range: SeqRange) {
         let due = self.due_unstretched();
-        if let Some(parcel) = self.packer.pack_alarm(&mut self.origins, slot, from, due) {
+        if let Some(parcel) = self.packer.pack_alarm(&mut self.origins, slot, range, due) {
             self.counters.alarm_blocks += 1;
             self.add_to_outbox(parcel);
         }

@@ -11,7 +11,7 @@ use tidegate_agent::core::{BoardFrame, Effect, LinkId};
 use tidegate_alarms::AlarmEvent;
 use tidegate_protocol::{
     BootId, DeviceId, LossReason, Origin, RangeSet, Reading, SeqRange,
-    ack::{BlockAck, Outcome},
+    ack::{BlockAck, Outcome, RejectReason},
     block::read_stamp,
     topic::Lane,
 };
@@ -236,6 +236,9 @@ impl World {
                 let words = format!("block {} of epoch {:016x} was never sent", outcome.number, ack.epoch);
                 return self.violate("outcomes-of-sent-blocks", words);
             };
+            if matches!(&outcome.outcome, Outcome::Rejected { reason: RejectReason::Sealed, .. }) {
+                self.coverage.count(Fault::SealedRefused);
+            }
             let rejected: Option<&[(Origin, SeqRange)]> = match &outcome.outcome {
                 Outcome::Durable => None,
                 Outcome::Rejected { parts, .. } if parts.is_empty() => continue,
@@ -275,19 +278,26 @@ impl World {
                 return Some(format!("{} {} is stored with another content", sent.origin, reading.seq));
             }
         }
-        for loss in &contents.losses {
+        // What is still said of a sealed origin is counted and dropped, claims of all that was ever had among it.
+        let is_open = |origin: &Origin| !store.is_sealed(*origin);
+        let claims = |reason| matches!(reason, LossReason::RolledBack | LossReason::Unaccounted);
+        for loss in contents.losses.iter().filter(|loss| is_open(&loss.origin) || !claims(loss.reason)) {
             let mut missing: RangeSet = [loss.range].into_iter().collect();
+            rejected
+                .iter()
+                .filter(|(of, _)| *of == loss.origin)
+                .for_each(|(_, range)| missing.remove(*range));
             store.cover(loss.origin, &mut missing);
             if !missing.is_empty() {
                 return Some(format!("the loss of {} {:?} is not stored", loss.origin, missing.ranges()));
             }
         }
-        for (origin, next) in &contents.measured {
+        for (origin, next) in contents.measured.iter().filter(|(origin, _)| is_open(origin)) {
             if store.record(*origin).is_none_or(|(_, record)| record.ledger.next() < *next) {
                 return Some(format!("that {origin} measured up to {next} is not stored"));
             }
         }
-        for (origin, _) in &contents.closed {
+        for (origin, _) in contents.closed.iter().filter(|(origin, _)| is_open(origin)) {
             if store.record(*origin).is_none_or(|(_, record)| record.ledger.tail().is_none()) {
                 return Some(format!("the end of {origin} is not stored"));
             }

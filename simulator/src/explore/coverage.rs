@@ -74,6 +74,8 @@ faults! {
     IngestSlow = "ingest disk slow",
     IngestUnreadable = "ingest store could not be read",
     IngestFull = "ingest full: no credit",
+    OriginSealed = "ended origin sealed",
+    SealedRefused = "block refused that speaks of a sealed origin",
     IngestRestored = "ingest restored from a backup",
     RolledBack = "stored reading gone with a restore",
     CreditStarved = "agent with less credit than it has to send",

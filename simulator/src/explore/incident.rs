@@ -29,9 +29,12 @@ pub enum Incident {
     FreeIngest,
     BackUpIngest,
     RestoreIngest,
+    /// The retention of ended origins is over.
+    SealEnded,
 }
 
 impl Incident {
+    /// All but what [`super::plan`] draws by itself.
     pub const ALL: &'static [Self] = &[
         Self::KillAgent,
         Self::KillIngest,

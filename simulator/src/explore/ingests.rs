@@ -10,6 +10,10 @@ use super::{
 };
 
 impl World {
+    pub fn ingest_unix_ms(&self) -> i64 {
+        1_800_000_000_000 + self.ingest_now_ms() as i64
+    }
+
     fn ingest_now_ms(&self) -> u64 {
         self.now_us / 1_000
     }
@@ -83,7 +87,7 @@ impl World {
         self.note(32, number, || {
             format!("the ingest gets {lane} block {number} of gateway {gateway} ({len} bytes)")
         });
-        let arrival_unix_ms = 1_800_000_000_000 + self.ingest_now_ms() as i64;
+        let arrival_unix_ms = self.ingest_unix_ms();
         self.ingest_event(Event::Block { from, lane, bytes, arrival_unix_ms });
     }
 
@@ -221,6 +225,7 @@ impl World {
             Ok(applied) => {
                 let entries = batch.entries.len();
                 self.note(34, entries as u64, || format!("the ingest commits {entries} entries"));
+                self.coverage.add(Fault::OriginSealed, applied.sealed);
                 self.check_store_commit(&applied);
             }
         }

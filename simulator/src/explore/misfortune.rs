@@ -73,6 +73,7 @@ impl World {
             }
             Incident::BackUpIngest => self.cloud.backup = Some(self.cloud.store.clone()),
             Incident::RestoreIngest => self.restore_ingest(),
+            Incident::SealEnded => self.seal_ended(),
         }
     }
 
@@ -263,6 +264,13 @@ impl World {
         let Some(at) = others.iter().position(|gateway| gateway.path == twin.path) else { return };
         let kicked = if self.dice.chance(0.5) { at } else { others.len() };
         self.break_uplink(kicked, 0, Fault::TwinKicked);
+    }
+
+    /// Of what has ended and was heard of up to a while ago, a row is enough.
+    fn seal_ended(&mut self) {
+        let retention_ms = self.dice.magnitude(1, 5_000) as i64;
+        let before_unix_ms = self.ingest_unix_ms() - retention_ms;
+        self.ingest_event(IngestEvent::Seal { before_unix_ms });
     }
 
     /// The ingest comes back with what a backup holds, and says that it was restored.

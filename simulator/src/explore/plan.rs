@@ -115,6 +115,9 @@ impl Plan {
             plan.agent.policy = if dice.chance(0.5) { Policy::DropOldest } else { Policy::ThinOldest };
             plan.agent.outage_flush_interval_ms = dice.between(100, 500);
         }
+        if !gentle && dice.chance(0.3) {
+            plan.incidents.push((Incident::SealEnded, dice.magnitude(300, 4_000) * MS));
+        }
         plan
     }
 }

@@ -8,6 +8,7 @@ use tidegate_ingest::core::{
     batch::{
         Batch, GatewayRecord, HistoryChange, LiveRecord, Occurrence, OriginNo, OriginRecord, SettledRecord,
     },
+    seal::SealedRecord,
 };
 use tidegate_protocol::{
     DeviceId, Origin, RangeSet, Reading, SeqRange, SiteId, block::Description, topic::GatewayPath,
@@ -27,7 +28,9 @@ type OccurrenceKey = (OriginNo, String, String, u64);
 
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
+    /// Those that are sealed too, as they were then: so that what their rows say can be checked.
     pub origins: BTreeMap<OriginNo, OriginRecord>,
+    sealed: BTreeSet<OriginNo>,
     descriptions: BTreeMap<OriginNo, Description>,
     index: BTreeMap<(OriginNo, u64), Run>,
     /// What the journal's entries hold of each origin, put together from the entries alone.
@@ -52,6 +55,7 @@ pub struct Applied {
     /// Runs that are stored now and were not before.
     pub stored: Vec<(Origin, Vec<Reading>)>,
     pub touched: Vec<OriginNo>,
+    pub sealed: u64,
 }
 
 impl MemoryStore {
@@ -61,6 +65,10 @@ impl MemoryStore {
         for (no, record) in &batch.origins {
             self.origins.insert(*no, record.clone());
             applied.touched.push(*no);
+        }
+        for (no, sealed) in &batch.sealed {
+            self.seal(*no, &sealed.record)?;
+            applied.sealed += 1;
         }
         for entry in &batch.entries {
             if entry.position < self.next_position {
@@ -112,6 +120,30 @@ impl MemoryStore {
         Ok(applied)
     }
 
+    /// Rule h: only what has no hole, and its row says how much of it there was.
+    fn seal(&mut self, no: OriginNo, row: &SealedRecord) -> Result<(), (&'static str, String)> {
+        let record = self.origins.get(&no).filter(|_| !self.sealed.contains(&no));
+        let Some(record) = record else {
+            return Err(("sealed-is-ledger", format!("{} is sealed and is not there", row.origin)));
+        };
+        let ledger = &record.ledger;
+        let lost: u64 = row.lost.iter().map(|(_, count)| count).sum();
+        let holds = row.origin == record.origin
+            && ledger.outstanding().is_empty()
+            && (row.stored, row.next, row.digest)
+                == (ledger.stored().count(), ledger.next(), ledger.digest())
+            && row.stored + lost == row.next;
+        if !holds {
+            return Err(("sealed-is-ledger", format!("{row:?} is not what is left of {record:?}")));
+        }
+        self.sealed.insert(no);
+        Ok(())
+    }
+
+    pub fn is_sealed(&self, origin: Origin) -> bool {
+        self.record(origin).is_some_and(|(no, _)| self.sealed.contains(&no))
+    }
+
     fn change_history(&mut self, changes: &[HistoryChange]) {
         for change in changes {
             match change {
@@ -131,20 +163,23 @@ impl MemoryStore {
 
     /// The committed state, as the core reads it at its start and after a failed commit.
     pub fn snapshot(&self, occupied_bytes: u64) -> Snapshot {
-        let described = self.origins.iter();
+        let open = |no: &OriginNo| !self.sealed.contains(no);
+        let described = self.origins.iter().filter(|(no, _)| open(no));
         let described =
             described.map(|(no, record)| (*no, record.clone(), self.descriptions.get(no).cloned()));
         Snapshot {
             next_position: self.next_position,
             used_bytes: self.used_bytes + occupied_bytes,
             origins: described.collect(),
-            sealed: Vec::new(),
+            sealed: (self.sealed.iter())
+                .filter_map(|no| self.origins.get(no).map(|record| (*no, record.site, record.origin)))
+                .collect(),
             ledger: self.ledger,
             expired: Vec::new(),
             gateways: self.gateways.clone().into_iter().collect(),
             live: self.live.clone().into_iter().collect(),
-            settled: self.settled.clone().into_iter().collect(),
-            latest: self.latest.clone().into_iter().collect(),
+            settled: self.settled.clone().into_iter().filter(|(no, _)| open(no)).collect(),
+            latest: self.latest.clone().into_iter().filter(|(no, _)| open(no)).collect(),
         }
     }
 

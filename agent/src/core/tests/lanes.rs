@@ -270,3 +270,26 @@ fn of_a_block_that_was_sent_for_weeks_only_the_newest_numbers_are_kept() {
     bench.pass_ms(1_100);
     assert_eq!(bench.commit().deletes.len(), 1);
 }
+
+#[test]
+fn one_answer_that_was_owed_for_long_closes_no_window_for_long() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    for at in 0..20 {
+        bench.readings(1, at * 10..at * 10 + 10);
+        bench.pass_ms(20);
+        bench.durable(bench.published.last().unwrap().number);
+    }
+    bench.readings(1, 200..210);
+    let owed = bench.published.last().unwrap().number;
+    bench.pass_ms(12_000);
+    bench.durable(owed);
+    // The link runs empty for two usual round trips.
+    bench.pass_ms(3_500);
+    bench.readings(1, 210..220);
+    bench.pass_ms(20);
+    bench.durable(bench.published.last().unwrap().number);
+    let window = bench.core.view(bench.now.at).link.live_window_bytes;
+    assert!(window >= 2_048, "{window}");
+}

@@ -13,7 +13,7 @@ use tidegate_protocol::{
 
 use super::{Filter, Held, Progress, decoder, held};
 use crate::{
-    core::{Key, OriginRecord, Totals, footprint},
+    core::{Key, OriginRecord, Totals, footprint, is_alarm},
     queue::{
         QueueError,
         look::{Found, Look, Looker, Table},
@@ -32,6 +32,9 @@ pub struct Inspection {
     pub readings: u64,
     /// Blocks whose directory cannot be read; `verify` says more.
     pub damaged_blocks: u64,
+    /// Of alarms, whose keys stand above all others.
+    pub alarm_blocks: u64,
+    /// Of the others.
     pub first_key: Option<Key>,
     pub last_key: Option<Key>,
     pub next_key: Key,
@@ -131,8 +134,12 @@ fn beginning(look: &Look<'_>) -> Inspection {
 impl Inspection {
     fn meet(&mut self, found: Found, queued: &mut BTreeMap<Origin, RangeSet>) {
         self.blocks += 1;
-        self.first_key.get_or_insert(found.key);
-        self.last_key = Some(found.key);
+        if is_alarm(found.key) {
+            self.alarm_blocks += 1;
+        } else {
+            self.first_key.get_or_insert(found.key);
+            self.last_key = Some(found.key);
+        }
         let value = found.value.unwrap_or_default();
         let (head, block) = EntryHead::read(&value);
         self.readings += u64::from(head.readings);

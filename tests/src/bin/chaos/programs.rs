@@ -248,7 +248,7 @@ fn settings(program: Program, board: &Switchboard, data: &Path) -> String {
         ),
         // One gives up its oldest at the quota, the other takes no more.
         Program::Agent(agent) => format!(
-            "site = \"{SITE}\"\ngateway = \"gw-{agent}\"\ndata_dir = \"{data}\"\n\
+            "site = \"{SITE}\"\ngateway = \"gw-{agent}\"\ndata_dir = \"{data}\"\nrules = \"rules.toml\"\n\
              [broker]\naddress = \"{}\"\nuser = \"gw-{agent}\"\npassword = \"chaos\"\n\
              reconnect_max_ms = 1000\nkeep_alive_ms = 5000\n\
              [status]\nlisten = \"127.0.0.1:0\"\n\
