@@ -7,13 +7,17 @@ use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use tidegate_broker::{Role, User};
 use tidegate_ingest::{Config, Running, Settings};
 use tidegate_protocol::{
-    BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Quality, Reading, Seq,
-    SiteId, Tick, Value, ValueKind,
+    BootId, ChannelDecl, ChannelIndex, ChannelName, ClockQuality, DeviceId, GatewayId, Origin, Quality,
+    Reading, Seq, SiteId, Tick, Value, ValueKind,
     ack::{BlockAck, Outcome},
     block::{Block, Description, Encoder, OriginReadings, Record, Stamp, stamp},
     topic::{GatewayPath, Lane},
 };
-use tidegate_tests::programs::program;
+use tidegate_tests::{
+    eventually::eventually,
+    lake,
+    programs::{program, workspace},
+};
 use tokio::{sync::mpsc, time::timeout};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,7 +42,8 @@ async fn ingest(folder: &Path, broker: SocketAddr) -> Running {
     let settings: Settings = toml::from_str(&format!(
         "data_dir = \"data\"\nrules = \"rules.toml\"\n\
          [broker]\naddress = \"{broker}\"\nuser = \"ingest\"\npassword = \"secret\"\n\
-         [http]\nlisten = \"127.0.0.1:0\"\n[journal]\nmap_size_bytes = 134217728\n"
+         [http]\nlisten = \"127.0.0.1:0\"\n[journal]\nmap_size_bytes = 134217728\n\
+         [lake]\nroll_interval_ms = 100\n"
     ))
     .expect("good settings");
     let config = Config::from_settings(&folder.join("ingest.toml"), settings).expect("good settings");
@@ -253,6 +258,62 @@ async fn an_operator_closes_what_will_never_come_and_the_audit_says_so() {
     let board = &audit["origins"][0];
     assert_eq!((&board["stored"], &board["recovered"]), (&6.into(), &2.into()), "{audit}");
     assert_eq!(board["lost"]["written-off"], 4, "{audit}");
+    running.drain(PATIENCE).await.expect("it drains");
+    broker.drain(PATIENCE).await.expect("it drains");
+}
+
+/// The query of docs/lake.md that joins the anchors, over this lake.
+fn documented_join(data: &Path) -> String {
+    let text = std::fs::read_to_string(workspace().join("docs/lake.md")).expect("the page is there");
+    let mut queries = text.split("```sql\n").filter_map(|part| part.split("```").next());
+    let query = queries.find(|query| query.contains("as corrected")).expect("the query is there");
+    query.replace("'lake/", &format!("'{}/lake/", data.display()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duckdb_corrects_times_as_the_api_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let broker = broker().await;
+    let running = ingest(folder.path(), broker.mqtt).await;
+    let mut gateway = Gateway::connect(broker.mqtt).await;
+    connected(&running).await;
+    // A gateway that woke up in 1970 and learns the time, ten readings later.
+    let of_clocks = [
+        (0, 5_000, u32::MAX, ClockQuality::Unsynced),
+        (500_000, 1_800_000_000_000, 20, ClockQuality::Synced),
+    ];
+    for (stored, (tick, unix_ms, error_ms, quality)) in [10, 20].into_iter().zip(of_clocks) {
+        let mut block = block(stored - 10..stored);
+        block.records.push(Record::Anchor { origin: origin(), tick: Tick(tick), unix_ms, error_ms, quality });
+        let number = gateway.send(&block).await;
+        assert_eq!(gateway.outcome(number).await, Outcome::Durable);
+        eventually("the readings and their anchor in the lake", async || {
+            let rows = lake::try_query(
+                &data,
+                &format!("SELECT count(*), min(best_quality) FROM ({})", documented_join(&data)),
+            )?;
+            let wanted: [[serde_json::Value; 2]; 1] = [[stored.into(), quality.name().into()]];
+            if rows == wanted { Ok(()) } else { Err(format!("{rows:?}")) }
+        })
+        .await;
+    }
+
+    let joined = format!(
+        "SELECT seq, epoch_ms(best_time), best_quality, best_error_ms, corrected FROM ({}) ORDER BY seq",
+        documented_join(&data)
+    );
+    let by_duckdb = lake::query(&data, &joined);
+    let page = get(&running, "/api/v1/readings?device=board-a").await;
+    let by_api: Vec<Vec<serde_json::Value>> = (page["readings"].as_array().expect("readings").iter())
+        .map(|reading| {
+            let fields = ["seq", "time_unix_ms", "time_quality", "time_error_ms", "time_corrected"];
+            fields.map(|field| reading[field].clone()).to_vec()
+        })
+        .collect();
+    assert_eq!(by_duckdb, by_api);
+    let corrected = by_api.iter().filter(|reading| reading[4] == true).count();
+    assert_eq!((by_api.len(), corrected), (20, 10), "those of 1970, and no others");
     running.drain(PATIENCE).await.expect("it drains");
     broker.drain(PATIENCE).await.expect("it drains");
 }
