@@ -15,7 +15,7 @@ use queue_command::QueueCommand;
 use tidegate_agent::Config;
 use tidegate_service::{
     LogFormat,
-    exit::{self, Exit},
+    exit::{self, Exit, in_full},
     init_logging, notify_ready, notify_stopping, termination,
 };
 
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => Exit::Ok.into(),
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("{}", in_full(error.as_ref()));
             Exit::Failed.into()
         }
     }

@@ -20,7 +20,7 @@ use tidegate_agent::{
     },
 };
 use tidegate_protocol::{DeviceId, Origin, SeqRange};
-use tidegate_service::exit::Exit;
+use tidegate_service::exit::{Exit, in_full};
 
 use crate::{ConfigFile, queue_report as report};
 
@@ -176,7 +176,7 @@ pub fn run(command: QueueCommand) -> Exit {
         },
     };
     done.unwrap_or_else(|error| {
-        eprintln!("{error:#}");
+        eprintln!("{}", in_full(error.as_ref()));
         Exit::Failed
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use tidegate_broker::Config;
-use tidegate_service::exit::{self, Exit};
+use tidegate_service::exit::{self, Exit, in_full};
 use tidegate_service::logging::init_logging_with;
 use tidegate_service::{LogFormat, notify_ready, notify_stopping, termination};
 
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => Exit::Ok.into(),
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("{}", in_full(error.as_ref()));
             Exit::Failed.into()
         }
     }

@@ -14,7 +14,9 @@ use tidegate_ingest::{
     start,
 };
 use tidegate_service::{
-    LogFormat, exit, exit::Exit, init_logging, notify_ready, notify_stopping, termination,
+    LogFormat, exit,
+    exit::{Exit, in_full},
+    init_logging, notify_ready, notify_stopping, termination,
 };
 
 /// How long it may take to commit and acknowledge what was taken before it ends.
@@ -102,7 +104,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => Exit::Ok.into(),
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("{}", in_full(error.as_ref()));
             Exit::Failed.into()
         }
     }

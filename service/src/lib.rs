@@ -6,7 +6,7 @@
 //! - [`failpoint`]: named points where a test may kill the process, compiled to nothing in release builds
 //! - [`mutant`]: deliberate faults that show that checks would find them, compiled to nothing in release builds
 //! - [`durable`]: files that are there whole or not at all, and folders whose names outlive a power cut
-//! - [`exit`]: the exit codes, the same in every program
+//! - [`exit`]: the exit codes, the same in every program, and what is said before them
 //!
 //! It knows no other part of Tidegate, and holds nothing about readings, topics or wires.
 
