@@ -21,6 +21,7 @@ use tidegate_tests::{
 use tokio::{sync::mpsc, time::timeout};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+const RESENT_AFTER: Duration = Duration::from_secs(3);
 
 const RULES: &str = r#"
 [[rule]]
@@ -95,6 +96,19 @@ impl Gateway {
         let topic = gateway().up(Lane::Live);
         self.client.publish(topic, QoS::AtLeastOnce, false, bytes).await.expect("it takes requests");
         number
+    }
+
+    /// Sends a block until it is answered, as an agent does.
+    async fn deliver(&mut self, block: &Block) -> Outcome {
+        let answered = async {
+            loop {
+                let number = self.send(block).await;
+                if let Ok(outcome) = timeout(RESENT_AFTER, self.outcome(number)).await {
+                    return outcome;
+                }
+            }
+        };
+        timeout(PATIENCE, answered).await.expect("answered in time")
     }
 
     async fn outcome(&mut self, number: u64) -> Outcome {
@@ -286,8 +300,7 @@ async fn duckdb_corrects_times_as_the_api_does() {
     for (stored, (tick, unix_ms, error_ms, quality)) in [10, 20].into_iter().zip(of_clocks) {
         let mut block = block(stored - 10..stored);
         block.records.push(Record::Anchor { origin: origin(), tick: Tick(tick), unix_ms, error_ms, quality });
-        let number = gateway.send(&block).await;
-        assert_eq!(gateway.outcome(number).await, Outcome::Durable);
+        assert_eq!(gateway.deliver(&block).await, Outcome::Durable);
         eventually("the readings and their anchor in the lake", async || {
             let rows = lake::try_query(
                 &data,
