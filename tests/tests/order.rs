@@ -17,24 +17,36 @@ const BACKLOG: u64 = 200_000;
 /// So slow that the backlog takes many times as long as a live block's turn, however fast the machine is.
 const LINK_BYTES_PER_S: u64 = 40_000;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_live_reading_and_an_alarm_overtake_the_backlog() {
+/// The agent's link is cut, and its queue has a backlog.
+struct Outage {
+    chain: Chain,
+    proxy: Proxy,
+    recorder: BoardHandle,
+}
+
+async fn outage(environment: &[(&str, &str)]) -> Outage {
     let mut chain = Chain::new(RULES);
     chain.start_broker();
     let proxy = Proxy::start(chain.mqtt()).await.expect("a free port");
     chain.connect_agent(proxy.addr());
     chain.ingest.start();
-    chain.agent.start();
-    let (api, agent) = (chain.api(), chain.agent_status());
-
+    chain.agent.start_with(environment);
     proxy.cut();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let recorder = recorder(folder.path(), &chain);
-    agent
+    chain
+        .agent_status()
         .get_when("the backlog in the queue", "/status", |status| {
             number(status, "/queue/readings") == BACKLOG
         })
         .await;
+    Outage { chain, proxy, recorder }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_reading_and_an_alarm_overtake_the_backlog() {
+    let Outage { chain, proxy, recorder } = outage(&[]).await;
+    let api = chain.api();
 
     proxy.limit(LINK_BYTES_PER_S);
     let mut events = Events::open(&api).await;
@@ -62,23 +74,10 @@ async fn a_live_reading_and_an_alarm_overtake_the_backlog() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_crosses_a_threshold_in_an_outage_is_there_before_what_was_measured_earlier() {
-    let mut chain = Chain::new(RULES);
-    chain.start_broker();
-    let proxy = Proxy::start(chain.mqtt()).await.expect("a free port");
-    chain.connect_agent(proxy.addr());
-    chain.ingest.start();
     let rules = [("TIDEGATE_AGENT__RULES", "rules.toml")];
-    chain.agent.start_with(&rules);
+    let Outage { mut chain, proxy, recorder } = outage(&rules).await;
     let (api, agent) = (chain.api(), chain.agent_status());
 
-    proxy.cut();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let recorder = recorder(folder.path(), &chain);
-    agent
-        .get_when("the backlog in the queue", "/status", |status| {
-            number(status, "/queue/readings") == BACKLOG
-        })
-        .await;
     let measured = Measured::default();
     let live = measured.board(1, 100, chain.board_link());
     agent.get_when("a crossing", "/status", |status| number(status, "/counters/alarm_blocks") > 0).await;
