@@ -53,6 +53,7 @@ impl Core {
 
     fn poison(&mut self) {
         self.custodian.poisoned = true;
+        self.outbox.hold_no_ends();
         tracing::error!(
             "the queue's disk failed in a write: nothing is committed until the agent is started again; \
              check the disk, then restart it. Live readings still flow while the cloud answers"

@@ -90,8 +90,9 @@ impl Core {
     }
 
     /// The device is in a new boot: what this one still held is gone, how much it measured is not known.
+    /// That it ended is written at once: if the agent is killed, nobody may ever say so again.
     pub(super) fn close_unclean(&mut self, slot: Slot) {
-        let due = self.due_unstretched();
+        let due = self.due_in(0, 0);
         let Some(state) = self.origins.get_mut(slot).filter(|state| !state.closed) else { return };
         let closing = Awaited::Closing(state.close());
         let (origin, next) = (state.origin(), state.next);

@@ -5,6 +5,7 @@
 //! rate, and by [`MAX_UNPUBACKED`] publishes that the broker has not taken. A lane that the link or the credit holds back holds
 //! back those below it; one that its own cap holds back does not.
 
+mod contents;
 mod figures;
 mod flights;
 
@@ -19,9 +20,8 @@ use tidegate_service::Mutant;
 
 use super::{
     caps::Meters,
-    event::{Effect, number_of},
+    event::Effect,
     jitter::Jitter,
-    origin::Slot,
     parcel::{Custody, Parcel},
     time::Time,
     window::{RoundTrip, Window},
@@ -65,6 +65,8 @@ pub struct Outbox {
     ready_bytes: [u64; 4],
     held_bytes: u64,
     link_up: bool,
+    /// Ends of boots are stored first.
+    holds_ends: bool,
     credit: Credit,
     initial_credit_bytes: u32,
     incarnation: Option<u64>,
@@ -102,6 +104,7 @@ impl Outbox {
             ready_bytes: [0; 4],
             held_bytes: 0,
             link_up: false,
+            holds_ends: true,
             credit: Credit { seq: 0, window_bytes: initial_credit_bytes },
             initial_credit_bytes,
             incarnation: None,
@@ -122,9 +125,19 @@ impl Outbox {
         if matches!(parcel.custody, Custody::Ram(_)) {
             self.unsafe_parcels.insert(id);
         }
-        self.make_ready(id, parcel.lane, parcel.len());
+        if !(self.holds_ends && parcel.is_unwritten_end()) {
+            self.make_ready(id, parcel.lane, parcel.len());
+        }
         self.parcels.insert(id, parcel);
         id
+    }
+
+    /// The disk takes nothing any more: ends leave as they are.
+    pub fn hold_no_ends(&mut self) {
+        self.holds_ends = false;
+        let held = self.parcels.iter().filter(|(_, parcel)| parcel.is_unwritten_end());
+        let held: Vec<_> = held.map(|(id, parcel)| (*id, parcel.lane, parcel.len())).collect();
+        held.into_iter().for_each(|(id, lane, len)| self.make_ready(id, lane, len));
     }
 
     fn make_ready(&mut self, id: ParcelId, lane: Lane, len: u64) {
@@ -160,6 +173,11 @@ impl Outbox {
             Custody::Committing(_) | Custody::Stored(_) => self.unsafe_parcels.remove(&id),
         };
         parcel.custody = custody;
+        // An end that was held until it was stored.
+        if matches!(parcel.custody, Custody::Stored(_)) && parcel.flight.is_none() {
+            let (lane, len) = (parcel.lane, parcel.len());
+            self.make_ready(id, lane, len);
+        }
     }
 
     /// Takes a parcel out with all its numbers.
@@ -419,32 +437,5 @@ impl Outbox {
     /// When silence becomes an outage.
     pub fn silent_from(&self) -> Option<Time> {
         self.flights.silent_since().map(|since| since.plus_us(self.rtt.outage_us()))
-    }
-
-    /// What the blocks in memory hold that the queue holds too.
-    pub fn stored_directories(&self) -> Vec<block::Directory> {
-        let stored = self.parcels.values().filter(|parcel| matches!(parcel.custody, Custody::Stored(_)));
-        stored.filter_map(|parcel| block::Decoder::directory(&parcel.block).ok()).collect()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.parcels.is_empty()
-    }
-
-    pub fn has_stored_below_alarms(&self) -> bool {
-        self.parcels.values().any(Parcel::is_stored_below_alarms)
-    }
-
-    /// Whether any parcel concerns this origin, or stands for a block up to the last one that may.
-    pub fn concerns(&self, slot: Slot, last_number: Option<u64>) -> bool {
-        self.parcels.values().any(|parcel| {
-            let stored = match &parcel.custody {
-                Custody::Stored(stored) => {
-                    stored.iter().any(|stored| Some(number_of(stored.key)) <= last_number)
-                }
-                Custody::Ram(_) | Custody::Committing(_) => false,
-            };
-            stored || parcel.contents.iter().any(|content| content.slot == slot)
-        })
     }
 }

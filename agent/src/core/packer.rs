@@ -114,7 +114,10 @@ impl Packer {
         let mut draft = Draft::default();
         self.draw_records(origins, &mut draft);
         draft.from_records = draft.contents.len();
-        self.draw_readings(origins, &mut draft);
+        // The end of a boot waits for the disk, and readings do not.
+        if draft.contents.iter().all(|content| content.closes.is_none()) {
+            self.draw_readings(origins, &mut draft);
+        }
         self.finish(draft, Lane::Live, due)
     }
 

@@ -87,6 +87,13 @@ impl Parcel {
         self.lane != Lane::Alarm && self.readings > 0 && !matches!(self.custody, Custody::Ram(_))
     }
 
+    /// The end of a boot, and a restart would not know of it. It does not leave: the cloud would have a boot for ended of which
+    /// the agent, after a kill, would not say what it had held in memory.
+    pub fn is_unwritten_end(&self) -> bool {
+        !matches!(self.custody, Custody::Stored(_))
+            && self.contents.iter().any(|content| content.closes.is_some())
+    }
+
     pub const fn new(lane: Lane, block: Arc<[u8]>, readings: u32, custody: Custody) -> Self {
         Self {
             lane,

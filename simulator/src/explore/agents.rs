@@ -290,7 +290,7 @@ impl World {
             };
             let origin = Origin::new(id, boot);
             let known = gateway.disk.origins.get(&origin);
-            if known.is_none_or(|record| record.next < device.next || record.closed != device.closed) {
+            if known.is_none_or(|record| !record.closed && (record.next < device.next || device.closed)) {
                 self.truth.entry(origin).forgotten = true;
             }
         }

@@ -120,14 +120,16 @@ fn a_source_that_cannot_resend_is_committed_at_once() {
     assert_eq!(batch.origins[0].next, 1);
     assert!(batch.origins[0].local);
     // A clean stop knows exactly how much there was.
+    let killed = bench.disk.clone();
     bench.event(Event::LocalClosed { origin: origin("host", 3) });
+    bench.commit();
     bench.durable(0);
     bench.pass_ms(100);
     assert!(bench.records().contains(&Record::Closed { origin: origin("host", 3), tail: Tail::Known(1) }));
     // After a kill the next run does not.
-    let bench = Bench::on(settings(), bench.disk.clone());
-    let mut bench = bench;
+    let mut bench = Bench::on(settings(), killed);
     bench.link_up();
+    bench.settle();
     bench.pass_ms(1_100);
     let closed = Record::Closed { origin: origin("host", 3), tail: Tail::AtLeast(1) };
     assert!(bench.records().contains(&closed), "{:?}", bench.records());
@@ -259,20 +261,21 @@ fn what_memory_alone_held_of_an_ended_boot_is_declared_after_a_kill() {
     bench.link_up();
     bench.loaded();
     bench.durable(bench.published[0].number);
-    bench.pass_ms(500);
-    // On their way when the board dies, and lost; the word of the end arrives.
+    bench.pass_ms(100);
+    // On their way when the board dies, and lost with the agent; the cloud takes the word of the end.
     bench.readings(1, 7..9);
     bench.hello(1, "board", Some(8), 0, 0);
-    bench.pass_ms(60);
-    let ended = |record: &Record| matches!(record, Record::Closed { .. });
-    let end = bench.published.iter().find(|sent| sent.block.records.iter().any(ended)).unwrap().number;
-    assert_ne!(end, bench.published[1].number);
-    bench.durable(end);
-    bench.pass_ms(450);
+    let end = |bench: &Bench| {
+        let ended = |record: &Record| matches!(record, Record::Closed { .. });
+        bench.published.iter().find(|sent| sent.block.records.iter().any(ended)).map(|sent| sent.number)
+    };
+    assert_eq!(end(&bench), None, "the cloud would know of an end that a restart does not know of");
     bench.commit();
-    assert!(bench.disk.origins[&origin("board", 7)].closed && bench.disk.blocks.is_empty());
+    let end = end(&bench).expect("it leaves once it is written");
+    bench.durable(end);
     let mut bench = Bench::on(settings(), bench.disk);
     bench.link_up();
+    bench.settle();
     bench.pass_ms(100);
     let lost = LossRecord {
         origin: origin("board", 7),
@@ -280,4 +283,34 @@ fn what_memory_alone_held_of_an_ended_boot_is_declared_after_a_kill() {
         reason: LossReason::UncleanTail,
     };
     assert!(bench.records().contains(&Record::Loss(lost)), "{:?}", bench.records());
+}
+
+#[test]
+fn the_end_of_a_boot_keeps_no_readings_back() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..4);
+    bench.hello(1, "board", Some(8), 0, 0);
+    assert!(bench.batch.is_some());
+    bench.event(Event::PubAcked { number: 0 });
+    bench.readings(1, 0..3);
+    assert_eq!(bench.published.last().unwrap().seqs(), [0, 1, 2], "while the end is being written");
+}
+
+#[test]
+fn an_end_leaves_though_a_poisoned_disk_cannot_take_it() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..4);
+    bench.hello(1, "board", Some(8), 0, 0);
+    bench.batch = None;
+    bench.event(Event::CommitFailed(CommitFailure::Poisoned));
+    bench.hello(1, "board", Some(9), 0, 0);
+    bench.pass_ms(100);
+    for boot in [7, 8] {
+        let ended = |record: &Record| matches!(record, Record::Closed { origin: of, .. } if *of == origin("board", boot));
+        assert!(bench.records().iter().any(ended), "{boot}");
+    }
 }

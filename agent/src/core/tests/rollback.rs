@@ -184,9 +184,12 @@ fn an_ended_origin_is_told_as_a_whole_with_its_end() {
     bench.heartbeat(1, 10, 25, 100);
     // Fifteen more were never delivered: declared with the end, and the cloud took it.
     bench.hello(1, "board", Some(8), 0, 0);
+    bench.commit();
     bench.pass_ms(100);
     let sent: Vec<u64> = bench.published.iter().map(|sent| sent.number).collect();
     sent.into_iter().skip(1).for_each(|number| bench.durable(number));
+    bench.pass_ms(1_000);
+    bench.commit();
     restored(&mut bench, 1);
     let records = records_of(&bench.commit());
     assert_eq!(declared(&records), [(old, 0, 25)], "all of it, and nothing of the new one");
