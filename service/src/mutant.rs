@@ -80,6 +80,8 @@ mutants! {
     BootReused = "boot-reused", Agent;
     /// A new boot closes the old one without declaring its tail.
     TailForgotten = "tail-forgotten", Agent;
+    /// The end of a boot leaves before it is written.
+    EndUnwritten = "end-unwritten", Agent;
     /// What was not answered is never sent again.
     NeverResent = "never-resent", Agent;
     /// A block is acknowledged before its commit.
@@ -102,6 +104,8 @@ mutants! {
     LateDataLive = "late-data-live", Ingest;
     /// An ended origin is sealed although it has holes.
     HolesSealed = "holes-sealed", Ingest;
+    /// An operator is told that a device is closed before the commit.
+    RetiredEarly = "retired-early", Ingest;
     /// The journal is trimmed in another transaction than the one that registers the lake's file.
     LakeOutsideTransaction = "lake-outside-transaction", Store;
 }

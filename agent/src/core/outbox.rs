@@ -125,7 +125,8 @@ impl Outbox {
         if matches!(parcel.custody, Custody::Ram(_)) {
             self.unsafe_parcels.insert(id);
         }
-        if !(self.holds_ends && parcel.is_unwritten_end()) {
+        let is_held = self.holds_ends && !Mutant::EndUnwritten.is_on() && parcel.is_unwritten_end();
+        if !is_held {
             self.make_ready(id, parcel.lane, parcel.len());
         }
         self.parcels.insert(id, parcel);

@@ -162,6 +162,14 @@ impl World {
         let again = process.last_number.is_some_and(|last| number <= last);
         process.last_number = Some(number);
         let (credit, bytes) = (process.credit_bytes, block.len() as u64);
+        let writes = !process.poisoned;
+        let unwritten = |origin: &Origin| {
+            writes && !self.gateways.get(at).is_some_and(|gateway| gateway.disk.knows_end(*origin))
+        };
+        if let Some((origin, _)) = contents.closed.iter().find(|(origin, _)| unwritten(origin)) {
+            let words = format!("gateway {at} tells the end of {origin}, which is not on its disk");
+            return self.violate("end-is-written", words);
+        }
         if again {
             return self.violate("numbers-are-new", format!("gateway {at} sends number {number} again"));
         }

@@ -74,6 +74,7 @@ faults! {
     IngestSlow = "ingest disk slow",
     IngestUnreadable = "ingest store could not be read",
     IngestFull = "ingest full: no credit",
+    WrittenOff = "reading written off by an operator",
     OriginSealed = "ended origin sealed",
     SealedRefused = "block refused that speaks of a sealed origin",
     IngestRestored = "ingest restored from a backup",

@@ -50,6 +50,13 @@ pub struct Applied {
 }
 
 impl Disk {
+    /// Whoever starts on this disk knows that the origin ended.
+    pub fn knows_end(&self, origin: Origin) -> bool {
+        let tells = |contents: &Contents| contents.closed.iter().any(|(of, _)| *of == origin);
+        self.origins.get(&origin).is_some_and(|record| record.closed)
+            || self.blocks.values().any(|block| tells(&block.contents))
+    }
+
     /// Applies a batch, or says what is wrong with it.
     pub fn apply(&mut self, batch: &Batch, library: &mut Library) -> Result<Applied, String> {
         let mut applied = Applied::default();

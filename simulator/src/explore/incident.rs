@@ -31,6 +31,8 @@ pub enum Incident {
     RestoreIngest,
     /// The retention of ended origins is over.
     SealEnded,
+    /// An operator writes a device off, though it may well go on.
+    RetireDevice,
 }
 
 impl Incident {

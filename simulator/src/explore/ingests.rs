@@ -154,8 +154,7 @@ impl World {
                 self.check_block_ack(&ack);
                 self.answer_down(to, &ack);
             }
-            // Nobody retires a device here.
-            Effect::Retired { .. } => {}
+            Effect::Retired { done, .. } => self.check_retired(done),
             Effect::Provisional(event) => {
                 self.coverage.count(Fault::AlarmRaised);
                 self.check_live_event(&event);
@@ -226,6 +225,7 @@ impl World {
                 let entries = batch.entries.len();
                 self.note(34, entries as u64, || format!("the ingest commits {entries} entries"));
                 self.coverage.add(Fault::OriginSealed, applied.sealed);
+                self.logged(&batch.operations);
                 self.check_store_commit(&applied);
             }
         }

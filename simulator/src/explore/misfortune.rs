@@ -74,6 +74,7 @@ impl World {
             Incident::BackUpIngest => self.cloud.backup = Some(self.cloud.store.clone()),
             Incident::RestoreIngest => self.restore_ingest(),
             Incident::SealEnded => self.seal_ended(),
+            Incident::RetireDevice => self.retire_device(board),
         }
     }
 

@@ -33,6 +33,7 @@ mod ingests;
 mod lines;
 mod misfortune;
 mod network;
+mod operator;
 mod plan;
 pub mod run;
 mod store;

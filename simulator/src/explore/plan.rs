@@ -118,6 +118,9 @@ impl Plan {
         if !gentle && dice.chance(0.3) {
             plan.incidents.push((Incident::SealEnded, dice.magnitude(300, 4_000) * MS));
         }
+        if !gentle && dice.chance(0.3) {
+            plan.incidents.push((Incident::RetireDevice, dice.magnitude(1_500, 20_000) * MS));
+        }
         plan
     }
 }

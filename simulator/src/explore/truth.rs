@@ -16,6 +16,8 @@ pub struct OriginTruth {
     pub thinned: RangeSet,
     /// Stored or declared at the ingest, and not in the backup that took its place.
     pub rolled_back: RangeSet,
+    /// Written off by an operator.
+    pub written_off: RangeSet,
     /// In a block whose bytes were flipped.
     pub flipped: RangeSet,
     /// Gone by what no custody can prevent: a disk replaced by an older image.
@@ -54,7 +56,7 @@ impl OriginTruth {
                 self.was_rolled_back || unexplained.is_empty()
             }
             LossReason::UncleanTail => self.ended,
-            _ => false,
+            LossReason::WrittenOff => self.written_off.contains_all(range),
         }
     }
 }
