@@ -16,7 +16,7 @@ use crate::broker::Broker;
 use crate::failpoint::FailPoint;
 use crate::handshake::{Admitted, Refusal, admit, read_connect};
 use crate::mqtt::{self, ConnectCode, Decoded, Malformed, Message, SUBSCRIBE_REFUSED, decode};
-use crate::router::{Link, RouterGone};
+use crate::router::{Heard, Link, RouterGone};
 use crate::session::{Arrived, Effect, Flow, Session, Violation};
 
 const OUT_FILL_BYTES: usize = 256 * 1024;
@@ -117,7 +117,7 @@ async fn converse<S: AsyncRead + AsyncWrite>(
     admitted: Admitted,
     peer: SocketAddr,
 ) {
-    let Admitted { held, session, link, resumed, clean_session, will, silence_limit } = admitted;
+    let Admitted { held, mut session, link, resumed, clean_session, will, silence_limit } = admitted;
     let mut out = BytesMut::with_capacity(MIN_READ_BYTES);
     mqtt::connack(&mut out, resumed, ConnectCode::Accepted);
     session.resume(&mut out);
@@ -199,8 +199,8 @@ impl Connection<'_> {
             return end;
         }
         loop {
-            if let Err(gone) = self.fill_out() {
-                return gone.into();
+            if let Err(end) = self.fill_out() {
+                return end;
             }
             self.make_room_to_read();
             let reads = self.out.len() < OUT_READ_BYTES;
@@ -226,10 +226,11 @@ impl Connection<'_> {
                         self.broker.metrics.bytes_out.inc_by(bytes as u64);
                     }
                 },
-                arrived = self.link.next(), if delivers => match arrived {
-                    Ok(arrived) => self.deliver(arrived),
-                    Err(gone) => return gone.into(),
-                },
+                heard = self.link.next(), if delivers => {
+                    if let Some(end) = heard.map_err(End::from).and_then(|heard| self.take(heard)).err() {
+                        return end;
+                    }
+                }
                 () = sleep(ROOM_CHECK), if !router_has_room => {}
                 () = &mut timer => {
                     if let Some(end) = clock.check(self.out.is_empty()) {
@@ -309,12 +310,23 @@ impl Connection<'_> {
     }
 
     /// Takes what is already here, so that it leaves in one write.
-    fn fill_out(&mut self) -> Result<(), RouterGone> {
+    fn fill_out(&mut self) -> Result<(), End> {
         let sent = self.session.write_backlog(&mut self.out, OUT_FILL_BYTES);
         self.broker.metrics.messages_out.inc_by(sent);
         while self.out.len() < OUT_FILL_BYTES && self.session.has_room() {
-            let Some(arrived) = self.link.try_next()? else { break };
-            self.deliver(arrived);
+            let Some(heard) = self.link.try_next()? else { break };
+            self.take(heard)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, heard: Heard) -> Result<(), End> {
+        match heard {
+            Heard::Message(arrived) => self.deliver(arrived),
+            Heard::Subscribed(number) => {
+                self.session.subscribed(number, &mut self.out, &mut self.effects);
+                self.perform_effects()?;
+            }
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::broker::Broker;
 use crate::mqtt::{Message, QoS, Topic};
-use crate::router::{Link, Router};
+use crate::router::{Heard, Link, Router};
 
 /// Below [`crate::access::PROBE_ROOT`], which no client may use.
 const PROBE_TOPIC: &str = "tidegate-broker/probe";
@@ -110,7 +110,12 @@ async fn round_trip(link: &mut Link, count: u64) -> Option<()> {
     let topic = Topic::new(Bytes::from_static(PROBE_TOPIC.as_bytes())).ok()?;
     let message = Message { topic, payload: payload.clone(), qos: QoS::AtMostOnce, retain: false };
     link.publish(&mut vec![message]).ok()?;
-    while link.next().await.ok()?.message.payload != payload {}
+    loop {
+        match link.next().await.ok()? {
+            Heard::Message(arrived) if arrived.message.payload == payload => break,
+            _ => {}
+        }
+    }
     Some(())
 }
 

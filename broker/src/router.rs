@@ -13,7 +13,7 @@
 //! The router's thread cannot be ended from outside: each router that was replaced or drained leaves one
 //! idle thread until the process ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -125,7 +125,7 @@ impl Router {
             })
         };
         let (tx, rx) = (self.connect)(&format!("link-{slot}"))?;
-        Ok(Link { tx, rx, slot, router: self })
+        Ok(Link { tx, rx, unconfirmed: VecDeque::new(), slot, router: self })
     }
 
     /// Resolves when somebody found that this router no longer works. Its links are of no more use then.
@@ -144,16 +144,27 @@ impl fmt::Debug for Router {
     }
 }
 
+/// What the router says to a session.
+#[derive(Debug)]
+pub enum Heard {
+    Message(Arrived),
+    /// The filter of this number is subscribed: what is published from here on arrives.
+    Subscribed(usize),
+}
+
 /// One session's place in the router.
 pub struct Link {
     tx: LinkTx,
     rx: LinkRx,
+    /// Subscriptions that the router has not confirmed; it does so in their order.
+    unconfirmed: VecDeque<usize>,
     slot: usize,
     router: Router,
 }
 
 impl Link {
-    /// Everything that arrives on `filter` will carry `number` (not 0).
+    /// Everything that arrives on `filter` will carry `number` (not 0). The router takes all that a link has for it at once, so a
+    /// message of another link may still overtake this, until [`Heard::Subscribed`].
     pub fn subscribe(&mut self, filter: String, number: usize) -> Result<(), RouterGone> {
         let filter = Filter {
             path: filter,
@@ -163,6 +174,7 @@ impl Link {
             retain_forward_rule: RetainForwardRule::Never,
         };
         let properties = SubscribeProperties { id: Some(number), user_properties: Vec::new() };
+        self.unconfirmed.push_back(number);
         self.push(Packet::Subscribe(Subscribe { pkid: 0, filters: vec![filter] }, Some(properties)))
     }
 
@@ -184,26 +196,33 @@ impl Link {
         (self.router.waiting_events)() < MAX_WAITING_EVENTS && self.tx.buffer().len() < MAX_WAITING_PACKETS
     }
 
-    /// The next message. Cancel-safe.
-    pub async fn next(&mut self) -> Result<Arrived, RouterGone> {
+    /// The next word of the router. Cancel-safe.
+    pub async fn next(&mut self) -> Result<Heard, RouterGone> {
         loop {
             let notification = self.rx.next().await.map_err(|_| self.gone())?;
             match notification {
                 Some(Notification::Forward(forward)) => {
                     if let Some(arrived) = into_arrived(forward) {
-                        return Ok(arrived);
+                        return Ok(Heard::Message(arrived));
                     }
                 }
                 // The router paused this link after 200 messages; all of those have been taken by now.
                 Some(Notification::Unschedule) => self.rx.ready().map_err(|_| self.gone())?,
-                // Acknowledgements of what the session acknowledged by itself already.
-                Some(_) | None => {}
+                Some(acknowledgement) => {
+                    // The others are of what the session acknowledged by itself already.
+                    if let Some(Packet::SubAck(..)) = acknowledgement.into()
+                        && let Some(number) = self.unconfirmed.pop_front()
+                    {
+                        return Ok(Heard::Subscribed(number));
+                    }
+                }
+                None => {}
             }
         }
     }
 
-    /// The next message that is already here.
-    pub fn try_next(&mut self) -> Result<Option<Arrived>, RouterGone> {
+    /// The next word of the router that is already here.
+    pub fn try_next(&mut self) -> Result<Option<Heard>, RouterGone> {
         self.next().now_or_never().transpose()
     }
 

@@ -29,6 +29,8 @@ pub struct Session {
     limits: SessionLimits,
     subscriptions: Vec<Subscription>,
     next_subscription: usize,
+    /// SUBSCRIBEs of this connection that the router has not carried out.
+    unconfirmed: Vec<Unconfirmed>,
     window: Window,
     /// QoS 2 ids received and not yet released.
     received: HashSet<u16>,
@@ -45,6 +47,16 @@ struct Subscription {
     number: usize,
     /// The offset that the router's log should deliver next; `None` before the first.
     next_offset: Option<u64>,
+}
+
+/// A SUBSCRIBE whose answer waits for the router: after a SUBACK nothing that is published may be missed.
+#[derive(Debug, Default)]
+struct Unconfirmed {
+    id: u16,
+    codes: Vec<u8>,
+    awaited: Vec<usize>,
+    /// Looked for only then, so that what is retained meanwhile is found.
+    retained: Vec<(String, QoS)>,
 }
 
 /// What the shell does on the session's behalf, in order.
@@ -115,6 +127,7 @@ impl Session {
             limits,
             subscriptions: Vec::new(),
             next_subscription: 1,
+            unconfirmed: Vec::new(),
             window: Window::new(limits.max_inflight, !clean),
             received: HashSet::new(),
             backlog: VecDeque::new(),
@@ -136,7 +149,8 @@ impl Session {
     }
 
     /// After the client came back to a kept session.
-    pub fn resume(&self, out: &mut BytesMut) {
+    pub fn resume(&mut self, out: &mut BytesMut) {
+        self.unconfirmed.clear();
         self.window.resend(out);
     }
 
@@ -163,11 +177,18 @@ impl Session {
                 mqtt::short_ack(out, ShortAck::PubComp, id);
             }
             Packet::Subscribe { id, filters } => {
-                let mut codes = vec![SUBSCRIBE_REFUSED; filters.len()];
-                for (code, (filter, qos)) in codes.iter_mut().zip(filters).take(self.limits.max_filters) {
-                    *code = self.subscribe(filter, qos, catalogue, effects);
+                let mut subscribing = Unconfirmed { id, ..Unconfirmed::default() };
+                let asked = filters.len();
+                for (filter, qos) in filters.into_iter().take(self.limits.max_filters) {
+                    let code = self.subscribe(filter, qos, catalogue, &mut subscribing, effects);
+                    subscribing.codes.push(code);
                 }
-                mqtt::suback(out, id, &codes);
+                subscribing.codes.resize(asked, SUBSCRIBE_REFUSED);
+                if subscribing.awaited.is_empty() {
+                    subscribing.confirm(out, effects);
+                } else {
+                    self.unconfirmed.push(subscribing);
+                }
             }
             Packet::Unsubscribe { id, filters } => {
                 for filter in filters {
@@ -238,6 +259,7 @@ impl Session {
         filter: String,
         qos: QoS,
         catalogue: &Catalogue,
+        subscribing: &mut Unconfirmed,
         effects: &mut Vec<Effect>,
     ) -> u8 {
         if filter_problem(&filter).is_some() || !self.identity.role.may_subscribe(&filter) {
@@ -255,9 +277,18 @@ impl Session {
             self.next_subscription += 1;
             self.subscriptions.push(Subscription { filter: filter.clone(), qos, number, next_offset: None });
             effects.push(Effect::Subscribe { filter: filter.clone(), number });
+            subscribing.awaited.push(number);
         }
-        effects.push(Effect::FindRetained { filter, qos });
+        subscribing.retained.push((filter, qos));
         qos as u8
+    }
+
+    /// The router has carried out [`Effect::Subscribe`].
+    pub fn subscribed(&mut self, number: usize, out: &mut BytesMut, effects: &mut Vec<Effect>) {
+        self.unconfirmed.iter_mut().for_each(|waiting| waiting.awaited.retain(|awaited| *awaited != number));
+        for confirmed in self.unconfirmed.extract_if(.., |waiting| waiting.awaited.is_empty()) {
+            confirmed.confirm(out, effects);
+        }
     }
 
     fn unsubscribe(&mut self, filter: String, effects: &mut Vec<Effect>) {
@@ -314,6 +345,13 @@ impl Session {
             return true;
         }
         self.window.send(message, out)
+    }
+}
+
+impl Unconfirmed {
+    fn confirm(self, out: &mut BytesMut, effects: &mut Vec<Effect>) {
+        mqtt::suback(out, self.id, &self.codes);
+        effects.extend(self.retained.into_iter().map(|(filter, qos)| Effect::FindRetained { filter, qos }));
     }
 }
 

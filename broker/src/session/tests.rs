@@ -25,6 +25,13 @@ fn feed(session: &mut Session, packets: Vec<Packet>) -> (Vec<u8>, Vec<Effect>, R
     (out.to_vec(), effects, last)
 }
 
+/// The router carries out a subscription; gives the bytes answered and the effects.
+fn confirm(session: &mut Session, number: usize) -> (Vec<u8>, Vec<Effect>) {
+    let (mut out, mut effects) = (BytesMut::new(), Vec::new());
+    session.subscribed(number, &mut out, &mut effects);
+    (out.to_vec(), effects)
+}
+
 fn subscribe(filters: &[(&str, QoS)]) -> Packet {
     let filters = filters.iter().map(|(filter, qos)| (filter.to_string(), *qos)).collect();
     Packet::Subscribe { id: 7, filters }
@@ -71,24 +78,51 @@ fn a_refused_publish_ends_the_connection_and_routes_nothing() {
 }
 
 #[test]
+fn a_suback_waits_until_the_router_has_all_its_filters() {
+    let mut session = session();
+    let filters = [("a", QoS::AtLeastOnce), ("b", QoS::AtMostOnce)];
+    let (out, effects, _) = feed(&mut session, vec![subscribe(&filters), Packet::PingReq]);
+    assert_eq!(out, [0xd0, 0], "a message of another client may still overtake the subscription");
+    let asked =
+        [("a", 1), ("b", 2)].map(|(filter, number)| Effect::Subscribe { filter: filter.into(), number });
+    assert_eq!(effects, asked);
+    assert_eq!(confirm(&mut session, 1), (vec![], vec![]));
+    let (out, effects) = confirm(&mut session, 2);
+    assert_eq!(out, [0x90, 4, 0, 7, 1, 0]);
+    let found = filters.map(|(filter, qos)| Effect::FindRetained { filter: filter.into(), qos });
+    assert_eq!(effects, found, "and what was retained meanwhile");
+    assert_eq!(confirm(&mut session, 2), (vec![], vec![]));
+}
+
+#[test]
+fn no_suback_is_left_to_the_next_connection_of_a_kept_session() {
+    let mut session = session();
+    let (out, _, _) = feed(&mut session, vec![subscribe(&[("a", QoS::AtLeastOnce)])]);
+    assert!(out.is_empty());
+    session.resume(&mut BytesMut::new());
+    assert_eq!(confirm(&mut session, 1), (vec![], vec![]));
+    let (out, _, _) = feed(&mut session, vec![subscribe(&[("a", QoS::AtLeastOnce)])]);
+    assert_eq!(out, [0x90, 3, 0, 7, 1], "it is subscribed already");
+}
+
+#[test]
 fn refused_filters_get_0x80_beside_granted_ones() {
     let filters = [("$share/g/x", QoS::AtMostOnce), ("a", QoS::AtLeastOnce)];
     let mut session = session();
-    let (out, effects, _) = feed(&mut session, vec![subscribe(&filters)]);
-    assert_eq!(out, [0x90, 4, 0, 7, 0x80, 1]);
+    let (_, effects, _) = feed(&mut session, vec![subscribe(&filters)]);
     let expected = [
         Effect::Refused { filter: "$share/g/x".into() },
         Effect::Subscribe { filter: "a".into(), number: 1 },
-        Effect::FindRetained { filter: "a".into(), qos: QoS::AtLeastOnce },
     ];
     assert_eq!(effects, expected);
-    let more = [("b", QoS::AtMostOnce), ("c", QoS::AtMostOnce)];
-    let (out, _, _) = feed(&mut session, vec![subscribe(&more)]);
-    assert_eq!(out, [0x90, 4, 0, 7, 0, 0x80], "the third filter is over the limit");
+    assert_eq!(confirm(&mut session, 1).0, [0x90, 4, 0, 7, 0x80, 1]);
+    let (out, _, _) = feed(&mut session, vec![subscribe(&[("b", QoS::AtMostOnce), ("c", QoS::AtMostOnce)])]);
+    assert!(out.is_empty());
+    assert_eq!(confirm(&mut session, 2).0, [0x90, 4, 0, 7, 0, 0x80], "the third filter is over the limit");
     let (out, effects, _) =
         feed(&mut session, vec![subscribe(&[("a/#/b", QoS::AtMostOnce), ("a", QoS::ExactlyOnce)])]);
     assert_eq!(out, [0x90, 4, 0, 7, 0x80, 2], "a known one is not");
-    assert!(!effects.contains(&Effect::Subscribe { filter: "a".into(), number: 3 }));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Subscribe { .. })));
     assert!(effects.contains(&Effect::FindRetained { filter: "a".into(), qos: QoS::ExactlyOnce }));
 }
 
@@ -98,7 +132,7 @@ fn every_unsubscribe_is_acknowledged_once_known_or_not() {
     let unsubscribe = || Packet::Unsubscribe { id: 9, filters: vec!["a".into(), "unknown".into()] };
     let (out, effects, _) =
         feed(&mut session, vec![subscribe(&[("a", QoS::AtMostOnce)]), unsubscribe(), unsubscribe()]);
-    assert_eq!(out[5..], [0xb0, 2, 0, 9, 0xb0, 2, 0, 9]);
+    assert_eq!(out, [0xb0, 2, 0, 9, 0xb0, 2, 0, 9]);
     let unsubscribed = Effect::Unsubscribe { filter: "a".into() };
     assert_eq!(effects.iter().filter(|effect| **effect == unsubscribed).count(), 1);
     let mut out = BytesMut::new();
@@ -142,9 +176,10 @@ fn retained_messages_wait_for_the_window_and_come_before_new_ones() {
 #[test]
 fn one_subscribe_cannot_ask_for_everything_many_times() {
     let mut session = session();
-    let (out, effects, _) = feed(&mut session, vec![subscribe(&[("#", QoS::AtMostOnce); 100])]);
+    let (_, asked, _) = feed(&mut session, vec![subscribe(&[("#", QoS::AtMostOnce); 100])]);
+    let (out, found) = confirm(&mut session, 1);
     assert_eq!((out[4..6].to_vec(), out[6..].to_vec()), (vec![0, 0], vec![0x80; 98]));
-    assert_eq!(effects.len(), 3, "one subscription, two looks at the retained messages");
+    assert_eq!((asked.len(), found.len()), (1, 2), "one subscription, two looks at the retained messages");
     let kept = || (0..3).map(|_| message("a", QoS::AtMostOnce)).collect();
     assert_eq!(session.send_retained(kept(), QoS::AtMostOnce), Ok(()));
     assert_eq!(session.send_retained(kept(), QoS::AtMostOnce), Err(Violation::TooMuchBacklog));
