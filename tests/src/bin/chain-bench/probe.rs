@@ -32,34 +32,34 @@ priority = "critical"
 "#;
 
 #[derive(Clone, Copy, Default)]
-struct Seen {
+pub struct Seen {
     sent: Option<Instant>,
-    provisional: Option<Instant>,
-    committed: Option<Instant>,
+    pub provisional: Option<Instant>,
+    pub committed: Option<Instant>,
 }
 
-/// Milliseconds from frame to event.
-pub struct Latencies {
-    pub provisional: Vec<f64>,
-    pub committed: Vec<f64>,
+impl Seen {
+    pub fn is_sent_after(&self, from: Instant) -> bool {
+        self.sent.is_some_and(|sent| sent >= from)
+    }
+
+    /// Milliseconds from frame to event.
+    pub fn latency_ms(&self, event: Option<Instant>) -> Option<f64> {
+        Some(event?.duration_since(self.sent?).as_secs_f64() * 1e3)
+    }
 }
 
 type Log = Arc<Mutex<HashMap<u64, Seen>>>;
 
 /// Sends `crossings` crossings, one each `period`, and waits for their events.
-pub async fn run(api: &Api, link: SocketAddr, crossings: u64, period: Duration) -> Latencies {
+pub async fn run(api: &Api, link: SocketAddr, crossings: u64, period: Duration) -> Vec<Seen> {
     let log = Log::default();
     let stream = api.events("?since=now").await;
     let watcher = tokio::spawn(watch(stream, Arc::clone(&log), crossings));
     send(link, crossings, period, &log).await;
     let watched = tokio::time::timeout(Duration::from_secs(60), watcher).await;
     watched.expect("every event arrives").expect("the watcher goes to its end");
-    let seen = log.lock().expect("nobody panics");
-    let since = |pick: fn(&Seen) -> Option<Instant>| {
-        let ms = |seen: &Seen| Some(pick(seen)?.duration_since(seen.sent?).as_secs_f64() * 1e3);
-        seen.values().filter_map(ms).collect()
-    };
-    Latencies { provisional: since(|seen| seen.provisional), committed: since(|seen| seen.committed) }
+    log.lock().expect("nobody panics").values().copied().collect()
 }
 
 async fn send(link: SocketAddr, crossings: u64, period: Duration, log: &Log) {
