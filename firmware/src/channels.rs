@@ -151,6 +151,13 @@ impl<'a, const N: usize> Channels<'a, N> {
         Ok(Verdict::Report)
     }
 
+    /// A sample is reported although its change is small.
+    pub(crate) fn reported(&mut self, channel: ChannelIndex, value: Value, quality: Quality, tick: Tick) {
+        if let Some((_, state)) = self.state(channel) {
+            state.reported = Some((value, quality, tick));
+        }
+    }
+
     /// Takes settings where they are possible, and remembers the answer until it is sent.
     pub(crate) fn apply(
         &mut self,

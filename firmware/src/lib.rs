@@ -7,6 +7,7 @@
 //! boot       BootId from a persisted counter or from entropy
 //! blocking   a shell over embedded-io          asynchronous   a shell over embedded-io-async
 //! sampler    sensors of embedded-hal as channels
+//! reduce     a window of samples as min, max, mean, RMS        limit   what must leave at once
 //! ```
 //!
 //! `no_std`, no allocation, no panic in its own paths, no floating point unless a channel is a float, no
@@ -49,7 +50,9 @@ pub mod boot;
 mod channels;
 mod clock;
 mod counters;
+pub mod limit;
 mod node;
+pub mod reduce;
 mod ring;
 pub mod sampler;
 mod window;

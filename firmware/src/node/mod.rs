@@ -140,6 +140,8 @@ pub struct Node<'a, const CHANNELS: usize, S> {
     said_next: Seq,
     /// When a reading was first seen to wait for company.
     lingering_since: Option<Tick>,
+    /// No reading below this waits for company.
+    hurried_to: Seq,
     deframer: Deframer<MAX_DOWN_FRAME>,
     wall: WallClock,
     board_time: Option<BoardTime>,
@@ -176,6 +178,7 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
             session: Session::Down,
             said_next: Seq(0),
             lingering_since: None,
+            hurried_to: Seq(0),
             deframer: Deframer::new(),
             wall: WallClock::default(),
             board_time: None,
@@ -207,18 +210,40 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
         tick: Tick,
     ) -> Result<Sampled, SampleError> {
         match self.channels.judge(channel, value, quality, tick)? {
-            Verdict::Report => {}
+            Verdict::Report => Ok(self.keep(channel, value, quality, tick)),
             Verdict::HoldBack => {
                 Counters::add(&mut self.counters.held_back, 1);
-                return Ok(Sampled::HeldBack);
+                Ok(Sampled::HeldBack)
             }
+            Verdict::Off => Ok(Sampled::Off),
+        }
+    }
+
+    /// Takes a sample that must not be late, such as one that crosses a [`crate::limit::Limit`]: whatever the report
+    /// deadband, and it waits for no company.
+    pub fn sample_at_once(
+        &mut self,
+        channel: ChannelIndex,
+        value: Value,
+        quality: Quality,
+        tick: Tick,
+    ) -> Result<Sampled, SampleError> {
+        match self.channels.judge(channel, value, quality, tick)? {
+            Verdict::Report => {}
+            Verdict::HoldBack => self.channels.reported(channel, value, quality, tick),
             Verdict::Off => return Ok(Sampled::Off),
         }
+        let kept = self.keep(channel, value, quality, tick);
+        self.hurried_to = self.ring.next();
+        Ok(kept)
+    }
+
+    fn keep(&mut self, channel: ChannelIndex, value: Value, quality: Quality, tick: Tick) -> Sampled {
         let oldest = self.ring.tail().seq;
         let seq = self.ring.push(channel, value, quality, tick);
         Counters::add(&mut self.counters.measured, 1);
         Counters::add(&mut self.counters.lost, self.ring.tail().seq.0 - oldest.0);
-        Ok(Sampled::Kept(seq))
+        Sampled::Kept(seq)
     }
 
     /// The link can carry bytes: say Hello.

@@ -70,6 +70,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         }
         self.boot = Some(boot);
         self.ring.renumber(self.floor.0);
+        self.hurried_to = Seq(self.hurried_to.0.saturating_sub(self.floor.0));
         self.floor = Seq(0);
         self.window.forget();
     }

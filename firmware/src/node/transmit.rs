@@ -136,7 +136,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
 
     fn transmit_fresh(&mut self, now: Tick, out: &mut [u8]) -> Option<usize> {
         let (from, until) = self.fresh()?;
-        if self.config.linger_ms > 0 {
+        if self.config.linger_ms > 0 && from.seq >= self.hurried_to {
             let since = *self.lingering_since.get_or_insert(now);
             let full = self.ring.stretch(from, until, samples_len(out.len())).end.seq < self.ring.next();
             if !full && now < after(since, self.config.linger_ms) {
@@ -183,9 +183,9 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
                 Some(now.min(heartbeat_at))
             }
             Session::Welcomed { heartbeat_at } => {
-                let fresh = self.fresh().map(|_| match self.lingering_since {
-                    Some(since) => after(since, self.config.linger_ms),
-                    None => now,
+                let fresh = self.fresh().map(|(from, _)| match self.lingering_since {
+                    Some(since) if from.seq >= self.hurried_to => after(since, self.config.linger_ms),
+                    _ => now,
                 });
                 let times =
                     [Some(heartbeat_at), self.declare_at(), self.window.timeout_at(self.floor), fresh];

@@ -1,7 +1,9 @@
 //! The node's conversation with a gateway, word for word.
 
 use crate::support::seen::{Seen, ack, offer, sent, spoken, tell, welcome};
-use tidegate_firmware::{Identity, Node, NodeConfig, NodeError, WallTime, channel};
+use tidegate_firmware::{
+    Identity, Node, NodeConfig, NodeError, Sampled, Sampling, WallTime, channel, limit::Limit,
+};
 use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, LossReason, Quality, Tick, Value, ValueKind,
     frame::{Down, Heartbeat, HelloMark, Lost},
@@ -320,6 +322,34 @@ fn readings_wait_for_company_no_longer_than_they_may() {
     let said = spoken(&mut node, 200);
     assert_eq!(said.len(), 1);
     assert_eq!(spoken(&mut node, 300).iter().chain(&said).map(count).sum::<u16>(), 60);
+}
+
+#[test]
+fn what_crosses_a_limit_waits_for_no_company_and_no_deadband() {
+    let channels = channels();
+    let config = NodeConfig { linger_ms: 100, ..NodeConfig::DEFAULT };
+    let mut node = TestNode::new(identity(), Some(BootId(BOOT)), &channels, vec![0; 4_096], config).unwrap();
+    let decimal = |mantissa| Value::Decimal { mantissa, scale: channels[0].scale };
+    let sampling = Sampling { report_deadband: Some(decimal(10)), ..Sampling::on_event() };
+    node.set_sampling(ChannelIndex(0), sampling).unwrap();
+    node.link_up(Tick(0));
+    sent(&mut node, 0);
+    tell(&mut node, 0, &welcome(BOOT));
+    sent(&mut node, 0);
+    let mut limit = Limit::above(60, 5);
+    let mut sample = |node: &mut TestNode<'_>, mantissa, now| {
+        let sample = if limit.crosses(mantissa) { TestNode::sample_at_once } else { TestNode::sample };
+        sample(node, ChannelIndex(0), decimal(mantissa), Quality::Good, Tick(now)).unwrap()
+    };
+    assert_eq!(sample(&mut node, 58, 10), Sampled::Kept(Seq(0)));
+    assert_eq!(spoken(&mut node, 10), []);
+    assert_eq!(sample(&mut node, 61, 20), Sampled::Kept(Seq(1)));
+    assert_eq!(node.next_wakeup(Tick(20)), Some(Tick(20)));
+    assert_eq!(spoken(&mut node, 20), [Seen::readings(0, 2, 0, 2)], "with what waited before it");
+    // Measured from what was reported last, and the next ones wait again.
+    assert_eq!(sample(&mut node, 70, 30), Sampled::HeldBack);
+    assert_eq!(sample(&mut node, 71, 40), Sampled::Kept(Seq(2)));
+    assert_eq!(spoken(&mut node, 40), []);
 }
 
 #[test]
