@@ -1,5 +1,6 @@
 //! `cargo xtask firmware`: builds what has to run without an operating system.
 
+use crate::budget::Budgets;
 use crate::elf;
 use crate::repository::Repository;
 use crate::steps::{Step, Steps};
@@ -79,6 +80,9 @@ fn build_board(
         .with_context(|| format!("cannot copy {} to {}", built.display(), elf.display()))?;
     let size =
         elf::size(&fs::read(&elf)?).with_context(|| format!("{} is not as expected", elf.display()))?;
-    step.note(format!("flash {} B, RAM {} B without the stack", size.flash_bytes, size.ram_bytes));
+    let budgets = repository.path("firmware/boards/budgets.toml");
+    let text = fs::read_to_string(&budgets).with_context(|| format!("cannot read {}", budgets.display()))?;
+    let budgets = Budgets::parse(&text).with_context(|| format!("{} is wrong", budgets.display()))?;
+    step.note(budgets.hold(board.name, &size)?);
     Ok(Image { variable: board.variable, elf })
 }

@@ -4,6 +4,7 @@
 //! [`steps`] (one line per step, with its time) and [`tools`] (what has to be fetched, and from where).
 
 mod bench;
+mod budget;
 mod chaos;
 mod command;
 mod deny;
