@@ -4,7 +4,7 @@
 //! Acknowledgements are flow control (custody is end to end, from the agent's queue to the ingest's journal): a
 //! PUBACK or PUBREC leaves once the message is on its way to the router.
 //!
-//! Bounds: `max_filters` subscriptions, and as many looked at in one SUBSCRIBE; `max_inflight` messages out and as many
+//! Bounds: `max_filters` subscriptions, as many looked at in one SUBSCRIBE, and as many SUBSCRIBEs that wait for the router; `max_inflight` messages out and as many
 //! QoS 2 exchanges in; `max_backlog` retained messages that wait for room.
 
 use std::collections::{HashSet, VecDeque};
@@ -45,6 +45,8 @@ struct Subscription {
     filter: String,
     qos: QoS,
     number: usize,
+    /// The router has carried it out.
+    is_confirmed: bool,
     /// The offset that the router's log should deliver next; `None` before the first.
     next_offset: Option<u64>,
 }
@@ -143,6 +145,7 @@ impl Session {
     pub fn resubscribe(&mut self) -> Vec<Effect> {
         let again = |subscription: &mut Subscription| {
             subscription.next_offset = None;
+            subscription.is_confirmed = false;
             Effect::Subscribe { filter: subscription.filter.clone(), number: subscription.number }
         };
         self.subscriptions.iter_mut().map(again).collect()
@@ -179,7 +182,13 @@ impl Session {
             Packet::Subscribe { id, filters } => {
                 let mut subscribing = Unconfirmed { id, ..Unconfirmed::default() };
                 let asked = filters.len();
-                for (filter, qos) in filters.into_iter().take(self.limits.max_filters) {
+                // Repeated faster than the router answers, they would pile up.
+                let looked_at = if self.unconfirmed.len() < self.limits.max_filters {
+                    self.limits.max_filters
+                } else {
+                    0
+                };
+                for (filter, qos) in filters.into_iter().take(looked_at) {
                     let code = self.subscribe(filter, qos, catalogue, &mut subscribing, effects);
                     subscribing.codes.push(code);
                 }
@@ -268,6 +277,9 @@ impl Session {
         }
         if let Some(known) = self.subscriptions.iter_mut().find(|known| known.filter == filter) {
             known.qos = qos;
+            if !known.is_confirmed {
+                subscribing.awaited.push(known.number);
+            }
         } else {
             if self.subscriptions.len() >= self.limits.max_filters || !catalogue.admits_filter(&filter) {
                 effects.push(Effect::Refused { filter });
@@ -275,7 +287,14 @@ impl Session {
             }
             let number = self.next_subscription;
             self.next_subscription += 1;
-            self.subscriptions.push(Subscription { filter: filter.clone(), qos, number, next_offset: None });
+            let (is_confirmed, next_offset) = (false, None);
+            self.subscriptions.push(Subscription {
+                filter: filter.clone(),
+                qos,
+                number,
+                is_confirmed,
+                next_offset,
+            });
             effects.push(Effect::Subscribe { filter: filter.clone(), number });
             subscribing.awaited.push(number);
         }
@@ -285,6 +304,9 @@ impl Session {
 
     /// The router has carried out [`Effect::Subscribe`].
     pub fn subscribed(&mut self, number: usize, out: &mut BytesMut, effects: &mut Vec<Effect>) {
+        if let Some(known) = self.subscriptions.iter_mut().find(|known| known.number == number) {
+            known.is_confirmed = true;
+        }
         self.unconfirmed.iter_mut().for_each(|waiting| waiting.awaited.retain(|awaited| *awaited != number));
         for confirmed in self.unconfirmed.extract_if(.., |waiting| waiting.awaited.is_empty()) {
             confirmed.confirm(out, effects);

@@ -130,6 +130,7 @@ impl<'a, const N: usize> Channels<'a, N> {
         value: Value,
         quality: Quality,
         tick: Tick,
+        whatever_changed: bool,
     ) -> Result<Verdict, SampleError> {
         let (declared, state) = self.state(channel).ok_or(SampleError::UnknownChannel(channel.0))?;
         if !kind_fits(value, declared) {
@@ -141,6 +142,7 @@ impl<'a, const N: usize> Channels<'a, N> {
         let silence_ms = u64::from(state.sampling.max_silence_ms);
         if let (Some(deadband), Some((last, last_quality, last_tick))) =
             (state.sampling.report_deadband, state.reported)
+            && !whatever_changed
             && quality == last_quality
             && (silence_ms == 0 || tick.0.saturating_sub(last_tick.0) < silence_ms)
             && smaller_change(last, value, deadband)
@@ -149,13 +151,6 @@ impl<'a, const N: usize> Channels<'a, N> {
         }
         state.reported = Some((value, quality, tick));
         Ok(Verdict::Report)
-    }
-
-    /// A sample is reported although its change is small.
-    pub(crate) fn reported(&mut self, channel: ChannelIndex, value: Value, quality: Quality, tick: Tick) {
-        if let Some((_, state)) = self.state(channel) {
-            state.reported = Some((value, quality, tick));
-        }
     }
 
     /// Takes settings where they are possible, and remembers the answer until it is sent.

@@ -100,9 +100,23 @@ fn no_suback_is_left_to_the_next_connection_of_a_kept_session() {
     let (out, _, _) = feed(&mut session, vec![subscribe(&[("a", QoS::AtLeastOnce)])]);
     assert!(out.is_empty());
     session.resume(&mut BytesMut::new());
-    assert_eq!(confirm(&mut session, 1), (vec![], vec![]));
+    let (out, _, _) = feed(&mut session, vec![subscribe(&[("a", QoS::ExactlyOnce)])]);
+    assert!(out.is_empty(), "the router has still not carried it out");
+    assert_eq!(confirm(&mut session, 1).0, [0x90, 3, 0, 7, 2], "of this connection alone");
     let (out, _, _) = feed(&mut session, vec![subscribe(&[("a", QoS::AtLeastOnce)])]);
     assert_eq!(out, [0x90, 3, 0, 7, 1], "it is subscribed already");
+    assert_eq!(session.resubscribe().len(), 1);
+    let (out, _, _) = feed(&mut session, vec![subscribe(&[("a", QoS::AtLeastOnce)])]);
+    assert!(out.is_empty(), "at another router it is not");
+}
+
+#[test]
+fn subscribes_that_wait_for_the_router_are_bounded() {
+    let mut session = session();
+    let again = || subscribe(&[("a", QoS::AtMostOnce)]);
+    let (out, _, _) = feed(&mut session, vec![again(), again(), again(), again()]);
+    assert_eq!(out, [0x90, 3, 0, 7, 0x80, 0x90, 3, 0, 7, 0x80], "two wait");
+    assert_eq!(confirm(&mut session, 1).0, [0x90, 3, 0, 7, 0, 0x90, 3, 0, 7, 0]);
 }
 
 #[test]

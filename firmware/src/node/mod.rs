@@ -209,14 +209,7 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
         quality: Quality,
         tick: Tick,
     ) -> Result<Sampled, SampleError> {
-        match self.channels.judge(channel, value, quality, tick)? {
-            Verdict::Report => Ok(self.keep(channel, value, quality, tick)),
-            Verdict::HoldBack => {
-                Counters::add(&mut self.counters.held_back, 1);
-                Ok(Sampled::HeldBack)
-            }
-            Verdict::Off => Ok(Sampled::Off),
-        }
+        self.take(channel, value, quality, tick, false)
     }
 
     /// Takes a sample that must not be late, such as one that crosses a [`crate::limit::Limit`]: whatever the report
@@ -228,22 +221,34 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
         quality: Quality,
         tick: Tick,
     ) -> Result<Sampled, SampleError> {
-        match self.channels.judge(channel, value, quality, tick)? {
-            Verdict::Report => {}
-            Verdict::HoldBack => self.channels.reported(channel, value, quality, tick),
-            Verdict::Off => return Ok(Sampled::Off),
+        let sampled = self.take(channel, value, quality, tick, true)?;
+        if matches!(sampled, Sampled::Kept(_)) {
+            self.hurried_to = self.ring.next();
         }
-        let kept = self.keep(channel, value, quality, tick);
-        self.hurried_to = self.ring.next();
-        Ok(kept)
+        Ok(sampled)
     }
 
-    fn keep(&mut self, channel: ChannelIndex, value: Value, quality: Quality, tick: Tick) -> Sampled {
+    fn take(
+        &mut self,
+        channel: ChannelIndex,
+        value: Value,
+        quality: Quality,
+        tick: Tick,
+        whatever_changed: bool,
+    ) -> Result<Sampled, SampleError> {
+        match self.channels.judge(channel, value, quality, tick, whatever_changed)? {
+            Verdict::Report => {}
+            Verdict::HoldBack => {
+                Counters::add(&mut self.counters.held_back, 1);
+                return Ok(Sampled::HeldBack);
+            }
+            Verdict::Off => return Ok(Sampled::Off),
+        }
         let oldest = self.ring.tail().seq;
         let seq = self.ring.push(channel, value, quality, tick);
         Counters::add(&mut self.counters.measured, 1);
         Counters::add(&mut self.counters.lost, self.ring.tail().seq.0 - oldest.0);
-        Sampled::Kept(seq)
+        Ok(Sampled::Kept(seq))
     }
 
     /// The link can carry bytes: say Hello.
