@@ -14,7 +14,7 @@
 
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -31,7 +31,7 @@ use parquet::{
 };
 use tidegate_protocol::{ClockAnchor, SiteId};
 
-use super::{Lake, LakeError, TEMPORARY, file_error, parquet_error};
+use super::{Lake, LakeError, TEMPORARY, file_error, folder::sync_folder, parquet_error};
 use crate::{
     readings::ReadError,
     store::{LmdbStore, look::Owner},
@@ -84,10 +84,6 @@ impl Anchors {
         }
         Ok(rows.len() as u64)
     }
-}
-
-fn sync_folder(folder: &PathBuf) -> Result<(), LakeError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| file_error(folder, error))
 }
 
 type Row = (SiteId, ClockAnchor);

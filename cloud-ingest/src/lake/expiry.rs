@@ -3,16 +3,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
     sync::Arc,
 };
 
 use tidegate_protocol::SeqRange;
 
-use super::{
-    Lake, LakeError, file_error,
-    roll::{day_of, sync_folder},
-};
+use super::{Lake, gather::day_of};
 use crate::{
     core::batch::OriginNo,
     readings::ReadError,
@@ -46,7 +42,7 @@ impl Expirer {
     pub fn resume(&self) -> Result<(), ReadError> {
         let gone = self.store.look()?.expiring()?;
         for (from, file) in gone {
-            self.lake.delete(&file)?;
+            self.lake.delete(&file.path)?;
             self.store.file_is_gone(from)?;
         }
         Ok(())
@@ -83,22 +79,4 @@ impl Expirer {
 fn arrived(file: &LakeFile) -> Option<&str> {
     let (_, rest) = file.path.split_once("arrived=")?;
     rest.split_once('/').map(|(day, _)| day)
-}
-
-impl Lake {
-    /// Deletes a file, and its day's folder where it was the last one in it.
-    fn delete(&self, file: &LakeFile) -> Result<(), LakeError> {
-        let path = self.folder.join(&file.path);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file_error(&path, error)),
-            _ => {}
-        }
-        let Some(day) = path.parent().filter(|day| day.is_dir()) else { return Ok(()) };
-        sync_folder(day)?;
-        // Not empty: others are still in it.
-        if fs::remove_dir(day).is_ok() {
-            day.parent().map_or(Ok(()), sync_folder)?;
-        }
-        Ok(())
-    }
 }

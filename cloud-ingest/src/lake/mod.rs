@@ -8,11 +8,13 @@
 //! Going there is exactly-once (rule j): the store commits the intent; the file is written under a temporary name,
 //! synced, renamed to the name that follows from the intent, and its folder synced; one transaction then registers it
 //! and trims the journal. A roll that is cut off anywhere is done again over the same names. Temporary files left behind
-//! are removed at the start. The bounds are in `roll`; on an error the journal simply keeps what it has, and the
+//! are removed at the start. The bounds are in `gather`; on an error the journal simply keeps what it has, and the
 //! next turn tries again.
 
 mod anchors;
 mod expiry;
+mod folder;
+mod gather;
 mod parquet_file;
 mod read;
 mod roll;
@@ -27,9 +29,10 @@ pub use self::{
     anchors::Anchors,
     expiry::{Expired, Expirer},
     read::{LakeReading, Wanted},
-    roll::{RollSettings, Rolled, Roller},
+    roll::{Files, Gathered, RollSettings, Rolled, Roller},
+    rows::Rows,
 };
-use crate::store::keys::{Intent, LakeFile};
+use crate::store::keys::LakeFile;
 use ::parquet::errors::ParquetError;
 use tidegate_service::durable::sync_down_to;
 
@@ -86,11 +89,6 @@ impl Lake {
     pub fn check(&self, file: &LakeFile) -> Result<u64, LakeError> {
         read::count(&self.folder.join(&file.path))
     }
-}
-
-/// The name of an intent's file, relative to the lake's folder.
-fn path_of(intent: &Intent) -> String {
-    format!("readings/arrived={}/{:020}-{:020}.parquet", intent.arrived, intent.from, intent.to)
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {

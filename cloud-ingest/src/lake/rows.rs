@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use tidegate_protocol::{
-    BootId, ChannelIndex, ChannelName, ClockAnchor, DeviceId, GatewayId, Reading, SiteId, block::Description,
+    BootId, ChannelIndex, ChannelName, ClockAnchor, DeviceId, GatewayId, Origin, Reading, SiteId,
+    block::Description,
 };
 
 use crate::{core::batch::OriginNo, store::look::Owner};
@@ -27,21 +28,37 @@ pub(super) struct Row {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Rows {
-    pub groups: Vec<Group>,
-    pub gateways: Vec<GatewayId>,
-    pub rows: Vec<Row>,
+pub struct Rows {
+    pub(super) groups: Vec<Group>,
+    pub(super) gateways: Vec<GatewayId>,
+    pub(super) rows: Vec<Row>,
     /// By origin, the group of each channel index; an origin without one is not known yet.
     by_origin: HashMap<OriginNo, Vec<u32>>,
     latest: HashMap<(OriginNo, ChannelIndex), Reading>,
 }
 
 impl Rows {
-    pub fn knows(&self, no: OriginNo) -> bool {
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// All readings and whose they are.
+    pub fn readings(&self) -> impl Iterator<Item = (Origin, &Reading)> {
+        self.rows.iter().filter_map(|row| {
+            let group = self.groups.get(row.group as usize)?;
+            Some((Origin::new(group.device, group.boot), &row.reading))
+        })
+    }
+
+    pub(super) fn knows(&self, no: OriginNo) -> bool {
         self.by_origin.contains_key(&no)
     }
 
-    pub fn origin(&mut self, no: OriginNo, owner: &Owner, description: &Description) {
+    pub(super) fn origin(&mut self, no: OriginNo, owner: &Owner, description: &Description) {
         let mut numbers = Vec::with_capacity(description.channels.len());
         for channel in &description.channels {
             numbers.push(self.groups.len() as u32);
@@ -58,13 +75,13 @@ impl Rows {
     }
 
     /// Whether all channels of these readings are described.
-    pub fn describes(&self, no: OriginNo, readings: &[Reading]) -> bool {
+    pub(super) fn describes(&self, no: OriginNo, readings: &[Reading]) -> bool {
         let channels = self.by_origin.get(&no).map_or(0, Vec::len);
         readings.iter().all(|reading| usize::from(reading.channel.0) < channels)
     }
 
     /// Adds a run of an origin that was made known, and that is described.
-    pub fn push(&mut self, no: OriginNo, gateway: GatewayId, readings: &[Reading]) {
+    pub(super) fn push(&mut self, no: OriginNo, gateway: GatewayId, readings: &[Reading]) {
         let Some(groups) = self.by_origin.get(&no) else { return };
         let known = self.gateways.iter().position(|known| *known == gateway);
         let gateway = known.unwrap_or_else(|| {
@@ -82,7 +99,7 @@ impl Rows {
     }
 
     /// Sorts the rows; groups keep their numbers.
-    pub fn sort(&mut self) {
+    pub(super) fn sort(&mut self) {
         let mut order: Vec<u32> = (0..self.groups.len() as u32).collect();
         let groups = &self.groups;
         order.sort_unstable_by_key(|at| {
@@ -98,7 +115,7 @@ impl Rows {
     }
 
     /// The newest reading of each channel.
-    pub fn latest(&self) -> HashMap<OriginNo, Vec<Reading>> {
+    pub(super) fn latest(&self) -> HashMap<OriginNo, Vec<Reading>> {
         let mut latest: HashMap<OriginNo, Vec<Reading>> = HashMap::new();
         for ((no, _), reading) in &self.latest {
             latest.entry(*no).or_default().push(*reading);

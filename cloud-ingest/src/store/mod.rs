@@ -4,6 +4,7 @@
 //! lmdb      tables of bytes; the only file that names heed
 //! keys      keys and values as bytes, the format's version
 //! commit    a batch into one transaction
+//! journal   what a roll to the lake asks of a store
 //! damage    entries that cannot be read any more
 //! snapshot  the committed state for the core
 //! look      one committed state for those who ask
@@ -16,12 +17,13 @@
 
 mod commit;
 mod damage;
+pub mod journal;
 pub mod keys;
 mod lmdb;
 pub mod look;
 mod migrate;
 mod retention;
-mod roll;
+pub mod roll;
 mod seal;
 mod snapshot;
 pub mod summaries;

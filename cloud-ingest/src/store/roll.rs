@@ -7,74 +7,66 @@ use tidegate_protocol::Reading;
 use tidegate_service::Mutant;
 
 use super::{
-    LmdbStore, StoreError,
-    keys::{self, IndexEntry, Intent, LakeFile, Place},
-    lmdb::{Table, Writer},
+    StoreError,
+    journal::{Journal, JournalWriter},
+    keys::{IndexEntry, Intent, LakeFile, Place},
 };
 use crate::{
     core::batch::{Accepted, OriginNo},
     failpoint::FailPoint,
 };
 
-impl LmdbStore {
-    /// Sets out to roll `[from, to)`.
-    pub fn begin_roll(&self, intent: &Intent) -> Result<(), StoreError> {
-        let mut writer = self.lmdb.writer()?;
-        writer.put(Table::Meta, keys::META_INTENT, &keys::encode(intent)?)?;
-        writer.commit()
-    }
-
-    /// The file is durable under its name (`None` where the entries held no readings): registers it and trims the
-    /// journal. `latest` are the newest readings per channel in it. Returns the bytes in use.
-    pub fn finish_roll(
-        &self,
-        intent: &Intent,
-        file: Option<&LakeFile>,
-        latest: &HashMap<OriginNo, Vec<Reading>>,
-    ) -> Result<u64, StoreError> {
-        let mut writer = self.lmdb.writer()?;
-        let mut runs = take_runs(&mut writer, intent)?;
-        if Mutant::LakeOutsideTransaction.is_on() {
-            writer.delete_range(Table::Journal, &keys::number(intent.from), &keys::number(intent.to))?;
-            writer.delete(Table::Meta, keys::META_INTENT)?;
-            writer.commit()?;
-            FailPoint::AfterRegister.hit();
-            writer = self.lmdb.writer()?;
-        }
-        runs.sort_unstable_by_key(|run| (run.origin, run.range.start));
-        for run in joined(runs) {
-            let value =
-                IndexEntry { len: run.range.len(), place: Place::Lake(intent.from), ticks: run.ticks };
-            writer.put(Table::Index, &keys::index(run.origin, run.range.start), &keys::encode(&value)?)?;
-        }
-        if let Some(file) = file {
-            writer.put(Table::LakeFiles, &keys::number(intent.from), &keys::encode(file)?)?;
-        }
-        for (no, readings) in latest {
-            write_latest(&mut writer, *no, readings)?;
-        }
-        writer.delete_range(Table::Journal, &keys::number(intent.from), &keys::number(intent.to))?;
-        writer.delete(Table::Meta, keys::META_INTENT)?;
-        let used_bytes = writer.used_bytes()?;
-        writer.commit()?;
-        Ok(used_bytes)
-    }
+/// What came of an intent: nothing of it is in the store yet.
+#[derive(Debug)]
+pub struct Written {
+    pub intent: Intent,
+    /// How many entries were read for it.
+    pub entries: u64,
+    /// Durable under its name; `None` where the entries held no readings.
+    pub file: Option<LakeFile>,
+    /// The newest readings per channel in it.
+    pub latest: HashMap<OriginNo, Vec<Reading>>,
 }
 
-/// Takes the runs of the rolled entries out of the index, and returns them.
-fn take_runs(writer: &mut Writer<'_>, intent: &Intent) -> Result<Vec<Accepted>, StoreError> {
-    let mut runs = Vec::new();
-    for pair in writer.scan(Table::Journal, &keys::number(intent.from))? {
-        let (key, value) = pair?;
-        if keys::read_number(key)? >= intent.to {
-            break;
-        }
-        runs.extend(keys::decode_entry(value)?.0.accepted);
+/// Sets out to roll `[from, to)`.
+pub fn begin(journal: &impl Journal, intent: &Intent) -> Result<(), StoreError> {
+    let mut writer = journal.writer()?;
+    writer.put_intent(intent)?;
+    writer.commit()?;
+    Ok(())
+}
+
+/// Registers the file and trims the journal. Says how many bytes are in use then; `None` where an entry was taken out since it
+/// was read: its readings are in the file, so the file must be written anew.
+pub fn finish(journal: &impl Journal, written: &Written) -> Result<Option<u64>, StoreError> {
+    let mut writer = journal.writer()?;
+    let (entries, mut runs) = writer.runs_of(&written.intent)?;
+    if entries != written.entries {
+        return Ok(None);
     }
     for run in &runs {
-        writer.delete(Table::Index, &keys::index(run.origin, run.range.start))?;
+        writer.delete_run(run)?;
     }
-    Ok(runs)
+    if Mutant::LakeOutsideTransaction.is_on() {
+        writer.trim(&written.intent)?;
+        writer.commit()?;
+        FailPoint::AfterRegister.hit();
+        writer = journal.writer()?;
+    }
+    runs.sort_unstable_by_key(|run| (run.origin, run.range.start));
+    for run in joined(runs) {
+        let place = Place::Lake(written.intent.from);
+        let entry = IndexEntry { len: run.range.len(), place, ticks: run.ticks };
+        writer.put_run(run.origin, run.range.start, &entry)?;
+    }
+    if let Some(file) = &written.file {
+        writer.put_file(file)?;
+    }
+    for (no, readings) in &written.latest {
+        lay_over(&mut writer, *no, readings)?;
+    }
+    writer.trim(&written.intent)?;
+    writer.commit().map(Some)
 }
 
 /// Joins runs that follow each other: in one file they are one.
@@ -93,10 +85,8 @@ fn joined(runs: Vec<Accepted>) -> Vec<Accepted> {
 }
 
 /// Lays newer readings over those that are kept of the origin.
-fn write_latest(writer: &mut Writer<'_>, no: OriginNo, readings: &[Reading]) -> Result<(), StoreError> {
-    let known =
-        writer.get(Table::Latest, &keys::origin(no))?.map(keys::decode::<Vec<Reading>>).transpose()?;
-    let mut kept = known.unwrap_or_default();
+fn lay_over(writer: &mut impl JournalWriter, no: OriginNo, readings: &[Reading]) -> Result<(), StoreError> {
+    let mut kept = writer.latest(no)?;
     for reading in readings {
         match kept.iter_mut().find(|known| known.channel == reading.channel) {
             Some(known) if known.seq < reading.seq => *known = *reading,
@@ -104,5 +94,5 @@ fn write_latest(writer: &mut Writer<'_>, no: OriginNo, readings: &[Reading]) -> 
             None => kept.push(*reading),
         }
     }
-    writer.put(Table::Latest, &keys::origin(no), &keys::encode(&kept)?)
+    writer.put_latest(no, &kept)
 }
