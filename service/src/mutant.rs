@@ -14,7 +14,7 @@ thread_local! {
 }
 
 macro_rules! mutants {
-    ($($(#[doc = $what:literal])+ $variant:ident = $name:literal, $room:ident;)+) => {
+    ($($(#[doc = $what:literal])+ $variant:ident = $name:literal;)+) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Mutant {
             $($(#[doc = $what])+ $variant,)+
@@ -31,83 +31,73 @@ macro_rules! mutants {
             pub const fn what(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($what),+).trim_ascii()),+ }
             }
-
-            /// Whose rule it breaks.
-            pub const fn room(self) -> Room {
-                match self { $(Self::$variant => Room::$room),+ }
-            }
         }
     };
 }
 
-/// The program whose core a mutant is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Room {
-    Agent,
-    Ingest,
-    /// In the ingest's store: only real processes and real files show it.
-    Store,
-}
-
 mutants! {
     /// A board is acknowledged what was received, not what is safe.
-    AckBeforeCommit = "ack-before-commit", Agent;
+    AckBeforeCommit = "ack-before-commit";
     /// A board's resend counts as safe although its original is still in memory.
-    ResendAckedEarly = "resend-acked-early", Agent;
+    ResendAckedEarly = "resend-acked-early";
     /// A frame is taken for the boot that its link last said Hello with, whichever it names.
-    BootTagIgnored = "boot-tag-ignored", Agent;
+    BootTagIgnored = "boot-tag-ignored";
     /// A board is acknowledged up to the highest safe seq, holes included.
-    AckAcrossHole = "ack-across-hole", Agent;
+    AckAcrossHole = "ack-across-hole";
     /// The broker's PUBACK is taken for custody.
-    DeleteOnPuback = "delete-on-puback", Agent;
+    DeleteOnPuback = "delete-on-puback";
     /// Block numbers start again at zero with each connection.
-    BlockNumbersReused = "block-numbers-reused", Agent;
+    BlockNumbersReused = "block-numbers-reused";
     /// An acknowledgement for another process's numbers is believed.
-    ForeignEpochBelieved = "foreign-epoch-believed", Agent;
+    ForeignEpochBelieved = "foreign-epoch-believed";
     /// A failed commit is taken for a good one.
-    FailedCommitTrusted = "failed-commit-trusted", Agent;
+    FailedCommitTrusted = "failed-commit-trusted";
     /// What is evicted is deleted without a loss record.
-    LossRecordDropped = "loss-record-dropped", Agent;
+    LossRecordDropped = "loss-record-dropped";
     /// Losses and descriptions inside an evicted block go with it.
-    RecordsEvicted = "records-evicted", Agent;
+    RecordsEvicted = "records-evicted";
     /// At the quota alarms are evicted before anything else.
-    AlarmsEvictedFirst = "alarms-evicted-first", Agent;
+    AlarmsEvictedFirst = "alarms-evicted-first";
     /// A damaged block is put aside and its readings are not declared.
-    DamageUndeclared = "damage-undeclared", Agent;
+    DamageUndeclared = "damage-undeclared";
     /// Backlog is sent before live data.
-    LiveBehindBacklog = "live-behind-backlog", Agent;
+    LiveBehindBacklog = "live-behind-backlog";
     /// A boot whose numbers went back may go on numbering.
-    BootReused = "boot-reused", Agent;
+    BootReused = "boot-reused";
     /// A new boot closes the old one without declaring its tail.
-    TailForgotten = "tail-forgotten", Agent;
+    TailForgotten = "tail-forgotten";
     /// The end of a boot leaves before it is written.
-    EndUnwritten = "end-unwritten", Agent;
+    EndUnwritten = "end-unwritten";
     /// What was not answered is never sent again.
-    NeverResent = "never-resent", Agent;
+    NeverResent = "never-resent";
     /// A block is acknowledged before its commit.
-    BlockAckedEarly = "block-acked-early", Ingest;
+    BlockAckedEarly = "block-acked-early";
     /// A duplicate is acknowledged before the commit of its original.
-    DuplicateAckedEarly = "duplicate-acked-early", Ingest;
+    DuplicateAckedEarly = "duplicate-acked-early";
     /// The ledger is written one transaction after the journal.
-    DedupOutsideTransaction = "dedup-outside-transaction", Ingest;
+    DedupOutsideTransaction = "dedup-outside-transaction";
     /// After a failed commit the ledger in memory stays as it is.
-    OverlayKept = "overlay-kept", Ingest;
+    OverlayKept = "overlay-kept";
     /// A loss record makes a stored reading lost.
-    LostBeatsStored = "lost-beats-stored", Ingest;
+    LostBeatsStored = "lost-beats-stored";
     /// The ledger notes one reading too many in each range.
-    LedgerOffByOne = "ledger-off-by-one", Ingest;
+    LedgerOffByOne = "ledger-off-by-one";
     /// A seq that comes again with another content is acknowledged as a duplicate.
-    ConflictAcked = "conflict-acked", Ingest;
+    ConflictAcked = "conflict-acked";
     /// History is settled across holes that may still fill.
-    HistoryAcrossHoles = "history-across-holes", Ingest;
+    HistoryAcrossHoles = "history-across-holes";
     /// Late data raises and clears the live state.
-    LateDataLive = "late-data-live", Ingest;
+    LateDataLive = "late-data-live";
     /// An ended origin is sealed although it has holes.
-    HolesSealed = "holes-sealed", Ingest;
+    HolesSealed = "holes-sealed";
     /// An operator is told that a device is closed before the commit.
-    RetiredEarly = "retired-early", Ingest;
+    RetiredEarly = "retired-early";
     /// The journal is trimmed in another transaction than the one that registers the lake's file.
-    LakeOutsideTransaction = "lake-outside-transaction", Store;
+    LakeOutsideTransaction = "lake-outside-transaction";
+    /// A lake file is registered although an entry was taken out since it was read.
+    LakeEntriesUncounted = "lake-entries-uncounted";
+    /// A lake file that an earlier try left is not removed when all its entries were damaged since.
+    LakeFileLeft = "lake-file-left";
 }
 
 impl Mutant {

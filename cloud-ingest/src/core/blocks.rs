@@ -107,6 +107,7 @@ impl Core {
                 epoch,
                 number,
                 block: bytes,
+                entry: None,
                 barrier,
                 rejection,
                 verify: None,
@@ -215,9 +216,9 @@ impl Core {
     fn keep(&mut self, now_ms: u64, arrival: Arrival, stamp: Stamp, bytes: Bytes, news: bool) {
         let Arrival { from, lane, unix_ms, accepted, known, undescribed, torn, sealed } = arrival;
         let len = bytes.len();
-        if news || !accepted.is_empty() {
+        let entry = (news || !accepted.is_empty()).then_some(self.next_position);
+        if let Some(position) = entry {
             let head = EntryHead { from, lane, arrival_unix_ms: unix_ms, accepted };
-            let position = self.next_position;
             self.next_position += 1;
             self.building.entries.push(Entry { position, head, block: bytes.clone() });
             self.building_bytes += len;
@@ -233,7 +234,7 @@ impl Core {
         let barrier = if early { 0 } else { barrier };
         let verify = verify.filter(|_| !early);
         let Stamp { epoch, number, .. } = stamp;
-        let fate = Fate { to: from, epoch, number, block: bytes, barrier, rejection, verify };
+        let fate = Fate { to: from, epoch, number, block: bytes, entry, barrier, rejection, verify };
         self.fates.push_back(fate);
         self.release_fates();
     }

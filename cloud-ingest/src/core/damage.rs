@@ -13,7 +13,7 @@ impl Core {
             return;
         }
         self.damaged.insert(damaged.position, self.building.number);
-        self.leave_uncompared(&damaged.ranges);
+        self.leave_unanswered(&damaged);
         for (no, range) in &damaged.ranges {
             if let Some(state) = self.origins.get_mut(*no) {
                 state.record.ledger.corrupt(*range);

@@ -201,6 +201,8 @@ struct Fate {
     epoch: u64,
     number: u64,
     block: Bytes,
+    /// The journal entry that holds what was new of it.
+    entry: Option<u64>,
     /// The batch that must be committed first.
     barrier: u64,
     rejection: Option<Rejection>,

@@ -12,7 +12,7 @@ use tidegate_service::Mutant;
 use super::{
     Core, Effect, Fate, VerifyJob,
     acks::Rejection,
-    batch::{OriginNo, Quarantined},
+    batch::{Damaged, OriginNo, Quarantined},
     ledger::MAX_RANGES_PER_ORIGIN,
 };
 
@@ -43,9 +43,9 @@ impl Verifying {
         jobs.flat_map(|job| &job.ranges).any(|(of, ..)| *of == no)
     }
 
-    /// Gives up the comparisons with these readings.
-    fn forget(&mut self, ranges: &[(OriginNo, SeqRange)]) {
-        self.fates.retain(|_, fate| !fate.compares(ranges));
+    /// Gives up what this damage concerns.
+    fn forget(&mut self, damaged: &Damaged) {
+        self.fates.retain(|_, fate| !fate.relies_on(damaged));
         self.bytes = self.fates.values().map(|fate| fate.block.len()).sum();
     }
 
@@ -91,11 +91,14 @@ impl Verifying {
 }
 
 impl Fate {
-    /// Whether it waits to be compared with some of these readings.
-    fn compares(&self, ranges: &[(OriginNo, SeqRange)]) -> bool {
+    /// Whether its own readings are in this entry, or it waits to be compared with some that are.
+    fn relies_on(&self, damaged: &Damaged) -> bool {
+        if self.entry == Some(damaged.position) {
+            return true;
+        }
         let mut asked = self.verify.iter().flat_map(|job| &job.ranges);
         asked.any(|(no, _, range)| {
-            ranges.iter().any(|(of, gone)| of == no && !gone.intersection(*range).is_empty())
+            damaged.ranges.iter().any(|(of, gone)| of == no && !gone.intersection(*range).is_empty())
         })
     }
 }
@@ -118,10 +121,11 @@ impl Core {
     }
 
     /// These readings are gone, and with them their place in the index: what is compared with them now, or waits for it, would
-    /// be called another's. It gets no answer; its agent sends it again, and it is taken as new.
-    pub(super) fn leave_uncompared(&mut self, ranges: &[(OriginNo, SeqRange)]) {
-        self.verifying.forget(ranges);
-        self.fates.retain(|fate| !fate.compares(ranges));
+    /// be called another's; and what brought them is not stored any more, though the rest of it may still be compared. It gets
+    /// no answer; its agent sends it again, and it is taken as new.
+    pub(super) fn leave_unanswered(&mut self, damaged: &Damaged) {
+        self.verifying.forget(damaged);
+        self.fates.retain(|fate| !fate.relies_on(damaged));
     }
 
     pub(super) fn verified(&mut self, now_ms: u64, ticket: u64, differing: Option<Vec<(Origin, SeqRange)>>) {

@@ -22,7 +22,15 @@ pub(super) fn write(
     let mut gone = Vec::new();
     for Damaged { position, ranges } in damaged {
         let key = keys::number(*position);
-        let Some(value) = writer.get(Table::Journal, &key)? else { continue };
+        let Some(value) = writer.get(Table::Journal, &key)? else {
+            // The ledger must not call lost what went to the lake since, or was stored anew.
+            for (no, range) in ranges {
+                if is_stored(writer, *no, *range)? {
+                    return Err(StoreError::Elsewhere { position: *position });
+                }
+            }
+            continue;
+        };
         kept.push(quarantined(*position, value)?);
         writer.delete(Table::Journal, &key)?;
         for (no, range) in ranges {
@@ -36,6 +44,21 @@ pub(super) fn write(
     }
     write_quarantine(writer, &kept)?;
     Ok(gone)
+}
+
+/// Whether readings of a range are stored, wherever that is.
+fn is_stored(writer: &Writer<'_>, no: OriginNo, range: SeqRange) -> Result<bool, StoreError> {
+    let start = keys::index(no, range.start);
+    if let Some((key, value)) = writer.floor(Table::Index, &start)? {
+        let (of, first) = keys::read_index(key)?;
+        let IndexEntry { len, .. } = keys::decode(value)?;
+        if of == no && !keys::part_of(first, len, range).is_empty() {
+            return Ok(true);
+        }
+    }
+    let Some(next) = writer.scan(Table::Index, &start)?.next() else { return Ok(false) };
+    let (of, first) = keys::read_index(next?.0)?;
+    Ok(of == no && first < range.end)
 }
 
 fn quarantined(position: u64, value: &[u8]) -> Result<Quarantined, StoreError> {

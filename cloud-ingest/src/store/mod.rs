@@ -44,6 +44,10 @@ pub enum StoreError {
     Full,
     #[error("the disk is full: free some space; nothing that was acknowledged is lost")]
     DiskFull,
+    #[error(
+        "word of damage came late: the journal's entry {position} is gone, and its readings are stored elsewhere"
+    )]
+    Elsewhere { position: u64 },
     #[error("the store is damaged ({0}): stop, keep a copy of the data folder, and restore it from a backup")]
     Damaged(&'static str),
     #[error(

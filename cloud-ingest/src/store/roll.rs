@@ -41,7 +41,7 @@ pub fn begin(journal: &impl Journal, intent: &Intent) -> Result<(), StoreError> 
 pub fn finish(journal: &impl Journal, written: &Written) -> Result<Option<u64>, StoreError> {
     let mut writer = journal.writer()?;
     let (entries, mut runs) = writer.runs_of(&written.intent)?;
-    if entries != written.entries {
+    if entries != written.entries && !Mutant::LakeEntriesUncounted.is_on() {
         return Ok(None);
     }
     for run in &runs {

@@ -8,6 +8,7 @@ mod history;
 mod holes;
 mod live;
 mod retiring;
+mod rolling;
 mod sealing;
 mod support;
 mod verifying;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{anyhow, bail};
-use tidegate_service::{Mutant, exit::Exit, mutant::Room};
+use tidegate_service::{Mutant, exit::Exit};
 use tidegate_simulator::explore::{
     Coverage, Detail, Explored, Fault, Options as Exploring, Report, explore, hunt, one,
 };
@@ -81,13 +81,11 @@ fn mutants(name: Option<&str>) -> anyhow::Result<Vec<Mutant>> {
             "this build has no mutants: run it with `cargo run --bin tidegate-sim -- explore --mutant {name}`"
         );
     }
-    // The store's own show only on real files.
-    let explorable = Mutant::ALL.iter().copied().filter(|mutant| mutant.room() != Room::Store);
     match (name, Mutant::by_name(name)) {
-        ("all", _) => Ok(explorable.collect()),
+        ("all", _) => Ok(Mutant::ALL.to_vec()),
         (_, Some(mutant)) => Ok(vec![mutant]),
         (_, None) => {
-            let names: Vec<&str> = explorable.map(Mutant::name).collect();
+            let names: Vec<&str> = Mutant::ALL.iter().map(|mutant| mutant.name()).collect();
             bail!("there is no mutant `{name}`; there are {}, and `all`", names.join(", "))
         }
     }

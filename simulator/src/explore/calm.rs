@@ -15,7 +15,7 @@ const LOOK_US: u64 = 500 * MS;
 /// All must have been at rest for so long: longer than any core's rounds.
 const REST_US: u64 = 7 * S;
 /// How long a board stays with a gateway on its last tour.
-const TOUR_US: u64 = 3 * S;
+const TOUR_US: u64 = 5 * S;
 /// The longest back-offs are a minute.
 const DEADLINE_US: u64 = 400 * S;
 
@@ -114,6 +114,9 @@ impl World {
         match &self.cloud.core {
             None => Some("the ingest is down".to_owned()),
             Some(core) if !core.is_idle() => Some("the ingest is busy".to_owned()),
+            Some(_) if self.plan.lake.is_some() && !self.cloud.store.holdings.journal.is_empty() => {
+                Some("the journal waits for the lake".to_owned())
+            }
             Some(_) => None,
         }
     }

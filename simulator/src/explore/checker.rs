@@ -277,7 +277,7 @@ impl World {
             let Some((no, _)) = store.record(sent.origin) else { continue };
             let end = sent.readings.last().map_or(0, |last| last.seq.0 + 1);
             let start = sent.readings.first().map_or(0, |first| first.seq.0);
-            let stored = store.load(no, SeqRange::new(start, end));
+            let stored = store.written(no, SeqRange::new(start, end));
             let other = sent.readings.iter().filter(|reading| !refused(reading.seq.0)).find(|reading| {
                 let at = stored.binary_search_by_key(&reading.seq, |stored| stored.seq);
                 at.ok().and_then(|at| stored.get(at)).is_some_and(|stored| stored != *reading)

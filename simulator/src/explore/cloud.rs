@@ -8,7 +8,7 @@ use tidegate_ingest::core::{
 };
 use tidegate_protocol::{SeqRange, block::Decoder, topic::Lane};
 
-use super::store::MemoryStore;
+use super::{dice::Dice, store::MemoryStore};
 
 pub struct Cloud {
     pub settings: Settings,
@@ -27,6 +27,8 @@ pub struct Cloud {
     pub occupied_bytes: u64,
     pub backup: Option<MemoryStore>,
     pub seen_conflicts: u64,
+    /// The lake's own, so that it takes none from others.
+    pub lake_dice: Dice,
 }
 
 /// What the core waits for, besides a commit.
@@ -46,7 +48,7 @@ pub struct Parcel {
 }
 
 impl Cloud {
-    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+    pub fn new(settings: Settings, lake_dice: Dice) -> anyhow::Result<Self> {
         Ok(Self {
             settings,
             rules: rules()?,
@@ -62,6 +64,7 @@ impl Cloud {
             occupied_bytes: 0,
             backup: None,
             seen_conflicts: 0,
+            lake_dice,
         })
     }
 
@@ -78,7 +81,7 @@ impl Cloud {
     }
 
     pub fn used_bytes(&self) -> u64 {
-        self.store.used_bytes + self.occupied_bytes
+        self.store.used_bytes() + self.occupied_bytes
     }
 }
 

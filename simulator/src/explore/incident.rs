@@ -33,6 +33,8 @@ pub enum Incident {
     SealEnded,
     /// An operator writes a device off, though it may well go on.
     RetireDevice,
+    /// The ingest's disk spoils a byte of a journal entry.
+    FlipJournal,
 }
 
 impl Incident {

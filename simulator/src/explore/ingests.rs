@@ -1,11 +1,15 @@
 //! The ingest at work: events into its core, its effects carried out by an imaginary store.
 
-use tidegate_ingest::core::{Effect, Event};
+use tidegate_ingest::core::{
+    Effect, Event,
+    batch::{Batch, Damaged},
+};
 use tidegate_protocol::status::GatewayStatus;
 
 use super::{
     cloud::{Look, Parcel},
     coverage::Fault,
+    store::Refused,
     world::{Happening, World},
 };
 
@@ -30,6 +34,7 @@ impl World {
         let life = self.cloud.life;
         let after = self.dice.between(1_000, 100_000);
         self.plan_in(after, Happening::IngestConnects { life });
+        self.lake_starts();
         self.ingest_effects();
     }
 
@@ -213,20 +218,32 @@ impl World {
             self.note(33, number, || format!("the ingest's commit fails (written: {written})"));
             return self.ingest_event(Event::CommitFailed { batch: number });
         }
-        self.commit_to_store(&batch);
+        if !self.commit_to_store(&batch) {
+            return self.ingest_event(Event::CommitFailed { batch: number });
+        }
         let used_bytes = self.cloud.used_bytes();
         self.ingest_event(Event::Committed { batch: number, used_bytes });
     }
 
-    fn commit_to_store(&mut self, batch: &tidegate_ingest::core::batch::Batch) {
+    /// Says whether it was committed.
+    fn commit_to_store(&mut self, batch: &Batch) -> bool {
         match self.cloud.store.apply(batch, &mut self.library) {
-            Err((rule, words)) => self.violate(rule, words),
+            Err(Refused::Breaks(rule, words)) => {
+                self.violate(rule, words);
+                true
+            }
+            Err(Refused::Elsewhere) => {
+                self.coverage.count(Fault::DamageToldLate);
+                false
+            }
             Ok(applied) => {
                 let entries = batch.entries.len();
                 self.note(34, entries as u64, || format!("the ingest commits {entries} entries"));
                 self.coverage.add(Fault::OriginSealed, applied.sealed);
                 self.logged(&batch.operations);
+                self.coverage.add(Fault::JournalDamaged, applied.taken_out);
                 self.check_store_commit(&applied);
+                true
             }
         }
     }
@@ -239,17 +256,39 @@ impl World {
         if unreadable {
             self.coverage.count(Fault::IngestUnreadable);
         }
-        let event = match look {
+        let (event, met) = match look {
             Look::Verify { ticket, job } => {
-                let differing = self.cloud.store.verify(&job, &mut self.library);
-                Event::Verified { ticket, differing: (!unreadable).then_some(differing) }
+                let (differing, met) = said(self.cloud.store.verify(&job, &mut self.library));
+                (Event::Verified { ticket, differing: differing.filter(|_| !unreadable) }, met)
             }
             Look::Load { origin, range } => {
-                let readings = self.cloud.store.load(origin, range);
-                Event::Loaded { origin, readings: (!unreadable).then_some(readings) }
+                let (readings, met) = said(self.cloud.store.load(origin, range));
+                (Event::Loaded { origin, readings: readings.filter(|_| !unreadable) }, met)
             }
         };
-        self.ingest_event(event);
+        match met {
+            Some(position) if !unreadable => self.meet_damage(position, Some(Box::new(event))),
+            _ => self.ingest_event(event),
+        }
+    }
+
+    /// A look meets a damaged entry. Word of it takes its time.
+    pub fn meet_damage(&mut self, position: u64, then: Option<Box<Event>>) {
+        let life = self.cloud.life;
+        let after = self.cloud.lake_dice.magnitude(1, 1_000) * 1_000;
+        let met = self.cloud.store.holdings.damage_at(position);
+        self.plan_in(after, Happening::IngestMeetsDamage { life, met, then });
+    }
+
+    pub fn ingest_meets_damage(&mut self, life: u64, met: Damaged, then: Option<Box<Event>>) {
+        if self.cloud.life != life {
+            return;
+        }
+        self.note(39, met.position, || format!("a look met damage: {met:?}"));
+        self.ingest_event(Event::Damaged(met));
+        if let Some(then) = then {
+            self.ingest_event(*then);
+        }
     }
 
     pub fn kill_ingest(&mut self) {
@@ -267,9 +306,19 @@ impl World {
                 self.commit_to_store(&batch);
             }
         }
+        let rolling = self.cloud.store.holdings.intent.is_some();
+        self.coverage.add(Fault::IngestKilledInRoll, u64::from(rolling));
         self.cloud.connected = false;
         let life = self.cloud.life;
         let after = self.dice.between(20_000, 1_500_000);
         self.plan_in(after, Happening::IngestStarts { life });
+    }
+}
+
+/// What came of a look; or which entry cannot be read.
+fn said<T>(looked: Result<T, u64>) -> (Option<T>, Option<u64>) {
+    match looked {
+        Ok(found) => (Some(found), None),
+        Err(position) => (None, Some(position)),
     }
 }

@@ -1,7 +1,7 @@
 //! Faults carried out.
 
 use tidegate_ingest::core::Event as IngestEvent;
-use tidegate_protocol::{RangeSet, SeqRange};
+use tidegate_protocol::{RangeSet, SeqRange, block::HEADER_BYTES};
 
 use super::{
     board::Line,
@@ -71,10 +71,11 @@ impl World {
                 self.cloud.occupied_bytes = 0;
                 self.tell_ingest_its_room();
             }
-            Incident::BackUpIngest => self.cloud.backup = Some(self.cloud.store.clone()),
+            Incident::BackUpIngest => self.cloud.backup = Some(self.cloud.store.backed_up()),
             Incident::RestoreIngest => self.restore_ingest(),
             Incident::SealEnded => self.seal_ended(),
             Incident::RetireDevice => self.retire_device(board),
+            Incident::FlipJournal => self.flip_journal(),
         }
     }
 
@@ -195,6 +196,34 @@ impl World {
             truth.entry(loss.origin).flipped.insert(loss.range);
         }
         self.coverage.count(Fault::BlockFlipped);
+    }
+
+    fn flip_journal(&mut self) {
+        let Self { cloud, truth, .. } = self;
+        let lake_dice = &mut cloud.lake_dice;
+        // What a roll has just read is the more interesting.
+        let holdings = &mut cloud.store.holdings;
+        let rolling = holdings.intent.as_ref().map(|intent| intent.from..intent.to);
+        let within = rolling.filter(|_| lake_dice.chance(0.7)).unwrap_or(0..u64::MAX);
+        let place = lake_dice.place(holdings.journal.range(within.clone()).count());
+        let Some((&position, entry)) = holdings.journal.range_mut(within).nth(place) else { return };
+        let mut bytes = entry.block.to_vec();
+        let body = HEADER_BYTES.min(bytes.len());
+        let at = body + lake_dice.place(bytes.len() - body);
+        let Some(byte) = bytes.get_mut(at) else { return };
+        *byte ^= 1 << lake_dice.between(0, 7);
+        (entry.block, entry.is_damaged) = (bytes.into(), true);
+        for run in &entry.head.accepted {
+            let Some(record) = cloud.store.origins.get(&run.origin) else { continue };
+            let truth = truth.entry(record.origin);
+            truth.flipped.insert(run.range);
+            truth.was_damaged_at_cloud = true;
+        }
+        self.coverage.count(Fault::JournalFlipped);
+        // Somebody asks for it.
+        if self.cloud.lake_dice.chance(0.4) {
+            self.meet_damage(position, None);
+        }
     }
 
     fn change_clock(&mut self, incident: Incident, at: usize) {

@@ -8,6 +8,7 @@
 //! board, lines     the firmware's nodes and their lines to gateways
 //! gateway, agents  the agent's core and its disk      disk           an agent's queue in memory
 //! network          broker and connections             cloud, ingests the ingest's core     store   its store in memory
+//! holdings, shelf  stored readings: journal, lake     lake, journal  rolls from the one to the other
 //! misfortune       faults carried out                 calm           the end, when nothing goes wrong any more
 //! truth            what really happened to readings   contents       what blocks say
 //! checker, verdict the rules, at every moment and at the end
@@ -28,14 +29,18 @@ pub mod coverage;
 mod dice;
 mod disk;
 mod gateway;
+mod holdings;
 mod incident;
 mod ingests;
+mod journal;
+mod lake;
 mod lines;
 mod misfortune;
 mod network;
 mod operator;
 mod plan;
 pub mod run;
+mod shelf;
 mod store;
 mod trace;
 mod truth;

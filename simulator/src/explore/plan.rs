@@ -6,7 +6,7 @@ use tidegate_alarms::RuleSet;
 use tidegate_ingest::core::Settings as IngestSettings;
 use tidegate_protocol::SiteId;
 
-use super::{dice::Dice, incident::Incident};
+use super::{dice::Dice, incident::Incident, lake::LakePlan};
 
 /// How a board comes by its boot ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,8 @@ pub struct Plan {
     pub clockless: bool,
     /// Gateways have a rule by which readings go ahead.
     pub rules_at_the_edge: bool,
+    /// The journal goes to a lake.
+    pub lake: Option<LakePlan>,
 }
 
 const MS: u64 = 1_000;
@@ -108,6 +110,7 @@ impl Plan {
             ingest_disk_us: dice.magnitude(1, 40) * MS,
             clockless: dice.chance(0.3),
             rules_at_the_edge: dice.chance(0.5),
+            lake: None,
         };
         // Alarms in a queue that soon has to choose.
         if plan.rules_at_the_edge && dice.chance(0.4) {
@@ -120,6 +123,10 @@ impl Plan {
         }
         if !gentle && dice.chance(0.3) {
             plan.incidents.push((Incident::RetireDevice, dice.magnitude(1_500, 20_000) * MS));
+        }
+        plan.lake = dice.chance(0.6).then(|| LakePlan::draw(dice, gentle));
+        if !gentle && dice.chance(0.3) {
+            plan.incidents.push((Incident::FlipJournal, dice.magnitude(500, 10_000) * MS));
         }
         plan
     }

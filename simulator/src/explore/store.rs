@@ -1,12 +1,13 @@
 //! The ingest's store in memory: one batch is one transaction. A copy of it is a backup.
 
-use std::{collections::BTreeMap, collections::BTreeSet, rc::Rc};
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_alarms::{AlarmEvent, EventId};
 use tidegate_ingest::core::{
     Snapshot, VerifyJob,
     batch::{
-        Batch, GatewayRecord, HistoryChange, LiveRecord, Occurrence, OriginNo, OriginRecord, SettledRecord,
+        Batch, Entry, GatewayRecord, HistoryChange, LiveRecord, Occurrence, OriginNo, OriginRecord,
+        SettledRecord,
     },
     seal::SealedRecord,
 };
@@ -14,15 +15,7 @@ use tidegate_protocol::{
     DeviceId, Origin, RangeSet, Reading, SeqRange, SiteId, block::Description, topic::GatewayPath,
 };
 
-use super::contents::{Contents, Library};
-
-/// Where a run of readings is: the origin's place in a block.
-#[derive(Clone, Debug)]
-struct Run {
-    range: SeqRange,
-    contents: Rc<Contents>,
-    entry: usize,
-}
+use super::{contents::Library, holdings::Holdings};
 
 type OccurrenceKey = (OriginNo, String, String, u64);
 
@@ -32,8 +25,8 @@ pub struct MemoryStore {
     pub origins: BTreeMap<OriginNo, OriginRecord>,
     sealed: BTreeSet<OriginNo>,
     descriptions: BTreeMap<OriginNo, Description>,
-    index: BTreeMap<(OriginNo, u64), Run>,
-    /// What the journal's entries hold of each origin, put together from the entries alone.
+    pub holdings: Holdings,
+    /// What journal entries and lake files hold of each origin, by the commits alone.
     pub accepted: BTreeMap<Origin, RangeSet>,
     gateways: BTreeMap<GatewayPath, GatewayRecord>,
     live: BTreeMap<(SiteId, DeviceId), LiveRecord>,
@@ -46,7 +39,15 @@ pub struct MemoryStore {
     /// How often it was put back from a backup.
     pub ledger: u32,
     next_position: u64,
-    pub used_bytes: u64,
+}
+
+/// Why a batch is not applied.
+#[derive(Debug)]
+pub enum Refused {
+    /// It breaks a rule.
+    Breaks(&'static str, String),
+    /// It takes out an entry whose readings are stored elsewhere by now: the commit fails.
+    Elsewhere,
 }
 
 /// What an applied batch did, for those who check it.
@@ -56,12 +57,15 @@ pub struct Applied {
     pub stored: Vec<(Origin, Vec<Reading>)>,
     pub touched: Vec<OriginNo>,
     pub sealed: u64,
+    /// Damaged entries that were taken out.
+    pub taken_out: u64,
 }
 
 impl MemoryStore {
-    /// Applies a batch, or says which rule it breaks.
-    pub fn apply(&mut self, batch: &Batch, library: &mut Library) -> Result<Applied, (&'static str, String)> {
+    /// Applies a batch, or says why not.
+    pub fn apply(&mut self, batch: &Batch, library: &mut Library) -> Result<Applied, Refused> {
         let mut applied = Applied::default();
+        self.take_out(batch, &mut applied)?;
         for (no, record) in &batch.origins {
             self.origins.insert(*no, record.clone());
             applied.touched.push(*no);
@@ -71,37 +75,7 @@ impl MemoryStore {
             applied.sealed += 1;
         }
         for entry in &batch.entries {
-            if entry.position < self.next_position {
-                return Err(("journal-position", format!("position {} is used again", entry.position)));
-            }
-            self.next_position = entry.position + 1;
-            self.used_bytes += entry.block.len() as u64;
-            let Some(contents) = library.contents(&entry.block) else {
-                return Err(("stored-block", "a journal entry does not decode".to_owned()));
-            };
-            for accepted in &entry.head.accepted {
-                let Some(record) = self.origins.get(&accepted.origin) else {
-                    return Err(("origin-numbers", "an entry names an origin that is not stored".to_owned()));
-                };
-                let origin = record.origin;
-                let run = Run {
-                    range: accepted.range,
-                    contents: Rc::clone(&contents),
-                    entry: accepted.entry as usize,
-                };
-                let readings = run.readings(accepted.range);
-                if readings.len() as u64 != accepted.range.len() {
-                    let words = format!("{origin} {}: the block has {}", accepted.range, readings.len());
-                    return Err(("accepted-is-there", words));
-                }
-                let before = self.accepted.entry(origin).or_default();
-                if before.missing(accepted.range) != [accepted.range] {
-                    return Err(("stored-once", format!("{origin} {} is stored twice", accepted.range)));
-                }
-                before.insert(accepted.range);
-                applied.stored.push((origin, readings));
-                self.index.insert((accepted.origin, accepted.range.start), run);
-            }
+            self.add(entry, library, &mut applied)?;
         }
         for (no, description) in &batch.descriptions {
             self.descriptions.insert(*no, description.clone());
@@ -120,11 +94,59 @@ impl MemoryStore {
         Ok(applied)
     }
 
+    fn take_out(&mut self, batch: &Batch, applied: &mut Applied) -> Result<(), Refused> {
+        if batch.damaged.iter().any(|damaged| self.holdings.is_elsewhere(damaged)) {
+            return Err(Refused::Elsewhere);
+        }
+        for damaged in &batch.damaged {
+            for (no, range) in self.holdings.take_out(damaged) {
+                let Some(record) = self.origins.get(&no) else { continue };
+                self.accepted.entry(record.origin).or_default().remove(range);
+            }
+            applied.taken_out += 1;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, entry: &Entry, library: &mut Library, applied: &mut Applied) -> Result<(), Refused> {
+        if entry.position < self.next_position {
+            let words = format!("position {} is used again", entry.position);
+            return Err(Refused::Breaks("journal-position", words));
+        }
+        self.next_position = entry.position + 1;
+        let Some(contents) = library.contents(&entry.block) else {
+            let words = "a journal entry does not decode".to_owned();
+            return Err(Refused::Breaks("stored-block", words));
+        };
+        self.holdings.add(entry, contents);
+        for run in &entry.head.accepted {
+            let Some(record) = self.origins.get(&run.origin) else {
+                let words = "an entry names an origin that is not stored".to_owned();
+                return Err(Refused::Breaks("origin-numbers", words));
+            };
+            let origin = record.origin;
+            let readings = self.holdings.written(run.origin, origin, run.range);
+            if readings.len() as u64 != run.range.len() {
+                let words = format!("{origin} {}: the block has {}", run.range, readings.len());
+                return Err(Refused::Breaks("accepted-is-there", words));
+            }
+            let before = self.accepted.entry(origin).or_default();
+            if before.missing(run.range) != [run.range] {
+                let words = format!("{origin} {} is stored twice", run.range);
+                return Err(Refused::Breaks("stored-once", words));
+            }
+            before.insert(run.range);
+            applied.stored.push((origin, readings));
+        }
+        Ok(())
+    }
+
     /// Rule h: only what has no hole, and its row says how much of it there was.
-    fn seal(&mut self, no: OriginNo, row: &SealedRecord) -> Result<(), (&'static str, String)> {
+    fn seal(&mut self, no: OriginNo, row: &SealedRecord) -> Result<(), Refused> {
         let record = self.origins.get(&no).filter(|_| !self.sealed.contains(&no));
         let Some(record) = record else {
-            return Err(("sealed-is-ledger", format!("{} is sealed and is not there", row.origin)));
+            let words = format!("{} is sealed and is not there", row.origin);
+            return Err(Refused::Breaks("sealed-is-ledger", words));
         };
         let ledger = &record.ledger;
         let lost: u64 = row.lost.iter().map(|(_, count)| count).sum();
@@ -134,7 +156,8 @@ impl MemoryStore {
                 == (ledger.stored().count(), ledger.next(), ledger.digest())
             && row.stored + lost == row.next;
         if !holds {
-            return Err(("sealed-is-ledger", format!("{row:?} is not what is left of {record:?}")));
+            let words = format!("{row:?} is not what is left of {record:?}");
+            return Err(Refused::Breaks("sealed-is-ledger", words));
         }
         self.sealed.insert(no);
         Ok(())
@@ -169,7 +192,7 @@ impl MemoryStore {
             described.map(|(no, record)| (*no, record.clone(), self.descriptions.get(no).cloned()));
         Snapshot {
             next_position: self.next_position,
-            used_bytes: self.used_bytes + occupied_bytes,
+            used_bytes: self.used_bytes() + occupied_bytes,
             origins: described.collect(),
             sealed: (self.sealed.iter())
                 .filter_map(|no| self.origins.get(no).map(|record| (*no, record.site, record.origin)))
@@ -199,15 +222,27 @@ impl MemoryStore {
         self.history.iter().filter(|((of, ..), _)| *of == no).map(|(_, occurrence)| occurrence).collect()
     }
 
-    /// Stored readings of a range, ascending.
-    pub fn load(&self, no: OriginNo, range: SeqRange) -> Vec<Reading> {
-        let mut readings = Vec::new();
-        let first = self.index.range(..=(no, range.start)).next_back().filter(|((of, _), _)| *of == no);
-        let from = first.map_or(range.start, |((_, start), _)| *start);
-        for (_, run) in self.index.range((no, from)..(no, range.end.max(from))) {
-            readings.extend(run.readings(run.range.intersection(range)));
-        }
-        readings
+    /// Stored readings of a range, ascending; or the position of an entry that cannot be read.
+    pub fn load(&self, no: OriginNo, range: SeqRange) -> Result<Vec<Reading>, u64> {
+        self.origins.get(&no).map_or(Ok(Vec::new()), |record| self.holdings.read(no, record.origin, range))
+    }
+
+    /// What was stored of a range, be it damaged since or not.
+    pub fn written(&self, no: OriginNo, range: SeqRange) -> Vec<Reading> {
+        let record = self.origins.get(&no);
+        record.map(|record| self.holdings.written(no, record.origin, range)).unwrap_or_default()
+    }
+
+    pub fn used_bytes(&self) -> u64 {
+        self.holdings.journal_bytes()
+    }
+
+    /// As a backup holds it: of the lake's files those that it has registered.
+    pub fn backed_up(&self) -> Self {
+        let mut copy = self.clone();
+        let Holdings { files, shelf, .. } = &mut copy.holdings;
+        shelf.keep(|name| files.values().any(|file| file.path == name));
+        copy
     }
 
     /// Takes from `missing` what is stored or declared lost of an origin.
@@ -219,22 +254,19 @@ impl MemoryStore {
     }
 
     /// Which of the ranges of a block differ from what is stored.
-    pub fn verify(&self, job: &VerifyJob, library: &mut Library) -> Vec<(Origin, SeqRange)> {
-        let Some(contents) = library.contents(&job.block) else { return Vec::new() };
+    pub fn verify(&self, job: &VerifyJob, library: &mut Library) -> Result<Vec<(Origin, SeqRange)>, u64> {
+        let Some(contents) = library.contents(&job.block) else { return Ok(Vec::new()) };
         let came = |origin: Origin, range: SeqRange| {
             let readings = contents.block.origins.iter().find(|readings| readings.origin == origin);
             let readings = readings.into_iter().flat_map(|readings| readings.readings.iter().copied());
             readings.filter(|reading| range.contains(reading.seq.0)).collect::<Vec<_>>()
         };
-        let differing =
-            job.ranges.iter().filter(|(no, origin, range)| came(*origin, *range) != self.load(*no, *range));
-        differing.map(|(_, origin, range)| (*origin, *range)).collect()
-    }
-}
-
-impl Run {
-    fn readings(&self, part: SeqRange) -> Vec<Reading> {
-        let Some(of) = self.contents.block.origins.get(self.entry) else { return Vec::new() };
-        of.readings.iter().copied().filter(|reading| part.contains(reading.seq.0)).collect()
+        let mut differing = Vec::new();
+        for (no, origin, range) in &job.ranges {
+            if came(*origin, *range) != self.load(*no, *range)? {
+                differing.push((*origin, *range));
+            }
+        }
+        Ok(differing)
     }
 }

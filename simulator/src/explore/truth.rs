@@ -27,6 +27,8 @@ pub struct OriginTruth {
     pub lives: u32,
     /// The ingest was restored while it was there: agents may declare more than was lost, since stored beats lost.
     pub was_rolled_back: bool,
+    /// The ingest's disk spoiled some of it after it was stored: history was told of what cannot be read any more.
+    pub was_damaged_at_cloud: bool,
     pub ended: bool,
     /// A gateway that knew more of it than its disk did was killed: nobody may be left to close it.
     pub forgotten: bool,

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use tidegate_agent::core::LinkId;
+use tidegate_ingest::core::{Event as IngestEvent, batch::Damaged};
 use tidegate_protocol::{GatewayId, SiteId, topic::GatewayPath};
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
     dice::Dice,
     gateway::Gateway,
     incident::Incident,
+    lake::Step,
     plan::Plan,
     trace::{Detail, Trace},
     truth::Truth,
@@ -44,6 +46,8 @@ pub enum Happening {
     IngestWakes { life: u64 },
     IngestDiskDone { life: u64 },
     IngestLooked { life: u64, look: Look },
+    IngestMeetsDamage { life: u64, met: Damaged, then: Option<Box<IngestEvent>> },
+    LakeStep { life: u64, step: Step },
     Misfortune { incident: Incident, mean_us: u64 },
     CalmBegins,
     Tours { board: usize, gateway: usize },
@@ -109,7 +113,7 @@ impl World {
         }
         let mut world = Self {
             now_us: 0,
-            cloud: Cloud::new(plan.ingest)?,
+            cloud: Cloud::new(plan.ingest, Dice::new(!seed))?,
             agenda: Agenda::default(),
             boards,
             gateways,
@@ -211,6 +215,8 @@ impl World {
             Happening::IngestWakes { life } => self.ingest_wakes(life),
             Happening::IngestDiskDone { life } => self.ingest_disk_done(life),
             Happening::IngestLooked { life, look } => self.ingest_looked(life, look),
+            Happening::IngestMeetsDamage { life, met, then } => self.ingest_meets_damage(life, met, then),
+            Happening::LakeStep { life, step } => self.lake_step(life, step),
             Happening::Misfortune { incident, mean_us } => self.misfortune(incident, mean_us),
             Happening::CalmBegins => self.calm_begins(),
             Happening::Tours { board, gateway } => self.tours(board, gateway),
