@@ -11,6 +11,7 @@
 //! lake/              the journal's readings as Parquet
 //! data_folder        one program at a time on a data folder
 //! doctor/            looking into a data folder, repairing, backing up, restoring
+//! entries            one journal entry, read whole or called damaged
 //! readings           stored readings, from journal and lake alike
 //! certificate/       signed statements of where every reading is
 //! query, view        what the API asks, and what it shows  shown   what lives in memory only
@@ -28,6 +29,7 @@ pub mod core;
 pub mod data_folder;
 pub mod doctor;
 mod engine;
+pub mod entries;
 pub mod events;
 pub mod failpoint;
 mod inbox;

@@ -12,6 +12,7 @@ use crate::{
         VerifyJob,
         batch::{Accepted, EntryHead, OriginNo},
     },
+    entries::{EntryReader, within},
     lake::{Lake, LakeError, LakeReading, Wanted},
     store::{Look, StoreError, keys::Place, look::Run},
 };
@@ -27,35 +28,17 @@ pub enum ReadError {
     Damaged { position: u64 },
 }
 
-/// The readings that a journal entry is the one to hold, run by run.
-pub fn accepted_of<'b>(
-    head: &'b EntryHead,
-    block: &'b Block,
-) -> impl Iterator<Item = (&'b Accepted, &'b [Reading])> {
-    head.accepted.iter().filter_map(|accepted| {
-        let origin = block.origins.get(accepted.entry as usize)?;
-        Some((accepted, within(&origin.readings, accepted.range)))
-    })
-}
-
-/// The readings of an ascending list whose seqs lie in `range`.
-fn within(readings: &[Reading], range: SeqRange) -> &[Reading] {
-    let from = readings.partition_point(|reading| reading.seq.0 < range.start);
-    let to = readings.partition_point(|reading| reading.seq.0 < range.end);
-    readings.get(from..to).unwrap_or_default()
-}
-
 /// Reads runs; keeps the block it decoded last, since neighbours often share one.
 pub struct Source<'a> {
     look: &'a Look<'a>,
     lake: &'a Lake,
-    decoder: Decoder,
+    reader: EntryReader,
     cached: Option<(u64, EntryHead, Block)>,
 }
 
 impl<'a> Source<'a> {
     pub fn new(look: &'a Look<'a>, lake: &'a Lake) -> Result<Self, ReadError> {
-        Ok(Self { look, lake, decoder: Decoder::new().map_err(StoreError::from)?, cached: None })
+        Ok(Self { look, lake, reader: EntryReader::new().map_err(StoreError::from)?, cached: None })
     }
 
     /// Stored readings of an origin within `wanted`, ascending, until `each` says stop. Runs whose ticks lie outside
@@ -125,13 +108,13 @@ impl<'a> Source<'a> {
     fn entry(&mut self, position: u64) -> Result<(&EntryHead, &Block), ReadError> {
         if self.cached.as_ref().is_none_or(|(cached, ..)| *cached != position) {
             let missing = StoreError::Damaged("the index points at a missing journal entry");
-            let damaged = |_| ReadError::Damaged { position };
             let entry = self.look.journal_entry(position).map_err(|error| match error {
                 StoreError::Damaged(_) => ReadError::Damaged { position },
                 other => other.into(),
             })?;
             let (head, bytes) = entry.ok_or(missing)?;
-            let block = self.decoder.decode(bytes).map_err(damaged)?;
+            let block = self.reader.read(self.look, position, &head, bytes)?;
+            let block = block.ok_or(ReadError::Damaged { position })?;
             self.cached = Some((position, head, block));
         }
         let (_, head, block) =
@@ -142,10 +125,8 @@ impl<'a> Source<'a> {
     /// Compares ranges of a block that came again with what is stored: which of them differ (rule b). However many origins
     /// and runs the block has, each lake file is read once.
     pub fn verify(&mut self, job: &VerifyJob) -> Result<Vec<(Origin, SeqRange)>, ReadError> {
-        let block = self
-            .decoder
-            .decode(&job.block)
-            .map_err(|_| StoreError::Damaged("a block in memory does not decode"))?;
+        let block = Decoder::new().map_err(StoreError::from)?.decode(&job.block);
+        let block = block.map_err(|_| StoreError::Damaged("a block in memory does not decode"))?;
         let came = |origin: Origin, range| {
             let readings = block.origins.iter().find(|readings| readings.origin == origin);
             readings.map(|readings| within(&readings.readings, range)).unwrap_or_default()

@@ -51,7 +51,7 @@ impl Export {
 
     pub fn records(&self, store: &LmdbStore, out: &mut impl Write) -> Result<(), DoctorError> {
         let mut decoder = Decoder::new().map_err(StoreError::from)?;
-        each_entry(store, |position, _, bytes| {
+        each_entry(store, |_, position, _, bytes| {
             let Ok(block) = decoder.decode(bytes) else { return Ok(()) };
             for record in block.records.iter().filter(|record| self.wants(record.origin().device)) {
                 let told = json!({ "type": "record", "position": position, "record": format!("{record:?}") });

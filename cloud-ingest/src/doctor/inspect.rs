@@ -8,7 +8,7 @@ use tidegate_protocol::block::Decoder;
 use super::{DoctorError, Progress};
 use crate::{
     core::batch::EntryHead,
-    store::{LmdbStore, StoreError},
+    store::{LmdbStore, Look, StoreError},
 };
 
 /// Entries looked at in one committed state: then it is let go of, so that an ingest can use again what it deletes.
@@ -70,7 +70,7 @@ pub fn inspect(store: &LmdbStore, progress: Progress<'_>) -> Result<Inspection, 
         true
     })?;
     drop(look);
-    each_entry(store, |position, head, block| {
+    each_entry(store, |_, position, head, block| {
         progress("entries", found.entries, 0);
         found.entries += 1;
         found.oldest_position.get_or_insert(position);
@@ -90,13 +90,14 @@ pub fn inspect(store: &LmdbStore, progress: Progress<'_>) -> Result<Inspection, 
 /// Every journal entry, in portions; what is appended meanwhile is seen as well.
 pub fn each_entry(
     store: &LmdbStore,
-    mut each: impl FnMut(u64, Option<EntryHead>, &[u8]) -> Result<(), StoreError>,
+    mut each: impl FnMut(&Look<'_>, u64, Option<EntryHead>, &[u8]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let mut from = 0;
     loop {
         let mut left = PORTION;
-        store.look()?.journal_as_it_is(from, |position, head, block| {
-            each(position, head, block)?;
+        let look = store.look()?;
+        look.journal_as_it_is(from, |position, head, block| {
+            each(&look, position, head, block)?;
             from = position.saturating_add(1);
             left -= 1;
             Ok(left > 0)

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_protocol::{RangeSet, SeqRange, block::Decoder};
+use tidegate_protocol::{RangeSet, SeqRange};
 
 use super::{DoctorError, Progress, inspect::each_entry};
 use crate::{
-    core::batch::{EntryHead, OriginNo},
+    core::batch::OriginNo,
+    entries::EntryReader,
     lake::Lake,
-    readings::accepted_of,
     store::{LmdbStore, Look, StoreError, keys::Place},
 };
 
@@ -78,26 +78,18 @@ pub fn verify(store: &LmdbStore, lake: &Lake, progress: Progress<'_>) -> Result<
 }
 
 fn entries(store: &LmdbStore, verdict: &mut Verdict, progress: Progress<'_>) -> Result<(), DoctorError> {
-    let mut decoder = Decoder::new().map_err(StoreError::from)?;
-    each_entry(store, |position, head, bytes| {
+    let mut reader = EntryReader::new().map_err(StoreError::from)?;
+    each_entry(store, |look, position, head, bytes| {
         progress("entries", verdict.entries, 0);
         verdict.entries += 1;
-        if !is_readable(&mut decoder, head.as_ref(), bytes) {
+        let block = head.map(|head| reader.read(look, position, &head, bytes)).transpose()?;
+        if block.flatten().is_none() {
             verdict.damaged.insert(position);
             verdict.say(format!("the journal's entry {position} cannot be read"));
         }
         Ok(())
     })?;
     Ok(())
-}
-
-/// The head, the block's checksums, and all readings that the entry is the one to hold.
-fn is_readable(decoder: &mut Decoder, head: Option<&EntryHead>, bytes: &[u8]) -> bool {
-    let (Some(head), Ok(block)) = (head, decoder.decode(bytes)) else { return false };
-    let whole = accepted_of(head, &block)
-        .filter(|(accepted, readings)| readings.len() as u64 == accepted.range.len())
-        .count();
-    whole == head.accepted.len()
 }
 
 /// Ledger and index of one origin must say the same, and the index must point at what is there.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use tidegate_protocol::block::{Block, Decoder};
+use tidegate_protocol::block::Block;
 
 use super::rows::Rows;
 use crate::{
-    core::batch::EntryHead,
-    readings::{ReadError, accepted_of},
+    core::batch::{Accepted, EntryHead},
+    entries::{EntryReader, accepted_of},
+    readings::ReadError,
     store::{StoreError, journal::JournalLook, keys::Intent},
 };
 
@@ -51,63 +52,65 @@ pub(super) fn day_of(unix_ms: i64) -> String {
     time.strftime("%Y-%m-%d").to_string()
 }
 
-/// The rows of the entries, how many entries there were, and the positions of those that cannot be read: they must not keep
-/// all that follows from the lake.
-pub(super) fn gather(
-    look: &impl JournalLook,
-    intent: &Intent,
-) -> Result<(Rows, u64, BTreeSet<u64>), ReadError> {
-    let (mut rows, mut entries, mut damaged) = (Rows::default(), 0, BTreeSet::new());
-    let mut decoder = Decoder::new().map_err(StoreError::from)?;
+/// What entries hold.
+#[derive(Default)]
+pub(super) struct Gathering {
+    pub rows: Rows,
+    pub runs: Vec<Accepted>,
+    /// How many there were.
+    pub entries: u64,
+    /// Positions of those that cannot be read: they must not keep all that follows from the lake.
+    pub damaged: BTreeSet<u64>,
+}
+
+pub(super) fn gather(look: &impl JournalLook, intent: &Intent) -> Result<Gathering, ReadError> {
+    let mut gathering = Gathering::default();
+    let mut reader = EntryReader::new().map_err(StoreError::from)?;
     look.entries(intent.from, &mut |position, head, bytes| {
         if position >= intent.to {
             return Ok(false);
         }
-        entries += 1;
-        let Some(head) = head else {
-            damaged.insert(position);
-            return Ok(true);
-        };
-        if head.accepted.is_empty() {
-            return Ok(true);
-        }
-        let readable = match decoder.decode(bytes) {
-            Ok(block) => add_entry(look, &head, &block, &mut rows)?,
-            Err(_) => false,
+        gathering.entries += 1;
+        let readable = match head {
+            None => false,
+            Some(head) if head.accepted.is_empty() => true,
+            Some(head) => match reader.read(look, position, &head, bytes)? {
+                Some(block) => gathering.add_entry(look, &head, &block)?,
+                None => false,
+            },
         };
         if !readable {
-            damaged.insert(position);
+            gathering.damaged.insert(position);
         }
         Ok(true)
     })?;
-    Ok((rows, entries, damaged))
+    Ok(gathering)
 }
 
-/// Adds all of an entry's rows, or none and says so.
-fn add_entry(
-    look: &impl JournalLook,
-    head: &EntryHead,
-    block: &Block,
-    rows: &mut Rows,
-) -> Result<bool, StoreError> {
-    if accepted_of(head, block).count() != head.accepted.len() {
-        return Ok(false);
-    }
-    for (accepted, readings) in accepted_of(head, block) {
-        let no = accepted.origin;
-        if !rows.knows(no) {
-            let (Some(owner), Some(description)) = (look.owner(no)?, look.description(no)?) else {
+impl Gathering {
+    /// Adds all of an entry's rows, or none and says so.
+    fn add_entry(
+        &mut self,
+        look: &impl JournalLook,
+        head: &EntryHead,
+        block: &Block,
+    ) -> Result<bool, StoreError> {
+        for (accepted, _, readings) in accepted_of(head, block) {
+            let no = accepted.origin;
+            if !self.rows.knows(no) {
+                let (Some(owner), Some(description)) = (look.owner(no)?, look.description(no)?) else {
+                    return Ok(false);
+                };
+                self.rows.origin(no, &owner, &description);
+            }
+            if !self.rows.describes(no, readings) {
                 return Ok(false);
-            };
-            rows.origin(no, &owner, &description);
+            }
         }
-        let complete = readings.len() as u64 == accepted.range.len();
-        if !complete || !rows.describes(no, readings) {
-            return Ok(false);
+        for (accepted, _, readings) in accepted_of(head, block) {
+            self.rows.push(accepted.origin, head.from.gateway, readings);
+            self.runs.push(*accepted);
         }
+        Ok(true)
     }
-    for (accepted, readings) in accepted_of(head, block) {
-        rows.push(accepted.origin, head.from.gateway, readings);
-    }
-    Ok(true)
 }

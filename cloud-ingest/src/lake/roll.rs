@@ -10,7 +10,7 @@ use tidegate_service::Mutant;
 
 use super::{
     Lake, LakeError,
-    gather::{gather, plan},
+    gather::{Gathering, gather, plan},
     rows::Rows,
 };
 use crate::{
@@ -122,14 +122,15 @@ impl<J: Journal, F: Files> Roller<J, F> {
             Ok(false)
         })?;
         let Some(oldest) = oldest else { return Ok(false) };
-        let age_ms = u64::try_from(now_unix_ms.saturating_sub(oldest)).unwrap_or(0);
+        // One that is far ahead was damaged, or the clock was: it must not hold up all that follow it.
+        let age_ms = now_unix_ms.abs_diff(oldest);
         Ok(age_ms >= self.settings.interval_ms || look.journal_bytes()? >= self.settings.bytes)
     }
 
     /// The second step: the entries' readings in a file of their own.
     pub fn write_out(&self, intent: Intent) -> Result<Gathered, ReadError> {
         let look = self.journal.look()?;
-        let (mut rows, entries, damaged) = gather(&look, &intent)?;
+        let Gathering { mut rows, runs, entries, damaged } = gather(&look, &intent)?;
         if !damaged.is_empty() {
             return Ok(Gathered::Damaged(look.damage_at(&damaged)?));
         }
@@ -144,7 +145,7 @@ impl<J: Journal, F: Files> Roller<J, F> {
         } else {
             Some(self.files.write(&intent, &rows)?)
         };
-        Ok(Gathered::Written(Written { intent, entries, file, latest: rows.latest() }))
+        Ok(Gathered::Written(Written { intent, entries, runs, file, latest: rows.latest() }))
     }
 
     /// The third step: one transaction, from which on the readings are the file's and no more the journal's.

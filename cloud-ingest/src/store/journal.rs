@@ -36,6 +36,8 @@ pub trait JournalLook {
     fn entries(&self, from: u64, each: &mut SeeEntry<'_>) -> Result<(), StoreError>;
     fn owner(&self, no: OriginNo) -> Result<Option<Owner>, StoreError>;
     fn description(&self, no: OriginNo) -> Result<Option<Description>, StoreError>;
+    /// The index's row of a run.
+    fn run_at(&self, no: OriginNo, start: u64) -> Result<Option<IndexEntry>, StoreError>;
     fn journal_bytes(&self) -> Result<u64, StoreError>;
     fn used_bytes(&self) -> Result<u64, StoreError>;
     /// What entries that cannot be read were to hold.
@@ -45,8 +47,8 @@ pub trait JournalLook {
 /// One transaction: nothing of it is there before its commit.
 pub trait JournalWriter {
     fn put_intent(&mut self, intent: &Intent) -> Result<(), StoreError>;
-    /// How many entries an intent speaks of, and the runs they hold.
-    fn runs_of(&self, intent: &Intent) -> Result<(u64, Vec<Accepted>), StoreError>;
+    /// How many entries an intent speaks of.
+    fn count_entries(&self, intent: &Intent) -> Result<u64, StoreError>;
     fn delete_run(&mut self, run: &Accepted) -> Result<(), StoreError>;
     fn put_run(&mut self, no: OriginNo, start: u64, run: &IndexEntry) -> Result<(), StoreError>;
     fn put_file(&mut self, file: &LakeFile) -> Result<(), StoreError>;
@@ -89,6 +91,10 @@ impl JournalLook for Look<'_> {
         Look::description(self, no)
     }
 
+    fn run_at(&self, no: OriginNo, start: u64) -> Result<Option<IndexEntry>, StoreError> {
+        self.reader().get(Table::Index, &keys::index(no, start))?.map(keys::decode).transpose()
+    }
+
     fn journal_bytes(&self) -> Result<u64, StoreError> {
         Look::journal_bytes(self)
     }
@@ -107,17 +113,15 @@ impl JournalWriter for Writer<'_> {
         self.put(Table::Meta, keys::META_INTENT, &keys::encode(intent)?)
     }
 
-    fn runs_of(&self, intent: &Intent) -> Result<(u64, Vec<Accepted>), StoreError> {
-        let (mut entries, mut runs) = (0, Vec::new());
+    fn count_entries(&self, intent: &Intent) -> Result<u64, StoreError> {
+        let mut entries = 0;
         for pair in self.scan(Table::Journal, &keys::number(intent.from))? {
-            let (key, value) = pair?;
-            if keys::read_number(key)? >= intent.to {
+            if keys::read_number(pair?.0)? >= intent.to {
                 break;
             }
             entries += 1;
-            runs.extend(keys::decode_entry(value)?.0.accepted);
         }
-        Ok((entries, runs))
+        Ok(entries)
     }
 
     fn delete_run(&mut self, run: &Accepted) -> Result<(), StoreError> {

@@ -212,7 +212,11 @@ pub fn decode_entry(bytes: &[u8]) -> Result<(EntryHead, &[u8]), StoreError> {
     let short = StoreError::Damaged("a journal entry is short");
     let Some((len, rest)) = bytes.split_first_chunk::<4>() else { return Err(short) };
     let (head, block) = rest.split_at_checked(u32::from_be_bytes(*len) as usize).ok_or(short)?;
-    Ok((decode(head)?, block))
+    // What follows the head would have been a part of it.
+    match postcard::take_from_bytes(head) {
+        Ok((head, [])) => Ok((head, block)),
+        _ => Err(StoreError::Damaged("a journal entry's head does not decode")),
+    }
 }
 
 /// The part of an index entry's run that starts at `start` which lies in `wanted`.

@@ -22,6 +22,8 @@ pub struct Written {
     pub intent: Intent,
     /// How many entries were read for it.
     pub entries: u64,
+    /// What they held.
+    pub runs: Vec<Accepted>,
     /// Durable under its name; `None` where the entries held no readings.
     pub file: Option<LakeFile>,
     /// The newest readings per channel in it.
@@ -40,11 +42,11 @@ pub fn begin(journal: &impl Journal, intent: &Intent) -> Result<(), StoreError> 
 /// was read: its readings are in the file, so the file must be written anew.
 pub fn finish(journal: &impl Journal, written: &Written) -> Result<Option<u64>, StoreError> {
     let mut writer = journal.writer()?;
-    let (entries, mut runs) = writer.runs_of(&written.intent)?;
+    let entries = writer.count_entries(&written.intent)?;
     if entries != written.entries && !Mutant::LakeEntriesUncounted.is_on() {
         return Ok(None);
     }
-    for run in &runs {
+    for run in &written.runs {
         writer.delete_run(run)?;
     }
     if Mutant::LakeOutsideTransaction.is_on() {
@@ -53,8 +55,7 @@ pub fn finish(journal: &impl Journal, written: &Written) -> Result<Option<u64>, 
         FailPoint::AfterRegister.hit();
         writer = journal.writer()?;
     }
-    runs.sort_unstable_by_key(|run| (run.origin, run.range.start));
-    for run in joined(runs) {
+    for run in joined(written.runs.clone()) {
         let place = Place::Lake(written.intent.from);
         let entry = IndexEntry { len: run.range.len(), place, ticks: run.ticks };
         writer.put_run(run.origin, run.range.start, &entry)?;
@@ -69,8 +70,9 @@ pub fn finish(journal: &impl Journal, written: &Written) -> Result<Option<u64>, 
     writer.commit().map(Some)
 }
 
-/// Joins runs that follow each other: in one file they are one.
-fn joined(runs: Vec<Accepted>) -> Vec<Accepted> {
+/// In their order, and joined where one follows another: in one file they are one.
+fn joined(mut runs: Vec<Accepted>) -> Vec<Accepted> {
+    runs.sort_unstable_by_key(|run| (run.origin, run.range.start));
     let mut joined: Vec<Accepted> = Vec::new();
     for run in runs {
         match joined.last_mut() {

@@ -9,7 +9,7 @@ use tidegate_protocol::{Reading, block::Decoder};
 use super::{Look, StoreError};
 use crate::{
     core::{Snapshot, batch::OriginNo},
-    readings::accepted_of,
+    entries::accepted_of,
 };
 
 const MAX_LATEST_SCAN_BYTES: usize = 64 * 1024 * 1024;
@@ -52,7 +52,7 @@ fn latest(look: &Look<'_>) -> Result<Vec<(OriginNo, Vec<Reading>)>, StoreError> 
         scanned += bytes.len();
         // A damaged entry costs its own readings, not the start; the roll puts it into quarantine.
         if let Ok(block) = decoder.decode(bytes) {
-            for (accepted, readings) in accepted_of(&head, &block) {
+            for (accepted, _, readings) in accepted_of(&head, &block) {
                 readings.iter().for_each(|reading| offer(accepted.origin, reading));
             }
         }

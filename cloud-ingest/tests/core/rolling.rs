@@ -5,11 +5,12 @@ use std::{path::PathBuf, sync::Arc};
 use tidegate_ingest::{
     core::{
         Event, Snapshot,
-        batch::{Batch, Damaged, OriginNo},
+        batch::{Batch, Damaged, EntryHead, OriginNo},
     },
+    entries::EntryReader,
     lake::{Gathered, Lake, RollSettings, Roller},
     readings::Source,
-    store::{LmdbStore, Store, StoreError},
+    store::{LmdbStore, Store, StoreError, keys},
 };
 use tidegate_protocol::{SeqRange, topic::Lane};
 
@@ -142,4 +143,62 @@ fn late_word_of_damage_takes_nothing_that_is_stored_elsewhere_by_now() {
     assert_eq!(ingest.stored(), [0, 1, 2, 3, 4, 7, 8, 9, 10, 11]);
     let (_, record) = ingest.store.look().unwrap().origins().unwrap().remove(0);
     assert_eq!(record.ledger.stored().count(), 10, "nothing of the refused batch is there");
+}
+
+#[test]
+fn an_entry_from_the_far_future_does_not_hold_up_all_that_follow_it() {
+    let mut ingest = Ingest::with_entries(&[]);
+    ingest.bench.unix_ms = 4_000_000_000_000;
+    ingest.send(0);
+    ingest.bench.unix_ms = 1_000_000;
+    ingest.send(5);
+    let settings = RollSettings { interval_ms: 60_000, bytes: u64::MAX };
+    let roller = Roller::new(Arc::clone(&ingest.store), ingest.lake.clone(), settings);
+    let mut rolls = 0;
+    while roller.roll_if_due(1_060_000).unwrap().is_some() {
+        rolls += 1;
+    }
+    assert_eq!((rolls, ingest.rows_in_lake()), (2, 10), "a file for each day");
+    ingest.bench.unix_ms = 1_030_000;
+    ingest.send(10);
+    assert_eq!(roller.roll_if_due(1_000_000).unwrap(), None, "the clock was set back a little");
+}
+
+/// The head of an entry has no checksum: it is held to the index.
+#[test]
+fn an_entry_whose_head_does_not_say_what_the_index_says_is_damaged() {
+    let mut bench = Bench::new(Snapshot::default());
+    let boards = [origin("board", 1), origin("other", 1)];
+    let block = encode(boards.map(described).to_vec(), boards.map(|board| readings(board, 0..5)).to_vec());
+    bench.send(Lane::Live, block);
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(LmdbStore::open(folder.path(), 1 << 24).unwrap());
+    let batch = bench.batches.remove(0);
+    store.commit(&batch).unwrap();
+    let look = store.look().unwrap();
+    let is_whole = |value: &[u8]| {
+        let Ok((head, block)) = keys::decode_entry(value) else { return false };
+        EntryReader::new().unwrap().read(&look, 0, &head, block).unwrap().is_some()
+    };
+
+    let entry = &batch.entries[0];
+    let mut value = Vec::new();
+    keys::encode_entry(&entry.head, &entry.block, &mut value).unwrap();
+    assert!(is_whole(&value));
+    // A list that became shorter leaves bytes behind.
+    let mut shorter = value.clone();
+    *shorter.iter_mut().find(|byte| **byte == 2).expect("two runs") = 1;
+    assert!(!is_whole(&shorter));
+    let damages: [fn(&mut EntryHead); 4] = [
+        |head| head.accepted[0].range.end -= 1,
+        |head| head.accepted[0].ticks.1 += 1,
+        |head| head.accepted[0].entry = 1,
+        |head| head.accepted[0].origin = OriginNo(1),
+    ];
+    for (at, damage) in damages.into_iter().enumerate() {
+        let mut head = entry.head.clone();
+        damage(&mut head);
+        keys::encode_entry(&head, &entry.block, &mut value).unwrap();
+        assert!(!is_whole(&value), "damage {at}");
+    }
 }

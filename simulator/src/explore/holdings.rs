@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use bytes::Bytes;
 use tidegate_ingest::{
     core::batch::{Accepted, Damaged, Entry, EntryHead, OriginNo},
-    store::keys::{IndexEntry, Intent, LakeFile, Place},
+    store::keys::{self, IndexEntry, Intent, LakeFile, Place},
 };
 use tidegate_protocol::{Origin, RangeSet, Reading, SeqRange};
 
@@ -13,9 +12,10 @@ use super::{contents::Contents, shelf::Shelf};
 
 #[derive(Clone, Debug)]
 pub struct StoredEntry {
-    pub head: EntryHead,
-    pub block: Bytes,
+    /// As a store keeps it.
+    pub value: Rc<Vec<u8>>,
     /// What it said when it was written.
+    pub head: EntryHead,
     pub contents: Rc<Contents>,
     pub is_damaged: bool,
 }
@@ -43,14 +43,19 @@ impl StoredEntry {
 }
 
 impl Holdings {
-    pub fn add(&mut self, entry: &Entry, contents: Rc<Contents>) {
+    /// Says whether it could be encoded.
+    pub fn add(&mut self, entry: &Entry, contents: Rc<Contents>) -> bool {
         for run in &entry.head.accepted {
             let place = Place::Journal(entry.position);
             let row = IndexEntry { len: run.range.len(), place, ticks: run.ticks };
             self.index.insert((run.origin, run.range.start), row);
         }
-        let (head, block) = (entry.head.clone(), entry.block.clone());
-        self.journal.insert(entry.position, StoredEntry { head, block, contents, is_damaged: false });
+        let mut value = Vec::new();
+        let encoded = keys::encode_entry(&entry.head, &entry.block, &mut value);
+        let head = entry.head.clone();
+        let stored = StoredEntry { value: Rc::new(value), head, contents, is_damaged: false };
+        self.journal.insert(entry.position, stored);
+        encoded.is_ok()
     }
 
     /// Whether an entry is gone whose readings are stored elsewhere: word of its damage came late.
@@ -81,7 +86,7 @@ impl Holdings {
     }
 
     pub fn journal_bytes(&self) -> u64 {
-        self.journal.values().map(|entry| entry.block.len() as u64).sum()
+        self.journal.values().map(|entry| entry.value.len() as u64).sum()
     }
 
     /// What an entry was to hold, as the index says.

@@ -14,7 +14,7 @@ use tidegate_ingest::{
     store::{
         StoreError,
         journal::{Journal, JournalLook, JournalWriter, SeeEntry},
-        keys::{IndexEntry, Intent, LakeFile},
+        keys::{self, IndexEntry, Intent, LakeFile},
         look::Owner,
     },
 };
@@ -98,7 +98,11 @@ impl JournalLook for Look<'_, '_> {
 
     fn entries(&self, from: u64, each: &mut SeeEntry<'_>) -> Result<(), StoreError> {
         for (position, entry) in self.0.store.holdings.journal.range(from..) {
-            if !each(*position, Some(entry.head.clone()), &entry.block)? {
+            let (head, block) = match keys::decode_entry(&entry.value) {
+                Ok((head, block)) => (Some(head), block),
+                Err(_) => (None, entry.value.as_slice()),
+            };
+            if !each(*position, head, block)? {
                 break;
             }
         }
@@ -111,6 +115,10 @@ impl JournalLook for Look<'_, '_> {
 
     fn description(&self, no: OriginNo) -> Result<Option<Description>, StoreError> {
         Ok(self.0.store.description(no).cloned())
+    }
+
+    fn run_at(&self, no: OriginNo, start: u64) -> Result<Option<IndexEntry>, StoreError> {
+        Ok(self.0.store.holdings.index.get(&(no, start)).copied())
     }
 
     fn journal_bytes(&self) -> Result<u64, StoreError> {
@@ -141,11 +149,9 @@ impl JournalWriter for Transaction<'_, '_> {
         self.then(|store| store.holdings.intent = Some(intent))
     }
 
-    fn runs_of(&self, intent: &Intent) -> Result<(u64, Vec<Accepted>), StoreError> {
-        let desk = self.desk.borrow();
-        let entries = desk.store.holdings.journal.range(intent.from..intent.to);
-        let count = entries.clone().count() as u64;
-        Ok((count, entries.flat_map(|(_, entry)| entry.head.accepted.iter().copied()).collect()))
+    fn count_entries(&self, intent: &Intent) -> Result<u64, StoreError> {
+        let journal = &self.desk.borrow().store.holdings.journal;
+        Ok(journal.range(intent.from..intent.to).count() as u64)
     }
 
     fn delete_run(&mut self, run: &Accepted) -> Result<(), StoreError> {

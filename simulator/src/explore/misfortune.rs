@@ -1,7 +1,9 @@
 //! Faults carried out.
 
+use std::rc::Rc;
+
 use tidegate_ingest::core::Event as IngestEvent;
-use tidegate_protocol::{RangeSet, SeqRange, block::HEADER_BYTES};
+use tidegate_protocol::{RangeSet, SeqRange};
 
 use super::{
     board::Line,
@@ -207,12 +209,13 @@ impl World {
         let within = rolling.filter(|_| lake_dice.chance(0.7)).unwrap_or(0..u64::MAX);
         let place = lake_dice.place(holdings.journal.range(within.clone()).count());
         let Some((&position, entry)) = holdings.journal.range_mut(within).nth(place) else { return };
-        let mut bytes = entry.block.to_vec();
-        let body = HEADER_BYTES.min(bytes.len());
-        let at = body + lake_dice.place(bytes.len() - body);
-        let Some(byte) = bytes.get_mut(at) else { return };
+        // Often in its head, which is short.
+        let reach = if lake_dice.chance(0.4) { 64 } else { usize::MAX };
+        let value = Rc::make_mut(&mut entry.value);
+        let at = lake_dice.place(value.len().min(reach));
+        let Some(byte) = value.get_mut(at) else { return };
         *byte ^= 1 << lake_dice.between(0, 7);
-        (entry.block, entry.is_damaged) = (bytes.into(), true);
+        entry.is_damaged = true;
         for run in &entry.head.accepted {
             let Some(record) = cloud.store.origins.get(&run.origin) else { continue };
             let truth = truth.entry(record.origin);

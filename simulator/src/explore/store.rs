@@ -118,7 +118,10 @@ impl MemoryStore {
             let words = "a journal entry does not decode".to_owned();
             return Err(Refused::Breaks("stored-block", words));
         };
-        self.holdings.add(entry, contents);
+        if !self.holdings.add(entry, contents) {
+            let words = "a journal entry does not encode".to_owned();
+            return Err(Refused::Breaks("stored-block", words));
+        }
         for run in &entry.head.accepted {
             let Some(record) = self.origins.get(&run.origin) else {
                 let words = "an entry names an origin that is not stored".to_owned();

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_ingest::{
     core::{Core, Effect, Event, Settings},
+    entries::accepted_of,
     lake::{Lake, RollSettings, Roller, Wanted},
-    readings::accepted_of,
     store::{
         LmdbStore, Look, Store, StoreError,
         keys::{LakeFile, Place},
@@ -190,7 +190,7 @@ impl Opened {
                 wrong = wrong.or((!head.accepted.is_empty()).then_some(*position));
                 continue;
             };
-            for (run, readings) in accepted_of(head, block) {
+            for (run, _, readings) in accepted_of(head, block) {
                 let origin = block.origins[run.entry as usize].origin;
                 for reading in readings {
                     keep(&mut found, origin, reading, Place::Journal(*position))?;
