@@ -83,7 +83,12 @@ impl World {
         let done = carry_out(&Roller::new(&rolling, &rolling, lake.settings), now_unix_ms, step);
         rolling.into_faults().into_iter().for_each(|fault| self.coverage.count(fault));
         if !matches!(done, Ok(Done::NotDue)) {
-            self.check_lake();
+            // Readings change their place with the last step alone.
+            if matches!(done, Ok(Done::Next(_))) {
+                self.check_strays()
+            } else {
+                self.check_lake()
+            }
             if self.cloud.lake_dice.chance(lake.kill * trouble) {
                 return self.kill_ingest();
             }
