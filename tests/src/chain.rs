@@ -20,6 +20,8 @@ use crate::{
 
 pub const SITE: &str = "plant";
 pub const GATEWAY: &str = "gw-a";
+/// A second one, where a test starts it.
+pub const OTHER_GATEWAY: &str = "gw-b";
 /// The broker's user that may read everything.
 pub const OBSERVER: &str = "viewer";
 pub const PASSWORD: &str = "for this test only";
@@ -29,6 +31,9 @@ const NOT_YET: &str = "127.0.0.1:1";
 
 /// Name of a listener in the log, and the key that holds its address.
 type Listeners = &'static [(&'static str, &'static [&'static str])];
+
+const AGENT_LISTENERS: Listeners =
+    &[("board_link", &["source", "listen"]), ("status", &["status", "listen"])];
 
 /// One program of the chain: its file, and its process while it runs.
 pub struct Part {
@@ -126,7 +131,7 @@ pub struct Chain {
 impl Chain {
     /// With settings that hurry; writes nothing but the rules and starts nothing yet.
     pub fn new(rules: &str) -> Self {
-        Self::from_settings(rules, &broker_settings(), &ingest_settings(), &agent_settings())
+        Self::from_settings(rules, &broker_settings(), &ingest_settings(), &agent_settings(GATEWAY))
     }
 
     /// With the example configurations in deploy/, as they are but for ports and folders.
@@ -148,12 +153,21 @@ impl Chain {
         let broker = Part::new("tidegate-broker", at("broker.toml"), broker, listeners);
         let listeners: Listeners = &[("http", &["http", "listen"])];
         let mut ingest = Part::new("tidegate-ingest", at("ingest.toml"), ingest, listeners);
-        let listeners: Listeners =
-            &[("board_link", &["source", "listen"]), ("status", &["status", "listen"])];
-        let mut agent = Part::new("tidegate-agent", at("agent.toml"), agent, listeners);
+        let mut agent = Part::new("tidegate-agent", at("agent.toml"), agent, AGENT_LISTENERS);
         ingest.settings.insert("data_dir".to_owned(), at("ingest").display().to_string().into());
         agent.settings.insert("data_dir".to_owned(), at("agent").display().to_string().into());
         Self { broker, ingest, agent, folder }
+    }
+
+    /// Another agent beside the first, as [`OTHER_GATEWAY`], once the broker runs.
+    pub fn start_other_agent(&self) -> Part {
+        let at = |name: &str| self.folder.path().join(name);
+        let settings = agent_settings(OTHER_GATEWAY);
+        let mut agent = Part::new("tidegate-agent", at("other-agent.toml"), &settings, AGENT_LISTENERS);
+        agent.settings.insert("data_dir".to_owned(), at("other-agent").display().to_string().into());
+        set(&mut agent.settings, &["broker", "address"], self.mqtt().to_string().into());
+        agent.start();
+        agent
     }
 
     /// Starts the broker and points ingest and agent at it.
@@ -219,6 +233,12 @@ fn broker_settings() -> String {
         site = "{SITE}"
         gateway = "{GATEWAY}"
         [[users]]
+        name = "{OTHER_GATEWAY}"
+        password = "{PASSWORD}"
+        role = "gateway"
+        site = "{SITE}"
+        gateway = "{OTHER_GATEWAY}"
+        [[users]]
         name = "{OBSERVER}"
         password = "{PASSWORD}"
         role = "observer"
@@ -241,14 +261,14 @@ fn ingest_settings() -> String {
     )
 }
 
-fn agent_settings() -> String {
+fn agent_settings(gateway: &str) -> String {
     format!(
         r#"
         site = "{SITE}"
-        gateway = "{GATEWAY}"
+        gateway = "{gateway}"
         [broker]
         address = "{NOT_YET}"
-        user = "{GATEWAY}"
+        user = "{gateway}"
         password = "{PASSWORD}"
         [queue]
         flush_interval_ms = 200

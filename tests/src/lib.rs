@@ -9,6 +9,9 @@
 //! - [`eventually`]: waiting for something that a process will do, with a bound
 //! - [`measured`]: what a test's boards measured, held against lake and alarm history
 //! - [`powercut`]: every disk that a power cut could leave of the files that were really written
+//! - [`emulated`]: a board's image in QEMU
+//! - [`tee`]: a board's line that several gateways share
+//! - [`tidegate`]: the command line
 //! - [`recording`]: recordings read plainly, and what a rule must make of them
 //!
 //! The programs are used as a user would: what he cannot see, these tests do not use. Only boards, recordings and
@@ -17,6 +20,7 @@
 pub mod api;
 pub mod chain;
 pub mod daemon;
+pub mod emulated;
 pub mod events;
 pub mod eventually;
 pub mod lake;
@@ -24,3 +28,5 @@ pub mod measured;
 pub mod powercut;
 pub mod programs;
 pub mod recording;
+pub mod tee;
+pub mod tidegate;

@@ -1,23 +1,12 @@
 //! The command line against the real chain: what it prints is what was measured.
 
-use std::{
-    io::{BufRead, BufReader, Lines},
-    process::{Child, ChildStdout, Command, Stdio},
-};
-
 use serde_json::Value;
 use tidegate_simulator::BoardHandle;
 use tidegate_tests::{
     chain::{Chain, OBSERVER, PASSWORD, SITE},
     measured::{LIMIT, Measured, RULES},
-    programs::program,
+    tidegate::{Following, tidegate},
 };
-
-fn tidegate(url: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program("tidegate"));
-    command.args(["--url", url]).args(arguments).stdin(Stdio::null());
-    command
-}
 
 /// What it prints, line by line, when it ends well.
 fn lines_of(url: &str, arguments: &[&str]) -> Vec<String> {
@@ -28,32 +17,6 @@ fn lines_of(url: &str, arguments: &[&str]) -> Vec<String> {
 
 fn objects_of(url: &str, arguments: &[&str]) -> Vec<Value> {
     lines_of(url, arguments).iter().map(|line| serde_json::from_str(line).expect("JSON lines")).collect()
-}
-
-/// A command that goes on until it is killed.
-struct Following {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Following {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("tidegate starts");
-        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        Self { child, lines }
-    }
-
-    fn next(&mut self) -> Value {
-        let line = self.lines.next().expect("it goes on").expect("UTF-8");
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
-    }
-}
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 async fn chain_with_a_board() -> (Chain, Measured, BoardHandle) {
@@ -101,21 +64,21 @@ async fn the_watch_misses_nothing_while_the_ingest_is_killed_and_restarted() {
     let (mut chain, _, board) = chain_with_a_board().await;
     let url = chain.api().url();
     let mut watch = Following::start(tidegate(&url, &["watch", "--committed", "--json"]));
-    let mut seen = vec![watch.next()];
+    let mut seen = vec![watch.next_line()];
     chain.ingest.kill();
     chain.ingest.start();
     while seen.len() < 6 {
-        seen.push(watch.next());
+        seen.push(watch.next_line());
     }
     // From the first on, what the stream has from its beginning is what was seen.
     let mut all = Following::start(tidegate(&url, &["watch", "--from-beginning", "--committed", "--json"]));
-    let mut next = all.next();
+    let mut next = all.next_line();
     while next["id"] != seen[0]["id"] {
-        next = all.next();
+        next = all.next_line();
     }
     for event in &seen {
         assert_eq!(next["id"], event["id"], "in the store, as watched");
-        next = all.next();
+        next = all.next_line();
     }
     board.finish().await;
 }
@@ -127,7 +90,7 @@ async fn the_raw_watch_decodes_blocks_on_their_way() {
     let credentials = ["--user", OBSERVER, "--password", PASSWORD];
     let mut raw = tidegate("http://127.0.0.1:9", &["watch", "--raw", "--json", "--mqtt", &broker]);
     raw.args(credentials);
-    let reading = Following::start(raw).next();
+    let reading = Following::start(raw).next_line();
     assert_eq!((&reading["device"], &reading["site"]), (&"board-1".into(), &SITE.into()), "{reading}");
     assert!(reading["seq"].is_u64() && !reading["value"].is_null(), "{reading}");
     board.finish().await;

@@ -1,88 +1,115 @@
 //! `cargo xtask firmware`: builds what has to run without an operating system.
 
-use crate::budget::Budgets;
-use crate::elf;
+pub mod boards;
+mod elf;
+
 use crate::repository::Repository;
 use crate::steps::{Step, Steps};
-use crate::tools::bare_metal::{self, Source, TARGET, Toolchain};
+use crate::tools::bare_metal::{self, SMALLEST, Source, Toolchain};
 use anyhow::{Context, Result, bail};
+use boards::{Board, Boards, FOLDER};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The crates of the workspace that boards use, without their default features.
 const NO_STD_CRATES: [&str; 4] = ["--package", "tidegate-protocol", "--package", "tidegate-firmware"];
 
-struct Board {
-    name: &'static str,
-    /// How tests learn where the image is.
-    variable: &'static str,
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
 }
 
-/// Each is a workspace of its own in firmware/boards, with one program.
-const BOARDS: &[Board] = &[Board { name: "microbit", variable: "TIDEGATE_TEST_MICROBIT_ELF" }];
-
-/// A board's program, ready to flash or to run in QEMU.
-pub struct Image {
-    pub variable: &'static str,
-    pub elf: PathBuf,
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Build a board's image, or those of all boards, to target/firmware/<board>/ as ELF and BIN, and print its size
+    Build(Options),
+    /// List the boards
+    List,
 }
 
 #[derive(clap::Args)]
 pub struct Options {
+    /// A folder in firmware/boards; without it, all of them
+    #[arg(long)]
+    pub board: Option<String>,
+    #[command(flatten)]
+    pub toolchain: ToolchainOptions,
+}
+
+#[derive(clap::Args, Clone, Copy)]
+pub struct ToolchainOptions {
     /// Where the compiler comes from
-    #[arg(long, env = "TIDEGATE_FIRMWARE_TOOLCHAIN", default_value = "auto")]
-    pub toolchain: Source,
+    #[arg(long = "toolchain", env = "TIDEGATE_FIRMWARE_TOOLCHAIN", default_value = "auto")]
+    pub source: Source,
 }
 
-pub fn run(repository: &Repository, options: &Options) -> Result<()> {
-    let mut steps = Steps::new(repository)?;
-    build(repository, &mut steps, options.toolchain);
-    steps.finish()
+pub fn run(repository: &Repository, arguments: &Arguments) -> Result<()> {
+    match &arguments.command {
+        Command::Build(options) => {
+            let boards = Boards::read(repository)?.only(options.board.as_deref())?;
+            let mut steps = Steps::new(repository)?;
+            build(repository, &mut steps, &boards, options.toolchain.source);
+            steps.finish()
+        }
+        Command::List => {
+            for (name, board) in Boards::read(repository)?.iter() {
+                let runs = if board.qemu.is_some() { "runs in QEMU" } else { "builds only" };
+                println!("{name:<16} {:<28} {runs}", board.target);
+            }
+            Ok(())
+        }
+    }
 }
 
-/// Builds the no_std crates and every board's image.
-pub fn build(repository: &Repository, steps: &mut Steps, source: Source) -> Vec<Image> {
-    let Some(toolchain) =
-        steps.run("bare-metal toolchain", |step| bare_metal::ensure(repository, step, source))
-    else {
-        return Vec::new();
-    };
+/// Builds the no_std crates and the boards' images. Says where those are.
+pub fn build(repository: &Repository, steps: &mut Steps, boards: &Boards, source: Source) -> PathBuf {
+    let images = repository.path("target/firmware");
+    let mut targets = boards.targets();
+    if !targets.contains(&SMALLEST) {
+        targets.push(SMALLEST);
+    }
+    let toolchain =
+        steps.run("bare-metal toolchain", |step| bare_metal::ensure(repository, step, source, &targets));
+    let Some(toolchain) = toolchain else { return images };
     steps.run("no_std crates", |step| {
-        let mut build = toolchain.cargo(repository, &["build", "--no-default-features"]);
-        step.note(TARGET);
+        let mut build = toolchain.cargo(repository, SMALLEST, &["build", "--no-default-features"]);
+        step.note(SMALLEST);
         step.run_without_warnings(build.args(NO_STD_CRATES))
     });
-    let boards = BOARDS.iter().filter_map(|board| {
-        let name = format!("firmware {}", board.name);
-        steps.run(&name, |step| build_board(repository, step, &toolchain, board))
-    });
-    boards.collect()
+    for (name, board) in boards.iter() {
+        steps.run(&format!("firmware {name}"), |step| {
+            build_board(repository, step, &toolchain, &images, name, board)
+        });
+    }
+    images
 }
 
 fn build_board(
     repository: &Repository,
     step: &mut Step,
     toolchain: &Toolchain,
+    images: &Path,
+    name: &str,
     board: &Board,
-) -> Result<Image> {
-    let folder = repository.path("firmware/boards").join(board.name);
+) -> Result<()> {
+    let folder = repository.path(FOLDER).join(name);
     if !folder.join("Cargo.toml").exists() {
-        bail!("firmware/boards/{} is missing", board.name);
+        bail!("{FOLDER}/{name} is missing");
     }
     // In the board's folder, so that cargo reads the linker's flags from the board's .cargo/config.toml.
-    let mut build = toolchain.cargo(repository, &["build", "--release", "--bin", board.name]);
+    let mut build = toolchain.cargo(repository, &board.target, &["build", "--release", "--bin", name]);
     step.run_without_warnings(build.current_dir(&folder))?;
-    let built = bare_metal::build_folder(repository).join(TARGET).join("release").join(board.name);
-    let place = repository.path("target/firmware").join(board.name);
+    let built = bare_metal::build_folder(repository).join(&board.target).join("release").join(name);
+    let elf = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
+    let wrong = || format!("{} is not as expected", built.display());
+    let (size, flash) = (elf::size(&elf).with_context(wrong)?, elf::flash(&elf).with_context(wrong)?);
+    let place = images.join(name);
     fs::create_dir_all(&place)?;
-    let elf = place.join(format!("{}.elf", board.name));
-    fs::copy(&built, &elf)
-        .with_context(|| format!("cannot copy {} to {}", built.display(), elf.display()))?;
-    let size =
-        elf::size(&fs::read(&elf)?).with_context(|| format!("{} is not as expected", elf.display()))?;
-    let budgets = repository.path("firmware/boards/budgets.toml");
-    let text = fs::read_to_string(&budgets).with_context(|| format!("cannot read {}", budgets.display()))?;
-    let budgets = Budgets::parse(&text).with_context(|| format!("{} is wrong", budgets.display()))?;
-    step.note(budgets.hold(board.name, &size)?);
-    Ok(Image { variable: board.variable, elf })
+    for (ending, bytes) in [("elf", &elf), ("bin", &flash.bytes)] {
+        let path = place.join(format!("{name}.{ending}"));
+        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    step.note(board.hold(name, &size)?);
+    Ok(())
 }

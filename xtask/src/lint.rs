@@ -1,17 +1,28 @@
 //! What can be said about the code without running it: formatting, clippy, rustdoc, an up-to-date lock file.
 
+use crate::firmware::boards;
 use crate::repository::Repository;
 use crate::steps::Steps;
+use anyhow::Result;
+use std::path::PathBuf;
 
 /// Crates that are workspaces of their own: cargo looks at them only when told.
-const OUTSIDE_THE_WORKSPACE: &[&str] = &["fuzz/Cargo.toml", "firmware/boards/microbit/Cargo.toml"];
+fn outside_the_workspace(repository: &Repository) -> Result<Vec<PathBuf>> {
+    let mut manifests = vec![repository.path("fuzz/Cargo.toml")];
+    for entry in std::fs::read_dir(repository.path(boards::FOLDER))? {
+        manifests.push(entry?.path().join("Cargo.toml"));
+    }
+    manifests.retain(|manifest| manifest.exists());
+    manifests.sort();
+    Ok(manifests)
+}
 
 pub fn run(repository: &Repository, steps: &mut Steps) {
     steps.run("formatting", |step| {
         let mut result = step.run(&mut repository.cargo(&["fmt", "--all", "--check"]));
-        for manifest in OUTSIDE_THE_WORKSPACE.iter().filter(|manifest| repository.path(manifest).exists()) {
-            let outside = step.run(&mut repository.cargo(&["fmt", "--check", "--manifest-path", manifest]));
-            result = result.and(outside);
+        for manifest in outside_the_workspace(repository)? {
+            let mut outside = repository.cargo(&["fmt", "--check", "--manifest-path"]);
+            result = result.and(step.run(outside.arg(manifest)));
         }
         result
     });

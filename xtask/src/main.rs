@@ -4,11 +4,9 @@
 //! [`steps`] (one line per step, with its time) and [`tools`] (what has to be fetched, and from where).
 
 mod bench;
-mod budget;
 mod chaos;
 mod command;
 mod deny;
-mod elf;
 mod firmware;
 mod fuzz;
 mod golden;
@@ -36,13 +34,13 @@ enum Command {
     /// Check everything: tools, formatting, lints, every test, board images, fuzz targets. CI runs this
     Test(test::Options),
     /// Fetch the tools that the tests need, and nothing else
-    Tools(firmware::Options),
+    Tools(firmware::ToolchainOptions),
     /// Run the benches in release mode and write their tables into docs/benchmarks.md
     Bench(bench::Options),
     /// Kill, stop, cut, fill and damage the running programs at random, then audit every reading
     Chaos(chaos::Options),
-    /// Build the board images for bare metal and print what they take of flash and RAM
-    Firmware(firmware::Options),
+    /// Build the boards' images, and print what they take of flash and RAM
+    Firmware(firmware::Arguments),
     /// Run one fuzz target under libFuzzer; without a target, list them
     Fuzz(fuzz::Options),
     /// Write protocol's golden byte vectors anew, after a deliberate change of the wire
@@ -68,10 +66,10 @@ fn run(command: Command) -> anyhow::Result<()> {
     let repository = Repository::locate()?;
     match command {
         Command::Test(options) => test::run(&repository, &options),
-        Command::Tools(options) => tools::run(&repository, &options),
+        Command::Tools(options) => tools::run(&repository, options),
         Command::Bench(options) => bench::run(&repository, &options),
         Command::Chaos(options) => chaos::run(&repository, &options),
-        Command::Firmware(options) => firmware::run(&repository, &options),
+        Command::Firmware(arguments) => firmware::run(&repository, &arguments),
         Command::Fuzz(options) => fuzz::run(&repository, &options),
         Command::Golden => golden::run(&repository),
         Command::Layers => layers::run(&repository),

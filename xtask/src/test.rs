@@ -3,10 +3,11 @@
 
 mod summary;
 
+use crate::firmware::{self, boards::Boards};
 use crate::repository::Repository;
 use crate::steps::Steps;
 use crate::tools::{bare_metal, debian, python};
-use crate::{deny, firmware, fuzz, lint};
+use crate::{deny, fuzz, lint};
 use anyhow::{Result, bail};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -90,11 +91,9 @@ pub fn run(repository: &Repository, options: &Options) -> Result<()> {
 }
 
 fn board_images(repository: &Repository, steps: &mut Steps, options: &Options) -> Environment {
-    let images = firmware::build(repository, steps, options.firmware_toolchain);
-    let mut environment = Environment::new();
-    for image in images {
-        environment.push((image.variable, image.elf.into_os_string()));
-    }
+    let Some(boards) = steps.run("boards", |_| Boards::read(repository)) else { return Environment::new() };
+    let images = firmware::build(repository, steps, &boards, options.firmware_toolchain);
+    let mut environment = vec![("TIDEGATE_TEST_FIRMWARE", images.into_os_string())];
     environment.extend(
         crate::command::find_on_path("qemu-system-arm")
             .map(|path| ("TIDEGATE_TEST_QEMU", path.into_os_string())),

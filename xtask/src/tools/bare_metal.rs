@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Cortex-M0: the smallest processor that firmware is promised to fit.
-pub const TARGET: &str = "thumbv6m-none-eabi";
+pub const SMALLEST: &str = "thumbv6m-none-eabi";
 
 /// Where the target's core library comes from.
 #[derive(clap::ValueEnum, Clone, Copy)]
@@ -26,16 +26,16 @@ pub enum Source {
     Debian,
 }
 
-/// What a cargo command needs in its environment to build for [`TARGET`].
+/// What a cargo command needs in its environment to build for a board.
 pub struct Toolchain {
     environment: Vec<(&'static str, OsString)>,
 }
 
 impl Toolchain {
-    /// A cargo command that builds for [`TARGET`], apart from the host's builds: the two may have different compilers.
-    pub fn cargo(&self, repository: &Repository, arguments: &[&str]) -> Command {
+    /// A cargo command that builds for a target, apart from the host's builds: the two may have different compilers.
+    pub fn cargo(&self, repository: &Repository, target: &str, arguments: &[&str]) -> Command {
         let mut command = repository.cargo(arguments);
-        command.args(["--target", TARGET]).arg("--target-dir").arg(build_folder(repository));
+        command.args(["--target", target]).arg("--target-dir").arg(build_folder(repository));
         for (name, value) in &self.environment {
             command.env(name, value);
         }
@@ -47,35 +47,44 @@ pub fn build_folder(repository: &Repository) -> PathBuf {
     repository.path("target/firmware/build")
 }
 
-pub fn ensure(repository: &Repository, step: &mut Step, source: Source) -> Result<Toolchain> {
+/// Makes sure that all of these targets can be built for.
+pub fn ensure(
+    repository: &Repository,
+    step: &mut Step,
+    source: Source,
+    targets: &[&str],
+) -> Result<Toolchain> {
     match source {
-        Source::Rustup => from_rustup(step),
-        Source::Debian => from_debian(repository, step),
-        Source::Auto => match from_rustup(step) {
+        Source::Rustup => from_rustup(step, targets),
+        Source::Debian => from_debian(repository, step, targets),
+        Source::Auto => match from_rustup(step, targets) {
             Ok(toolchain) => Ok(toolchain),
-            Err(error) => from_debian(repository, step).with_context(|| {
-                format!("rustup has no {TARGET} and could not add it ({error:#}), and Debian's compiler did not serve")
+            Err(error) => from_debian(repository, step, targets).with_context(|| {
+                let targets = targets.join(" or ");
+                format!("rustup could not add {targets} ({error:#}), and Debian's compiler did not serve")
             }),
         },
     }
 }
 
-fn from_rustup(step: &mut Step) -> Result<Toolchain> {
+fn from_rustup(step: &mut Step, targets: &[&str]) -> Result<Toolchain> {
     if !is_on_path("rustup") {
         anyhow::bail!("there is no rustup");
     }
     let installed = capture(Command::new("rustup").args(["target", "list", "--installed"]))?;
-    if installed.lines().any(|line| line.trim() == TARGET) {
-        step.note(format!("rustup has {TARGET}"));
+    let is_missing = |target: &&&str| !installed.lines().any(|line| line.trim() == **target);
+    let missing: Vec<&str> = targets.iter().filter(is_missing).copied().collect();
+    if missing.is_empty() {
+        step.note("rustup has all targets");
     } else {
-        step.run(Command::new("rustup").args(["target", "add", TARGET]))?;
-        step.note(format!("rustup added {TARGET}"));
+        step.run(Command::new("rustup").args(["target", "add"]).args(&missing))?;
+        step.note(format!("rustup added {}", missing.join(", ")));
     }
     Ok(Toolchain { environment: Vec::new() })
 }
 
-fn from_debian(repository: &Repository, step: &mut Step) -> Result<Toolchain> {
-    let sysroot = sysroot::ensure(repository, step, TARGET)?;
-    step.note(format!("Debian's compiler, {TARGET} core library built here"));
+fn from_debian(repository: &Repository, step: &mut Step, targets: &[&str]) -> Result<Toolchain> {
+    let sysroot = sysroot::ensure(repository, step, targets)?;
+    step.note(format!("Debian's compiler, core library built here for {}", targets.join(", ")));
     Ok(Toolchain { environment: sysroot.environment() })
 }

@@ -20,7 +20,7 @@ const ROOTS: [&str; 2] = ["rustc-web", "rust-web-src"];
 /// Of the dependencies only these are not on every machine that can build Rust at all.
 const FOLLOWED: [&str; 2] = ["libstd-rust-web", "libllvm"];
 
-/// An unpacked compiler whose core library for one target is in place.
+/// An unpacked compiler whose core libraries are in place.
 pub struct Sysroot {
     usr: PathBuf,
 }
@@ -39,18 +39,20 @@ impl Sysroot {
     }
 }
 
-pub fn ensure(repository: &Repository, step: &mut Step, target: &str) -> Result<Sysroot> {
+pub fn ensure(repository: &Repository, step: &mut Step, targets: &[&str]) -> Result<Sysroot> {
     let folder = repository.tools().join("bare-metal");
     let sysroot = Sysroot { usr: folder.join("unpacked/usr") };
     if !folder.join("unpacked.done").exists() {
         unpack(step, &folder)?;
         fs::write(folder.join("unpacked.done"), "")?;
     }
-    let stamp = folder.join(format!("{target}.done"));
-    if !stamp.exists() {
-        link_the_linker(&sysroot)?;
-        build_core(repository, step, &folder, &sysroot, target)?;
-        fs::write(stamp, "")?;
+    for target in targets {
+        let stamp = folder.join(format!("{target}.done"));
+        if !stamp.exists() {
+            link_the_linker(&sysroot)?;
+            build_core(repository, step, &folder, &sysroot, target)?;
+            fs::write(stamp, "")?;
+        }
     }
     Ok(sysroot)
 }

@@ -4,6 +4,7 @@
 use core::cell::Cell;
 
 use embedded_hal::delay::DelayNs;
+use tidegate_board_support::register::unmask;
 use tidegate_protocol::Tick;
 
 use crate::registers::*;

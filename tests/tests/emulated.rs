@@ -1,0 +1,227 @@
+//! The wire has met silicon: boards' images run in QEMU, their serial lines joined to a real agent's board link, and what they
+//! measure arrives in a real ingest, whatever happens on the way.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use serde_json::Value;
+use tidegate_tests::{
+    api::{Api, number},
+    chain::Chain,
+    emulated::Emulated,
+    tee::Tee,
+    tidegate::{Following, tidegate},
+};
+
+/// Of the counter channel, which is sampled ten times a second.
+const COUNTED: usize = 40;
+
+/// What an image samples at its start, in the order of its channels.
+fn channels(board: &str) -> &'static [&'static str] {
+    match board {
+        "microbit" => &["counter", "uptime", "die_temperature", "button_a"],
+        _ => &["counter", "uptime", "ramp"],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cortex_m0_is_heard_whole_and_its_plug_may_be_pulled() {
+    is_heard_whole_and_its_plug_may_be_pulled("microbit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cortex_m3_is_heard_whole_and_its_plug_may_be_pulled() {
+    is_heard_whole_and_its_plug_may_be_pulled("lm3s6965evb").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cortex_m4f_is_heard_whole_and_its_plug_may_be_pulled() {
+    is_heard_whole_and_its_plug_may_be_pulled("mps2-an386").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_stm32f4_is_heard_whole_and_its_plug_may_be_pulled() {
+    is_heard_whole_and_its_plug_may_be_pulled("netduinoplus2").await;
+}
+
+async fn is_heard_whole_and_its_plug_may_be_pulled(board: &str) {
+    let mut chain = Chain::new("");
+    chain.start();
+    let (api, agent) = (chain.api(), chain.agent_status());
+
+    let running = Emulated::start(board, chain.board_link());
+    let first = counted(&api, board, None, COUNTED).await;
+    check_run(&api, board, &first, COUNTED).await;
+    check_acknowledged(&agent, &first).await;
+    drop(running);
+
+    let _running = Emulated::start(board, chain.board_link());
+    let second = counted(&api, board, Some(&first), COUNTED).await;
+    check_run(&api, board, &second, COUNTED).await;
+    assert_ne!(first, second, "a boot id was used twice");
+
+    let audit = api.get(&format!("/api/v1/audit?device={board}")).await;
+    let origins = audit["origins"].as_array().expect("origins");
+    assert_eq!(origins.len(), 2, "{audit}");
+    assert_eq!(number(&audit, "/totals/conflicts"), 0, "{audit}");
+    let before = origins.iter().find(|origin| origin["boot"] == first.as_str()).expect("the first boot");
+    // Its plug was pulled: nobody can know how much more it measured.
+    assert_eq!((&before["closed"], &before["measured"]["exact"]), (&true.into(), &false.into()), "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_of_an_emulated_board_reaches_whoever_watches() {
+    const RULES: &str = r#"
+        [[rule]]
+        id = "counted-far"
+        select = { channel = "counter" }
+        above = 20.5
+        "#;
+    let mut chain = Chain::new(RULES);
+    chain.start();
+    let mut watch = Following::start(tidegate(&chain.api().url(), &["watch", "--committed", "--json"]));
+    let _running = Emulated::start("microbit", chain.board_link());
+    let event = tokio::task::spawn_blocking(move || watch.next_line()).await.expect("an event");
+    assert_eq!((&event["device"], &event["rule"]), (&"microbit".into(), &"counted-far".into()), "{event}");
+    assert_eq!((&event["transition"], event["value"].as_f64()), (&"raise".into(), Some(21.0)), "{event}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_noisy_line_costs_an_emulated_board_repetitions_and_no_reading() {
+    let mut chain = Chain::new("");
+    chain.start();
+    let mut line = Tee::start(&[chain.board_link()], 1_009).await.expect("a tee");
+    let _running = Emulated::start("netduinoplus2", line.addr());
+    let boot = counted(&chain.api(), "netduinoplus2", None, COUNTED).await;
+    check_run(&chain.api(), "netduinoplus2", &boot, COUNTED).await;
+    line.hear_until("frames that the board could not read", |heard| heard.bad_frames > 0).await;
+}
+
+/// The one has room for minutes, the other for seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_agent_is_dead_a_ring_holds_or_runs_over_and_says_so() {
+    let (large, small) = ("mps2-an386", "lm3s6965evb");
+    let mut chain = Chain::new("");
+    chain.start();
+    let api = chain.api();
+    let mut line = Tee::start(&[chain.board_link()], 0).await.expect("a tee");
+    let _running = (Emulated::start(large, chain.board_link()), Emulated::start(small, line.addr()));
+    let held = counted(&api, large, None, COUNTED / 2).await;
+    let ran_over = counted(&api, small, None, COUNTED / 2).await;
+    chain.agent.kill();
+    let overflow = line.hear_until("a ring that runs over", |heard| heard.lost > 0).await;
+    chain.agent.start();
+
+    let all_accounted = |audit: &Value| {
+        let origin = &audit["origins"][0];
+        origin["lost"]["ring-overflow"].as_u64() > Some(0)
+            && origin["measured"]["count"].as_u64() > Some(overflow.next)
+            && origin["outstanding"] == 0
+    };
+    let path = format!("/api/v1/audit?device={small}");
+    let audit = api.get_when("what the ring gave up", &path, all_accounted).await;
+    assert_eq!(audit["origins"].as_array().map(Vec::len), Some(1), "{audit}");
+    assert_eq!(audit["origins"][0]["boot"], ran_over.as_str(), "the board went on in its boot");
+    let enough = COUNTED + overflow.next as usize / 2;
+    assert_eq!(counted(&api, large, None, enough).await, held);
+    check_run(&api, large, &held, enough).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emulated_board_that_two_gateways_share_is_stored_once_whichever_of_them_dies() {
+    let board = "microbit";
+    let mut chain = Chain::new("");
+    chain.start();
+    let mut other = chain.start_other_agent();
+    let links: [SocketAddr; 2] = [chain.board_link(), other.address("board_link")];
+    let mut line = Tee::start(&links, 0).await.expect("a tee");
+    let api = chain.api();
+    let _running = Emulated::start(board, line.addr());
+    let boot = counted(&api, board, None, COUNTED).await;
+    chain.agent.kill();
+    counted(&api, board, None, 2 * COUNTED).await;
+    chain.agent.start();
+    other.kill();
+    assert_eq!(counted(&api, board, None, 3 * COUNTED).await, boot);
+    check_run(&api, board, &boot, 3 * COUNTED).await;
+    let audit = api.get(&format!("/api/v1/audit?device={board}")).await;
+    let origins = audit["origins"].as_array().expect("origins");
+    assert_eq!((origins.len(), number(&audit, "/totals/conflicts")), (1, 0), "{audit}");
+    assert!(number(&audit, "/totals/duplicates") > 0, "both brought it: {audit}");
+    line.hear_until("nothing lost", |heard| heard.lost == 0).await;
+}
+
+/// Waits until a boot other than `before` has so many counter readings stored, none of them missing; returns the boot.
+async fn counted(api: &Api, board: &str, before: Option<&str>, enough: usize) -> String {
+    let path = format!("/api/v1/readings?device={board}&channel=counter&limit=10000");
+    let boot_of = |answer: &Value| {
+        let mut boots = BTreeMap::<String, Vec<f64>>::new();
+        for reading in answer["readings"].as_array().into_iter().flatten() {
+            boots.entry(text(&reading["boot"])).or_default().extend(reading["value"].as_f64());
+        }
+        let whole = |counted: &[f64]| {
+            counted.iter().zip(0..).take_while(|(value, at)| **value == f64::from(*at)).count()
+        };
+        let other = |boot: &String| before.is_none_or(|before| before != boot);
+        let found = boots.into_iter().find(|(boot, counted)| other(boot) && whole(counted) >= enough);
+        found.map(|(boot, _)| boot)
+    };
+    let answer = api.get_when("the board's counter", &path, |answer| boot_of(answer).is_some()).await;
+    boot_of(&answer).expect("found just now")
+}
+
+/// Holds every stored reading of a boot, up to what may still be on its way, against what the image measures by its source.
+async fn check_run(api: &Api, board: &str, boot: &str, enough: usize) {
+    let answer = api.get(&format!("/api/v1/readings?device={board}&boot={boot}&limit=10000")).await;
+    let readings = answer["readings"].as_array().expect("readings");
+    let seqs: Vec<u64> = readings.iter().map(|reading| number(reading, "/seq")).collect();
+    assert!(seqs.is_sorted_by(|a, b| a < b), "a double: {seqs:?}");
+    let (mut counter, mut ramp, mut last_tick) = (0, 0, 0);
+    for (seq, reading) in readings.iter().enumerate().take_while(|(at, _)| seqs[*at] == *at as u64) {
+        let tick = number(reading, "/tick_ms");
+        assert!(tick >= last_tick, "{reading}");
+        last_tick = tick;
+        if let Some(channel) = channels(board).get(seq) {
+            assert_eq!(reading["channel"], *channel, "all are sampled at once at the start");
+        }
+        let value = &reading["value"];
+        match reading["channel"].as_str() {
+            Some("counter") => {
+                assert_eq!((value.as_f64(), &reading["quality"]), (Some(f64::from(counter)), &"good".into()));
+                counter += 1;
+            }
+            Some("uptime") => {
+                // Read from the same clock as its tick, a moment later.
+                let uptime_ms = value.as_f64().expect("a number") * 1_000.0;
+                assert!(uptime_ms + 0.5 >= tick as f64, "{reading}");
+            }
+            // A float that holds it exactly.
+            Some("ramp") => {
+                let expected = Some(f64::from(ramp) / 8.0);
+                assert_eq!((value.as_f64(), &reading["quality"]), (expected, &"good".into()));
+                ramp += 1;
+            }
+            // QEMU's micro:bit has no thermometer.
+            Some("die_temperature") => {
+                assert_eq!((value.as_f64(), &reading["quality"]), (Some(0.0), &"bad".into()))
+            }
+            // QEMU's pins are low, and the button is low when pressed.
+            Some("button_a") => assert_eq!((value, &reading["quality"]), (&true.into(), &"good".into())),
+            _ => panic!("a channel that the image does not declare: {reading}"),
+        }
+    }
+    assert!(counter as usize >= enough, "{counter} of {enough} without a hole");
+}
+
+/// The board hears that its readings are safe: the floor it reports moves on.
+async fn check_acknowledged(agent: &Api, boot: &str) {
+    let floor = |status: &Value| {
+        let devices = status["devices"].as_array()?;
+        let device = devices.iter().find(|device| device["boot"] == boot)?;
+        device["floor"].as_u64()
+    };
+    agent.get_when("the board's floor", "/status", |status| floor(status) >= Some(COUNTED as u64)).await;
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,178 @@
+//! A board image's ELF file, 32-bit and little-endian: what it takes of flash and RAM, by its section table, and the bytes to
+//! flash, by its program headers.
+
+use anyhow::{Context, Result, bail};
+
+const PROGRAM_TABLE_OFFSET: usize = 0x1C;
+const SECTION_TABLE_OFFSET: usize = 0x20;
+const PROGRAM_ENTRY_SIZE: usize = 0x2A;
+const PROGRAM_COUNT: usize = 0x2C;
+const SECTION_ENTRY_SIZE: usize = 0x2E;
+const SECTION_COUNT: usize = 0x30;
+const TYPE_LOAD: u32 = 1;
+const TYPE_NOBITS: u32 = 8;
+const FLAG_WRITE: u32 = 1;
+const FLAG_ALLOC: u32 = 2;
+/// A hole between two parts that is larger has another reason than alignment.
+const LARGEST_HOLE: u32 = 1 << 20;
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Code, constants, and the first values of variables.
+    pub flash_bytes: u64,
+    /// Variables. The stack takes what is left.
+    pub ram_bytes: u64,
+}
+
+/// What is to be flashed, as one piece.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Flash {
+    pub address: u32,
+    pub bytes: Vec<u8>,
+}
+
+pub fn size(elf: &[u8]) -> Result<Size> {
+    let mut size = Size { flash_bytes: 0, ram_bytes: 0 };
+    for entry in table(elf, SECTION_TABLE_OFFSET, SECTION_ENTRY_SIZE, SECTION_COUNT)? {
+        let (kind, flags, bytes) = (word(elf, entry + 4)?, word(elf, entry + 8)?, word(elf, entry + 20)?);
+        if flags & FLAG_ALLOC == 0 {
+            continue;
+        }
+        if kind != TYPE_NOBITS {
+            size.flash_bytes += u64::from(bytes);
+        }
+        if flags & FLAG_WRITE != 0 {
+            size.ram_bytes += u64::from(bytes);
+        }
+    }
+    Ok(size)
+}
+
+/// The parts that are loaded, at the addresses where they are stored; holes are as erased flash is.
+pub fn flash(elf: &[u8]) -> Result<Flash> {
+    let mut parts = Vec::new();
+    for entry in table(elf, PROGRAM_TABLE_OFFSET, PROGRAM_ENTRY_SIZE, PROGRAM_COUNT)? {
+        let (kind, offset) = (word(elf, entry)?, word(elf, entry + 4)? as usize);
+        let (address, len) = (word(elf, entry + 12)?, word(elf, entry + 16)? as usize);
+        if kind == TYPE_LOAD && len > 0 {
+            let bytes = elf.get(offset..offset.saturating_add(len));
+            parts.push((address, bytes.context("the file ends inside a part that is loaded")?));
+        }
+    }
+    parts.sort_unstable_by_key(|(address, _)| *address);
+    let (address, _) = *parts.first().context("nothing of this file is loaded")?;
+    let mut bytes = Vec::new();
+    for (at, part) in parts {
+        let end = address + bytes.len() as u32;
+        let hole = at.checked_sub(end).context("two parts overlap")?;
+        if hole > LARGEST_HOLE {
+            bail!("a hole of {hole} bytes lies in what is to be flashed");
+        }
+        bytes.resize(bytes.len() + hole as usize, 0xff);
+        bytes.extend_from_slice(part);
+    }
+    Ok(Flash { address, bytes })
+}
+
+/// Where a table's entries are.
+fn table(
+    elf: &[u8],
+    offset: usize,
+    entry_size: usize,
+    count: usize,
+) -> Result<impl Iterator<Item = usize> + use<>> {
+    if elf.get(..6) != Some(b"\x7fELF\x01\x01") {
+        bail!("this is no 32-bit little-endian ELF file");
+    }
+    let start = word(elf, offset)? as usize;
+    let (entry_size, count) = (usize::from(half(elf, entry_size)?), usize::from(half(elf, count)?));
+    Ok((0..count).map(move |index| start + index * entry_size))
+}
+
+fn word(elf: &[u8], at: usize) -> Result<u32> {
+    let bytes = elf.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+    Ok(u32::from_le_bytes(bytes.context("the file ends inside one of its tables")?))
+}
+
+fn half(elf: &[u8], at: usize) -> Result<u16> {
+    let bytes = elf.get(at..at + 2).and_then(|bytes| bytes.try_into().ok());
+    Ok(u16::from_le_bytes(bytes.context("the file ends inside its header")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER_BYTES: usize = 52;
+    const SECTION_BYTES: usize = 40;
+    const PROGRAM_BYTES: usize = 32;
+
+    fn header() -> Vec<u8> {
+        let mut file = vec![0; HEADER_BYTES];
+        file[..6].copy_from_slice(b"\x7fELF\x01\x01");
+        file
+    }
+
+    fn sections(sections: &[(u32, u32, u32)]) -> Vec<u8> {
+        let mut file = header();
+        file[0x20..0x24].copy_from_slice(&(HEADER_BYTES as u32).to_le_bytes());
+        file[0x2E..0x30].copy_from_slice(&(SECTION_BYTES as u16).to_le_bytes());
+        file[0x30..0x32].copy_from_slice(&(sections.len() as u16).to_le_bytes());
+        for (kind, flags, bytes) in sections {
+            let mut entry = [0; SECTION_BYTES];
+            entry[4..8].copy_from_slice(&kind.to_le_bytes());
+            entry[8..12].copy_from_slice(&flags.to_le_bytes());
+            entry[20..24].copy_from_slice(&bytes.to_le_bytes());
+            file.extend_from_slice(&entry);
+        }
+        file
+    }
+
+    /// Parts by type, address in flash, and content.
+    fn parts(parts: &[(u32, u32, &[u8])]) -> Vec<u8> {
+        let mut file = header();
+        file[0x1C..0x20].copy_from_slice(&(HEADER_BYTES as u32).to_le_bytes());
+        file[0x2A..0x2C].copy_from_slice(&(PROGRAM_BYTES as u16).to_le_bytes());
+        file[0x2C..0x2E].copy_from_slice(&(parts.len() as u16).to_le_bytes());
+        let mut offset = HEADER_BYTES + parts.len() * PROGRAM_BYTES;
+        for (kind, address, content) in parts {
+            let mut entry = [0; PROGRAM_BYTES];
+            entry[..4].copy_from_slice(&kind.to_le_bytes());
+            entry[4..8].copy_from_slice(&(offset as u32).to_le_bytes());
+            entry[12..16].copy_from_slice(&address.to_le_bytes());
+            entry[16..20].copy_from_slice(&(content.len() as u32).to_le_bytes());
+            file.extend_from_slice(&entry);
+            offset += content.len();
+        }
+        parts.iter().for_each(|(_, _, content)| file.extend_from_slice(content));
+        file
+    }
+
+    #[test]
+    fn initialised_variables_take_both_and_zeroed_ones_only_ram() {
+        let (text, data, bss, debug) = ((1, 2 | 4, 1000), (1, 2 | 1, 30), (8, 2 | 1, 200), (1, 0, 90_000));
+        let expected = Size { flash_bytes: 1030, ram_bytes: 230 };
+        assert_eq!(size(&sections(&[text, data, bss, debug])).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_loaded_lies_where_it_is_stored_and_holes_are_as_erased() {
+        let file = parts(&[(1, 0x106, b"data"), (1, 0x100, b"code"), (4, 0x0, b"note"), (1, 0x0, b"")]);
+        let expected = Flash { address: 0x100, bytes: b"code\xff\xffdata".to_vec() };
+        assert_eq!(flash(&file).unwrap(), expected);
+        assert!(flash(&parts(&[(1, 0, b"code"), (1, 2, b"more")])).is_err());
+        assert!(flash(&parts(&[(1, 0, b"code"), (1, 0x2000_0000, b"ram")])).is_err());
+        assert!(flash(&parts(&[])).is_err());
+    }
+
+    #[test]
+    fn a_cut_file_is_an_error() {
+        let mut file = sections(&[(1, 2, 1000)]);
+        file.truncate(file.len() - 30);
+        assert!(size(&file).is_err());
+        assert!(size(b"#!/bin/sh").is_err());
+        let mut file = parts(&[(1, 0, b"code")]);
+        file.truncate(file.len() - 1);
+        assert!(flash(&file).is_err());
+    }
+}
