@@ -12,7 +12,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates of the workspace that boards use, without their default features.
-const NO_STD_CRATES: [&str; 4] = ["--package", "tidegate-protocol", "--package", "tidegate-firmware"];
+const NO_STD_CRATES: [&str; 3] = ["--package=tidegate-protocol", "--package=tidegate-firmware", DRIVERS];
+const DRIVERS: &str = "--package=tidegate-drivers";
+/// Every chip.
+const DRIVER_FEATURES: &str = "--features=tidegate-drivers/ads1115,tidegate-drivers/bme280,tidegate-drivers/ds18b20,\
+                               tidegate-drivers/lis3dh,tidegate-drivers/mpu6050,tidegate-drivers/sht4x";
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -75,7 +79,7 @@ pub fn build(repository: &Repository, steps: &mut Steps, boards: &Boards, source
     steps.run("no_std crates", |step| {
         let mut build = toolchain.cargo(repository, SMALLEST, &["build", "--no-default-features"]);
         step.note(SMALLEST);
-        step.run_without_warnings(build.args(NO_STD_CRATES))
+        step.run_without_warnings(build.args(NO_STD_CRATES).arg(DRIVER_FEATURES))
     });
     for (name, board) in boards.iter() {
         steps.run(&format!("firmware {name}"), |step| {

@@ -11,6 +11,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tidegate-protocol", &[]),
     ("tidegate-alarms", &["tidegate-protocol"]),
     ("tidegate-firmware", &["tidegate-protocol"]),
+    // Its tests name itself, to have all chips.
+    ("tidegate-drivers", &["tidegate-protocol", "tidegate-firmware", "tidegate-drivers"]),
     ("tidegate-service", &[]),
     ("tidegate-agent", &["tidegate-protocol", "tidegate-alarms", "tidegate-service"]),
     ("tidegate-broker", &["tidegate-protocol", "tidegate-service"]),
