@@ -40,7 +40,11 @@ impl Name {
 
     fn as_str(&self) -> &str {
         // Only ASCII passes `new`, so this never falls back.
-        core::str::from_utf8(self.bytes.get(..usize::from(self.len)).unwrap_or_default()).unwrap_or_default()
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 }
 
@@ -66,6 +70,11 @@ macro_rules! name_type {
             pub fn as_str(&self) -> &str {
                 self.0.as_str()
             }
+
+            /// Of [`Self::as_str`].
+            pub const fn byte_len(&self) -> usize {
+                self.0.len as usize
+            }
         }
 
         impl FromStr for $name {
@@ -89,7 +98,11 @@ macro_rules! name_type {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
+                if serializer.is_human_readable() {
+                    return serializer.serialize_str(self.as_str());
+                }
+                // The same on the wire; a look whether it is UTF-8 costs a Cortex-M0 four hundred bytes.
+                serializer.serialize_bytes(self.0.as_bytes())
             }
         }
 

@@ -44,6 +44,12 @@ const BENCHES: &[Bench] = &[
         before: Some(&["build", "--release", "--workspace", "--bins"]),
         command: &["run", "--release", "--package", "tidegate-tests", "--bin", "chain-bench", "--", "--json"],
     },
+    Bench {
+        choice: Choice::Firmware,
+        title: "The firmware library on a Cortex-M0",
+        before: None,
+        command: &["run", "--package", "xtask", "--", "firmware", "measure"],
+    },
 ];
 
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +58,8 @@ pub enum Choice {
     Wire,
     /// Throughput, alarm latency, disk bytes and memory of all the parts together
     Chain,
+    /// Flash, RAM, stack and instructions of the firmware library
+    Firmware,
     /// Every bench
     All,
 }

@@ -2,6 +2,7 @@
 
 pub mod boards;
 mod elf;
+pub mod measure;
 
 use crate::repository::Repository;
 use crate::steps::{Step, Steps};
@@ -30,6 +31,8 @@ enum Command {
     Build(Options),
     /// List the boards
     List,
+    /// Measure what the library takes on a Cortex-M0: flash, RAM, stack, instructions
+    Measure(ToolchainOptions),
 }
 
 #[derive(clap::Args)]
@@ -56,6 +59,7 @@ pub fn run(repository: &Repository, arguments: &Arguments) -> Result<()> {
             build(repository, &mut steps, &boards, options.toolchain.source);
             steps.finish()
         }
+        Command::Measure(toolchain) => measure::run(repository, toolchain.source),
         Command::List => {
             for (name, board) in Boards::read(repository)?.iter() {
                 let runs = if board.qemu.is_some() { "runs in QEMU" } else { "builds only" };

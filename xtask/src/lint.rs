@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 /// Crates that are workspaces of their own: cargo looks at them only when told.
 fn outside_the_workspace(repository: &Repository) -> Result<Vec<PathBuf>> {
-    let mut manifests = vec![repository.path("fuzz/Cargo.toml")];
+    let mut manifests =
+        vec![repository.path("fuzz/Cargo.toml"), repository.path("firmware/meter/Cargo.toml")];
     for entry in std::fs::read_dir(repository.path(boards::FOLDER))? {
         manifests.push(entry?.path().join("Cargo.toml"));
     }

@@ -93,6 +93,9 @@ pub fn run(repository: &Repository, options: &Options) -> Result<()> {
 fn board_images(repository: &Repository, steps: &mut Steps, options: &Options) -> Environment {
     let Some(boards) = steps.run("boards", |_| Boards::read(repository)) else { return Environment::new() };
     let images = firmware::build(repository, steps, &boards, options.firmware_toolchain);
+    steps.run("firmware library", |step| {
+        firmware::measure::check(repository, step, options.firmware_toolchain)
+    });
     let mut environment = vec![("TIDEGATE_TEST_FIRMWARE", images.into_os_string())];
     environment.extend(
         crate::command::find_on_path("qemu-system-arm")

@@ -335,9 +335,8 @@ fn hello_len(identity: &Identity<'_>, channels: &[ChannelDecl<&str>]) -> usize {
     const FIXED: usize = 1 + 1 + 3 + 11 + 10 + 10 + 1 + 4;
     /// Two lengths, kind, scale.
     const PER_CHANNEL: usize = 4;
-    let texts = identity.device.as_str().len() + identity.tag.len() + identity.firmware.len();
-    let declared =
-        channels.iter().map(|channel| channel.name.as_str().len() + channel.unit.len() + PER_CHANNEL);
+    let texts = identity.device.byte_len() + identity.tag.len() + identity.firmware.len();
+    let declared = channels.iter().map(|channel| channel.name.byte_len() + channel.unit.len() + PER_CHANNEL);
     FIXED + texts + declared.sum::<usize>()
 }
 

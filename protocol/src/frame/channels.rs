@@ -1,7 +1,7 @@
 //! The channels of a Hello: written from a slice, read in place, so that neither side allocates.
 
 use super::{FrameError, MAX_CHANNELS};
-use crate::{channel::ChannelDecl, unit::MAX_UNIT};
+use crate::{channel::ChannelDecl, id::ChannelName, unit::MAX_UNIT};
 
 /// The longest encoded declaration: name and unit with a length byte each, kind, scale.
 pub(super) const MAX_DECL: usize = 2 + crate::id::MAX_NAME + MAX_UNIT + 2;
@@ -10,8 +10,9 @@ pub(super) const MAX_DECL: usize = 2 + crate::id::MAX_NAME + MAX_UNIT + 2;
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelList<'a>(Form<'a>);
 
+/// A board writes what it was given, and never reads a list: nothing that reads one may be linked for what writes it.
 #[derive(Clone, Copy, Debug)]
-enum Form<'a> {
+pub(super) enum Form<'a> {
     Given(&'a [ChannelDecl<&'a str>]),
     /// Checked when it was read.
     Packed {
@@ -26,20 +27,13 @@ impl<'a> ChannelList<'a> {
         if channels.len() > MAX_CHANNELS || channels.iter().any(|channel| !valid(channel)) {
             return Err(FrameError::Channels);
         }
-        Self(Form::Given(channels)).with_distinct_names()
+        let names = channels.iter().map(|channel| channel.name);
+        distinct(names)?;
+        Ok(Self(Form::Given(channels)))
     }
 
-    /// A channel is known by its name everywhere beyond the frame. Compared one by one: there are few, and nothing here
-    /// may allocate.
-    fn with_distinct_names(self) -> Result<Self, FrameError> {
-        let mut rest = self.iter();
-        for at in 1..=self.len() {
-            let Some(channel) = rest.next() else { break };
-            if self.iter().skip(at).any(|later| later.name == channel.name) {
-                return Err(FrameError::Channels);
-            }
-        }
-        Ok(self)
+    pub(super) const fn form(&self) -> Form<'a> {
+        self.0
     }
 
     pub fn len(&self) -> usize {
@@ -53,7 +47,7 @@ impl<'a> ChannelList<'a> {
         self.len() == 0
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = ChannelDecl<&'a str>> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = ChannelDecl<&'a str>> + Clone + use<'a> {
         let mut rest = *self;
         core::iter::from_fn(move || match &mut rest.0 {
             Form::Given(channels) => {
@@ -86,8 +80,22 @@ impl<'a> ChannelList<'a> {
         if !rest.is_empty() {
             return Err(FrameError::Body);
         }
-        Self(Form::Packed { count, bytes }).with_distinct_names()
+        let list = Self(Form::Packed { count, bytes });
+        distinct(list.iter().map(|channel| channel.name))?;
+        Ok(list)
     }
+}
+
+/// A channel is known by its name everywhere beyond the frame. Compared one by one: there are few, and nothing here may
+/// allocate.
+fn distinct(names: impl Iterator<Item = ChannelName> + Clone) -> Result<(), FrameError> {
+    let mut rest = names;
+    while let Some(name) = rest.next() {
+        if rest.clone().any(|later| later == name) {
+            return Err(FrameError::Channels);
+        }
+    }
+    Ok(())
 }
 
 fn valid(decl: &ChannelDecl<&str>) -> bool {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     ChannelList, Down, FrameError, Heartbeat, Hello, Lost, Readings, SettingsResult, Up,
-    channels::MAX_DECL,
+    channels::{Form, MAX_DECL},
     crc::{Crc32, crc32},
 };
 use crate::{
@@ -68,8 +68,13 @@ pub fn encode_up(frame: &Up<'_>, out: &mut [u8]) -> Result<usize, FrameError> {
                 next,
                 channels: count,
             })?;
-            for channel in channels.iter() {
-                wire.postcard::<MAX_DECL>(&channel)?;
+            match channels.form() {
+                Form::Given(channels) => {
+                    for channel in channels {
+                        wire.postcard::<MAX_DECL>(channel)?;
+                    }
+                }
+                Form::Packed { bytes, .. } => wire.push(bytes)?,
             }
         }
         Up::Readings(readings) => {

@@ -1,5 +1,7 @@
-//! A board image's ELF file, 32-bit and little-endian: what it takes of flash and RAM, by its section table, and the bytes to
-//! flash, by its program headers.
+//! A board image's ELF file, 32-bit and little-endian: what it takes of flash and RAM, by its section table; the bytes to flash, by
+//! its program headers; and what of it is the compiler's, by its symbols.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 
@@ -10,7 +12,10 @@ const PROGRAM_COUNT: usize = 0x2C;
 const SECTION_ENTRY_SIZE: usize = 0x2E;
 const SECTION_COUNT: usize = 0x30;
 const TYPE_LOAD: u32 = 1;
+const TYPE_SYMBOLS: u32 = 2;
 const TYPE_NOBITS: u32 = 8;
+const SYMBOL_BYTES: usize = 16;
+const FUNCTION: u8 = 2;
 const FLAG_WRITE: u32 = 1;
 const FLAG_ALLOC: u32 = 2;
 /// A hole between two parts that is larger has another reason than alignment.
@@ -72,6 +77,34 @@ pub fn flash(elf: &[u8]) -> Result<Flash> {
         bytes.extend_from_slice(part);
     }
     Ok(Flash { address, bytes })
+}
+
+/// The bytes of all code whose symbol is the compiler's own: memory copies, divisions, what a processor does not do by itself.
+pub fn compiler_runtime_bytes(elf: &[u8]) -> Result<u64> {
+    let entries: Vec<usize> = table(elf, SECTION_TABLE_OFFSET, SECTION_ENTRY_SIZE, SECTION_COUNT)?.collect();
+    let mut places = BTreeMap::new();
+    for &entry in entries.iter().filter(|entry| word(elf, **entry + 4).is_ok_and(|kind| kind == TYPE_SYMBOLS))
+    {
+        let (offset, bytes) = (word(elf, entry + 16)? as usize, word(elf, entry + 20)? as usize);
+        let names = entries.get(word(elf, entry + 24)? as usize).context("a symbol table has no names")?;
+        let names = word(elf, names + 16)? as usize;
+        for symbol in (offset..offset + bytes).step_by(SYMBOL_BYTES) {
+            let (name, address, size) = (word(elf, symbol)?, word(elf, symbol + 4)?, word(elf, symbol + 8)?);
+            let is_function = elf.get(symbol + 12).is_some_and(|info| info & 0xf == FUNCTION);
+            let name = elf.get(names + name as usize..).unwrap_or_default();
+            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+            if is_function && is_of_the_compiler(&String::from_utf8_lossy(name)) {
+                // One function may have several names.
+                places.insert(address, u64::from(size));
+            }
+        }
+    }
+    Ok(places.values().sum())
+}
+
+fn is_of_the_compiler(name: &str) -> bool {
+    let copies = ["memcpy", "memmove", "memset", "memcmp", "bcmp"];
+    name.contains("17compiler_builtins") || name.starts_with("__aeabi_") || copies.contains(&name)
 }
 
 /// Where a table's entries are.
@@ -153,6 +186,37 @@ mod tests {
         let (text, data, bss, debug) = ((1, 2 | 4, 1000), (1, 2 | 1, 30), (8, 2 | 1, 200), (1, 0, 90_000));
         let expected = Size { flash_bytes: 1030, ram_bytes: 230 };
         assert_eq!(size(&sections(&[text, data, bss, debug])).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_compilers_functions_are_known_by_their_names_and_counted_once() {
+        let names = b"\0memcpy\0__aeabi_memcpy\0_ZN17compiler_builtins3int4udivE\0_ZN8tidegate4nodeE\0__aeabi_table\0";
+        let at =
+            |name: &str| names.windows(name.len()).position(|part| part == name.as_bytes()).unwrap() as u32;
+        // Name, address, size, whether it is a function.
+        let symbols = [
+            (at("memcpy"), 0x10, 100, true),
+            (at("__aeabi_memcpy"), 0x10, 100, true),
+            (at("_ZN17"), 0x80, 40, true),
+            (at("_ZN8"), 0xc0, 5_000, true),
+            (at("__aeabi_table"), 0x1000, 256, false),
+        ];
+        let mut file = sections(&[(TYPE_SYMBOLS, 0, (symbols.len() * SYMBOL_BYTES) as u32), (3, 0, 0)]);
+        let symbols_at = file.len() as u32;
+        for (name, address, size, is_function) in symbols {
+            for word in [name, address, size] {
+                file.extend_from_slice(&word.to_le_bytes());
+            }
+            file.extend_from_slice(&[u8::from(is_function) * FUNCTION, 0, 1, 0]);
+        }
+        let names_at = file.len() as u32;
+        file.extend_from_slice(names);
+        let table = HEADER_BYTES;
+        for (at, word) in [(table + 16, symbols_at), (table + 24, 1), (table + SECTION_BYTES + 16, names_at)]
+        {
+            file[at..at + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        assert_eq!(compiler_runtime_bytes(&file).unwrap(), 140);
     }
 
     #[test]
