@@ -3,6 +3,7 @@
 pub mod boards;
 mod elf;
 pub mod measure;
+mod uf2;
 
 use crate::repository::Repository;
 use crate::steps::{Step, Steps};
@@ -27,7 +28,7 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Build a board's image, or those of all boards, to target/firmware/<board>/ as ELF and BIN, and print its size
+    /// Build a board's image, or those of all boards, to target/firmware/<board>/ as ELF and BIN (and UF2 where boards take it), and print its size
     Build(Options),
     /// List the boards
     List,
@@ -114,7 +115,8 @@ fn build_board(
     let (size, flash) = (elf::size(&elf).with_context(wrong)?, elf::flash(&elf).with_context(wrong)?);
     let place = images.join(name);
     fs::create_dir_all(&place)?;
-    for (ending, bytes) in [("elf", &elf), ("bin", &flash.bytes)] {
+    let uf2 = board.uf2_family.map(|family| ("uf2", uf2::file(&flash, family)));
+    for (ending, bytes) in [("elf", elf), ("bin", flash.bytes)].into_iter().chain(uf2) {
         let path = place.join(format!("{name}.{ending}"));
         fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }

@@ -18,6 +18,9 @@ pub struct Board {
     /// The machine as which QEMU runs it.
     #[serde(default)]
     pub qemu: Option<String>,
+    /// Where the board is flashed by copying a file to it.
+    #[serde(default)]
+    pub uf2_family: Option<u32>,
     flash_bytes: u64,
     ram_bytes: u64,
 }
