@@ -15,7 +15,7 @@ use core::{convert::Infallible, panic::PanicInfo};
 
 use cortex_m_rt::entry;
 use tidegate_board_support::{
-    example::{self, Mistake},
+    example::{self, Board, Mistake},
     systick::Clock,
 };
 
@@ -38,7 +38,8 @@ fn run() -> Result<Infallible, Mistake> {
     let firmware = concat!("tidegate-lm3s6965evb ", env!("CARGO_PKG_VERSION"));
     // This chip has no random numbers and the program no counter in flash: the gateway gives a boot id.
     let boot = None;
-    example::run("lm3s6965evb", firmware, boot, ring, Uart::start(), &clock)
+    let board = Board { device: "lm3s6965evb", firmware, boot, ring };
+    example::run(board, Uart::start(), &clock)
 }
 
 /// Nothing in this program or the library is meant to panic. If it does, the board starts again, in a new boot.

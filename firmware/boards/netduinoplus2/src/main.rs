@@ -15,7 +15,7 @@ use core::{convert::Infallible, panic::PanicInfo};
 
 use cortex_m_rt::entry;
 use tidegate_board_support::{
-    example::{self, Mistake},
+    example::{self, Board, Mistake},
     systick::Clock,
 };
 
@@ -36,7 +36,8 @@ fn run() -> Result<Infallible, Mistake> {
     let ring = cortex_m::singleton!(: [u8; RING_BYTES] = [0; RING_BYTES]).ok_or(Mistake::Memory)?;
     let firmware = concat!("tidegate-netduinoplus2 ", env!("CARGO_PKG_VERSION"));
     let boot = registers::entropy().map(tidegate_firmware::boot::from_entropy);
-    example::run("netduinoplus2", firmware, boot, ring, Uart::start(), &clock)
+    let board = Board { device: "netduinoplus2", firmware, boot, ring };
+    example::run(board, Uart::start(), &clock)
 }
 
 /// Nothing in this program or the library is meant to panic. If it does, the board starts again, in a new boot.

@@ -1,14 +1,15 @@
 //! What the boards without sensors of their own measure: things that a reader can hold against the source.
 
-use core::convert::Infallible;
+use core::{cell::RefCell, convert::Infallible};
 
+use embassy_futures::select::select3;
 use embedded_io::{Read, ReadReady, Write};
 use tidegate_firmware::{
-    BlockingLink, Identity, Node, NodeConfig, NodeError, Sampling, channel,
+    BlockingLink, Identity, Node, NodeConfig, NodeError, Sampling, asynchronous, channel,
     sampler::{self, Sensor},
 };
 use tidegate_protocol::{
-    BootId, DeviceId, Quality, Value, ValueKind,
+    BootId, ChannelDecl, DeviceId, Quality, Tick, Value, ValueKind,
     id::{ChannelIndex, NameError},
 };
 
@@ -19,6 +20,7 @@ pub const COUNTER: u8 = 0;
 pub const UPTIME: u8 = 1;
 /// An eighth more with each sample, as a float that holds it exactly.
 pub const RAMP: u8 = 2;
+const CHANNELS: usize = 3;
 
 const TRANSMIT_BYTES: usize = 256;
 
@@ -43,17 +45,33 @@ impl From<NodeError> for Mistake {
     }
 }
 
-struct Sensors<'a> {
-    clock: &'a Clock,
+/// Who the board is.
+pub struct Board {
+    pub device: &'static str,
+    pub firmware: &'static str,
+    /// None: the gateway gives one.
+    pub boot: Option<BootId>,
+    /// Keeps what no gateway has acknowledged.
+    pub ring: &'static mut [u8],
+}
+
+struct Sensors<N> {
+    now: N,
     counted: u16,
     ramped: u16,
 }
 
-impl Sensor for Sensors<'_> {
+impl<N: Fn() -> Tick> Sensors<N> {
+    const fn new(now: N) -> Self {
+        Self { now, counted: 0, ramped: 0 }
+    }
+}
+
+impl<N: Fn() -> Tick> Sensor for Sensors<N> {
     fn measure(&mut self, channel: ChannelIndex) -> (Value, Quality) {
         let value = match channel.0 {
             COUNTER => Value::Decimal { mantissa: i64::from(next(&mut self.counted)), scale: 0 },
-            UPTIME => Value::Decimal { mantissa: self.clock.now().0 as i64, scale: 3 },
+            UPTIME => Value::Decimal { mantissa: (self.now)().0 as i64, scale: 3 },
             _ => Value::F32(f32::from(next(&mut self.ramped)) / 8.0),
         };
         (value, Quality::Good)
@@ -66,26 +84,55 @@ fn next(count: &mut u16) -> u16 {
     now
 }
 
-/// Measures and sends, for ever. `ring` keeps what no gateway has acknowledged.
-pub fn run(
-    device: &str,
-    firmware: &str,
-    boot: Option<BootId>,
-    ring: &mut [u8],
-    uart: impl Read + ReadReady + Write,
-    clock: &Clock,
-) -> Result<Infallible, Mistake> {
-    let identity = Identity { device: DeviceId::new(device)?, tag: "QEMU or a desk", firmware };
-    let channels = [
+/// Measures and sends, for ever, from the main loop.
+pub fn run(board: Board, uart: impl Read + ReadReady + Write, clock: &Clock) -> Result<Infallible, Mistake> {
+    let channels = channels()?;
+    let mut node = node(board, &channels)?;
+    let mut link = BlockingLink::<_, TRANSMIT_BYTES>::new(uart);
+    let now = || clock.now();
+    sampler::run(&mut node, &mut link, &mut Sensors::new(now), &mut &*clock, now).map_err(|_| Mistake::Loop)
+}
+
+/// The same with an executor: three loops over one node. Ends with an error of the line, or by a mistake.
+pub async fn run_async<D: embedded_hal_async::delay::DelayNs + Clone>(
+    board: Board,
+    receiver: impl embedded_io_async::Read,
+    sender: impl embedded_io_async::Write,
+    delay: D,
+    now: impl Fn() -> Tick + Copy,
+) -> Mistake {
+    let Ok(channels) = channels() else { return Mistake::Name };
+    let node = match node(board, &channels) {
+        Ok(node) => RefCell::new(node),
+        Err(mistake) => return mistake,
+    };
+    let mut buffer = [0; TRANSMIT_BYTES];
+    select3(
+        asynchronous::receive(&node, receiver, now),
+        asynchronous::transmit(&node, sender, &mut buffer, delay.clone(), now),
+        asynchronous::sample(&node, &mut Sensors::new(now), delay, now),
+    )
+    .await;
+    Mistake::Loop
+}
+
+fn channels() -> Result<[ChannelDecl<&'static str>; CHANNELS], NameError> {
+    Ok([
         channel("counter", "count", ValueKind::Decimal, 0)?,
         channel("uptime", "s", ValueKind::Decimal, 3)?,
         channel("ramp", "1", ValueKind::F32, 0)?,
-    ];
-    let mut node = Node::<3, _>::new(identity, boot, &channels, ring, NodeConfig::DEFAULT)?;
+    ])
+}
+
+fn node<'a>(
+    board: Board,
+    channels: &'a [ChannelDecl<&'a str>],
+) -> Result<Node<'a, CHANNELS, &'static mut [u8]>, Mistake> {
+    let Board { device, firmware, boot, ring } = board;
+    let identity = Identity { device: DeviceId::new(device)?, tag: "QEMU or a desk", firmware };
+    let mut node = Node::new(identity, boot, channels, ring, NodeConfig::DEFAULT)?;
     for (index, period_ms) in [(COUNTER, 100), (UPTIME, 500), (RAMP, 250)] {
         node.set_sampling(ChannelIndex(index), Sampling::every(period_ms)).map_err(|_| Mistake::Sampling)?;
     }
-    let mut link = BlockingLink::<_, TRANSMIT_BYTES>::new(uart);
-    let mut sensors = Sensors { clock, counted: 0, ramped: 0 };
-    sampler::run(&mut node, &mut link, &mut sensors, &mut &*clock, || clock.now()).map_err(|_| Mistake::Loop)
+    Ok(node)
 }
