@@ -2,7 +2,7 @@
 
 use tidegate_protocol::{
     ChannelDecl, Quality, Tick, Value, ValueKind,
-    frame::{Settings, SettingsCode, SettingsResult},
+    frame::{Deadband, Settings, SettingsCode, SettingsResult},
     id::ChannelIndex,
 };
 
@@ -12,8 +12,8 @@ pub struct Sampling {
     pub enabled: bool,
     /// 0: the channel is not polled; its samples come when something happens (a door, a pulse).
     pub period_ms: u32,
-    /// A change smaller than this is not reported; its kind (and scale) is the channel's. None reports every sample.
-    pub report_deadband: Option<Value>,
+    /// Which changes are too small to be reported. None reports every sample.
+    pub report_deadband: Option<Deadband>,
     /// Report at least this often whatever the deadband, 0 for no such limit.
     pub max_silence_ms: u32,
 }
@@ -210,20 +210,28 @@ fn kind_fits(value: Value, declared: &ChannelDecl<&str>) -> bool {
     }
 }
 
-fn deadband_fits(deadband: Value, declared: &ChannelDecl<&str>) -> bool {
-    let positive = match deadband {
+fn deadband_fits(deadband: Deadband, declared: &ChannelDecl<&str>) -> bool {
+    let Deadband::Absolute(width) = deadband else { return declared.kind != ValueKind::Bool };
+    let positive = match width {
         Value::Bool(_) => true,
         Value::Decimal { mantissa, .. } => mantissa >= 0,
         Value::F32(width) => width.is_finite() && !width.is_sign_negative(),
         Value::F64(width) => width.is_finite() && !width.is_sign_negative(),
     };
-    positive && kind_fits(deadband, declared)
+    positive && kind_fits(width, declared)
 }
 
 /// Whether `now` is nearer to `last` than the deadband. Integers stay integers: a Cortex-M0 has no floating point.
 /// NaN is near to nothing, so it is always reported. A bool's deadband hides samples that say the same again.
-fn smaller_change(last: Value, now: Value, deadband: Value) -> bool {
-    match (last, now, deadband) {
+fn smaller_change(last: Value, now: Value, deadband: Deadband) -> bool {
+    match deadband {
+        Deadband::Absolute(width) => nearer(last, now, width),
+        Deadband::Percent { hundredths } => nearer_in_percent(last, now, hundredths),
+    }
+}
+
+fn nearer(last: Value, now: Value, width: Value) -> bool {
+    match (last, now, width) {
         (Value::Bool(last), Value::Bool(now), _) => last == now,
         (
             Value::Decimal { mantissa: last, .. },
@@ -232,6 +240,25 @@ fn smaller_change(last: Value, now: Value, deadband: Value) -> bool {
         ) => last.abs_diff(now) < width.unsigned_abs(),
         (Value::F32(last), Value::F32(now), Value::F32(width)) => (last - now).abs() < width,
         (Value::F64(last), Value::F64(now), Value::F64(width)) => (last - now).abs() < width,
+        _ => false,
+    }
+}
+
+/// Products that outgrow their integers are equal, so the change is reported. A single-precision product is enough to tell small
+/// from large, and what outgrows it is reported, too.
+fn nearer_in_percent(last: Value, now: Value, hundredths: u16) -> bool {
+    const WHOLE: u64 = 100 * 100;
+    let in_floats = |last: f32, change: f32| {
+        let width = last.abs() * (f32::from(hundredths) / WHOLE as f32);
+        width.is_finite() && change.abs() < width
+    };
+    match (last, now) {
+        (Value::Decimal { mantissa: last, .. }, Value::Decimal { mantissa: now, .. }) => {
+            let (change, width) = (last.abs_diff(now), last.unsigned_abs());
+            change.saturating_mul(WHOLE) < width.saturating_mul(u64::from(hundredths))
+        }
+        (Value::F32(last), Value::F32(now)) => in_floats(last, last - now),
+        (Value::F64(last), Value::F64(now)) => in_floats(last as f32, (last - now) as f32),
         _ => false,
     }
 }

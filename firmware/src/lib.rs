@@ -65,6 +65,7 @@ pub use clock::{WallClock, WallTime};
 pub use counters::Counters;
 pub use node::{Identity, Node, NodeConfig, NodeError, Sampled};
 pub use ring::MIN_RING_BYTES;
+pub use tidegate_protocol::frame::Deadband;
 
 /// A channel's declaration. `unit` is from SenML (`Cel`, `%RH`, `m/s2`); `scale` is how many decimals a decimal
 /// channel has, 0 for others.

@@ -13,8 +13,8 @@ use tidegate_protocol::{
     ack::{AckError, BlockAck},
     block::{Decoder, Encoder, Header},
     frame::{
-        Down, FrameError, Lost, MAX_FRAME, Settings, Up, crc::crc32c, decode_down, decode_up, encode_down,
-        encode_up, encoded_len,
+        Deadband, Down, FrameError, Lost, MAX_FRAME, Settings, Up, crc::crc32c, decode_down, decode_up,
+        encode_down, encode_up, encoded_len,
     },
 };
 
@@ -197,7 +197,7 @@ fn frames_that_contradict_themselves_are_refused_by_receiver_and_sender() {
         let refused = decode_up(&mut hostile::framed(body)).map(|_| ());
         assert_eq!(refused, Err(FrameError::Body), "{wrong}");
     }
-    let deadband = [2, 0, 0, 1, 0, 1, 1, 0, 19, 0];
+    let deadband = [2, 0, 0, 1, 0, 1, 0, 1, 0, 19, 0];
     assert_eq!(decode_down(&mut hostile::framed(&deadband)), Err(FrameError::Body), "scale 19");
 
     let lost = Lost {
@@ -208,7 +208,7 @@ fn frames_that_contradict_themselves_are_refused_by_receiver_and_sender() {
         next: Seq(9),
     };
     assert_eq!(encode_up(&Up::Lost(lost), &mut [0; 64]), Err(FrameError::Body));
-    let report_deadband = Some(samples::decimal(1, 19));
+    let report_deadband = Some(Deadband::Absolute(samples::decimal(1, 19)));
     let settings = samples::downs().into_iter().find_map(|(_, _, down)| match down {
         Down::Settings(settings) => Some(Down::Settings(Settings { report_deadband, ..settings })),
         _ => None,

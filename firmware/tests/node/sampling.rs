@@ -4,7 +4,7 @@ use crate::support::seen::{Seen, sent, tell, welcome};
 use tidegate_firmware::{Identity, Node, NodeConfig, SampleError, Sampled, Sampling, channel};
 use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, Quality, Seq, Tick, Value, ValueKind,
-    frame::{Down, Settings, SettingsCode, SettingsResult},
+    frame::{Deadband, Down, Settings, SettingsCode, SettingsResult},
     id::ChannelIndex,
 };
 
@@ -44,7 +44,11 @@ fn reports(node: &mut TestNode<'_>, channel: ChannelIndex, at_ms: u64, value: Va
 }
 
 fn with_deadband(node: &mut TestNode<'_>, channel: ChannelIndex, deadband: Value, max_silence_ms: u32) {
-    let sampling = Sampling { report_deadband: Some(deadband), max_silence_ms, ..Sampling::on_event() };
+    let sampling = Sampling {
+        report_deadband: Some(Deadband::Absolute(deadband)),
+        max_silence_ms,
+        ..Sampling::on_event()
+    };
     node.set_sampling(channel, sampling).unwrap();
 }
 
@@ -105,9 +109,45 @@ fn a_value_of_another_kind_or_scale_is_refused_and_not_numbered() {
     }
     let unknown = node.sample(ChannelIndex(4), Value::Bool(true), Quality::Good, Tick(0));
     assert_eq!(unknown, Err(SampleError::UnknownChannel(4)));
-    let wrong = Sampling { report_deadband: Some(Value::Bool(true)), ..Sampling::every(10) };
+    let wrong =
+        Sampling { report_deadband: Some(Deadband::Absolute(Value::Bool(true))), ..Sampling::every(10) };
     assert_eq!(node.set_sampling(F32, wrong), Err(SampleError::WrongKind(2)));
     assert_eq!(node.next_seq().0, 0);
+}
+
+#[test]
+fn a_deadband_in_percent_is_of_what_was_reported_last() {
+    let channels = channels();
+    let mut node = node(&channels);
+    let percent = |hundredths, period_ms| Sampling {
+        report_deadband: Some(Deadband::Percent { hundredths }),
+        ..Sampling::every(period_ms)
+    };
+    for channel in [DECIMAL, F32, F64] {
+        node.set_sampling(channel, percent(150, 0)).unwrap();
+    }
+    // 1.5 % of 2,000 are 30; of -2,030 then 30.45.
+    let decimals =
+        [(2_000, true), (2_029, false), (1_971, false), (2_030, true), (2_060, false), (2_061, true)];
+    for (mantissa, reported) in decimals {
+        assert_eq!(reports(&mut node, DECIMAL, 0, decimal(mantissa)), reported, "{mantissa}");
+    }
+    assert!(reports(&mut node, DECIMAL, 0, decimal(-2_000)), "on the other side of zero");
+    assert!(!reports(&mut node, DECIMAL, 0, decimal(-1_971)));
+    assert!(reports(&mut node, DECIMAL, 0, decimal(0)));
+    assert!(reports(&mut node, DECIMAL, 0, decimal(0)), "of nothing a percent is nothing");
+    // What outgrows its integers is reported.
+    assert!(reports(&mut node, DECIMAL, 0, decimal(i64::MAX)));
+    assert!(reports(&mut node, DECIMAL, 0, decimal(i64::MIN)));
+    for (value, reported) in
+        [(200.0, true), (202.9, false), (203.1, true), (f64::NAN, true), (f64::NAN, true)]
+    {
+        assert_eq!(reports(&mut node, F64, 0, Value::F64(value)), reported, "{value}");
+        assert_eq!(reports(&mut node, F32, 0, Value::F32(value as f32)), reported, "{value}");
+    }
+    assert!(reports(&mut node, F64, 0, Value::F64(1e300)));
+    assert!(reports(&mut node, F64, 0, Value::F64(1e300)), "beyond single precision");
+    assert_eq!(node.set_sampling(BOOL, percent(100, 0)), Err(SampleError::WrongKind(0)));
 }
 
 #[test]
@@ -148,7 +188,7 @@ fn settings_are_applied_or_refused_with_a_code_and_a_refused_one_changes_nothing
     let mut node = node(&channels);
     node.set_sampling(DECIMAL, Sampling::every(60_000)).unwrap();
     node.due(Tick(1_000));
-    let with = |deadband| Settings { report_deadband: Some(deadband), ..settings(1) };
+    let with = |width| Settings { report_deadband: Some(Deadband::Absolute(width)), ..settings(1) };
     let before = *node.sampling(DECIMAL).unwrap();
     for (code, refused) in [
         (SettingsCode::UnknownChannel, settings(4)),
@@ -165,7 +205,7 @@ fn settings_are_applied_or_refused_with_a_code_and_a_refused_one_changes_nothing
         assert_eq!(*node.sampling(DECIMAL).unwrap(), before);
     }
     assert_eq!(answer(&mut node, with(decimal(50))), SettingsCode::Applied);
-    assert_eq!(node.sampling(DECIMAL).unwrap().report_deadband, Some(decimal(50)));
+    assert_eq!(node.sampling(DECIMAL).unwrap().report_deadband, Some(Deadband::Absolute(decimal(50))));
     // The new, shorter period counts from now, not from the end of the old one.
     assert_eq!(node.due(Tick(1_499)), None);
     assert_eq!(node.due(Tick(1_500)), Some(DECIMAL));

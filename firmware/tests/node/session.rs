@@ -6,7 +6,7 @@ use tidegate_firmware::{
 };
 use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, LossReason, Quality, Tick, Value, ValueKind,
-    frame::{Down, Heartbeat, HelloMark, Lost},
+    frame::{Deadband, Down, Heartbeat, HelloMark, Lost},
     id::{ChannelIndex, Seq, SeqRange},
 };
 
@@ -330,7 +330,8 @@ fn what_crosses_a_limit_waits_for_no_company_and_no_deadband() {
     let config = NodeConfig { linger_ms: 100, ..NodeConfig::DEFAULT };
     let mut node = TestNode::new(identity(), Some(BootId(BOOT)), &channels, vec![0; 4_096], config).unwrap();
     let decimal = |mantissa| Value::Decimal { mantissa, scale: channels[0].scale };
-    let sampling = Sampling { report_deadband: Some(decimal(10)), ..Sampling::on_event() };
+    let sampling =
+        Sampling { report_deadband: Some(Deadband::Absolute(decimal(10))), ..Sampling::on_event() };
     node.set_sampling(ChannelIndex(0), sampling).unwrap();
     node.link_up(Tick(0));
     sent(&mut node, 0);

@@ -224,11 +224,10 @@ impl Down {
     /// What both sides refuse: a deadband whose scale does not exist.
     pub(super) fn check(&self) -> Result<(), FrameError> {
         match self {
-            Self::Settings(Settings { report_deadband: Some(Value::Decimal { scale, .. }), .. })
-                if *scale > MAX_SCALE =>
-            {
-                Err(FrameError::Body)
-            }
+            Self::Settings(Settings {
+                report_deadband: Some(Deadband::Absolute(Value::Decimal { scale, .. })),
+                ..
+            }) if *scale > MAX_SCALE => Err(FrameError::Body),
             _ => Ok(()),
         }
     }
@@ -245,6 +244,15 @@ pub struct Welcome {
     pub error_ms: u32,
 }
 
+/// Which changes of a channel are too small to be reported.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Deadband {
+    /// Smaller ones than this; its kind (and scale) is the channel's.
+    Absolute(Value),
+    /// Smaller ones than so many hundredths of a percent of what was reported last. Not of a bool.
+    Percent { hundredths: u16 },
+}
+
 /// How one channel is to be measured and reported.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -252,8 +260,8 @@ pub struct Settings {
     pub channel: u8,
     pub enabled: bool,
     pub period_ms: u32,
-    /// A change smaller than this is not reported; its kind is the channel's. None reports every sample.
-    pub report_deadband: Option<Value>,
+    /// None reports every sample.
+    pub report_deadband: Option<Deadband>,
     /// Report at least this often whatever the deadband; 0 for no such limit.
     pub max_silence_ms: u32,
 }

@@ -36,7 +36,7 @@ pub use channels::ChannelList;
 pub use codec::{MAX_DOWN_FRAME, MAX_FRAME, decode_down, decode_up, encode_down, encode_up, encoded_len};
 pub use deframer::{Deframed, Deframer};
 pub use message::{
-    BoardTime, Down, FrameError, Heartbeat, Hello, HelloMark, Lost, MAX_TEXT, Readings, Settings,
+    BoardTime, Deadband, Down, FrameError, Heartbeat, Hello, HelloMark, Lost, MAX_TEXT, Readings, Settings,
     SettingsCode, SettingsResult, Up, Welcome,
 };
 pub use packed::{MAX_PACKED, measure_packed};

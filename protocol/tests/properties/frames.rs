@@ -4,9 +4,9 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, LossReason, Quality, Reading, Seq, Tick, Value,
     frame::{
-        BoardTime, ChannelList, Deframer, Down, FrameError, Heartbeat, Hello, HelloMark, Lost, MAX_CHANNELS,
-        MAX_DOWN_FRAME, MAX_FRAME, MAX_TEXT, Readings, SamplePacker, Settings, SettingsCode, SettingsResult,
-        Up, Welcome, decode_up, encode_down, encode_up, encoded_len,
+        BoardTime, ChannelList, Deadband, Deframer, Down, FrameError, Heartbeat, Hello, HelloMark, Lost,
+        MAX_CHANNELS, MAX_DOWN_FRAME, MAX_FRAME, MAX_TEXT, Readings, SamplePacker, Settings, SettingsCode,
+        SettingsResult, Up, Welcome, decode_up, encode_down, encode_up, encoded_len,
     },
 };
 
@@ -40,10 +40,17 @@ fn simple_up() -> impl Strategy<Value = Up<'static>> {
     ]
 }
 
+fn deadband() -> impl Strategy<Value = Deadband> {
+    prop_oneof![
+        given::value().prop_map(Deadband::Absolute),
+        any::<u16>().prop_map(|hundredths| Deadband::Percent { hundredths }),
+    ]
+}
+
 fn down() -> impl Strategy<Value = Down> {
     let boot = || given::number().prop_map(BootId);
     let settings =
-        (any::<u32>(), any::<u8>(), any::<bool>(), any::<u32>(), option::of(given::value()), any::<u32>());
+        (any::<u32>(), any::<u8>(), any::<bool>(), any::<u32>(), option::of(deadband()), any::<u32>());
     prop_oneof![
         (option::of(boot()), given::number(), boot(), given::signed(), any::<u32>()).prop_map(
             |(said, next, boot, unix_ms, error_ms)| {

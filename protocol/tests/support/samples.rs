@@ -7,8 +7,8 @@ use tidegate_protocol::{
     ack::{BlockAck, BlockOutcome, Credit, Outcome, RejectReason},
     block::{Block, Description, OriginReadings, Record, Tail},
     frame::{
-        BoardTime, ChannelList, Down, Heartbeat, Hello, HelloMark, Lost, Readings, SamplePacker, Settings,
-        SettingsCode, SettingsResult, Up, Welcome,
+        BoardTime, ChannelList, Deadband, Down, Heartbeat, Hello, HelloMark, Lost, Readings, SamplePacker,
+        Settings, SettingsCode, SettingsResult, Up, Welcome,
     },
 };
 
@@ -128,7 +128,7 @@ pub fn downs() -> Vec<(&'static str, &'static str, Down)> {
         channel: 1,
         enabled: true,
         period_ms: 500,
-        report_deadband: Some(decimal(5, 1)),
+        report_deadband: Some(Deadband::Absolute(decimal(5, 1))),
         max_silence_ms: 60_000,
     };
     let answers = HelloMark::of(Some(BOOT), Seq(103));
