@@ -28,6 +28,9 @@ pub enum Error<E> {
     Bus(E),
     #[error("the conversion did not end")]
     TimedOut,
+    /// 2.048 V or more: the shunt is too large, or the current.
+    #[error("the converter is at the end of its range")]
+    OutOfRange,
     /// Below 3.6 mA.
     #[error("the loop is broken: {microamperes} µA")]
     Broken { microamperes: i64 },
@@ -66,7 +69,8 @@ pub struct CurrentLoop<I2C, D> {
 }
 
 impl<I2C: I2c, D: DelayNs> CurrentLoop<I2C, D> {
-    /// `shunt_ohms` is at most 97, so that 21 mA are within the converter's range.
+    /// `shunt_ohms` is at most 97, so that 21 mA are within the converter's range; over a larger one, what is beyond it is an
+    /// error of its own.
     pub fn new(i2c: I2C, address: TargetAddr, delay: D, input: Input, shunt_ohms: u8, span: Span) -> Self {
         let driver = Ads1x1x::new_ads1115(i2c, address);
         Self { driver, delay, input, shunt_ohms: i64::from(shunt_ohms.max(1)), span }
@@ -99,7 +103,11 @@ impl<I2C: I2c, D: DelayNs> Chip<1> for CurrentLoop<I2C, D> {
     }
 
     fn read(&mut self) -> Result<[i64; 1], Self::Error> {
-        let nanoamperes = divided(i64::from(self.convert()?) * NANOVOLTS_PER_STEP, self.shunt_ohms);
+        let steps = self.convert()?;
+        if steps == i16::MAX {
+            return Err(Error::OutOfRange);
+        }
+        let nanoamperes = divided(i64::from(steps) * NANOVOLTS_PER_STEP, self.shunt_ohms);
         let microamperes = divided(nanoamperes, 1_000);
         if nanoamperes < BROKEN_BELOW {
             return Err(Error::Broken { microamperes });

@@ -47,6 +47,16 @@ fn currents_that_no_sensor_sends_are_faults() {
     assert_eq!(shorted, Err(Error::Shorted { microamperes: 21_001 }));
 }
 
+/// Over 250 ohms, as many loops have, 8.2 mA are already all that the converter can say.
+#[test]
+fn a_converter_at_the_end_of_its_range_says_nothing_of_the_current() {
+    let (i2c, mut end) = bus(&[conversion(i16::MAX), conversion(i16::MAX - 1)].concat());
+    let mut chip = CurrentLoop::new(i2c, TargetAddr::Gnd, NoopDelay, Input::A0, 250, PRESSURE);
+    assert_eq!(chip.read(), Err(Error::OutOfRange));
+    assert_eq!(chip.read(), Ok([419_150]), "8.1915 mA");
+    end.done();
+}
+
 #[test]
 fn a_converter_that_is_not_there_or_never_ends_gives_readings_of_quality_bad() {
     let absent = Transaction::write_read(AT, vec![1], vec![0, 0]).with_error(nobody());
