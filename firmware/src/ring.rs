@@ -127,7 +127,8 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Ring<S> {
         self.tail = self.after(self.tail).unwrap_or_else(|| self.end());
     }
 
-    fn end(&self) -> Cursor {
+    /// Behind the newest reading.
+    pub(crate) fn end(&self) -> Cursor {
         Cursor { at: self.head, seq: self.next, tick: self.newest }
     }
 

@@ -1,9 +1,10 @@
 //! Which readings have been sent, and when some are sent again.
 //!
-//! New readings go out in order. When nothing was acknowledged for a while, a short stretch from the floor is
-//! repeated, with back-off, while new readings go on: the gateway acknowledges up to the first hole, so the repeat
-//! fills it, and the next acknowledgement jumps over all that did arrive. An agent that merely takes its time (it
-//! may hold acknowledgements back for many seconds in an outage) thus costs a board little.
+//! New readings go out in order, ahead of all others. What was held when the gateway welcomed the board follows as far as the
+//! line has room. When nothing was acknowledged for a while, a short stretch from the floor is repeated, with back-off: the
+//! gateway acknowledges up to the first hole, so the repeat fills it, and the next acknowledgement jumps over all that did
+//! arrive. An agent that merely takes its time (it may hold acknowledgements back for many seconds in an outage) thus costs a
+//! board little.
 
 use tidegate_protocol::{Tick, id::Seq};
 
@@ -11,14 +12,18 @@ use crate::{node::NodeConfig, ring::Cursor};
 
 /// How many readings one repeat covers at most.
 const REPEAT_READINGS: u64 = 256;
+/// Frames of a repeat become an eighth as long at least.
+const MOST_SHORTENED: u32 = 3;
 
 #[derive(Debug)]
 pub(crate) struct Window {
-    /// Where first transmissions go on.
+    /// Where new readings go on.
     pub(crate) sent: Cursor,
-    /// Readings that are being repeated: from here up to `repeat_end`.
-    pub(crate) repeat: Cursor,
-    pub(crate) repeat_end: Seq,
+    /// Older ones that are under way, again or for the first time to this gateway: from here up to `older_end`.
+    pub(crate) older: Cursor,
+    pub(crate) older_end: Seq,
+    /// Of these, which have been sent before.
+    pub(crate) repeated_below: Seq,
     /// What had been sent when the last repeat began; acknowledgements below it mean that there are more holes.
     recover: Seq,
     /// The end of the lost range as last declared to this gateway, and when.
@@ -27,6 +32,8 @@ pub(crate) struct Window {
     /// When something unacknowledged was first sent, or the acknowledgement last moved.
     progress_at: Tick,
     timeout_ms: u32,
+    /// How often in a row nothing was acknowledged in time.
+    timeouts: u8,
     /// The highest seq that was sent or declared lost, plus one: no true acknowledgement goes beyond.
     told: Seq,
 }
@@ -35,21 +42,24 @@ impl Window {
     pub(crate) fn new(start: Cursor, config: &NodeConfig) -> Self {
         Self {
             sent: start,
-            repeat: start,
-            repeat_end: start.seq,
+            older: start,
+            older_end: start.seq,
+            repeated_below: start.seq,
             recover: start.seq,
             announced: Seq(0),
             announced_at: Tick(0),
             progress_at: Tick(0),
             timeout_ms: config.resend_after_ms,
+            timeouts: 0,
             told: start.seq,
         }
     }
 
-    /// A gateway that may know nothing of what was sent before: all from the oldest again.
-    pub(crate) fn rewind(&mut self, start: Cursor, now: Tick, config: &NodeConfig) {
+    /// A gateway that may know nothing of what was sent before: all from the oldest again, behind what is measured from now on.
+    pub(crate) fn rewind(&mut self, oldest: Cursor, newest: Cursor, now: Tick, config: &NodeConfig) {
         let told = self.told;
-        *self = Self { told, progress_at: now, ..Self::new(start, config) };
+        let older = Self { older: oldest, older_end: newest.seq, ..Self::new(newest, config) };
+        *self = Self { told, repeated_below: told, progress_at: now, ..older };
     }
 
     /// Another boot: what was told before counts for nothing.
@@ -90,25 +100,45 @@ impl Window {
         (floor < self.told).then(|| after(self.progress_at, self.timeout_ms))
     }
 
-    pub(crate) fn timed_out(&mut self, oldest: Cursor, now: Tick, config: &NodeConfig) {
+    /// `at_rest`: no older readings are under way, so that the oldest are to be sent again.
+    pub(crate) fn timed_out(&mut self, oldest: Cursor, at_rest: bool, now: Tick, config: &NodeConfig) {
         self.timeout_ms = self.timeout_ms.saturating_mul(2).min(config.resend_after_max_ms);
+        self.timeouts = self.timeouts.saturating_add(1);
         self.progress_at = now;
         self.announced = Seq(0);
         self.recover = self.sent.seq;
-        self.start_repeat(oldest);
+        if at_rest {
+            self.start_repeat(oldest);
+        }
     }
 
-    pub(crate) fn acknowledged(&mut self, up_to: Seq, oldest: Cursor, now: Tick, config: &NodeConfig) {
+    pub(crate) fn acknowledged(
+        &mut self,
+        up_to: Seq,
+        oldest: Cursor,
+        at_rest: bool,
+        now: Tick,
+        config: &NodeConfig,
+    ) {
         self.progress_at = now;
         self.timeout_ms = config.resend_after_ms;
-        if up_to < self.recover {
+        if up_to >= self.recover {
+            self.timeouts = 0;
+        } else if at_rest {
             self.start_repeat(oldest);
         }
     }
 
     fn start_repeat(&mut self, oldest: Cursor) {
-        self.repeat = oldest;
-        self.repeat_end = Seq(oldest.seq.0.saturating_add(REPEAT_READINGS)).min(self.sent.seq);
+        self.older = oldest;
+        self.older_end = Seq(oldest.seq.0.saturating_add(REPEAT_READINGS)).min(self.sent.seq);
+        self.repeated_below = self.older_end;
+    }
+
+    /// How much shorter than usual the frames of older readings are, in powers of two. A line so noisy that no long frame comes
+    /// through whole lets short ones pass; they stay short until no hole is left.
+    pub(crate) fn shortened(&self) -> u32 {
+        u32::from(self.timeouts.saturating_sub(1)).min(MOST_SHORTENED)
     }
 }
 

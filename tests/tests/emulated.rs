@@ -89,7 +89,7 @@ async fn an_alarm_of_an_emulated_board_reaches_whoever_watches() {
 async fn a_noisy_line_costs_an_emulated_board_repetitions_and_no_reading() {
     let mut chain = Chain::new("");
     chain.start();
-    let mut line = Tee::start(&[chain.board_link()], 1_009).await.expect("a tee");
+    let mut line = Tee::start(&[chain.board_link()], 401).await.expect("a tee");
     let _running = Emulated::start("netduinoplus2", line.addr());
     let boot = counted(&chain.api(), "netduinoplus2", None, COUNTED).await;
     check_run(&chain.api(), "netduinoplus2", &boot, COUNTED).await;
@@ -103,7 +103,7 @@ async fn while_the_agent_is_dead_a_ring_holds_or_runs_over_and_says_so() {
     let mut chain = Chain::new("");
     chain.start();
     let api = chain.api();
-    let mut line = Tee::start(&[chain.board_link()], 0).await.expect("a tee");
+    let mut line = Tee::start(&[chain.board_link()], 401).await.expect("a tee");
     let _running = (Emulated::start(large, chain.board_link()), Emulated::start(small, line.addr()));
     let held = counted(&api, large, None, COUNTED / 2).await;
     let ran_over = counted(&api, small, None, COUNTED / 2).await;

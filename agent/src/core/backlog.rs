@@ -275,10 +275,14 @@ impl Core {
 
     /// Before a commit in an outage: handfuls that were packed for a live link become full blocks.
     pub(super) fn merge_waiting_blocks(&mut self) {
+        [Lane::Live, Lane::Backlog].into_iter().for_each(|lane| self.merge_waiting_blocks_of(lane));
+    }
+
+    fn merge_waiting_blocks_of(&mut self, lane: Lane) {
         let small = self.settings.block_readings / 2;
         let waiting = self.outbox.unsafe_parcels();
         let ids: Vec<_> = waiting
-            .filter(|(_, parcel)| parcel.lane == Lane::Live && parcel.flight.is_none())
+            .filter(|(_, parcel)| parcel.lane == lane && parcel.flight.is_none())
             .filter(|(_, parcel)| (parcel.readings as usize) < small)
             .map(|(id, _)| id)
             .collect();
@@ -289,15 +293,15 @@ impl Core {
             let Ok(block) = self.decoder.decode(&block) else { continue };
             let Some(parcel) = self.outbox.remove(id) else { continue };
             if merged.merger.readings() + parcel.readings as usize > self.settings.block_readings {
-                self.add_merged(std::mem::take(&mut merged));
+                self.add_merged(lane, std::mem::take(&mut merged));
             }
             merged.merger.add(block);
             merged.parcels.push(parcel);
         }
-        self.add_merged(merged);
+        self.add_merged(lane, merged);
     }
 
-    fn add_merged(&mut self, merged: Merged) {
+    fn add_merged(&mut self, lane: Lane, merged: Merged) {
         let Merged { merger, parcels } = merged;
         let readings = merger.readings() as u32;
         let encoded = if parcels.len() > 1 { self.packer.encode(&merger.finish()).ok() } else { None };
@@ -319,7 +323,7 @@ impl Core {
         let Some(due) = due else { return };
         described.sort_unstable();
         described.dedup();
-        let mut parcel = Parcel::new(Lane::Live, bytes.into(), readings, Custody::Ram(due));
+        let mut parcel = Parcel::new(lane, bytes.into(), readings, Custody::Ram(due));
         parcel.contents = contents;
         parcel.described = described;
         self.add_to_outbox(parcel);

@@ -90,15 +90,15 @@ impl Core {
         let urgent = self.urgent(slot, &readings);
         let Some(state) = self.origins.get_mut(slot) else { return };
         let count = readings.len();
-        let new = state.take(readings);
+        let (lane, new) = state.take(readings);
         let first_heard = state.anchored.is_none() && last.seq.0 + 1 == state.next;
         let tight = state.ring_is_tight();
         self.counters.readings_received += count as u64;
         self.counters.readings_duplicate += (count - new) as u64;
         if new > 0 {
-            self.packer.readings_came(&mut self.origins, slot, new, due);
+            self.packer.readings_came(&mut self.origins, slot, lane, new, due);
             self.custodian.may_be_due(due);
-            urgent.into_iter().for_each(|range| self.promote(slot, range));
+            urgent.into_iter().for_each(|range| self.promote(slot, lane, range));
         } else {
             if Mutant::ResendAckedEarly.is_on() {
                 state.made_safe(&[SeqRange::new(first.seq.0, last.seq.0 + 1)], &[]);

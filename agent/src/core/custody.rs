@@ -235,9 +235,8 @@ impl Core {
         let forced = std::mem::take(&mut self.custodian.forced);
         if forced || self.packer.due().is_some_and(|due| outage || now >= due.when(outage)) {
             while !self.packer.is_empty() {
-                if let Some(parcel) = self.packer.pack(&mut self.origins) {
-                    self.add_to_outbox(parcel);
-                }
+                let parcel = self.packer.pack(&mut self.origins);
+                self.take_parcel(parcel);
             }
         }
         if !self.outbox.link_is_up() {

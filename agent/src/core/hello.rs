@@ -56,7 +56,7 @@ impl Core {
             self.close_unclean(old);
         }
         if let Some(state) = self.origins.get_mut(slot) {
-            state.reports(who.floor, who.next);
+            state.greets(who.floor, who.next);
         }
         self.declare_below_floor(slot);
         self.origins.attach(link, slot);

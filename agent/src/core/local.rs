@@ -54,7 +54,7 @@ impl Core {
         state.reports(0, next);
         let urgent = self.urgent(slot, &readings);
         let Some(state) = self.origins.get_mut(slot) else { return };
-        let new = state.take(readings);
+        let (lane, new) = state.take(readings);
         let anchor_due =
             state.anchored.is_none_or(|last| taken >= last.at.plus_ms(super::ANCHOR_INTERVAL_MS));
         self.counters.readings_received += new as u64;
@@ -62,9 +62,9 @@ impl Core {
             self.anchor(slot, Anchored { tick, at: taken, delay_ms: 0 });
         }
         let due = self.due_in(flush_ms, flush_ms);
-        self.packer.readings_came(&mut self.origins, slot, new, due);
+        self.packer.readings_came(&mut self.origins, slot, lane, new, due);
         self.custodian.may_be_due(due);
-        urgent.into_iter().for_each(|range| self.promote(slot, range));
+        urgent.into_iter().for_each(|range| self.promote(slot, lane, range));
     }
 
     pub(super) fn local_closed(&mut self, origin: Origin) {

@@ -7,7 +7,7 @@
 //! Event::Acked ─▶ delivery ─▶ origin (safe) ─▶ Effect::Send(Ack)          backlog ◀─ Effect::Load
 //! ```
 //! - event: all that can happen, all that can be asked      - origin, origins: what is known of each origin
-//! - boards, hello, local: sources come in                   - packer, merge: readings into blocks
+//! - boards, hello, local: sources come in                   - pending, packer, merge: readings into blocks
 //! - outbox, window, parcel: blocks on their way             - delivery: answers of the cloud
 //! - custody, quota, ceiling: what is committed, and when it is too much   - failure: when the disk does not take it
 //! - thin: summaries of what is given up
@@ -41,6 +41,7 @@ mod outbox;
 mod pace;
 mod packer;
 mod parcel;
+mod pending;
 mod quota;
 mod retire;
 
@@ -137,8 +138,15 @@ pub struct Core {
     effects: VecDeque<Effect>,
     /// When live readings began to wait.
     waiting_since: Option<Time>,
+    /// The same of late ones.
+    late_since: Option<Time>,
     rounds_at: Time,
     identified: std::collections::HashMap<LinkId, Time>,
+}
+
+/// What so many readings take in a block, roughly.
+const fn about_bytes(readings: usize) -> u64 {
+    readings as u64 * 3 + 200
 }
 
 impl Core {
@@ -162,6 +170,7 @@ impl Core {
             pace: Pace::new(now.at),
             effects: VecDeque::new(),
             waiting_since: None,
+            late_since: None,
             rounds_at: now.at.plus_ms(MEASURED_INTERVAL_MS),
             identified: Default::default(),
             settings,
@@ -236,6 +245,7 @@ impl Core {
         self.make_rounds();
         self.outbox.resend_lost(self.now.at);
         self.pack_live();
+        self.pack_late();
         self.advance_account();
         self.resume_counting();
         self.commit_what_is_due();
@@ -250,26 +260,52 @@ impl Core {
     /// Live readings leave at once while the broker keeps up; otherwise they wait until a block is full, the broker
     /// took what was sent, or the linger limit passed.
     fn pack_live(&mut self) {
-        while self.packer.has_full_block() {
-            self.pack_one();
+        while self.packer.has_full_block(Lane::Live) {
+            let parcel = self.packer.pack_live(&mut self.origins);
+            self.take_parcel(parcel);
         }
-        if self.packer.is_empty() {
+        if !self.packer.has_live() {
             self.waiting_since = None;
             return;
         }
         let since = *self.waiting_since.get_or_insert(self.now.at);
-        let lingered = self.now.at >= since.plus_ms(self.settings.linger_ms);
-        let about_bytes = self.packer.readings() as u64 * 3 + 200;
-        if (self.outbox.live_is_idle() || lingered) && self.outbox.live_fits(self.now.at, about_bytes) {
-            while !self.packer.is_empty() {
-                self.pack_one();
+        let about_bytes = about_bytes(self.packer.readings() - self.packer.late());
+        if (self.outbox.live_is_idle() || self.has_lingered(since))
+            && self.outbox.would_leave(self.now.at, Lane::Live, about_bytes)
+        {
+            while self.packer.has_live() {
+                let parcel = self.packer.pack_live(&mut self.origins);
+                self.take_parcel(parcel);
             }
             self.waiting_since = None;
         }
     }
 
-    fn pack_one(&mut self) {
-        if let Some(parcel) = self.packer.pack(&mut self.origins) {
+    /// Late readings always wait for company, and leave with the backlog.
+    fn pack_late(&mut self) {
+        while self.packer.has_full_block(Lane::Backlog) {
+            let parcel = self.packer.pack_late(&mut self.origins);
+            self.take_parcel(parcel);
+        }
+        if self.packer.late() == 0 {
+            self.late_since = None;
+            return;
+        }
+        let since = *self.late_since.get_or_insert(self.now.at);
+        let about_bytes = about_bytes(self.packer.late());
+        if self.has_lingered(since) && self.outbox.would_leave(self.now.at, Lane::Backlog, about_bytes) {
+            let parcel = self.packer.pack_late(&mut self.origins);
+            self.take_parcel(parcel);
+            self.late_since = None;
+        }
+    }
+
+    fn has_lingered(&self, since: Time) -> bool {
+        self.now.at >= since.plus_ms(self.settings.linger_ms)
+    }
+
+    fn take_parcel(&mut self, parcel: Option<parcel::Parcel>) {
+        if let Some(parcel) = parcel {
             self.add_to_outbox(parcel);
         }
     }
@@ -300,8 +336,10 @@ impl Core {
         let opens = self.outbox.cap_opens_at(self.waiting_since.is_some());
         sooner(opens.filter(|at| *at > self.now.at));
         // When the link is what holds live data back, only its answer can help.
-        let lingering = self.waiting_since.map(|since| since.plus_ms(self.settings.linger_ms));
-        sooner(lingering.filter(|at| *at > self.now.at));
+        for since in [self.waiting_since, self.late_since].into_iter().flatten() {
+            let lingered = since.plus_ms(self.settings.linger_ms);
+            sooner(Some(lingered).filter(|at| *at > self.now.at));
+        }
         sooner(self.custodian.next_wakeup(self.is_outage(), self.backlog.is_evicting()));
         // Once silence has begun there is nothing to wake up for: time alone changes nothing more.
         sooner(self.outbox.silent_from().filter(|at| *at > self.now.at));

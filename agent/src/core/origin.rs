@@ -1,6 +1,8 @@
 //! What the agent knows of one origin: which of its readings it has had, which are safe, and what waits in memory.
 
-use tidegate_protocol::{BootId, Origin, RangeSet, Reading, SeqRange, block::Description, frame::Down};
+use tidegate_protocol::{
+    BootId, Origin, RangeSet, Reading, SeqRange, block::Description, frame::Down, topic::Lane,
+};
 
 use tidegate_service::Mutant;
 
@@ -8,6 +10,7 @@ use super::{
     clock::Anchored,
     event::{Key, LinkId, OriginRecord},
     parcel::Content,
+    pending::Pending,
     watch::Watch,
 };
 
@@ -37,12 +40,14 @@ pub struct OriginState {
     pub next: u64,
     /// The `next` that the cloud was told or is being told.
     pub told_next: u64,
-    pub pending: Vec<Reading>,
-    pub pending_sorted: bool,
+    /// What waits for a live block.
+    pub live: Pending,
+    /// What came after newer readings, or was measured before its board was welcomed: it never holds up what is live.
+    pub late: Pending,
+    /// Readings from here on are live.
+    live_from: u64,
     /// What its readings are held against; none until the first.
     pub watch: Option<Watch>,
-    /// Stands in the packer's line.
-    pub in_line: bool,
     pub link: Option<LinkId>,
     pub ack_due: bool,
     pub acked: u64,
@@ -75,10 +80,10 @@ impl OriginState {
             floor: 0,
             next: 0,
             told_next: 0,
-            pending: Vec::new(),
-            pending_sorted: true,
+            live: Pending::default(),
+            late: Pending::default(),
+            live_from: 0,
             watch: None,
-            in_line: false,
             link: None,
             ack_due: false,
             acked: 0,
@@ -157,30 +162,32 @@ impl OriginState {
         self.next = self.next.max(next);
     }
 
-    /// Takes readings in, without those already had; returns how many were new. `readings` are consecutive.
-    pub fn take(&mut self, readings: Vec<Reading>) -> usize {
-        let (Some(first), Some(last)) = (readings.first(), readings.last()) else { return 0 };
+    /// Its board says Hello: what it measured before is not live any more.
+    pub fn greets(&mut self, floor: u64, next: u64) {
+        self.reports(floor, next);
+        self.live_from = self.live_from.max(next);
+    }
+
+    pub const fn pending(&mut self, lane: Lane) -> &mut Pending {
+        match lane {
+            Lane::Alarm | Lane::Live => &mut self.live,
+            Lane::Backlog | Lane::Bulk => &mut self.late,
+        }
+    }
+
+    /// Takes readings in, without those already had; returns the lane in which they wait, and how many were new. `readings` are
+    /// consecutive.
+    pub fn take(&mut self, readings: Vec<Reading>) -> (Lane, usize) {
+        let (Some(first), Some(last)) = (readings.first(), readings.last()) else { return (Lane::Live, 0) };
         let range = SeqRange::new(first.seq.0, last.seq.0.saturating_add(1));
+        let lane = if last.seq.0 < self.live_from { Lane::Backlog } else { Lane::Live };
+        self.live_from = self.live_from.max(range.end);
         let gaps = self.received.missing(range);
         if gaps.is_empty() {
-            return 0;
-        }
-        if self.pending.last().is_some_and(|before| before.seq > first.seq) {
-            self.pending_sorted = false;
+            return (lane, 0);
         }
         self.received.insert(range);
-        if gaps == [range] {
-            if self.pending.is_empty() {
-                self.pending = readings;
-                return self.pending.len();
-            }
-            self.pending.extend_from_slice(&readings);
-            return readings.len();
-        }
-        let before = self.pending.len();
-        let new = readings.into_iter().filter(|reading| gaps.iter().any(|gap| gap.contains(reading.seq.0)));
-        self.pending.extend(new);
-        self.pending.len() - before
+        (lane, self.pending(lane).take(readings, range, &gaps))
     }
 
     /// Whether the readings from `first` can be noted without tearing more holes than [`MAX_RANGES`]: at the bound
@@ -234,14 +241,6 @@ impl OriginState {
     pub fn ring_is_tight(&self) -> bool {
         self.ring.is_some_and(|(free, at)| self.next.saturating_sub(at) >= u64::from(free / 2))
     }
-
-    pub fn sorted_pending(&mut self) -> &mut Vec<Reading> {
-        if !self.pending_sorted {
-            self.pending.sort_unstable_by_key(|reading| reading.seq);
-            self.pending_sorted = true;
-        }
-        &mut self.pending
-    }
 }
 
 #[cfg(test)]
@@ -280,15 +279,33 @@ mod tests {
         }
     }
 
+    fn seqs(pending: &mut Pending) -> Vec<u64> {
+        pending.draw(usize::MAX).iter().map(|reading| reading.seq.0).collect()
+    }
+
     #[test]
     fn what_was_had_is_not_taken_again() {
         let mut state = state();
-        assert_eq!(state.take(readings(0..5)), 5);
-        assert_eq!(state.take(readings(8..10)), 2);
-        assert_eq!(state.take(readings(0..10)), 3);
-        assert_eq!(state.take(readings(2..9)), 0);
-        let seqs: Vec<u64> = state.sorted_pending().iter().map(|reading| reading.seq.0).collect();
-        assert_eq!(seqs, (0..10).collect::<Vec<_>>());
+        assert_eq!(state.take(readings(0..5)), (Lane::Live, 5));
+        assert_eq!(state.take(readings(8..10)), (Lane::Live, 2));
+        assert_eq!(state.take(readings(6..11)), (Lane::Live, 3));
+        assert_eq!(state.take(readings(2..9)), (Lane::Backlog, 1));
+        assert_eq!(state.take(readings(0..11)), (Lane::Backlog, 0));
+        assert_eq!(seqs(&mut state.live), [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]);
+        assert_eq!(seqs(&mut state.late), [5]);
+    }
+
+    #[test]
+    fn what_was_measured_before_the_hello_is_late_and_waits_in_order() {
+        let mut state = state();
+        state.greets(0, 20);
+        assert_eq!(state.take(readings(20..22)), (Lane::Live, 2));
+        assert_eq!(state.take(readings(10..20)), (Lane::Backlog, 10));
+        assert_eq!(state.take(readings(0..10)), (Lane::Backlog, 10));
+        assert_eq!(state.late.draw_range(SeqRange::new(3, 5)).len(), 2);
+        assert_eq!(state.late.draw(4).iter().map(|reading| reading.seq.0).collect::<Vec<_>>(), [0, 1, 2, 5]);
+        assert_eq!(seqs(&mut state.late), (6..20).collect::<Vec<_>>());
+        assert_eq!(state.take(readings(22..23)), (Lane::Live, 1));
     }
 
     #[test]

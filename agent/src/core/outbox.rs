@@ -309,13 +309,13 @@ impl Outbox {
             && !self.unpubacked.values().any(|lane| *lane == Lane::Live)
     }
 
-    /// A live block of about `len` bytes would leave at once.
-    pub fn live_fits(&mut self, now: Time, len: u64) -> bool {
+    /// A block of about `len` bytes would leave at once in this lane.
+    pub fn would_leave(&mut self, now: Time, lane: Lane, len: u64) -> bool {
         self.link_up
-            && self.meters.allows(now, Lane::Live, len)
-            && self.ready[index(Lane::Live)].is_empty()
+            && self.meters.allows(now, lane, len)
+            && self.ready[index(lane)].is_empty()
             && self.unpubacked.len() < MAX_UNPUBACKED
-            && self.fits(Lane::Live, len)
+            && self.fits(lane, len)
     }
 
     pub fn pubacked(&mut self, number: u64) {

@@ -1,7 +1,7 @@
 //! From what waits in memory to encoded blocks.
 //!
-//! Origins with readings stand in a line; a block takes whole origins from its front until it is full, and the rest of
-//! the last one waits. A block that holds anything of an origin whose description the cloud does not have yet carries
+//! Origins with readings stand in a line, one for what is live and one for what came late; a block takes whole origins from the
+//! front of one until it is full, and the rest of the last one waits. A block that holds anything of an origin whose description the cloud does not have yet carries
 //! that description, and tells the highest `next` the origin reported when the cloud does not know it.
 
 use std::collections::VecDeque;
@@ -44,10 +44,16 @@ pub enum Awaited {
 pub struct Packer {
     encoder: Encoder,
     block_readings: usize,
-    line: VecDeque<Slot>,
-    readings: usize,
+    live: Line,
+    late: Line,
     records: VecDeque<Waiting>,
     due: Option<Due>,
+}
+
+#[derive(Default)]
+struct Line {
+    slots: VecDeque<Slot>,
+    readings: usize,
 }
 
 impl Packer {
@@ -56,20 +62,28 @@ impl Packer {
         Ok(Self {
             encoder: Encoder::new()?,
             block_readings,
-            line: VecDeque::new(),
-            readings: 0,
+            live: Line::default(),
+            late: Line::default(),
             records: VecDeque::new(),
             due: None,
         })
     }
 
-    /// `count` readings were added to an origin's pending ones.
-    pub fn readings_came(&mut self, origins: &mut Origins, slot: Slot, count: usize, due: Due) {
-        self.readings += count;
+    const fn line(&mut self, lane: Lane) -> &mut Line {
+        match lane {
+            Lane::Alarm | Lane::Live => &mut self.live,
+            Lane::Backlog | Lane::Bulk => &mut self.late,
+        }
+    }
+
+    /// `count` readings were added to those of an origin that wait in this lane.
+    pub fn readings_came(&mut self, origins: &mut Origins, slot: Slot, lane: Lane, count: usize, due: Due) {
+        let line = self.line(lane);
+        line.readings += count;
         if let Some(state) = origins.get_mut(slot)
-            && !std::mem::replace(&mut state.in_line, true)
+            && !std::mem::replace(&mut state.pending(lane).in_line, true)
         {
-            self.line.push_back(slot);
+            line.slots.push_back(slot);
         }
         self.is_due(due);
     }
@@ -84,7 +98,17 @@ impl Packer {
     }
 
     pub const fn readings(&self) -> usize {
-        self.readings
+        self.live.readings + self.late.readings
+    }
+
+    /// Readings that came late.
+    pub const fn late(&self) -> usize {
+        self.late.readings
+    }
+
+    /// Live readings, and with them all records.
+    pub fn has_live(&self) -> bool {
+        self.live.readings > 0 || !self.records.is_empty()
     }
 
     pub fn records(&self) -> usize {
@@ -97,46 +121,60 @@ impl Packer {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.readings == 0 && self.records.is_empty()
+        self.late.readings == 0 && !self.has_live()
     }
 
-    pub fn has_full_block(&self) -> bool {
-        self.readings >= self.block_readings || self.records.len() >= RECORDS_PER_BLOCK
+    pub fn has_full_block(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::Alarm | Lane::Live => {
+                self.live.readings >= self.block_readings || self.records.len() >= RECORDS_PER_BLOCK
+            }
+            Lane::Backlog | Lane::Bulk => self.late.readings >= self.block_readings,
+        }
     }
 
     pub const fn due(&self) -> Option<Due> {
         self.due
     }
 
-    /// The next block of what waits.
+    /// The next block of what waits, live readings first.
     pub fn pack(&mut self, origins: &mut Origins) -> Option<Parcel> {
-        let due = self.due.filter(|_| !self.is_empty())?;
+        if self.has_live() { self.pack_live(origins) } else { self.pack_late(origins) }
+    }
+
+    pub fn pack_live(&mut self, origins: &mut Origins) -> Option<Parcel> {
+        let due = self.due.filter(|_| self.has_live())?;
         let mut draft = Draft::default();
         self.draw_records(origins, &mut draft);
         draft.from_records = draft.contents.len();
         // The end of a boot waits for the disk, and readings do not.
         if draft.contents.iter().all(|content| content.closes.is_none()) {
-            self.draw_readings(origins, &mut draft);
+            self.draw_readings(origins, Lane::Live, &mut draft);
         }
         self.finish(draft, Lane::Live, due)
     }
 
-    /// A block of one origin's readings alone, as far as they wait.
+    pub fn pack_late(&mut self, origins: &mut Origins) -> Option<Parcel> {
+        let due = self.due.filter(|_| self.late.readings > 0)?;
+        let mut draft = Draft::default();
+        self.draw_readings(origins, Lane::Backlog, &mut draft);
+        self.finish(draft, Lane::Backlog, due)
+    }
+
+    /// A block of one origin's readings alone, as far as they wait in this lane.
     pub fn pack_alarm(
         &mut self,
         origins: &mut Origins,
         slot: Slot,
+        from: Lane,
         range: SeqRange,
         due: Due,
     ) -> Option<Parcel> {
         let mut draft = Draft::default();
         draft.describe(origins, slot);
         let state = origins.get_mut(slot)?;
-        let pending = state.sorted_pending();
-        let [from, to] =
-            [range.start, range.end].map(|bound| pending.partition_point(|reading| reading.seq.0 < bound));
-        let readings: Vec<Reading> = pending.drain(from..to).collect();
-        self.readings -= readings.len();
+        let readings = state.pending(from).draw_range(range);
+        self.line(from).readings -= readings.len();
         draft.add_readings(slot, state, readings);
         self.finish(draft, Lane::Alarm, due)
     }
@@ -186,31 +224,27 @@ impl Packer {
         }
     }
 
-    fn draw_readings(&mut self, origins: &mut Origins, draft: &mut Draft) {
+    fn draw_readings(&mut self, origins: &mut Origins, lane: Lane, draft: &mut Draft) {
         let mut room = self.block_readings;
+        let line = self.line(lane);
         while room > 0
             && draft.block.origins.len() < MAX_ORIGINS
             && draft.description_bytes < DESCRIPTION_BYTES_PER_BLOCK
-            && let Some(&slot) = self.line.front()
+            && let Some(&slot) = line.slots.front()
         {
             draft.describe(origins, slot);
             let Some(state) = origins.get_mut(slot) else {
-                self.line.pop_front();
+                line.slots.pop_front();
                 continue;
             };
-            let pending = state.sorted_pending();
-            let readings = if pending.len() <= room {
-                std::mem::take(pending)
-            } else {
-                let rest = pending.split_off(room);
-                std::mem::replace(pending, rest)
-            };
-            if state.pending.is_empty() {
-                state.in_line = false;
-                self.line.pop_front();
+            let pending = state.pending(lane);
+            let readings = pending.draw(room);
+            if pending.is_empty() {
+                pending.in_line = false;
+                line.slots.pop_front();
             }
             room -= readings.len();
-            self.readings -= readings.len();
+            line.readings -= readings.len();
             draft.add_readings(slot, state, readings);
         }
     }

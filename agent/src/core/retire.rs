@@ -1,6 +1,9 @@
 //! Closed origins are forgotten once nothing of them is held, so that boards may restart for years.
 
-use super::{Core, origin::Slot};
+use super::{
+    Core,
+    origin::{OriginState, Slot},
+};
 
 impl Core {
     pub(super) fn forget_finished_origins(&mut self) {
@@ -8,7 +11,8 @@ impl Core {
         if self.custodian.is_busy() || !self.account.is_idle() {
             return;
         }
-        let closed = self.origins.iter().filter(|(_, state)| state.closing_safe && state.pending.is_empty());
+        let is_packed = |state: &OriginState| state.live.is_empty() && state.late.is_empty();
+        let closed = self.origins.iter().filter(|(_, state)| state.closing_safe && is_packed(state));
         let finished: Vec<Slot> = closed
             .filter(|(slot, state)| {
                 !self.packer.concerns(state.origin())

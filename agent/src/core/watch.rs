@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tidegate_alarms::{ReadingAt, Rule, RuleSet, State};
-use tidegate_protocol::{BootId, Reading, SeqRange, SiteId, block::Description};
+use tidegate_protocol::{BootId, Reading, SeqRange, SiteId, block::Description, topic::Lane};
 
 use super::{Core, origin::Slot};
 
@@ -60,9 +60,9 @@ impl Core {
     }
 
     /// What waits of these leaves in a block of its own, before everything else.
-    pub(super) fn promote(&mut self, slot: Slot, range: SeqRange) {
+    pub(super) fn promote(&mut self, slot: Slot, from: Lane, range: SeqRange) {
         let due = self.due_unstretched();
-        if let Some(parcel) = self.packer.pack_alarm(&mut self.origins, slot, range, due) {
+        if let Some(parcel) = self.packer.pack_alarm(&mut self.origins, slot, from, range, due) {
             self.counters.alarm_blocks += 1;
             self.add_to_outbox(parcel);
         }

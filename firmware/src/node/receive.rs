@@ -48,7 +48,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             let error_ms = u32::try_from(error_ms).unwrap_or(u32::MAX);
             self.wall.hear(now, WallTime { unix_ms: welcome.unix_ms, error_ms });
             // The gateway may have lost all it had not made safe: from the floor again.
-            self.window.rewind(self.ring.tail(), now, &self.config);
+            self.window.rewind(self.ring.tail(), self.ring.end(), now, &self.config);
             self.session = Session::Welcomed { heartbeat_at: now };
         }
     }
@@ -86,6 +86,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         Counters::add(&mut self.counters.acknowledged, up_to.0 - self.floor.0);
         self.ring.release(up_to);
         self.floor = up_to;
-        self.window.acknowledged(up_to, self.ring.tail(), now, &self.config);
+        let at_rest = self.older().is_none();
+        self.window.acknowledged(up_to, self.ring.tail(), at_rest, now, &self.config);
     }
 }

@@ -2,7 +2,7 @@
 
 use tidegate_protocol::{
     LossReason, Tick,
-    frame::{ChannelList, Heartbeat, Hello, Lost, MAX_FRAME, Readings, Up, encode_up},
+    frame::{ChannelList, Heartbeat, Hello, Lost, MAX_FRAME, MAX_PACKED, Readings, Up, encode_up},
     id::Seq,
 };
 
@@ -29,8 +29,8 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
                 self.transmit_answer(out)
                     .or_else(|| self.transmit_heartbeat(now, out))
                     .or_else(|| self.transmit_lost(now, out))
-                    .or_else(|| self.transmit_repeat(out))
                     .or_else(|| self.transmit_fresh(now, out))
+                    .or_else(|| self.transmit_older(now, out))
             }
         }?;
         Counters::add(&mut self.counters.frames_sent, 1);
@@ -108,29 +108,39 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
 
     fn check_timeout(&mut self, now: Tick) {
         if self.window.timeout_at(self.floor).is_some_and(|at| at <= now) {
-            self.window.timed_out(self.ring.tail(), now, &self.config);
+            let at_rest = self.older().is_none();
+            self.window.timed_out(self.ring.tail(), at_rest, now, &self.config);
         }
     }
 
-    /// The repeat's cursor, while it has readings left to send.
-    fn repeat(&self) -> Option<Cursor> {
-        let cursor = self.ring.held(self.window.repeat);
-        (cursor.seq < self.window.repeat_end).then_some(cursor)
+    /// No reading from here on may be sent before others are acknowledged.
+    fn window_end(&self) -> Seq {
+        Seq(self.ring.tail().seq.0.saturating_add(u64::from(self.config.window_readings.max(1))))
     }
 
-    fn transmit_repeat(&mut self, out: &mut [u8]) -> Option<usize> {
-        let from = self.repeat()?;
-        let (len, end) = self.transmit_readings(from, self.window.repeat_end, out)?;
-        Counters::add(&mut self.counters.repeated, end.seq.0 - from.seq.0);
-        self.window.repeat = end;
+    /// Where older readings go on and where they end; None when there is none left to send.
+    pub(super) fn older(&self) -> Option<(Cursor, Seq)> {
+        let from = self.ring.held(self.window.older);
+        let until = self.window.older_end.min(self.window_end());
+        (from.seq < until).then_some((from, until))
+    }
+
+    fn transmit_older(&mut self, now: Tick, out: &mut [u8]) -> Option<usize> {
+        let (from, until) = self.older()?;
+        let room = samples_len(out.len());
+        let room = (room >> self.window.shortened()).max(MAX_PACKED).min(room);
+        let (len, end) = self.transmit_readings(from, until, room, out)?;
+        let again = self.window.repeated_below.min(end.seq).0.saturating_sub(from.seq.0);
+        Counters::add(&mut self.counters.repeated, again);
+        self.window.older = end;
+        self.window.tell(self.floor, end.seq, now);
         Some(len)
     }
 
-    /// Where first transmissions go on and where the window ends them; None when there is nothing to send.
+    /// Where new readings go on and where the window ends them; None when there is nothing to send.
     fn fresh(&self) -> Option<(Cursor, Seq)> {
         let from = self.ring.held(self.window.sent);
-        let window = u64::from(self.config.window_readings.max(1));
-        let until = Seq(self.ring.tail().seq.0.saturating_add(window)).min(self.ring.next());
+        let until = self.window_end().min(self.ring.next());
         (from.seq < until).then_some((from, until))
     }
 
@@ -143,18 +153,22 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
                 return None;
             }
         }
-        let (len, end) = self.transmit_readings(from, until, out)?;
-        // What was sent before a rewind is sent once more.
-        let again = self.window.told().min(end.seq).0.saturating_sub(from.seq.0);
-        Counters::add(&mut self.counters.repeated, again);
+        let (len, end) = self.transmit_readings(from, until, samples_len(out.len()), out)?;
         self.window.sent = end;
         self.window.tell(self.floor, end.seq, now);
         self.lingering_since = None;
         Some(len)
     }
 
-    fn transmit_readings(&self, from: Cursor, until: Seq, out: &mut [u8]) -> Option<(usize, Cursor)> {
-        let Stretch { bytes, count, base_tick, end } = self.ring.stretch(from, until, samples_len(out.len()));
+    /// With at most `room` bytes of samples.
+    fn transmit_readings(
+        &self,
+        from: Cursor,
+        until: Seq,
+        room: usize,
+        out: &mut [u8],
+    ) -> Option<(usize, Cursor)> {
+        let Stretch { bytes, count, base_tick, end } = self.ring.stretch(from, until, room);
         if count == 0 {
             return None;
         }
@@ -178,7 +192,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             Session::Down => None,
             Session::Greeting { hello_at, .. } => Some(hello_at),
             Session::Welcomed { heartbeat_at }
-                if self.channels.answer().is_some() || self.repeat().is_some() =>
+                if self.channels.answer().is_some() || self.older().is_some() =>
             {
                 Some(now.min(heartbeat_at))
             }

@@ -135,8 +135,8 @@ fn what_is_not_acknowledged_is_repeated_in_part_while_new_readings_go_on() {
     assert_eq!(spoken(&mut node, 3_999), []);
     measure(&mut node, 10, 4_000);
     let repeated = spoken(&mut node, 4_000);
-    assert_eq!(starts(&repeated).first(), Some(&0));
-    assert_eq!(repeated.last(), Some(&Seen::readings(1_000, 10, 0, 1_010)));
+    assert_eq!(repeated[0], Seen::readings(1_000, 10, 0, 1_010));
+    assert_eq!(starts(&repeated)[1], 0);
     assert_eq!(repeated.iter().map(count).sum::<u16>(), 256 + 10);
     // Back-off: eight seconds, then sixteen.
     assert_eq!(spoken(&mut node, 11_999), []);
@@ -150,6 +150,48 @@ fn what_is_not_acknowledged_is_repeated_in_part_while_new_readings_go_on() {
     measure(&mut node, 1, 12_300);
     assert_eq!(spoken(&mut node, 12_300), [Seen::readings(1_010, 1, 1_010, 1_011)]);
     assert_eq!(spoken(&mut node, 16_300), [Seen::readings(1_010, 1, 1_010, 1_011)]);
+}
+
+#[test]
+fn what_was_held_when_the_gateway_came_follows_what_is_new() {
+    let channels = channels();
+    let mut node = node(&channels, Some(BOOT), 16 * 1_024);
+    measure(&mut node, 500, 0);
+    node.link_up(Tick(100));
+    sent(&mut node, 100);
+    tell(&mut node, 110, &welcome(BOOT));
+    measure(&mut node, 3, 110);
+    let said = spoken(&mut node, 110);
+    assert_eq!(said[0], Seen::readings(500, 3, 0, 503));
+    assert_eq!(starts(&said)[1], 0);
+    assert_eq!(said.iter().map(count).sum::<u16>(), 503);
+    assert_eq!(node.counters().repeated, 0);
+    tell(&mut node, 200, &ack(BOOT, 503));
+    assert!(node.is_drained());
+}
+
+/// A line so noisy that no long frame comes through whole lets short ones pass.
+#[test]
+fn the_frames_of_a_repeat_become_shorter_while_nothing_is_acknowledged_and_stay_so_until_no_hole_is_left() {
+    let channels = channels();
+    let mut node = welcomed(&channels, 16 * 1_024);
+    measure(&mut node, 1_000, 0);
+    spoken(&mut node, 0);
+    let longest = |seen: &[Seen]| seen.iter().map(count).max().unwrap_or_default();
+    let at = [4_000, 12_000, 28_000, 60_000, 120_000];
+    let lengths = at.map(|now_ms| longest(&spoken(&mut node, now_ms)));
+    let [whole, half, quarter, eighth, again] = lengths;
+    assert!(half <= whole / 2 + 1 && quarter <= half / 2 + 1 && eighth <= quarter / 2 + 1, "{lengths:?}");
+    assert_eq!(eighth, again, "not shorter than that");
+    assert!(eighth > 0);
+    // What passes at last leaves holes behind it: as short, at once.
+    tell(&mut node, 120_100, &ack(BOOT, 100));
+    let onwards = spoken(&mut node, 120_100);
+    assert_eq!((starts(&onwards).first(), longest(&onwards)), (Some(&100), eighth));
+    tell(&mut node, 120_200, &ack(BOOT, 1_000));
+    measure(&mut node, 200, 120_300);
+    spoken(&mut node, 120_300);
+    assert_eq!(longest(&spoken(&mut node, 124_300)), whole, "and as long as before once all is there");
 }
 
 fn count(seen: &Seen) -> u16 {

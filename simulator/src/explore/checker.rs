@@ -2,6 +2,8 @@
 //! edges). The first violation ends a schedule. The checker sees all disks, both ends of every line, and what was really
 //! measured, none of which the cores do.
 
+mod live;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     rc::Rc,
@@ -41,6 +43,8 @@ pub struct Checker {
     sent: HashMap<(u64, u64), Rc<Contents>>,
     /// Below this, all of an origin has been found safe.
     safe_below: BTreeMap<Origin, u64>,
+    /// Readings below this are late at a gateway: it had newer ones, or they were measured before their board said Hello.
+    heard: BTreeMap<(usize, Origin), u64>,
     /// When a gateway first heard a live reading; nothing once it has sent it.
     live: BTreeMap<(usize, Origin, u64), Option<u64>>,
     pub live_from_us: Option<u64>,
@@ -201,40 +205,6 @@ impl World {
             }
         }
         self.checker.sent.insert((epoch, number), contents);
-    }
-
-    fn is_in_outage(&self, at: usize) -> bool {
-        let Some(gateway) = self.gateways.get(at) else { return true };
-        let view = gateway.process.as_ref().map(|process| process.core.view(gateway.now(self.now_us).at));
-        !gateway.uplink.up || view.is_none_or(|view| view.outage)
-    }
-
-    /// Live readings that arrive while nothing goes wrong.
-    pub fn frames_for_checker(&mut self, at: usize, frames: &[BoardFrame]) {
-        let Some(from_us) = self.checker.live_from_us.filter(|from| self.now_us >= *from) else { return };
-        // While nobody answers what is in flight, the gateway is in an outage, whatever its connection says: what was
-        // swallowed before the calm fills its window until it is missed and sent again.
-        if self.is_in_outage(at) {
-            self.checker.outages.insert(at, self.now_us);
-            return;
-        }
-        for frame in frames {
-            let BoardFrame::Readings { readings, .. } = frame else { continue };
-            for reading in readings {
-                let board = self.boards.iter().find(|board| {
-                    let measured = board.time_of(reading.tick) >= from_us;
-                    let origin = board.origin();
-                    let known = origin.and_then(|origin| self.truth.get(origin));
-                    measured && known.is_some_and(|truth| truth.was_measured(reading))
-                });
-                let Some(origin) = board.and_then(|board| board.origin()) else { continue };
-                let stored = self.cloud.store.accepted.get(&origin);
-                if stored.is_some_and(|stored| stored.contains(reading.seq.0)) {
-                    continue;
-                }
-                self.checker.live.entry((at, origin, reading.seq.0)).or_insert(Some(self.now_us));
-            }
-        }
     }
 
     /// Rule a: an outcome leaves after the commit that holds what it speaks of.
@@ -419,24 +389,5 @@ impl World {
                 return self.violate("stored-beats-lost", format!("{origin} {range} is stored and lost"));
             }
         }
-    }
-
-    /// Readings that should have left long ago and have not.
-    pub fn check_live_waiting(&mut self) {
-        let late = self.checker.live.iter().find(|((at, ..), since)| {
-            let outage = self.checker.outages.get(at).copied().unwrap_or_default();
-            let late = |since: u64| self.now_us > since + LIVE_BOUND_US && since > outage;
-            since.is_some_and(late) && !self.is_in_outage(*at)
-        });
-        let Some(((at, origin, seq), _)) = late else { return };
-        // It may have arrived by way of the other gateway, or have been known here before.
-        let (key, origin, seq) = ((*at, *origin, *seq), *origin, *seq);
-        let at = key.0;
-        let missing = self.nowhere(origin, SeqRange::new(seq, seq + 1));
-        if missing.is_empty() {
-            self.checker.live.insert(key, None);
-            return;
-        }
-        self.violate("live-first", format!("{origin} {seq} waits at gateway {at} and is not sent"));
     }
 }

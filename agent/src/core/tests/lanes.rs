@@ -40,6 +40,42 @@ fn live_goes_before_the_backlog_that_waits() {
 }
 
 #[test]
+fn what_a_board_held_before_it_was_welcomed_leaves_with_the_backlog() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 300);
+    bench.readings(1, 300..302);
+    let lanes =
+        |bench: &Bench| bench.published.iter().map(|sent| (sent.lane, sent.seqs().len())).collect::<Vec<_>>();
+    assert_eq!(lanes(&bench), [(Lane::Live, 2)]);
+    (0..6).for_each(|frame| bench.readings(1, frame * 25..(frame + 1) * 25));
+    assert_eq!(lanes(&bench)[1..], [(Lane::Backlog, 100)], "the rest waits for company");
+    bench.readings(1, 302..304);
+    bench.event(Event::PubAcked { number: 0 });
+    assert_eq!(lanes(&bench)[2..], [(Lane::Live, 2)], "whatever of the backlog waits or is under way");
+    // A repeat: what is new in it came after newer readings.
+    bench.readings(1, 310..312);
+    bench.readings(1, 304..310);
+    bench.durable(0);
+    bench.durable(1);
+    bench.durable(2);
+    bench.pass_ms(60);
+    assert_eq!(lanes(&bench)[3..], [(Lane::Live, 2), (Lane::Backlog, 56)]);
+}
+
+#[test]
+fn in_an_outage_late_readings_are_committed_in_full_blocks() {
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", Some(7), 0, 300);
+    (0..30).for_each(|frame| bench.readings(1, frame * 10..(frame + 1) * 10));
+    bench.event(Event::Flush);
+    let batch = bench.commit();
+    let readings = batch.puts.iter().map(|put| put.readings).filter(|readings| *readings > 0);
+    assert_eq!(readings.collect::<Vec<_>>(), [100; 3]);
+    assert_eq!(bench.last_ack(1), Some(300));
+}
+
+#[test]
 fn a_busy_link_fills_the_block_until_the_broker_took_the_one_before() {
     let mut bench = Bench::new(settings());
     bench.link_up();
