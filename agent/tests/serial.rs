@@ -7,8 +7,8 @@ use tidegate_agent::{Config, Settings};
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, Quality, Reading, Seq, Tick, Value, ValueKind,
     frame::{
-        ChannelList, Deframer, Down, Hello, MAX_DOWN_FRAME, MAX_FRAME, Readings, SamplePacker, Up, encode_up,
-        encoded_len,
+        ChannelList, Deframer, Down, Hello, MAX_DOWN_FRAME, MAX_FRAME, Readings, SamplePacker, Standing, Up,
+        encode_up, encoded_len,
     },
 };
 use tokio::{
@@ -39,6 +39,7 @@ impl Board {
             tag: "TT-1",
             firmware: "test",
             boot: Some(BootId(42)),
+            standing: Standing::Present,
             floor: Seq(0),
             next: Seq(next),
             channels: ChannelList::new(&channels).unwrap(),

@@ -17,7 +17,7 @@ use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, Quality, Reading, Tick, Value, ValueKind,
     frame::{
         ChannelList, Deframer, Down, FrameError, Heartbeat, Hello, MAX_DOWN_FRAME, MAX_FRAME, Readings,
-        SamplePacker, Up, encode_up, encoded_len,
+        SamplePacker, Standing, Up, encode_up, encoded_len,
     },
     id::{ChannelIndex, Seq},
 };
@@ -332,6 +332,7 @@ async fn greet(
         tag: "",
         firmware: "tidegate-sim blast",
         boot: Some(prepared.boot),
+        standing: Standing::Present,
         floor: Seq(0),
         next: Seq(0),
         channels: ChannelList::new(&channels)?,

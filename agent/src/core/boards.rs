@@ -26,8 +26,9 @@ impl Core {
     pub(super) fn board_frames(&mut self, link: LinkId, arrived: Time, frames: Vec<BoardFrame>) {
         for frame in frames {
             match frame {
-                BoardFrame::Hello { device, tag, firmware, boot, fresh, floor, next, channels } => {
-                    let who = Introduction { device, tag, firmware, boot, fresh, floor, next, channels };
+                BoardFrame::Hello { device, tag, firmware, boot, standing, fresh, floor, next, channels } => {
+                    let who =
+                        Introduction { device, tag, firmware, boot, standing, fresh, floor, next, channels };
                     self.hello(link, who);
                 }
                 BoardFrame::Bad(error) => self.counters.bad_frame(error),
@@ -49,7 +50,7 @@ impl Core {
         }
     }
 
-    /// Takes a frame for the boot that its link speaks for. One of another boot is not taken, so its board keeps what it holds:
+    /// Takes a frame for a boot that its link speaks for. One of another boot is not taken, so its board keeps what it holds:
     /// it was on its way when the board was given a new boot, or this gateway missed a Hello on a line that it shares.
     fn on_link(&mut self, link: LinkId, boot: BootTag, then: impl FnOnce(&mut Self, Slot)) {
         let linked = self.origins.linked(link);
@@ -57,7 +58,7 @@ impl Core {
             let spoken_for = self.origins.get(*slot).map(|state| state.boot().tag());
             spoken_for == Some(boot) || Mutant::BootTagIgnored.is_on()
         };
-        match linked.filter(is_of_it) {
+        match [linked, self.origins.former(link)].into_iter().flatten().find(is_of_it) {
             Some(slot) => then(self, slot),
             None => {
                 self.counters.frames_misaddressed += u64::from(linked.is_some());

@@ -7,7 +7,7 @@ use tidegate_protocol::{
     SeqRange, Tick, Value,
     ack::BlockAck,
     block::Description,
-    frame::{Down, FrameError, Heartbeat},
+    frame::{Down, FrameError, Heartbeat, Standing},
     topic::Lane,
 };
 
@@ -95,6 +95,7 @@ pub enum BoardFrame {
         tag: String,
         firmware: String,
         boot: Option<BootId>,
+        standing: Standing,
         /// A random boot, used only if the board needs one.
         fresh: BootId,
         floor: u64,

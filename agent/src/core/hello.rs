@@ -3,7 +3,7 @@
 use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, LossReason, Origin, Seq,
     block::{Description, Record, Tail},
-    frame::{Down, HelloMark, Welcome},
+    frame::{Down, HelloMark, Standing, Welcome},
 };
 use tidegate_service::Mutant;
 
@@ -21,6 +21,7 @@ pub(super) struct Introduction {
     pub tag: String,
     pub firmware: String,
     pub boot: Option<BootId>,
+    pub standing: Standing,
     pub fresh: BootId,
     pub floor: u64,
     pub next: u64,
@@ -35,9 +36,9 @@ impl Core {
             self.origins.detach(link);
             return self.welcome(link, answers, who.fresh);
         };
-        let origin = Origin::new(who.device, boot);
-        let description =
-            Description { origin, tag: who.tag, firmware: who.firmware, channels: who.channels };
+        let Introduction { device, tag, firmware, standing, floor, next, channels, .. } = who;
+        let origin = Origin::new(device, boot);
+        let description = Description { origin, tag, firmware, channels };
         let slot = match self.origins.slot(origin) {
             Some(slot) => {
                 self.goes_on(slot, description);
@@ -46,27 +47,37 @@ impl Core {
             None if self.origins.len() >= self.settings.max_origins => {
                 // Not welcomed, so the board keeps its readings. What comes on is not of whoever spoke here before.
                 self.counters.origins_refused += 1;
-                self.origins.detach(link);
+                if standing != Standing::Former {
+                    self.origins.detach(link);
+                }
                 return;
             }
             None => self.origins.add(OriginState::new(description)),
         };
-        // Whatever boots were open, of the last run too: the device is in this one.
-        for old in self.origins.open_boots(who.device, slot) {
-            self.close_unclean(old);
+        if standing == Standing::Present {
+            // Whatever boots were open, of the last run too: the device is in this one, and has nothing of them.
+            for old in self.origins.open_boots(device, slot) {
+                self.close_unclean(old);
+            }
         }
         if let Some(state) = self.origins.get_mut(slot) {
-            state.greets(who.floor, who.next);
+            state.greets(floor, next);
         }
         self.declare_below_floor(slot);
-        self.origins.attach(link, slot);
+        match standing {
+            Standing::Present | Standing::Keeping => self.origins.attach(link, slot),
+            Standing::Former => self.origins.attach_former(link, slot),
+        }
         self.origins.owe_ack(slot);
         self.welcome(link, answers, boot);
     }
 
     /// Whether the board may number on under the boot it says: not if its numbers went back, which would give two
-    /// readings one identity.
+    /// readings one identity. A former boot numbers nothing any more, and what its board sent last it need not have kept.
     fn goes_on_under(&self, boot: BootId, who: &Introduction) -> bool {
+        if who.standing == Standing::Former {
+            return true;
+        }
         let known = self.origins.slot(Origin::new(who.device, boot)).and_then(|slot| self.origins.get(slot));
         known.is_none_or(|state| who.next >= state.received.end().max(state.acked))
             || Mutant::BootReused.is_on()

@@ -26,7 +26,7 @@ impl Core {
         }
         let mut state = OriginState::new(description);
         state.local_flush_ms = Some(flush_interval_ms);
-        self.origins.add(state);
+        self.origins.add_current(state);
     }
 
     /// Numbers the values and takes them in. While memory is full nothing is measured: no number is used up.

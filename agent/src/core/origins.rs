@@ -17,6 +17,8 @@ pub struct Origins {
     /// The boot a device is in now.
     current: HashMap<DeviceId, Slot>,
     links: HashMap<LinkId, Slot>,
+    /// The boot before, whose readings come on a link as well.
+    formers: HashMap<LinkId, Slot>,
     next_slot: u32,
     /// Origins that owe their boards an acknowledgement, perhaps.
     ack_due: Vec<Slot>,
@@ -26,19 +28,29 @@ impl Origins {
     pub fn recovered(records: Vec<OriginRecord>, next_key: Key) -> Self {
         let mut origins = Self::default();
         for record in records {
-            origins.add(OriginState::recovered(record, next_key));
+            let is_open = !record.closed;
+            let state = OriginState::recovered(record, next_key);
+            if is_open {
+                origins.add_current(state)
+            } else {
+                origins.add(state)
+            };
         }
         origins
     }
 
-    /// Adds an origin; an open one becomes its device's current boot.
+    /// Adds the boot that its device is in.
+    pub fn add_current(&mut self, state: OriginState) -> Slot {
+        let device = state.origin().device;
+        let slot = self.add(state);
+        self.current.insert(device, slot);
+        slot
+    }
+
     pub fn add(&mut self, state: OriginState) -> Slot {
         let slot = Slot(self.next_slot);
         self.next_slot += 1;
         let origin = state.origin();
-        if !state.closed {
-            self.current.insert(origin.device, slot);
-        }
         self.by_origin.insert(origin, slot);
         self.states.insert(slot, state);
         slot
@@ -77,6 +89,10 @@ impl Origins {
         self.links.get(&link).copied()
     }
 
+    pub fn former(&self, link: LinkId) -> Option<Slot> {
+        self.formers.get(&link).copied()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &OriginState)> {
         self.states.iter().map(|(slot, state)| (*slot, state))
     }
@@ -95,11 +111,23 @@ impl Origins {
         }
     }
 
+    /// The same for a boot that its device is not in any more, beside the one that it is in.
+    pub fn attach_former(&mut self, link: LinkId, slot: Slot) {
+        if let Some(before) = self.formers.insert(link, slot) {
+            self.unlink(before, link);
+        }
+        if let Some(state) = self.states.get_mut(&slot) {
+            state.link = Some(link);
+        }
+    }
+
     pub fn detach(&mut self, link: LinkId) {
-        if let Some(slot) = self.links.remove(&link)
-            && let Some(state) = self.states.get_mut(&slot)
-            && state.link == Some(link)
-        {
+        let slots = [self.links.remove(&link), self.formers.remove(&link)];
+        slots.into_iter().flatten().for_each(|slot| self.unlink(slot, link));
+    }
+
+    fn unlink(&mut self, slot: Slot, link: LinkId) {
+        if let Some(state) = self.states.get_mut(&slot).filter(|state| state.link == Some(link)) {
             state.link = None;
         }
     }
@@ -125,6 +153,7 @@ impl Origins {
             self.current.remove(&origin.device);
         }
         self.links.retain(|_, linked| *linked != slot);
+        self.formers.retain(|_, linked| *linked != slot);
         Some(origin)
     }
 }

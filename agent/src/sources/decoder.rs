@@ -1,8 +1,8 @@
 //! Bytes of a board link into frames the core understands: checked, unpacked, owned.
 
 use tidegate_protocol::{
-    BootId, ChannelDecl,
-    frame::{Deframer, FrameError, Hello, Lost, MAX_FRAME, Readings, Up, encoded_len},
+    BootId, BootTag, ChannelDecl,
+    frame::{Deframer, FrameError, Hello, Lost, MAX_FRAME, Readings, Standing, Up, encoded_len},
 };
 
 use crate::core::BoardFrame;
@@ -13,8 +13,33 @@ const STUFFED: usize = encoded_len(MAX_FRAME);
 #[derive(Default)]
 pub struct Decoder {
     deframer: Box<Deframer<STUFFED>>,
-    /// Each channel's decimal scale, from the link's Hello; none before it.
-    scales: Option<Vec<u8>>,
+    scales: Scales,
+}
+
+/// Each channel's decimal scale, as the Hellos of a link say.
+#[derive(Default)]
+struct Scales {
+    /// None before the first Hello.
+    present: Option<Vec<u8>>,
+    /// Of a boot before, whose firmware may have had other channels.
+    former: Option<(BootTag, Vec<u8>)>,
+}
+
+impl Scales {
+    fn learn(&mut self, hello: &Hello<'_>) {
+        let scales = hello.channels.iter().map(|channel| channel.scale).collect();
+        match (hello.standing, hello.boot) {
+            (Standing::Former, Some(boot)) => self.former = Some((boot.tag(), scales)),
+            _ => self.present = Some(scales),
+        }
+    }
+
+    fn of(&self, boot: BootTag) -> &[u8] {
+        match &self.former {
+            Some((former, scales)) if *former == boot => scales,
+            _ => self.present.as_deref().unwrap_or_default(),
+        }
+    }
 }
 
 impl Decoder {
@@ -29,17 +54,17 @@ impl Decoder {
 
 fn frame(
     up: Result<Up<'_>, FrameError>,
-    scales: &mut Option<Vec<u8>>,
+    scales: &mut Scales,
     fresh: &mut impl FnMut() -> BootId,
 ) -> Option<BoardFrame> {
     Some(match up {
         Err(error) => BoardFrame::Bad(error),
         Ok(Up::Hello(hello)) => {
-            *scales = Some(hello.channels.iter().map(|channel| channel.scale).collect());
+            scales.learn(&hello);
             introduced(&hello, fresh())
         }
-        Ok(_) if scales.is_none() => BoardFrame::Unidentified,
-        Ok(Up::Readings(readings)) => unpacked(&readings, scales.as_deref().unwrap_or_default()),
+        Ok(_) if scales.present.is_none() => BoardFrame::Unidentified,
+        Ok(Up::Readings(readings)) => unpacked(&readings, scales.of(readings.boot)),
         Ok(Up::Heartbeat(heartbeat)) => BoardFrame::Heartbeat(heartbeat),
         Ok(Up::Lost(Lost { boot, range, reason, floor, next })) => {
             BoardFrame::Lost { boot, range, reason, floor: floor.0, next: next.0 }
@@ -61,6 +86,7 @@ fn introduced(hello: &Hello<'_>, fresh: BootId) -> BoardFrame {
         tag: hello.tag.to_owned(),
         firmware: hello.firmware.to_owned(),
         boot: hello.boot,
+        standing: hello.standing,
         fresh,
         floor: hello.floor.0,
         next: hello.next.0,
@@ -104,6 +130,7 @@ mod tests {
             tag: "",
             firmware: "",
             boot: None,
+            standing: Standing::Present,
             floor: Seq(0),
             next: Seq(0),
             channels: ChannelList::new(&channels).unwrap(),

@@ -2,7 +2,7 @@
 
 use tidegate_protocol::{
     LossReason, Tick,
-    frame::{ChannelList, Heartbeat, Hello, Lost, MAX_FRAME, MAX_PACKED, Readings, Up, encode_up},
+    frame::{ChannelList, Heartbeat, Hello, Lost, MAX_FRAME, MAX_PACKED, Readings, Standing, Up, encode_up},
     id::Seq,
 };
 
@@ -47,6 +47,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             tag: self.identity.tag,
             firmware: self.identity.firmware,
             boot: self.boot,
+            standing: Standing::Present,
             floor: self.floor,
             next: self.ring.next(),
             channels: ChannelList::new(self.channels.declared()).ok()?,

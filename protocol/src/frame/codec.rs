@@ -4,7 +4,7 @@ use cobs::CobsEncoder;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    ChannelList, Down, FrameError, Heartbeat, Hello, Lost, Readings, SettingsResult, Up,
+    ChannelList, Down, FrameError, Heartbeat, Hello, Lost, Readings, SettingsResult, Standing, Up,
     channels::{Form, MAX_DECL},
     crc::{Crc32, crc32},
 };
@@ -34,6 +34,7 @@ enum Head<'a> {
         tag: &'a str,
         firmware: &'a str,
         boot: Option<BootId>,
+        standing: Standing,
         floor: Seq,
         next: Seq,
         channels: u8,
@@ -57,13 +58,14 @@ pub fn encode_up(frame: &Up<'_>, out: &mut [u8]) -> Result<usize, FrameError> {
     let mut wire = FrameWriter::new(&mut *out)?;
     match frame {
         Up::Hello(hello) => {
-            let &Hello { device, tag, firmware, boot, floor, next, channels } = hello;
+            let &Hello { device, tag, firmware, boot, standing, floor, next, channels } = hello;
             let count = channels.len() as u8;
             wire.postcard::<MAX_HEAD>(&Head::Hello {
                 device,
                 tag,
                 firmware,
                 boot,
+                standing,
                 floor,
                 next,
                 channels: count,
@@ -109,9 +111,9 @@ pub fn decode_up(stuffed: &mut [u8]) -> Result<Up<'_>, FrameError> {
     let body = open(stuffed)?;
     let (head, tail) = postcard::take_from_bytes::<Head<'_>>(body).map_err(|_| FrameError::Body)?;
     let (up, tail) = match head {
-        Head::Hello { device, tag, firmware, boot, floor, next, channels } => {
+        Head::Hello { device, tag, firmware, boot, standing, floor, next, channels } => {
             let channels = ChannelList::parse(channels, tail)?;
-            (Up::Hello(Hello { device, tag, firmware, boot, floor, next, channels }), &[][..])
+            (Up::Hello(Hello { device, tag, firmware, boot, standing, floor, next, channels }), &[][..])
         }
         Head::Readings { boot, first_seq, floor, next, base_tick, count } => (
             Up::Readings(Readings { boot, first_seq, floor, next, base_tick, count, samples: tail }),

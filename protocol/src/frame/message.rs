@@ -66,6 +66,7 @@ impl Up<'_> {
             Self::Hello(Hello { tag, firmware, .. }) if tag.len() > MAX_TEXT || firmware.len() > MAX_TEXT => {
                 return Err(FrameError::TooLong);
             }
+            Self::Hello(Hello { boot: None, standing: Standing::Former, .. }) => false,
             Self::Hello(Hello { floor, next, .. }) | Self::Heartbeat(Heartbeat { floor, next, .. }) => {
                 floor <= next
             }
@@ -92,9 +93,23 @@ pub struct Hello<'a> {
     pub firmware: &'a str,
     /// None asks the gateway for one; without a boot the board sends no readings.
     pub boot: Option<BootId>,
+    pub standing: Standing,
     pub floor: Seq,
     pub next: Seq,
     pub channels: ChannelList<'a>,
+}
+
+/// Which of its boots a board speaks of, and whether there are more. A board that keeps readings in flash still has some of the
+/// boots before its present one when its power comes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// The boot that it is in. Of those before it has nothing: they have ended.
+    #[default]
+    Present,
+    /// The boot that it is in. Of some before it still has readings, and will say Hello for one after the other.
+    Keeping,
+    /// One before, beside the one that it is in: readings of both come on this link.
+    Former,
 }
 
 /// What tells one Hello of a board from another, so that a Welcome can name the one it answers.

@@ -20,6 +20,9 @@
 //! Hello it answers. The board takes the first offer that answers the Hello it said last, and says Hello under it, so
 //! that all gateways on its line learn which offer it took. A gateway keeps nothing of offers.
 //!
+//! A board that keeps readings in flash says so in its Hello, and says one more Hello for each boot before of which it has some.
+//! Both boots then speak on one link. Once nothing of them is left it says Hello for its present boot alone: the others end.
+//!
 //! A board keeps the declaration of a loss as it keeps a reading: its `floor` stays at the start of the lost range,
 //! and it repeats `Lost`, until an Ack passes the range. So an agent counts a range whose loss record is durable as
 //! part of the safe run; were it not to, the board could release nothing behind the hole.
@@ -37,7 +40,7 @@ pub use codec::{MAX_DOWN_FRAME, MAX_FRAME, decode_down, decode_up, encode_down, 
 pub use deframer::{Deframed, Deframer};
 pub use message::{
     BoardTime, Deadband, Down, FrameError, Heartbeat, Hello, HelloMark, Lost, MAX_TEXT, Readings, Settings,
-    SettingsCode, SettingsResult, Up, Welcome,
+    SettingsCode, SettingsResult, Standing, Up, Welcome,
 };
 pub use packed::{MAX_PACKED, measure_packed};
 pub use samples::{SamplePacker, Samples};

@@ -6,7 +6,7 @@ use tidegate_protocol::{
     frame::{
         BoardTime, ChannelList, Deadband, Deframer, Down, FrameError, Heartbeat, Hello, HelloMark, Lost,
         MAX_CHANNELS, MAX_DOWN_FRAME, MAX_FRAME, MAX_TEXT, Readings, SamplePacker, Settings, SettingsCode,
-        SettingsResult, Up, Welcome, decode_up, encode_down, encode_up, encoded_len,
+        SettingsResult, Standing, Up, Welcome, decode_up, encode_down, encode_up, encoded_len,
     },
 };
 
@@ -131,6 +131,7 @@ proptest! {
         tag in "\\PC{0,16}",
         firmware in "[ -~]{0,64}",
         boot in given::maybe_boot(),
+        standing in given::standing(),
         (floor, next) in given::window(),
         mut channels in vec(given::channel_decl(), 0..30),
     ) {
@@ -140,7 +141,9 @@ proptest! {
             ChannelDecl { name: *name, unit: unit.as_str(), kind: *kind, scale: *scale }
         }).collect();
         let channels = ChannelList::new(&borrowed).unwrap();
-        let hello = Up::Hello(Hello { device, tag: &tag, firmware: &firmware, boot, floor, next, channels });
+        let standing = if boot.is_none() { Standing::Present } else { standing };
+        let hello = Hello { device, tag: &tag, firmware: &firmware, boot, standing, floor, next, channels };
+        let hello = Up::Hello(hello);
         let mut line = on_the_line(&hello);
         line.pop();
         prop_assert!(same(&decode_up(&mut line).unwrap(), &hello));
@@ -285,6 +288,7 @@ fn a_full_declaration_fits_a_frame() {
         tag: &text,
         firmware: &text,
         boot: Some(BootId(u64::MAX)),
+        standing: Standing::Former,
         floor: Seq(u64::MAX),
         next: Seq(u64::MAX),
         channels: ChannelList::new(all).unwrap(),
@@ -295,4 +299,6 @@ fn a_full_declaration_fits_a_frame() {
     let longer = "t".repeat(MAX_TEXT + 1);
     let refused = encode_up(&Up::Hello(Hello { tag: &longer, ..hello }), &mut [0; LINE]);
     assert_eq!(refused, Err(FrameError::TooLong));
+    let nameless = encode_up(&Up::Hello(Hello { boot: None, ..hello }), &mut [0; LINE]);
+    assert_eq!(nameless, Err(FrameError::Body), "a former boot has a name");
 }

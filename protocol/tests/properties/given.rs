@@ -5,6 +5,7 @@ use tidegate_protocol::{
     BootId, BootTag, ChannelDecl, ChannelIndex, ChannelName, ClockQuality, DeviceId, LossReason, LossRecord,
     Origin, Quality, Reading, Seq, SeqRange, Summary, Tick, Value, ValueKind,
     block::{Block, Description, OriginReadings, Record, Tail},
+    frame::Standing,
     reading::MAX_SCALE,
 };
 
@@ -198,6 +199,10 @@ pub fn block() -> impl Strategy<Value = Block> {
 /// Floor and next of a board, in order.
 pub fn window() -> impl Strategy<Value = (Seq, Seq)> {
     (number(), number()).prop_map(|(a, b)| (Seq(a.min(b)), Seq(a.max(b))))
+}
+
+pub fn standing() -> impl Strategy<Value = Standing> {
+    select(vec![Standing::Present, Standing::Keeping, Standing::Former])
 }
 
 pub fn maybe_boot() -> impl Strategy<Value = Option<BootId>> {

@@ -8,7 +8,7 @@ use tidegate_protocol::{
     block::{Block, Description, OriginReadings, Record, Tail},
     frame::{
         BoardTime, ChannelList, Deadband, Down, Heartbeat, Hello, HelloMark, Lost, Readings, SamplePacker,
-        Settings, SettingsCode, SettingsResult, Up, Welcome,
+        Settings, SettingsCode, SettingsResult, Standing, Up, Welcome,
     },
 };
 
@@ -54,6 +54,7 @@ pub fn each_up(mut each: impl FnMut(&str, &str, &Up<'_>)) {
         tag: "TT-101A",
         firmware: "demo 1.0",
         boot: None,
+        standing: Standing::Present,
         floor: Seq(0),
         next: Seq(0),
         channels: ChannelList::new(&channels).expect("few channels"),
@@ -64,6 +65,12 @@ pub fn each_up(mut each: impl FnMut(&str, &str, &Up<'_>)) {
         "up-hello-boot",
         "the same after a broken link: it has a boot and holds 16 readings",
         &Up::Hello(known),
+    );
+    let former = Hello { standing: Standing::Former, ..known };
+    each(
+        "up-hello-former",
+        "a boot before the present one, of which it keeps 16 readings in flash",
+        &Up::Hello(former),
     );
 
     let given = board_readings();

@@ -158,6 +158,7 @@ impl Gateway {
             firmware: String::new(),
             boot: Some(BootId(2)),
             fresh: BootId(3),
+            standing: tidegate_protocol::frame::Standing::Present,
             floor: 0,
             next: 0,
             channels: vec![channel()],

@@ -8,7 +8,7 @@ use tidegate_protocol::{
     Seq, SeqRange, SiteId, Tick, Value, ValueKind,
     ack::{BlockAck, BlockOutcome, Credit, Outcome},
     block::{Block, Decoder, Record},
-    frame::{Down, Heartbeat},
+    frame::{Down, Heartbeat, Standing},
     topic::Lane,
 };
 
@@ -135,7 +135,7 @@ pub struct Bench {
     pub batch: Option<Batch>,
     pub load: Option<Vec<Key>>,
     /// The boot each link was welcomed with last.
-    boots: BTreeMap<u64, BootId>,
+    pub boots: BTreeMap<u64, BootId>,
     credit: u32,
     /// How often the cloud says it was restored.
     pub ledger: u32,
@@ -258,12 +258,25 @@ impl Bench {
     }
 
     pub fn hello(&mut self, link: u64, device: &str, boot: Option<u64>, floor: u64, next: u64) -> BootId {
+        self.hello_as(Standing::Present, link, device, boot, floor, next)
+    }
+
+    pub fn hello_as(
+        &mut self,
+        standing: Standing,
+        link: u64,
+        device: &str,
+        boot: Option<u64>,
+        floor: u64,
+        next: u64,
+    ) -> BootId {
         let frame = BoardFrame::Hello {
             device: DeviceId::new(device).unwrap(),
             tag: "TT-1".into(),
             firmware: "test".into(),
             boot: boot.map(BootId),
             fresh: BootId(0xf7e5 + self.frames.len() as u64),
+            standing,
             floor,
             next,
             channels: channels(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tidegate_protocol::{
     BootId, DeviceId, LossReason, Origin, Reading, Seq, SeqRange, Tick,
-    frame::{Down, Heartbeat, HelloMark},
+    frame::{Down, Heartbeat, HelloMark, Standing},
 };
 
 use super::bench::{channels, reading};
@@ -104,6 +104,7 @@ impl Board {
                 firmware: String::new(),
                 boot: Some(self.boot),
                 fresh: BootId(self.boot.0 + (1 << 40)),
+                standing: Standing::Present,
                 floor,
                 next,
                 channels: channels(),

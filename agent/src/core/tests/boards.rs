@@ -3,7 +3,7 @@
 use tidegate_protocol::{
     BootId, LossReason, LossRecord, Seq, SeqRange, Tick,
     block::{Record, Tail},
-    frame::{Down, HelloMark},
+    frame::{Down, HelloMark, Standing},
 };
 
 use super::bench::{Bench, origin, reading, settings};
@@ -305,4 +305,72 @@ fn a_boot_does_not_go_on_below_what_was_acknowledged_though_another_gateway_has_
     bench.heartbeat(1, 10, 12, 100);
     assert_eq!(bench.last_ack(1), Some(10), "what is below the floor is someone else's custody");
     assert_ne!(bench.hello(1, "board", Some(7), 0, 2), BootId(7));
+}
+
+#[test]
+fn what_a_board_kept_of_a_boot_before_is_taken_beside_the_present_one_and_then_that_boot_ends() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.event(Event::LinkClosed(LinkId(1)));
+    // Its power was cut: it had 4..10 in flash, and had sent more than that.
+    bench.hello_as(Standing::Keeping, 2, "board", Some(8), 0, 0);
+    bench.readings(2, 0..3);
+    assert!(bench.core.view(bench.now.at).devices.iter().all(|device| !device.closed), "it may come yet");
+    assert_eq!(bench.hello_as(Standing::Former, 2, "board", Some(7), 4, 8), BootId(7), "no offer");
+    let former = |seqs: std::ops::Range<u64>| BoardFrame::Readings {
+        boot: BootId(7).tag(),
+        floor: 4,
+        next: 14,
+        readings: seqs.map(reading).collect(),
+    };
+    let arrived = bench.now.at;
+    bench.event(Event::Board { link: LinkId(2), arrived, frames: vec![former(10..14)] });
+    bench.boots.insert(2, BootId(8));
+    bench.readings(2, 3..5);
+    bench.event(Event::Flush);
+    bench.settle();
+    let acks = |bench: &Bench, boot| {
+        let mut acks = bench.frames.iter().filter_map(move |(_, frame)| match frame {
+            Down::Ack { boot: of, up_to } if of.0 == boot => Some(up_to.0),
+            _ => None,
+        });
+        acks.next_back()
+    };
+    assert_eq!((acks(&bench, 7), acks(&bench, 8)), (Some(14), Some(5)));
+    // Nothing is left of it: now it has ended, and nothing else of it was ever measured.
+    bench.hello(2, "board", Some(8), 5, 5);
+    let view = bench.core.view(bench.now.at);
+    let closed: Vec<_> = view.devices.iter().map(|device| (device.boot.as_str(), device.closed)).collect();
+    assert_eq!(closed, [(&*BootId(7).to_string(), true), (&*BootId(8).to_string(), false)]);
+    bench.event(Event::Flush);
+    bench.settle();
+    let end = Record::Closed { origin: origin("board", 7), tail: Tail::AtLeast(14) };
+    assert!(bench.records().contains(&end), "{:?}", bench.records());
+    assert!(!bench.records().iter().any(|record| matches!(record, Record::Loss(_))), "{:?}", bench.records());
+}
+
+#[test]
+fn a_board_that_keeps_nothing_ends_its_former_boot_as_ever() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello_as(Standing::Former, 1, "board", Some(7), 0, 3);
+    assert!(bench.core.view(bench.now.at).devices.iter().all(|device| !device.closed));
+    bench.hello(1, "board", Some(8), 0, 0);
+    let arrived = bench.now.at;
+    let late = BoardFrame::Readings {
+        boot: BootId(7).tag(),
+        floor: 0,
+        next: 3,
+        readings: (0..3).map(reading).collect(),
+    };
+    bench.event(Event::Board { link: LinkId(1), arrived, frames: vec![late] });
+    assert!(
+        matches!(bench.frames.last(), Some((_, Down::Identify))),
+        "the link does not speak for it any more"
+    );
+    bench.event(Event::Flush);
+    bench.settle();
+    assert!(bench.records().contains(&loss("board", 7, (0, 3), LossReason::UncleanTail)));
 }

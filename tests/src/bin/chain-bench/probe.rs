@@ -11,8 +11,8 @@ use std::{
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, Quality, Reading, Seq, Tick, Value, ValueKind,
     frame::{
-        ChannelList, Deframer, Down, Hello, MAX_DOWN_FRAME, MAX_FRAME, Readings, SamplePacker, Up, encode_up,
-        encoded_len,
+        ChannelList, Deframer, Down, Hello, MAX_DOWN_FRAME, MAX_FRAME, Readings, SamplePacker, Standing, Up,
+        encode_up, encoded_len,
     },
 };
 use tidegate_tests::api::Api;
@@ -73,6 +73,7 @@ async fn send(link: SocketAddr, crossings: u64, period: Duration, log: &Log) {
         tag: "",
         firmware: "probe",
         boot: Some(boot),
+        standing: Standing::Present,
         floor: Seq(0),
         next: Seq(0),
         channels: ChannelList::new(&channels).expect("one channel"),
