@@ -2,6 +2,7 @@
 
 pub mod boards;
 mod elf;
+mod esp;
 pub mod measure;
 mod uf2;
 
@@ -28,7 +29,7 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Build a board's image, or those of all boards, to target/firmware/<board>/ as ELF and BIN (and UF2 where boards take it), and print its size
+    /// Build a board's image, or those of all boards, to target/firmware/<board>/ as ELF and BIN (an ESP32: as its bootloader takes it; and UF2 where boards take it), and print its size
     Build(Options),
     /// List the boards
     List,
@@ -112,14 +113,24 @@ fn build_board(
     let built = bare_metal::build_folder(repository).join(&board.target).join("release").join(name);
     let elf = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     let wrong = || format!("{} is not as expected", built.display());
-    let (size, flash) = (elf::size(&elf).with_context(wrong)?, elf::flash(&elf).with_context(wrong)?);
+    let size = elf::size(&elf).with_context(wrong)?;
+    let files = flash_files(board, &elf).with_context(wrong)?;
     let place = images.join(name);
     fs::create_dir_all(&place)?;
-    let uf2 = board.uf2_family.map(|family| ("uf2", uf2::file(&flash, family)));
-    for (ending, bytes) in [("elf", elf), ("bin", flash.bytes)].into_iter().chain(uf2) {
+    for (ending, bytes) in [("elf", elf)].into_iter().chain(files) {
         let path = place.join(format!("{name}.{ending}"));
         fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
     step.note(board.hold(name, &size)?);
     Ok(())
+}
+
+/// What the board's loaders take, by the ending of its name.
+fn flash_files(board: &Board, elf: &[u8]) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    if let Some(chip) = board.esp_chip {
+        return Ok(vec![("bin", esp::file(&elf::parts(elf)?, elf::entry(elf)?, chip)?)]);
+    }
+    let flash = elf::flash(elf)?;
+    let uf2 = board.uf2_family.map(|family| ("uf2", uf2::file(&flash, family)));
+    Ok([("bin", flash.bytes)].into_iter().chain(uf2).collect())
 }

@@ -21,6 +21,9 @@ pub struct Board {
     /// Where the board is flashed by copying a file to it.
     #[serde(default)]
     pub uf2_family: Option<u32>,
+    /// Espressif's number of the chip, whose bootloader takes images of its own kind.
+    #[serde(default)]
+    pub esp_chip: Option<u16>,
     flash_bytes: u64,
     ram_bytes: u64,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 
+const ENTRY: usize = 0x18;
 const PROGRAM_TABLE_OFFSET: usize = 0x1C;
 const SECTION_TABLE_OFFSET: usize = 0x20;
 const PROGRAM_ENTRY_SIZE: usize = 0x2A;
@@ -53,28 +54,46 @@ pub fn size(elf: &[u8]) -> Result<Size> {
     Ok(size)
 }
 
-/// The parts that are loaded, at the addresses where they are stored; holes are as erased flash is.
-pub fn flash(elf: &[u8]) -> Result<Flash> {
+/// Something that is loaded, and where it is stored.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    pub address: u32,
+    pub bytes: &'a [u8],
+}
+
+/// Where the program starts.
+pub fn entry(elf: &[u8]) -> Result<u32> {
+    word(elf, ENTRY)
+}
+
+/// What is loaded, by address.
+pub fn parts(elf: &[u8]) -> Result<Vec<Part<'_>>> {
     let mut parts = Vec::new();
     for entry in table(elf, PROGRAM_TABLE_OFFSET, PROGRAM_ENTRY_SIZE, PROGRAM_COUNT)? {
         let (kind, offset) = (word(elf, entry)?, word(elf, entry + 4)? as usize);
         let (address, len) = (word(elf, entry + 12)?, word(elf, entry + 16)? as usize);
         if kind == TYPE_LOAD && len > 0 {
             let bytes = elf.get(offset..offset.saturating_add(len));
-            parts.push((address, bytes.context("the file ends inside a part that is loaded")?));
+            parts.push(Part { address, bytes: bytes.context("the file ends inside a part that is loaded")? });
         }
     }
-    parts.sort_unstable_by_key(|(address, _)| *address);
-    let (address, _) = *parts.first().context("nothing of this file is loaded")?;
+    parts.sort_unstable_by_key(|part| part.address);
+    Ok(parts)
+}
+
+/// The parts in one piece; holes are as erased flash is.
+pub fn flash(elf: &[u8]) -> Result<Flash> {
+    let parts = parts(elf)?;
+    let address = parts.first().context("nothing of this file is loaded")?.address;
     let mut bytes = Vec::new();
-    for (at, part) in parts {
+    for part in parts {
         let end = address + bytes.len() as u32;
-        let hole = at.checked_sub(end).context("two parts overlap")?;
+        let hole = part.address.checked_sub(end).context("two parts overlap")?;
         if hole > LARGEST_HOLE {
             bail!("a hole of {hole} bytes lies in what is to be flashed");
         }
         bytes.resize(bytes.len() + hole as usize, 0xff);
-        bytes.extend_from_slice(part);
+        bytes.extend_from_slice(part.bytes);
     }
     Ok(Flash { address, bytes })
 }

@@ -37,7 +37,7 @@ fn run() -> Result<Infallible, Mistake> {
     let firmware = concat!("tidegate-netduinoplus2 ", env!("CARGO_PKG_VERSION"));
     let boot = registers::entropy().map(tidegate_firmware::boot::from_entropy);
     let board = Board { device: "netduinoplus2", firmware, boot, ring };
-    example::run(board, Uart::start(), &clock)
+    example::run(board, Uart::start(), &clock, || clock.now())
 }
 
 /// Nothing in this program or the library is meant to panic. If it does, the board starts again, in a new boot.

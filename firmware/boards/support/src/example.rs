@@ -3,6 +3,7 @@
 use core::{cell::RefCell, convert::Infallible};
 
 use embassy_futures::select::select3;
+use embedded_hal::delay::DelayNs;
 use embedded_io::{Read, ReadReady, Write};
 use tidegate_firmware::{
     BlockingLink, Identity, Node, NodeConfig, NodeError, Sampling, asynchronous, channel,
@@ -12,8 +13,6 @@ use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, Quality, Tick, Value, ValueKind,
     id::{ChannelIndex, NameError},
 };
-
-use crate::systick::Clock;
 
 /// One more with each sample: a gap shows at once.
 pub const COUNTER: u8 = 0;
@@ -85,12 +84,16 @@ fn next(count: &mut u16) -> u16 {
 }
 
 /// Measures and sends, for ever, from the main loop.
-pub fn run(board: Board, uart: impl Read + ReadReady + Write, clock: &Clock) -> Result<Infallible, Mistake> {
+pub fn run(
+    board: Board,
+    uart: impl Read + ReadReady + Write,
+    mut delay: impl DelayNs,
+    now: impl Fn() -> Tick + Copy,
+) -> Result<Infallible, Mistake> {
     let channels = channels()?;
     let mut node = node(board, &channels)?;
     let mut link = BlockingLink::<_, TRANSMIT_BYTES>::new(uart);
-    let now = || clock.now();
-    sampler::run(&mut node, &mut link, &mut Sensors::new(now), &mut &*clock, now).map_err(|_| Mistake::Loop)
+    sampler::run(&mut node, &mut link, &mut Sensors::new(now), &mut delay, now).map_err(|_| Mistake::Loop)
 }
 
 /// The same with an executor: three loops over one node. Ends with an error of the line, or by a mistake.
