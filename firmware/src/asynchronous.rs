@@ -30,6 +30,7 @@ const LOOK_MS: u64 = 10;
 
 /// Why the receiving loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ReceiveError<E> {
     #[error("the link failed: {0}")]
     Io(E),

@@ -9,6 +9,7 @@ use crate::node::Node;
 const RECEIVE_BYTES: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LinkError<E> {
     /// The driver failed. The node says Hello again with the next turn.
     #[error("the link failed: {0}")]
@@ -20,6 +21,7 @@ pub enum LinkError<E> {
 
 /// What a turn did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Turn {
     /// Bytes moved; there may be more: take the next turn at once, after a look at the sensors.
     Moved,

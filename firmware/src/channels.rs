@@ -6,8 +6,11 @@ use tidegate_protocol::{
     id::ChannelIndex,
 };
 
+use crate::log;
+
 /// How a channel is sampled and reported.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sampling {
     pub enabled: bool,
     /// 0: the channel is not polled; its samples come when something happens (a door, a pulse).
@@ -32,6 +35,7 @@ impl Sampling {
 
 /// Why a value is not a sample of its channel. Each is a mistake in the firmware, not an event of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SampleError {
     #[error("channel {0} was not declared")]
     UnknownChannel(u8),
@@ -163,6 +167,7 @@ impl<'a, const N: usize> Channels<'a, N> {
         let channel = ChannelIndex(settings.channel);
         let Some((declared, state)) = self.state(channel) else {
             self.refused = Some((settings.channel, settings.revision));
+            log::warn!("settings {} are for channel {}, which there is not", settings.revision, channel);
             return;
         };
         let polled = state.sampling.period_ms > 0;
@@ -179,6 +184,7 @@ impl<'a, const N: usize> Channels<'a, N> {
                 SettingsCode::Applied
             };
         state.answer = Some((settings.revision, code));
+        log::info!("settings {} for channel {}: {}", settings.revision, channel, code);
     }
 
     /// The answer to send next; [`Self::answered`] forgets it.

@@ -9,6 +9,7 @@ const _: () = assert!(DRIFT_PPM << DRIFT_SHIFT <= 1_000_000);
 
 /// A time with its error bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WallTime {
     pub unix_ms: i64,
     /// The true time is at most this far away.

@@ -2,6 +2,7 @@
 
 /// All since boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Counters {
     /// Samples that became readings.
     pub measured: u32,

@@ -8,6 +8,7 @@
 //! blocking   a shell over embedded-io          asynchronous   a shell over embedded-io-async
 //! sampler    sensors of embedded-hal as channels
 //! reduce     a window of samples as min, max, mean, RMS        limit   what must leave at once
+//! log        what a probe shows of it (feature `defmt`)
 //! ```
 //!
 //! `no_std`, no allocation, no panic in its own paths, no floating point unless a channel is a float, no
@@ -51,6 +52,7 @@ mod channels;
 mod clock;
 mod counters;
 pub mod limit;
+mod log;
 mod node;
 pub mod reduce;
 mod ring;

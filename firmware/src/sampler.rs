@@ -62,6 +62,7 @@ pub fn sample_due<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
 
 /// Why a board's main loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RunError<E> {
     #[error(transparent)]
     Sample(#[from] SampleError),

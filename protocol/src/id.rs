@@ -152,6 +152,7 @@ name_type!(
 /// A channel's small index, valid within one boot of its device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ChannelIndex(pub u8);
 
 /// One incarnation of a device. Never used twice; written as 16 hexadecimal digits.
@@ -162,6 +163,13 @@ pub struct BootId(pub u64);
 impl fmt::Display for BootId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for BootId {
+    fn format(&self, to: defmt::Formatter<'_>) {
+        defmt::write!(to, "{=u64:016x}", self.0);
     }
 }
 
@@ -193,6 +201,7 @@ pub struct BootTag(pub [u8; 4]);
 /// A reading's number within its origin: 0, 1, 2 … without holes when measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Seq(pub u64);
 
 impl fmt::Display for Seq {
@@ -203,6 +212,7 @@ impl fmt::Display for Seq {
 
 /// A half-open range of sequence numbers, `start..end`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SeqRange {
     pub start: u64,
     pub end: u64,

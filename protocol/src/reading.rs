@@ -9,12 +9,14 @@ use crate::id::{ChannelIndex, Seq};
 /// The origin's own milliseconds since its boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Tick(pub u64);
 
 /// What the sensor's word is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Quality {
     #[default]
     Good = 0,
@@ -48,6 +50,7 @@ impl Quality {
 /// A measured value. Equality is that of the bits: two NaNs with one pattern are equal, `0.0` and `-0.0` are
 /// not, since a copy of a reading must be the same reading.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Value {
     Bool(bool),
     /// `mantissa × 10^-scale`: what a board without floating point measures.

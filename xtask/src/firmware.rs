@@ -11,6 +11,7 @@ use crate::steps::{Step, Steps};
 use crate::tools::bare_metal::{self, SMALLEST, Source, Toolchain};
 use anyhow::{Context, Result, bail};
 use boards::{Board, Boards, FOLDER};
+use elf::Size;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -103,16 +104,8 @@ fn build_board(
     name: &str,
     board: &Board,
 ) -> Result<()> {
-    let folder = repository.path(FOLDER).join(name);
-    if !folder.join("Cargo.toml").exists() {
-        bail!("{FOLDER}/{name} is missing");
-    }
-    // In the board's folder, so that cargo reads the linker's flags from the board's .cargo/config.toml.
-    let mut build = toolchain.cargo(repository, &board.target, &["build", "--release", "--bin", name]);
-    step.run_without_warnings(build.current_dir(&folder))?;
-    let built = bare_metal::build_folder(repository).join(&board.target).join("release").join(name);
-    let elf = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
-    let wrong = || format!("{} is not as expected", built.display());
+    let elf = compile(repository, step, toolchain, name, board, &[])?;
+    let wrong = || format!("the program of {name} is not as expected");
     let size = elf::size(&elf).with_context(wrong)?;
     let files = flash_files(board, &elf).with_context(wrong)?;
     let place = images.join(name);
@@ -122,7 +115,32 @@ fn build_board(
         fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
     step.note(board.hold(name, &size)?);
+    if board.defmt {
+        let talking = compile(repository, step, toolchain, name, board, &["--features", "defmt"])?;
+        let Size { flash_bytes, ram_bytes } = elf::size(&talking).with_context(wrong)?;
+        step.note(format!("with defmt flash {flash_bytes} B, RAM {ram_bytes} B"));
+    }
     Ok(())
+}
+
+/// The program as an ELF file.
+fn compile(
+    repository: &Repository,
+    step: &mut Step,
+    toolchain: &Toolchain,
+    name: &str,
+    board: &Board,
+    features: &[&str],
+) -> Result<Vec<u8>> {
+    let folder = repository.path(FOLDER).join(name);
+    if !folder.join("Cargo.toml").exists() {
+        bail!("{FOLDER}/{name} is missing");
+    }
+    // In the board's folder, so that cargo reads the linker's flags from the board's .cargo/config.toml.
+    let mut build = toolchain.cargo(repository, &board.target, &["build", "--release", "--bin", name]);
+    step.run_without_warnings(build.args(features).current_dir(&folder))?;
+    let built = bare_metal::build_folder(repository).join(&board.target).join("release").join(name);
+    fs::read(&built).with_context(|| format!("cannot read {}", built.display()))
 }
 
 /// What the board's loaders take, by the ending of its name.

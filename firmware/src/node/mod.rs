@@ -26,6 +26,7 @@ use crate::{
     channels::{Channels, SampleError, Sampling, Verdict},
     clock::{WallClock, WallTime},
     counters::Counters,
+    log,
     ring::{MIN_RING_BYTES, Ring},
     window::Window,
 };
@@ -42,6 +43,7 @@ pub struct Identity<'a> {
 
 /// Times and bounds. The defaults suit a serial line or a LAN.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NodeConfig {
     pub heartbeat_ms: u32,
     /// The first repetition of an unanswered Hello; doubled each time up to `hello_retry_max_ms`.
@@ -84,6 +86,7 @@ impl Default for NodeConfig {
 
 /// Why a node cannot be built. All are mistakes in the firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NodeError {
     #[error("more channels are declared than the node has room for: raise its CHANNELS (at most 64)")]
     TooManyChannels,
@@ -101,6 +104,7 @@ pub enum NodeError {
 
 /// What became of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Sampled {
     /// It is a reading with this number.
     Kept(Seq),
@@ -244,20 +248,25 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
             }
             Verdict::Off => return Ok(Sampled::Off),
         }
-        let oldest = self.ring.tail().seq;
+        let (oldest, none_was_lost) = (self.ring.tail().seq, self.lost().is_empty());
         let seq = self.ring.push(channel, value, quality, tick);
         Counters::add(&mut self.counters.measured, 1);
         Counters::add(&mut self.counters.lost, self.ring.tail().seq.0 - oldest.0);
+        if none_was_lost && !self.lost().is_empty() {
+            log::warn!("the ring is full: readings are lost from {} on", oldest);
+        }
         Ok(Sampled::Kept(seq))
     }
 
     /// The link can carry bytes: say Hello.
     pub fn link_up(&mut self, now: Tick) {
         self.deframer.reset();
+        log::info!("link up, readings from {} on are held", self.floor);
         self.greet(now);
     }
 
     pub fn link_down(&mut self) {
+        log::info!("link down");
         self.session = Session::Down;
         self.deframer.reset();
     }

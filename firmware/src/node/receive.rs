@@ -7,7 +7,7 @@ use tidegate_protocol::{
 };
 
 use super::{Node, Session};
-use crate::{clock::WallTime, counters::Counters};
+use crate::{clock::WallTime, counters::Counters, log};
 
 impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> {
     /// Takes bytes from the link, in whatever pieces they come. What does not decode is counted and skipped.
@@ -17,7 +17,10 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             bytes = bytes.get(deframed.used..).unwrap_or_default();
             match deframed.frame.map(|frame| frame.and_then(decode_down)) {
                 Some(Ok(down)) => self.handle(now, down),
-                Some(Err(_)) => Counters::add(&mut self.counters.bad_frames, 1),
+                Some(Err(_)) => {
+                    Counters::add(&mut self.counters.bad_frames, 1);
+                    log::warn!("a bad frame came, the {}. of this boot", self.counters.bad_frames);
+                }
                 None => {}
             }
         }
@@ -50,6 +53,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             // The gateway may have lost all it had not made safe: from the floor again.
             self.window.rewind(self.ring.tail(), self.ring.end(), now, &self.config);
             self.session = Session::Welcomed { heartbeat_at: now };
+            log::info!("welcomed as boot {}", welcome.boot);
         }
     }
 
@@ -68,6 +72,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         if self.boot.is_some() {
             Counters::add(&mut self.counters.reassigned_boots, 1);
         }
+        log::info!("the gateway gives boot {}, this board had {}", boot, self.boot);
         self.boot = Some(boot);
         self.ring.renumber(self.floor.0);
         self.hurried_to = Seq(self.hurried_to.0.saturating_sub(self.floor.0));
@@ -78,6 +83,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
     fn acknowledged(&mut self, now: Tick, boot: BootId, up_to: Seq) {
         if self.boot != Some(boot) || up_to > self.window.told() {
             Counters::add(&mut self.counters.refused_acks, 1);
+            log::debug!("refused an acknowledgement of boot {} up to {}", boot, up_to);
             return;
         }
         if up_to <= self.floor {

@@ -24,6 +24,9 @@ pub struct Board {
     /// Espressif's number of the chip, whose bootloader takes images of its own kind.
     #[serde(default)]
     pub esp_chip: Option<u16>,
+    /// Whether it has the feature of this name.
+    #[serde(default)]
+    pub defmt: bool,
     flash_bytes: u64,
     ram_bytes: u64,
 }

@@ -7,6 +7,8 @@
 
 use core::panic::PanicInfo;
 
+#[cfg(feature = "defmt")]
+use defmt_rtt as _;
 use embassy_executor::Spawner;
 use embassy_nrf::{
     bind_interrupts,
@@ -27,6 +29,9 @@ bind_interrupts!(struct Interrupts {
 /// About 20,000 readings: twenty minutes of outage.
 const RING_BYTES: usize = 128 * 1024;
 const BUFFER_BYTES: usize = 256;
+
+#[cfg(feature = "defmt")]
+defmt::timestamp!("{=u64:ms}", Instant::now().as_millis());
 
 #[embassy_executor::main]
 async fn main(_spawner: Spawner) {

@@ -7,6 +7,8 @@
 
 use core::panic::PanicInfo;
 
+#[cfg(feature = "defmt")]
+use defmt_rtt as _;
 use embassy_executor::Spawner;
 use embassy_stm32::{
     bind_interrupts,
@@ -26,6 +28,9 @@ bind_interrupts!(struct Interrupts {
 /// About 15,000 readings: a quarter of an hour of outage.
 const RING_BYTES: usize = 96 * 1024;
 const BUFFER_BYTES: usize = 256;
+
+#[cfg(feature = "defmt")]
+defmt::timestamp!("{=u64:ms}", Instant::now().as_millis());
 
 #[embassy_executor::main]
 async fn main(_spawner: Spawner) {
