@@ -1,7 +1,8 @@
 //! The validated configuration.
 
+mod sources;
+
 use std::{
-    collections::HashSet,
     fmt::Display,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -10,7 +11,7 @@ use std::{
 
 use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_protocol::{
-    DeviceId, GatewayId, SiteId,
+    GatewayId, SiteId,
     topic::{GatewayPath, Lane},
 };
 use tidegate_service::{
@@ -22,7 +23,6 @@ use crate::{
     core::{BacklogOrder, LaneCap, LaneCaps, Policy},
     settings::{
         BrokerSettings, CapSettings, CapsSettings, LimitSettings, LinkSettings, QueueSettings, Settings,
-        SourceKind, SourceSettings,
     },
     sources::{board_serial::SerialSettings, host::HostSettings},
 };
@@ -30,9 +30,6 @@ use crate::{
 /// The prefix of environment variables that override the file.
 pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_AGENT";
 
-const DEFAULT_BOARD_LISTEN: &str = "127.0.0.1:7780";
-const DEFAULT_BAUD: u32 = 115_200;
-const DEFAULT_HOST_INTERVAL_MS: u64 = 1_000;
 /// LMDB itself, and what is written to make room, need this much.
 const LEAST_MAP_BYTES: u64 = 1 << 20;
 const LEAST_QUOTA_BYTES: u64 = 64 << 10;
@@ -94,6 +91,17 @@ pub enum Source {
     Host(HostSettings),
 }
 
+impl Config {
+    /// The entries for serial lines, in the order of the file.
+    pub fn serial(&self) -> Vec<SerialSettings> {
+        let serial = self.sources.iter().filter_map(|source| match source {
+            Source::BoardSerial(settings) => Some(settings.clone()),
+            Source::BoardTcp { .. } | Source::Host(_) => None,
+        });
+        serial.collect()
+    }
+}
+
 /// Says where a value stands when it is refused.
 struct Checked<'a> {
     file: &'a Path,
@@ -150,7 +158,7 @@ impl Config {
             queue: queue(&check, &settings.queue)?,
             limits: limits(&check, &settings.limits)?,
             link: link(&check, &settings.link)?,
-            sources: sources(&check, settings.sources, &settings.status.listen)?,
+            sources: sources::sources(&check, settings.sources, &settings.status.listen)?,
         })
     }
 }
@@ -277,102 +285,4 @@ fn link(check: &Checked<'_>, settings: &LinkSettings) -> Result<Link, SettingsEr
         cap(Lane::Bulk, bulk)?,
     ];
     Ok(Link { backlog_order: settings.backlog_order, caps })
-}
-
-fn sources(
-    check: &Checked<'_>,
-    settings: Vec<SourceSettings>,
-    status_listen: &str,
-) -> Result<Vec<Source>, SettingsError> {
-    if settings.is_empty() {
-        let remedy = "add a [[source]] section, such as type = \"host\"";
-        return Err(check.refuse("source", "there is nothing to read from", remedy));
-    }
-    // What may be used once only. Port 0 is a new port each time.
-    let mut taken = HashSet::new();
-    taken.insert(format!("listen {status_listen}"));
-    let mut sources = Vec::new();
-    for (at, settings) in settings.into_iter().enumerate() {
-        let key = |name: &str| format!("source[{at}].{name}");
-        check_keys(check, &settings, at)?;
-        let (source, name, used) = source(check, settings, &key)?;
-        if !used.ends_with(":0") && !taken.insert(used.clone()) {
-            let problem =
-                format_args!("{} is used twice", used.split_once(' ').map_or("it", |(_, what)| what));
-            return Err(check.refuse(&key(name), problem, "give each source its own"));
-        }
-        sources.push(source);
-    }
-    Ok(sources)
-}
-
-/// A source, and what of it no other may have.
-fn source(
-    check: &Checked<'_>,
-    settings: SourceSettings,
-    key: &impl Fn(&str) -> String,
-) -> Result<(Source, &'static str, String), SettingsError> {
-    match settings.kind {
-        SourceKind::BoardTcp => {
-            let text = settings.listen.unwrap_or_else(|| DEFAULT_BOARD_LISTEN.to_owned());
-            let listen = check.socket(&key("listen"), &text)?;
-            Ok((Source::BoardTcp { listen }, "listen", format!("listen {text}")))
-        }
-        SourceKind::BoardSerial => {
-            let Some(path) = settings.path else {
-                return Err(check.refuse(
-                    &key("path"),
-                    "it is missing",
-                    "name the line, such as \"/dev/ttyUSB0\"",
-                ));
-            };
-            let baud = settings.baud.unwrap_or(DEFAULT_BAUD);
-            check.between(&key("baud"), u64::from(baud), 300, 12_000_000)?;
-            let used = format!("path {}", path.display());
-            Ok((Source::BoardSerial(SerialSettings { path, baud }), "path", used))
-        }
-        SourceKind::Host => {
-            let Some(device) = settings.device else {
-                return Err(check.refuse(
-                    &key("device"),
-                    "it is missing",
-                    "name this computer, such as \"gw-a-host\"",
-                ));
-            };
-            let device: DeviceId = check.name(&key("device"), &device)?;
-            let interval_ms = settings.interval_ms.unwrap_or(DEFAULT_HOST_INTERVAL_MS);
-            let interval_ms = check.between(&key("interval_ms"), interval_ms, 100, 86_400_000)?;
-            let flush_interval_ms = settings.flush_interval_ms.unwrap_or_default();
-            check.between(&key("flush_interval_ms"), flush_interval_ms, 0, 600_000)?;
-            let used = format!("device {device}");
-            let host =
-                HostSettings { device, interval: Duration::from_millis(interval_ms), flush_interval_ms };
-            Ok((Source::Host(host), "device", used))
-        }
-    }
-}
-
-/// A key that means nothing for this type of source is a mistake that would otherwise go unseen.
-fn check_keys(check: &Checked<'_>, settings: &SourceSettings, at: usize) -> Result<(), SettingsError> {
-    let (kind, known): (_, &[&str]) = match settings.kind {
-        SourceKind::BoardTcp => ("board-tcp", &["listen"]),
-        SourceKind::BoardSerial => ("board-serial", &["path", "baud"]),
-        SourceKind::Host => ("host", &["device", "interval_ms", "flush_interval_ms"]),
-    };
-    let given = [
-        ("listen", settings.listen.is_some()),
-        ("path", settings.path.is_some()),
-        ("baud", settings.baud.is_some()),
-        ("device", settings.device.is_some()),
-        ("interval_ms", settings.interval_ms.is_some()),
-        ("flush_interval_ms", settings.flush_interval_ms.is_some()),
-    ];
-    match given.into_iter().find(|(name, given)| *given && !known.contains(name)) {
-        None => Ok(()),
-        Some((name, _)) => Err(check.refuse(
-            &format!("source[{at}].{name}"),
-            format_args!("it means nothing for a source of type \"{kind}\""),
-            format_args!("remove it; known here: {}", known.join(", ")),
-        )),
-    }
 }

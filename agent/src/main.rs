@@ -2,6 +2,7 @@
 
 mod queue_command;
 mod queue_report;
+mod serial_command;
 
 use std::{
     path::{Path, PathBuf},
@@ -12,6 +13,7 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use queue_command::QueueCommand;
+use serial_command::SerialCommand;
 use tidegate_agent::Config;
 use tidegate_service::{
     LogFormat,
@@ -40,11 +42,14 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         log_format: LogFormat,
     },
-    /// Check a configuration and say what it means, without running it
+    /// Check a configuration and say what it means and which serial lines it finds, without running it
     Check {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// List the serial lines of this machine: stable names, what is plugged in, and which source takes each; works while
+    /// the agent runs
+    Serial(SerialCommand),
     /// Look into the queue while the agent runs, or mend it while it does not
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -61,6 +66,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let (file, run_with) = match arguments.command {
         Command::Queue(command) => return queue_command::run(command).into(),
+        Command::Serial(command) => return serial_command::run(&command).into(),
         Command::Run { config, log_format } => (config, Some(log_format)),
         Command::Check { config } => (config, None),
     };
@@ -74,6 +80,7 @@ fn main() -> ExitCode {
     let result = match run_with {
         None => {
             println!("{}", summary(&file.path, &config));
+            print!("{}", serial_command::found(&config.serial()));
             Ok(())
         }
         Some(log_format) => {

@@ -10,10 +10,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{core::View, outlook::Outlook};
+use crate::{core::View, outlook::Outlook, sources::board_serial::SerialView};
 
 /// Gauges and counters, in the order they are shown.
-pub fn text(view: &View, outlook: &Outlook) -> String {
+pub fn text(view: &View, outlook: &Outlook, lines: &SerialView) -> String {
     let mut registry = Registry::with_prefix("tidegate_agent");
     let counters = &view.counters;
     let counts: [(&str, &str, u64); 20] = [
@@ -67,6 +67,7 @@ pub fn text(view: &View, outlook: &Outlook) -> String {
         registry.register(name, help, ConstGauge::new(value as i64));
     }
     lanes(view, &mut registry);
+    serial(lines, &mut registry);
     // What is not known yet is absent.
     let known: [(&str, &str, Option<f64>); 3] = [
         ("queue_holds_days", "How long an outage may last from an empty queue on", outlook.holds_days),
@@ -110,4 +111,28 @@ fn lanes(view: &View, registry: &mut Registry) {
     registry.register("lane_block_bytes_sent", "Bytes of blocks published on a lane", sent);
     registry.register("lane_bytes_today", "Bytes counted against a lane's budget of the day", today);
     registry.register("lane_budget_spent", "Nothing more goes on this lane today", spent);
+}
+
+/// No line's path either: what is wrong with which line is in `/status`.
+fn serial(view: &SerialView, registry: &mut Registry) {
+    let (open, closed): (Vec<_>, Vec<_>) = view.lines.iter().partition(|line| line.open);
+    let levels: [(&str, &str, usize); 2] = [
+        ("serial_lines_open", "Serial lines that are open", open.len()),
+        ("serial_lines_not_open", "Serial lines that are configured and not open", closed.len()),
+    ];
+    for (name, help, value) in levels {
+        registry.register(name, help, ConstGauge::new(value as i64));
+    }
+    registry.register(
+        "serial_opened",
+        "Times that a serial line was opened",
+        ConstCounter::new(view.totals.opened),
+    );
+    let broken = ConstCounter::new(view.totals.broken);
+    registry.register("serial_broken", "Times that an open serial line broke or was unplugged", broken);
+    let errors: Family<Vec<(&str, &str)>, Counter> = Family::default();
+    for (kind, count) in view.totals.uart_errors.by_kind() {
+        errors.get_or_create(&vec![("kind", kind)]).inc_by(count);
+    }
+    registry.register("serial_uart_errors", "What UARTs counted, where their drivers tell", errors);
 }

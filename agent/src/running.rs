@@ -19,7 +19,11 @@ use crate::{
     queue::{Queue, QueueError, QueueSettings},
     random,
     shell::{ANSWERS, Questions, SOURCE_MESSAGES, Shell},
-    sources::{board_link::BoardLinks, board_serial, board_tcp, host},
+    sources::{
+        board_link::BoardLinks,
+        board_serial::{self, SerialLines},
+        board_tcp, host,
+    },
     status,
     uplink::{Uplink, UplinkSettings},
 };
@@ -110,11 +114,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (shell, questions) = Shell::new(core, clock, queue, uplink, links.clone(), answers, sourced);
     let shell = tokio::spawn(shell.run());
     let stop_status = Shutdown::new();
-    let page = status::Page::new(&config, epoch, questions.clone(), reader, clock, last_run);
+    let lines = SerialLines::default();
+    let page = status::Page::new(&config, epoch, questions.clone(), reader, clock, last_run, lines.clone());
     let status_task = tokio::spawn(status::serve(bound.status, page, stop_status.clone()));
     let stop_sources = Shutdown::new();
     let boards = BoardLinks { links, events, clock };
-    let sources = start_sources(&config, bound.boards, &boards, &stop_sources);
+    let sources = start_sources(&config, bound.boards, &boards, lines, &stop_sources);
     Ok(Running {
         board_link: bound.board_link,
         status: bound.status_address,
@@ -188,18 +193,20 @@ fn start_sources(
     config: &Config,
     listeners: Vec<TcpListener>,
     boards: &BoardLinks,
+    lines: SerialLines,
     stop: &Shutdown,
 ) -> JoinSet<()> {
     let mut sources = JoinSet::new();
     for listener in listeners {
         sources.spawn(board_tcp::run(listener, boards.clone(), stop.clone()));
     }
+    let serial = config.serial();
+    if !serial.is_empty() {
+        sources.spawn(board_serial::run(serial, boards.clone(), lines, stop.clone()));
+    }
     for source in &config.sources {
         match source {
-            Source::BoardTcp { .. } => {}
-            Source::BoardSerial(line) => {
-                sources.spawn(board_serial::run(line.clone(), boards.clone(), stop.clone()));
-            }
+            Source::BoardTcp { .. } | Source::BoardSerial(_) => {}
             Source::Host(settings) => {
                 sources.spawn(host::run(settings.clone(), boards.clock, boards.events.clone(), stop.clone()));
             }

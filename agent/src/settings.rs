@@ -110,8 +110,12 @@ pub struct SourceSettings {
     #[serde(rename = "type")]
     pub kind: SourceKind,
     pub listen: Option<String>,
+    /// One serial line.
     pub path: Option<PathBuf>,
+    /// All serial lines of a folder whose names fit.
+    pub pattern: Option<String>,
     pub baud: Option<u32>,
+    pub flow_control: Option<FlowControl>,
     pub device: Option<String>,
     pub interval_ms: Option<u64>,
     pub flush_interval_ms: Option<u64>,
@@ -123,6 +127,16 @@ pub enum SourceKind {
     BoardTcp,
     BoardSerial,
     Host,
+}
+
+/// XON/XOFF is not among them: the bytes of frames may have any value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlowControl {
+    #[default]
+    None,
+    /// RTS and CTS.
+    Hardware,
 }
 
 const fn default_keep_alive_ms() -> u64 {

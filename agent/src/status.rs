@@ -22,6 +22,7 @@ use crate::{
     outlook::Outlook,
     queue::{QuarantineView, QueueReader},
     shell::Questions,
+    sources::board_serial::{SerialLines, SerialView},
 };
 
 /// What the pages are made from.
@@ -36,6 +37,7 @@ struct Parts {
     reader: QueueReader,
     clock: ShellClock,
     last_run: Option<Rates>,
+    lines: SerialLines,
 }
 
 #[derive(Serialize)]
@@ -51,6 +53,7 @@ struct Status {
     outlook: Outlook,
     /// The same in words.
     outlook_text: String,
+    serial: SerialView,
     #[serde(flatten)]
     core: View,
 }
@@ -71,6 +74,7 @@ impl Page {
         reader: QueueReader,
         clock: ShellClock,
         last_run: Option<Rates>,
+        lines: SerialLines,
     ) -> Self {
         Self(Arc::new(Parts {
             site: config.path.site.to_string(),
@@ -80,6 +84,7 @@ impl Page {
             reader,
             clock,
             last_run,
+            lines,
         }))
     }
 
@@ -105,6 +110,7 @@ impl Page {
                 blocks: core.counters.block_bytes_committed,
                 process: process_write_bytes(),
             },
+            serial: parts.lines.view(parts.clock.at()),
             core,
         })
     }
@@ -165,8 +171,10 @@ async fn health(State(page): State<Page>) -> Response {
 async fn metrics(State(page): State<Page>) -> Response {
     const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match page.status().await {
-        Some(status) => ([(header::CONTENT_TYPE, TEXT)], crate::metrics::text(&status.core, &status.outlook))
-            .into_response(),
+        Some(status) => {
+            let text = crate::metrics::text(&status.core, &status.outlook, &status.serial);
+            ([(header::CONTENT_TYPE, TEXT)], text).into_response()
+        }
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

@@ -36,6 +36,8 @@ fn wrong_configurations() {
         GOOD.replacen(from, to, 1)
     };
     let added = |text: &str| format!("{GOOD}{text}");
+    let entry = |keys: &str| format!("[[source]]\ntype = \"board-serial\"\n{keys}\n");
+    let serial = |keys: &str| added(&entry(keys));
     let cases = [
         ("unknown key", changed("gateway =", "gatway =")),
         ("name with capitals", changed("\"gw-a\"\ndata", "\"GW A\"\ndata")),
@@ -47,6 +49,29 @@ fn wrong_configurations() {
         ("unknown type", changed("board-tcp", "board-udp")),
         ("key of another type", changed("listen = \"127.0.0.1:7780\"", "baud = 9600")),
         ("serial without path", changed("\"board-tcp\"\nlisten = \"127.0.0.1:7780\"", "\"board-serial\"")),
+        ("serial with both", serial("path = \"/dev/ttyUSB0\"\npattern = \"/dev/ttyUSB*\"")),
+        ("relative line", serial("path = \"ttyUSB0\"")),
+        ("pattern as path", serial("path = \"/dev/ttyUSB*\"")),
+        ("relative pattern", serial("pattern = \"usb-*\"")),
+        ("wildcard in the folder", serial("pattern = \"/dev/*/by-id/usb-*\"")),
+        ("pattern of a folder", serial("pattern = \"/dev/serial/by-id/\"")),
+        ("pattern without wildcard", serial("pattern = \"/dev/ttyUSB0\"")),
+        ("pattern that goes up", serial("pattern = \"/dev/serial/../tty*\"")),
+        ("broken pattern", serial("pattern = \"/dev/tty[U\"")),
+        ("no baud rate", serial("path = \"/dev/ttyUSB0\"\nbaud = 0")),
+        ("unknown flow control", serial("path = \"/dev/ttyUSB0\"\nflow_control = \"software\"")),
+        (
+            "same line twice",
+            format!("{}{}", serial("path = \"/dev/ttyUSB0\""), entry("path = \"/dev//./ttyUSB0\"")),
+        ),
+        (
+            "same line twice, ending like a free port",
+            format!("{}{}", serial("path = \"/dev/usb-0:1:0\""), entry("path = \"/dev/usb-0:1:0\"")),
+        ),
+        (
+            "same pattern twice",
+            format!("{}{}", serial("pattern = \"/dev/ttyUSB*\""), entry("pattern = \"/dev/ttyUSB*\"")),
+        ),
         ("same port twice", added("[[source]]\ntype = \"board-tcp\"\nlisten = \"127.0.0.1:7780\"\n")),
         ("port of the status page", added("[[source]]\ntype = \"board-tcp\"\nlisten = \"127.0.0.1:7781\"\n")),
         ("same device twice", added("[[source]]\ntype = \"host\"\ndevice = \"gw-a-host\"\n")),

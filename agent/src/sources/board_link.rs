@@ -1,6 +1,11 @@
 //! One open link to a board, whatever carries it.
 
-use std::time::Duration;
+use std::{
+    future::Future,
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use tidegate_protocol::frame::{Down, MAX_DOWN_FRAME, encode_down};
 use tokio::{
@@ -33,28 +38,86 @@ pub struct BoardLinks {
     pub clock: ShellClock,
 }
 
-impl BoardLinks {
-    /// Serves one link to its end.
-    pub async fn serve(&self, reader: impl AsyncRead + Unpin, writer: impl AsyncWrite + Unpin) {
-        let (link, frames) = self.links.open();
-        // Either end of the link ends both: half a link is of no use to a board.
-        tokio::select! {
-            () = self.read(link, reader) => {}
-            () = write(writer, frames) => {}
-        }
-        self.links.close(link);
-        let _ending = self.events.send(Event::LinkClosed(link)).await;
+/// What came on a link, or on all links of a line.
+#[derive(Debug, Default)]
+pub struct LinkCounts {
+    bytes: AtomicU64,
+    frames: AtomicU64,
+    bad: AtomicU64,
+}
+
+impl LinkCounts {
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
-    async fn read(&self, link: LinkId, mut reader: impl AsyncRead + Unpin) {
+    /// Those that could be read.
+    pub fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    pub fn bad(&self) -> u64 {
+        self.bad.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: usize, frames: usize, bad: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.frames.fetch_add(frames as u64, Ordering::Relaxed);
+        self.bad.fetch_add(bad as u64, Ordering::Relaxed);
+    }
+}
+
+/// Why a link ended.
+#[derive(Debug)]
+pub enum LinkEnd {
+    /// Nothing came for too long.
+    Silent,
+    /// The board does not take what is sent to it.
+    Stuck,
+    /// The far end hung up.
+    Closed,
+    Broken(io::Error),
+    /// The agent wants it so.
+    Ended,
+}
+
+impl BoardLinks {
+    /// Serves one link until it ends, or `until` does.
+    pub async fn serve(
+        &self,
+        reader: impl AsyncRead + Unpin,
+        writer: impl AsyncWrite + Unpin,
+        counts: &LinkCounts,
+        until: impl Future<Output = ()>,
+    ) -> LinkEnd {
+        let (link, frames) = self.links.open();
+        // Either end of the link ends both: half a link is of no use to a board.
+        let end = tokio::select! {
+            end = self.read(link, reader, counts) => end,
+            end = write(writer, frames) => end,
+            () = until => LinkEnd::Ended,
+        };
+        self.links.close(link);
+        let _ending = self.events.send(Event::LinkClosed(link)).await;
+        end
+    }
+
+    async fn read(&self, link: LinkId, mut reader: impl AsyncRead + Unpin, counts: &LinkCounts) -> LinkEnd {
         let mut decoder = Decoder::default();
         let mut buffer = vec![0; READ_BYTES];
-        while let Ok(Ok(len @ 1..)) = timeout(SILENCE, reader.read(&mut buffer)).await {
+        loop {
+            let len = match timeout(SILENCE, reader.read(&mut buffer)).await {
+                Ok(Ok(len @ 1..)) => len,
+                Ok(Ok(0)) => return LinkEnd::Closed,
+                Ok(Err(error)) => return LinkEnd::Broken(error),
+                Err(_) => return LinkEnd::Silent,
+            };
             // The frames may wait for their place; what anchors a board's clock is when they were here.
             let arrived = self.clock.at();
-            let Ok(place) = self.events.reserve().await else { return };
+            let Ok(place) = self.events.reserve().await else { return LinkEnd::Ended };
             let frames = decoder.push(buffer.get(..len).unwrap_or_default(), random::boot);
             let bad = frames.iter().filter(|frame| matches!(frame, BoardFrame::Bad(_))).count();
+            counts.add(len, frames.len() - bad, bad);
             if bad > 0 {
                 tracing::debug!(link = link.0, bad, "frames that cannot be read");
             }
@@ -65,7 +128,7 @@ impl BoardLinks {
     }
 }
 
-async fn write(mut writer: impl AsyncWrite + Unpin, mut frames: Receiver<Down>) {
+async fn write(mut writer: impl AsyncWrite + Unpin, mut frames: Receiver<Down>) -> LinkEnd {
     let mut buffer = [0; MAX_DOWN_FRAME];
     while let Some(frame) = frames.recv().await {
         let len = match encode_down(&frame, &mut buffer) {
@@ -80,8 +143,11 @@ async fn write(mut writer: impl AsyncWrite + Unpin, mut frames: Receiver<Down>) 
             writer.write_all(bytes).await?;
             writer.flush().await
         };
-        if !matches!(timeout(WRITE_TIMEOUT, sent).await, Ok(Ok(()))) {
-            return;
+        match timeout(WRITE_TIMEOUT, sent).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return LinkEnd::Broken(error),
+            Err(_) => return LinkEnd::Stuck,
         }
     }
+    LinkEnd::Ended
 }

@@ -1,11 +1,11 @@
 //! Boards over TCP.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use tidegate_service::Shutdown;
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use super::board_link::BoardLinks;
+use super::board_link::{BoardLinks, LinkCounts};
 
 /// Links at once; more wait in the listener's backlog until one ends.
 const MAX_LINKS: usize = 1_024;
@@ -31,8 +31,9 @@ pub async fn run(listener: TcpListener, boards: BoardLinks, stop: Shutdown) {
                 let (boards, stop) = (boards.clone(), stop.clone());
                 tokio::spawn(async move {
                     let (reader, writer) = stream.into_split();
+                    let counts = LinkCounts::default();
                     tokio::select! {
-                        () = boards.serve(reader, writer) => {}
+                        _end = boards.serve(reader, writer, &counts, pending()) => {}
                         () = stop.wait() => {}
                     }
                     drop(place);

@@ -5,7 +5,7 @@
 //! - host: this computer's own figures
 
 pub(crate) mod board_link;
-pub(crate) mod board_serial;
+pub mod board_serial;
 pub(crate) mod board_tcp;
 pub mod decoder;
 pub(crate) mod host;
