@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 use tidegate_agent::{
     Config,
-    sources::board_serial::{Found, Port, SerialSettings, permission, ports, scan},
+    sources::board_serial::{Doubled, Found, Port, SerialSettings, permission, ports, scan},
 };
 use tidegate_service::{SettingsError, exit::Exit};
 
@@ -165,11 +165,13 @@ pub fn found(entries: &[SerialSettings]) -> String {
                 let _infallible = writeln!(text, "    {error}");
             }
         }
-        for doubled in doubled {
-            let (path, by) = (doubled.path.display(), &doubled.by);
+        for Doubled { path, by, .. } in doubled {
             let taker = entries.get(by.entry).map(ToString::to_string).unwrap_or_default();
-            let by = by.path.display();
-            let _infallible = writeln!(text, "  {path} is the same line as {by}, which {taker} takes");
+            let path = path.display();
+            let _infallible = match by.path.display() {
+                by if by.to_string() == path.to_string() => writeln!(text, "  {path} is left to {taker}"),
+                by => writeln!(text, "  {path} is the same line as {by}, which {taker} takes"),
+            };
         }
     }
     text
