@@ -15,7 +15,9 @@ const PATTERN: &str = "pattern = \"BY-ID/usb-*\"";
 async fn plugged(board: &Board) -> Gateway {
     let names = Names::new();
     names.plug("usb-a", board);
-    Gateway::start(names, &[PATTERN]).await
+    let gateway = Gateway::start(names, &[PATTERN]).await;
+    gateway.open("usb-a", board).await;
+    gateway
 }
 
 /// Bytes that a UART makes of others at another baud rate: any, and zeros among them.
@@ -35,7 +37,7 @@ async fn noise_and_half_frames_are_counted_and_what_follows_is_read() {
     board.raw(&frame[..frame.len() / 2]).await;
     board.raw(&[0]).await;
     board.deliver(40).await;
-    let line = gateway.open("usb-a").await;
+    let line = gateway.open("usb-a", &board).await;
     assert_eq!((&line["frames"], &line["bad_frames"]), (&3.into(), &11.into()), "{line}");
     let view = gateway.drain().await;
     assert_eq!((view.queue.readings, view.counters.readings_duplicate), (40, 0));
@@ -94,6 +96,7 @@ async fn a_board_that_takes_nothing_holds_nobody_back() {
     let frame = deaf.readings(0..20);
     deaf.raw(&frame).await;
     gateway.plug("usb-b", &other);
+    gateway.open("usb-b", &other).await;
     other.hello(0).await;
     other.deliver(20).await;
     other.deliver(40).await;

@@ -120,8 +120,10 @@ impl Gateway {
         line(&status, &path).expect("it was there").clone()
     }
 
-    pub async fn open(&self, name: &str) -> Value {
-        self.line_when(name, |line| line["open"] == true).await
+    /// Once the agent has this board's line open by this name: what is written before may go nowhere.
+    pub async fn open(&self, name: &str, board: &Board) -> Value {
+        let device = Value::from(board.path().display().to_string());
+        self.line_when(name, |line| line["open"] == true && line["device"] == device).await
     }
 
     pub async fn drain(self) -> View {

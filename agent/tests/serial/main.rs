@@ -15,6 +15,7 @@ async fn a_board_on_a_serial_line_is_welcomed_and_acknowledged() {
     let mut board = Board::new("on-a-wire");
     let source = format!("path = \"{}\"", board.path().display());
     let gateway = Gateway::start(Names::new(), &[&source]).await;
+    gateway.status_when(|status| status["serial"]["lines"][0]["open"] == true).await;
     // Noise before the first frame, as of a board that resets.
     board.raw(&[0x55, 0xff, 0x13, 0]).await;
     board.hello(0).await;

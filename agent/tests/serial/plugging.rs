@@ -33,12 +33,13 @@ async fn all_boards_whose_names_fit_are_served_at_once() {
     gateway.plug("usb-board-b", &b);
     gateway.plug("usb-board-c", &c);
     gateway.plug("usb-modem", &stranger);
-    let serve = async |board: &mut Board| {
+    let serve = async |name: &str, board: &mut Board| {
+        gateway.open(name, board).await;
         board.hello(0).await;
         board.deliver(20).await;
         board.deliver(40).await;
     };
-    tokio::join!(serve(&mut a), serve(&mut b), serve(&mut c));
+    tokio::join!(serve("usb-board-a", &mut a), serve("usb-board-b", &mut b), serve("usb-board-c", &mut c));
     let status = gateway.status().await;
     assert_eq!(names(&status), ["usb-board-a", "usb-board-b", "usb-board-c"], "and not the modem");
     let line = &status["serial"]["lines"][1];
@@ -61,10 +62,12 @@ async fn a_board_that_is_plugged_in_again_goes_on_where_it_was() {
     let (mut board, mut other) = (Board::new("a"), Board::new("b"));
     gateway.plug("usb-board-a", &board);
     gateway.plug("usb-board-b", &other);
+    gateway.open("usb-board-a", &board).await;
+    gateway.open("usb-board-b", &other).await;
     board.hello(0).await;
     other.hello(0).await;
     board.deliver(20).await;
-    let before = gateway.open("usb-board-a").await;
+    let before = gateway.open("usb-board-a", &board).await;
     // Pulled out while a frame is on its way: what of it arrived nobody knows.
     let frame = board.readings(20..30);
     board.raw(&frame[..frame.len() / 2]).await;
@@ -74,10 +77,11 @@ async fn a_board_that_is_plugged_in_again_goes_on_where_it_was() {
     assert_eq!(gone["open"], false);
     other.deliver(20).await;
     gateway.plug("usb-board-a", &board);
+    gateway.open("usb-board-a", &board).await;
     board.hello(40).await;
     board.deliver(40).await;
     other.deliver(40).await;
-    let after = gateway.open("usb-board-a").await;
+    let after = gateway.open("usb-board-a", &board).await;
     assert_ne!(before["device"], after["device"]);
     assert!(after["bytes"].as_u64() > before["bytes"].as_u64(), "counts go on: {before} {after}");
     let serial = &gateway.status().await["serial"];
@@ -96,11 +100,13 @@ async fn a_line_that_only_its_name_left_is_given_up() {
     let gateway = Gateway::start(Names::new(), &[PATTERN]).await;
     let (mut old, mut new) = (Board::new("a"), Board::new("b"));
     gateway.plug("usb-board-1", &old);
+    gateway.open("usb-board-1", &old).await;
     old.hello(0).await;
     old.deliver(20).await;
     // The name leads to another board now, and the old line has not hung up.
     gateway.unplug("usb-board-1");
     gateway.plug("usb-board-1", &new);
+    gateway.open("usb-board-1", &new).await;
     new.hello(0).await;
     new.deliver(20).await;
     let status = gateway.status().await;
@@ -119,11 +125,13 @@ async fn a_line_with_several_names_is_opened_once() {
     names_there.plug("usb-board-a", &board);
     names_there.plug("usb-board-a-too", &board);
     let gateway = Gateway::start(names_there, &sources).await;
+    gateway.status_when(|status| status["serial"]["lines"][0]["open"] == true).await;
     board.hello(0).await;
     board.deliver(20).await;
     // When this one is served, all names were looked at again.
     let mut later = Board::new("b");
     gateway.plug("usb-board-b", &later);
+    gateway.open("usb-board-b", &later).await;
     later.hello(0).await;
     later.deliver(20).await;
     let serial = &gateway.status().await["serial"];
@@ -150,9 +158,9 @@ async fn a_line_that_another_program_has_is_told_and_taken_when_it_is_free() {
         "{problem}"
     );
     drop(other);
+    assert_eq!(gateway.open("usb-board-a", &board).await["problem"], Value::Null);
     board.hello(0).await;
     board.deliver(20).await;
-    assert_eq!(gateway.open("usb-board-a").await["problem"], Value::Null);
     assert!(tokio_serial::new(&path, 9_600).open_native_async().is_err(), "the agent has it for itself");
     assert_eq!(gateway.drain().await.queue.readings, 20);
 }
