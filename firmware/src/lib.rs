@@ -7,6 +7,7 @@
 //! boot       BootId from a persisted counter or from entropy
 //! blocking   a shell over embedded-io          asynchronous   a shell over embedded-io-async
 //! sampler    sensors of embedded-hal as channels
+//! flash      what survives a power cut (feature `flash-queue`)
 //! reduce     a window of samples as min, max, mean, RMS        limit   what must leave at once
 //! log        what a probe shows of it (feature `defmt`)
 //! ```
@@ -51,6 +52,8 @@ pub mod boot;
 mod channels;
 mod clock;
 mod counters;
+#[cfg(feature = "flash-queue")]
+pub mod flash;
 pub mod limit;
 mod log;
 mod node;

@@ -184,15 +184,30 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Ring<S> {
         Stretch { bytes, count, base_tick: start.tick, end }
     }
 
+    /// Three quarters of it are taken.
+    #[cfg(feature = "flash-queue")]
+    pub(crate) fn is_filling(&self) -> bool {
+        self.free_bytes() < self.size() / 4
+    }
+
+    /// When the oldest reading was measured.
+    #[cfg(feature = "flash-queue")]
+    pub(crate) fn oldest_tick(&self) -> Option<Tick> {
+        Some(self.after(self.tail)?.tick)
+    }
+
+    fn free_bytes(&self) -> usize {
+        match self.head.checked_sub(self.tail.at) {
+            _ if self.is_empty() => self.size(),
+            Some(used) if used > 0 => self.size() - used,
+            _ => self.tail.at - self.head,
+        }
+    }
+
     /// About how many more readings fit, at the length of those held.
     pub(crate) fn free_readings(&self) -> u32 {
         let held = usize::try_from(self.next.0 - self.tail.seq.0).unwrap_or(usize::MAX);
-        let size = self.size();
-        let free = match self.head.checked_sub(self.tail.at) {
-            _ if held == 0 => size,
-            Some(used) if used > 0 => size - used,
-            _ => self.tail.at - self.head,
-        };
+        let (size, free) = (self.size(), self.free_bytes());
         let length = if held == 0 { TYPICAL_PACKED } else { (size - free).div_ceil(held).max(1) };
         u32::try_from(free / length).unwrap_or(u32::MAX)
     }

@@ -100,8 +100,14 @@ impl Window {
         (floor < self.told).then(|| after(self.progress_at, self.timeout_ms))
     }
 
-    /// `at_rest`: no older readings are under way, so that the oldest are to be sent again.
-    pub(crate) fn timed_out(&mut self, oldest: Cursor, at_rest: bool, now: Tick, config: &NodeConfig) {
+    /// `at_rest`: no older readings are under way. Returns whether the oldest are sent again.
+    pub(crate) fn timed_out(
+        &mut self,
+        oldest: Cursor,
+        at_rest: bool,
+        now: Tick,
+        config: &NodeConfig,
+    ) -> bool {
         self.timeout_ms = self.timeout_ms.saturating_mul(2).min(config.resend_after_max_ms);
         self.timeouts = self.timeouts.saturating_add(1);
         self.progress_at = now;
@@ -110,6 +116,7 @@ impl Window {
         if at_rest {
             self.start_repeat(oldest);
         }
+        at_rest
     }
 
     pub(crate) fn acknowledged(
@@ -119,14 +126,16 @@ impl Window {
         at_rest: bool,
         now: Tick,
         config: &NodeConfig,
-    ) {
+    ) -> bool {
         self.progress_at = now;
         self.timeout_ms = config.resend_after_ms;
-        if up_to >= self.recover {
+        let has_holes = up_to < self.recover;
+        if !has_holes {
             self.timeouts = 0;
         } else if at_rest {
             self.start_repeat(oldest);
         }
+        has_holes && at_rest
     }
 
     fn start_repeat(&mut self, oldest: Cursor) {

@@ -5,14 +5,17 @@
 //! poll_transmit   ring → frames           transmit.rs
 //! receive         frames → ring released  receive.rs
 //! next_wakeup     when to call again      transmit.rs
+//! to_keep, fetch  ring → flash → frames   kept.rs
 //! ```
 //!
 //! The caller brings time, as ticks (milliseconds since boot), and carries bytes. Every reading stays in the ring
 //! until a gateway acknowledged it. When the ring is full, the oldest reading goes, and the hole is declared with
 //! reason ring-overflow; the declaration is kept and repeated until it is acknowledged like a reading: `floor` stays
-//! at its start. Since the oldest go first, there is never more than one such hole, at the floor, so it takes two
-//! numbers to remember however long an outage lasts.
+//! at its start. Since the oldest go first, there is never more than one such hole, at the floor (or behind what flash holds), so it
+//! takes two numbers to remember however long an outage lasts.
 
+#[cfg_attr(not(feature = "flash-queue"), path = "nothing_kept.rs")]
+mod kept;
 mod receive;
 mod transmit;
 
@@ -21,6 +24,9 @@ use tidegate_protocol::{
     frame::{BoardTime, ChannelList, Deframer, MAX_DOWN_FRAME, MAX_FRAME, MAX_TEXT, encoded_len},
     id::{ChannelIndex, Seq, SeqRange},
 };
+
+#[cfg(feature = "flash-queue")]
+pub(crate) use {kept::Fetch, transmit::READINGS_HEAD};
 
 use crate::{
     channels::{Channels, SampleError, Sampling, Verdict},
@@ -61,6 +67,10 @@ pub struct NodeConfig {
     /// What settings may ask of a polled channel.
     pub min_period_ms: u32,
     pub max_period_ms: u32,
+    /// With a queue in flash: a reading that has not been acknowledged for so long goes there, however empty the ring. It is what a
+    /// power cut in an outage can cost, and it wears the flash. By default only a ring that fills does.
+    #[cfg(feature = "flash-queue")]
+    pub keep_after_ms: u32,
 }
 
 impl NodeConfig {
@@ -75,6 +85,8 @@ impl NodeConfig {
         window_readings: u32::MAX,
         min_period_ms: 10,
         max_period_ms: 86_400_000,
+        #[cfg(feature = "flash-queue")]
+        keep_after_ms: u32::MAX,
     };
 }
 
@@ -136,7 +148,7 @@ pub struct Node<'a, const CHANNELS: usize, S> {
     boot: Option<BootId>,
     channels: Channels<'a, CHANNELS>,
     ring: Ring<S>,
-    /// From here up to the ring's oldest reading, readings are lost and the loss is not acknowledged.
+    /// From here up to the ring's oldest reading, readings are in flash or else lost, and the loss is not acknowledged.
     floor: Seq,
     window: Window,
     session: Session,
@@ -150,6 +162,8 @@ pub struct Node<'a, const CHANNELS: usize, S> {
     wall: WallClock,
     board_time: Option<BoardTime>,
     counters: Counters,
+    #[cfg(feature = "flash-queue")]
+    kept: kept::Kept,
 }
 
 impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS, S> {
@@ -187,6 +201,8 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
             wall: WallClock::default(),
             board_time: None,
             counters: Counters::default(),
+            #[cfg(feature = "flash-queue")]
+            kept: kept::Kept::default(),
         })
     }
 
@@ -312,7 +328,7 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
 
     /// Readings lost whose declaration no gateway has acknowledged.
     pub fn lost(&self) -> SeqRange {
-        SeqRange::new(self.floor.0, self.ring.tail().seq.0)
+        SeqRange::new(self.kept_end().0, self.ring.tail().seq.0)
     }
 
     /// Whether everything measured is in a gateway's keeping.

@@ -42,6 +42,9 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
     }
 
     fn welcomed(&mut self, now: Tick, welcome: &Welcome) {
+        if self.former_is_welcomed(now, welcome.answers, welcome.boot) {
+            return;
+        }
         if self.boot != Some(welcome.boot) {
             return self.offered(now, welcome);
         }
@@ -52,6 +55,8 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             self.wall.hear(now, WallTime { unix_ms: welcome.unix_ms, error_ms });
             // The gateway may have lost all it had not made safe: from the floor again.
             self.window.rewind(self.ring.tail(), self.ring.end(), now, &self.config);
+            self.send_kept_again(Seq(u64::MAX));
+            self.greet_for_former(now);
             self.session = Session::Welcomed { heartbeat_at: now };
             log::info!("welcomed as boot {}", welcome.boot);
         }
@@ -74,13 +79,19 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         }
         log::info!("the gateway gives boot {}, this board had {}", boot, self.boot);
         self.boot = Some(boot);
-        self.ring.renumber(self.floor.0);
-        self.hurried_to = Seq(self.hurried_to.0.saturating_sub(self.floor.0));
+        // What flash holds, and what was lost behind it, stays with the boot that it was kept under.
+        let from = if self.kept_end() > self.floor { self.ring.tail().seq } else { self.floor };
+        self.forget_kept();
+        self.ring.renumber(from.0);
+        self.hurried_to = Seq(self.hurried_to.0.saturating_sub(from.0));
         self.floor = Seq(0);
         self.window.forget();
     }
 
     fn acknowledged(&mut self, now: Tick, boot: BootId, up_to: Seq) {
+        if self.former_is_acknowledged(now, boot, up_to) {
+            return;
+        }
         if self.boot != Some(boot) || up_to > self.window.told() {
             Counters::add(&mut self.counters.refused_acks, 1);
             log::debug!("refused an acknowledgement of boot {} up to {}", boot, up_to);
@@ -92,7 +103,10 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         Counters::add(&mut self.counters.acknowledged, up_to.0 - self.floor.0);
         self.ring.release(up_to);
         self.floor = up_to;
-        let at_rest = self.older().is_none();
-        self.window.acknowledged(up_to, self.ring.tail(), at_rest, now, &self.config);
+        self.kept_is_acknowledged();
+        let at_rest = self.is_at_rest();
+        if self.window.acknowledged(up_to, self.ring.tail(), at_rest, now, &self.config) {
+            self.repeat_kept();
+        }
     }
 }

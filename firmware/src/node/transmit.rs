@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Version, head and checksum of a Readings frame at their longest.
-const READINGS_HEAD: usize = 1 + 48 + 4;
+pub(crate) const READINGS_HEAD: usize = 1 + 48 + 4;
 
 impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> {
     /// Writes the next frame, its final zero included, and returns its length. Call until it returns None, after
@@ -42,24 +42,28 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         if now < hello_at {
             return None;
         }
-        let hello = Hello {
-            device: self.identity.device,
-            tag: self.identity.tag,
-            firmware: self.identity.firmware,
-            boot: self.boot,
-            standing: Standing::Present,
-            floor: self.floor,
-            next: self.ring.next(),
-            channels: ChannelList::new(self.channels.declared()).ok()?,
-        };
+        let hello = self.hello(self.standing())?;
         let len = encode_up(&Up::Hello(hello), out).ok()?;
-        self.said_next = hello.next;
+        self.said_next = self.ring.next();
         self.session = Session::Greeting {
             hello_at: after(now, retry_ms),
             retry_ms: retry_ms.saturating_mul(2).min(self.config.hello_retry_max_ms),
             said_at: Some(now),
         };
         Some(len)
+    }
+
+    pub(super) fn hello(&self, standing: Standing) -> Option<Hello<'_>> {
+        Some(Hello {
+            device: self.identity.device,
+            tag: self.identity.tag,
+            firmware: self.identity.firmware,
+            boot: self.boot,
+            standing,
+            floor: self.floor,
+            next: self.ring.next(),
+            channels: ChannelList::new(self.channels.declared()).ok()?,
+        })
     }
 
     fn transmit_answer(&mut self, out: &mut [u8]) -> Option<usize> {
@@ -109,9 +113,16 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
 
     fn check_timeout(&mut self, now: Tick) {
         if self.window.timeout_at(self.floor).is_some_and(|at| at <= now) {
-            let at_rest = self.older().is_none();
-            self.window.timed_out(self.ring.tail(), at_rest, now, &self.config);
+            let at_rest = self.is_at_rest();
+            if self.window.timed_out(self.ring.tail(), at_rest, now, &self.config) {
+                self.repeat_kept();
+            }
         }
+    }
+
+    /// No older readings are under way.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.older().is_none() && !self.kept_waiting()
     }
 
     /// No reading from here on may be sent before others are acknowledged.
@@ -127,7 +138,8 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
     }
 
     fn transmit_older(&mut self, now: Tick, out: &mut [u8]) -> Option<usize> {
-        let (from, until) = self.older()?;
+        // What is in flash comes before it: acknowledgements go in order.
+        let (from, until) = self.older().filter(|_| !self.kept_waiting())?;
         let room = samples_len(out.len());
         let room = (room >> self.window.shortened()).max(MAX_PACKED).min(room);
         let (len, end) = self.transmit_readings(from, until, room, out)?;
@@ -204,7 +216,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
                 });
                 let times =
                     [Some(heartbeat_at), self.declare_at(), self.window.timeout_at(self.floor), fresh];
-                times.into_iter().flatten().min()
+                times.into_iter().chain([self.fetch_at(now)]).flatten().min()
             }
         };
         [transmit, self.channels.next_due()].into_iter().flatten().min()
@@ -212,7 +224,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
 }
 
 /// How many bytes of samples a frame in a buffer of `out` bytes can carry, stuffing and terminator deducted.
-fn samples_len(out: usize) -> usize {
+pub(super) fn samples_len(out: usize) -> usize {
     let raw = out.saturating_sub(2 + out / 254).min(MAX_FRAME);
     raw.saturating_sub(READINGS_HEAD)
 }

@@ -1,5 +1,6 @@
 //! The node core and its shells, against a small gateway.
 
+mod flash;
 mod lossy_link;
 mod sampling;
 mod session;

@@ -10,7 +10,8 @@ use serde::Deserialize;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("tidegate-protocol", &[]),
     ("tidegate-alarms", &["tidegate-protocol"]),
-    ("tidegate-firmware", &["tidegate-protocol"]),
+    // Its tests name itself, to have all features.
+    ("tidegate-firmware", &["tidegate-protocol", "tidegate-firmware"]),
     // Its tests name itself, to have all chips.
     ("tidegate-drivers", &["tidegate-protocol", "tidegate-firmware", "tidegate-drivers"]),
     ("tidegate-service", &[]),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_protocol::{
     BootId, Reading, Seq,
-    frame::{Deframer, Down, Heartbeat, HelloMark, SettingsResult, Up, Welcome, encode_down},
+    frame::{Deframer, Down, Heartbeat, HelloMark, SettingsResult, Standing, Up, Welcome, encode_down},
 };
 
 const SCALES: [u8; 64] = [2; 64];
@@ -16,8 +16,12 @@ pub struct Gateway {
     deframer: Deframer<4096>,
     /// The boot of the board on the link, from its Hello.
     session: Option<BootId>,
+    /// The boot before that it speaks of as well.
+    former: Option<BootId>,
+    /// Boots whose board says that it has nothing of them any more.
+    pub ended: BTreeSet<BootId>,
     boots: u64,
-    floor: Seq,
+    floors: BTreeMap<BootId, Seq>,
     /// Held, and gone with a restart.
     pub unsafe_readings: BTreeMap<(BootId, u64), Reading>,
     pub unsafe_losses: BTreeSet<(BootId, u64)>,
@@ -50,8 +54,22 @@ impl Gateway {
     fn handle(&mut self, up: &Up<'_>) -> Option<Down> {
         if let Up::Hello(hello) = up {
             self.hellos += 1;
-            self.session = hello.boot;
-            self.floor = hello.floor;
+            if let (Standing::Former, Some(boot)) = (hello.standing, hello.boot) {
+                self.former = Some(boot);
+                self.floors.insert(boot, hello.floor);
+                if self.ended.contains(&boot) {
+                    self.violations.push(format!("{boot} had ended"));
+                }
+            } else {
+                self.session = hello.boot;
+                self.former = None;
+            }
+            if let Some(boot) = hello.boot {
+                self.floors.insert(boot, hello.floor);
+                if hello.standing == Standing::Present {
+                    self.ended.extend(self.floors.keys().filter(|other| **other != boot));
+                }
+            }
             let boot = hello.boot.unwrap_or_else(|| {
                 self.boots += 1;
                 BootId(0xb007_0000 + self.boots)
@@ -59,14 +77,15 @@ impl Gateway {
             let answers = HelloMark::of(hello.boot, hello.next);
             return Some(Down::Welcome(Welcome { answers, boot, unix_ms: 1_700_000_000_000, error_ms: 5 }));
         }
-        let Some(boot) = self.session else { return Some(Down::Identify) };
-        if up.boot().is_some_and(|tag| tag != boot.tag()) {
+        let spoken_for = [self.session, self.former].into_iter().flatten();
+        let of = |boot: &BootId| up.boot().is_none_or(|tag| tag == boot.tag());
+        let Some(boot) = self.session.and(spoken_for.into_iter().find(of)) else {
             return Some(Down::Identify);
-        }
+        };
         match up {
             Up::Readings(readings) => {
                 self.readings_frames += 1;
-                self.floor = readings.floor;
+                self.floors.insert(boot, readings.floor);
                 let mut samples = readings.samples();
                 while let Some(reading) = samples.next(&SCALES) {
                     match reading {
@@ -76,12 +95,12 @@ impl Gateway {
                 }
             }
             Up::Heartbeat(heartbeat) => {
-                self.floor = heartbeat.floor;
+                self.floors.insert(boot, heartbeat.floor);
                 self.heartbeats.push(*heartbeat);
             }
             Up::Lost(lost) => {
                 self.lost_frames += 1;
-                self.floor = lost.floor;
+                self.floors.insert(boot, lost.floor);
                 self.unsafe_losses.extend((lost.range.start..lost.range.end).map(|seq| (boot, seq)));
             }
             Up::SettingsResult(result) => self.results.push(*result),
@@ -104,16 +123,21 @@ impl Gateway {
         }
     }
 
-    /// Makes all safe, and acknowledges the run that starts at the floor.
+    /// Makes all safe, and acknowledges of each boot on the link the run that starts at its floor.
     pub fn commit(&mut self) -> Option<Vec<u8>> {
         self.readings.append(&mut self.unsafe_readings);
         self.losses.append(&mut self.unsafe_losses);
-        let boot = self.session?;
-        let mut up_to = self.floor.0;
+        self.session?;
+        let boots = [self.session, self.former].into_iter().flatten();
+        Some(boots.flat_map(|boot| frame(&Down::Ack { boot, up_to: self.safe_up_to(boot) })).collect())
+    }
+
+    fn safe_up_to(&self, boot: BootId) -> Seq {
+        let mut up_to = self.floors.get(&boot).map_or(0, |floor| floor.0);
         while self.readings.contains_key(&(boot, up_to)) || self.losses.contains(&(boot, up_to)) {
             up_to += 1;
         }
-        Some(frame(&Down::Ack { boot, up_to: Seq(up_to) }))
+        Seq(up_to)
     }
 
     /// Loses what was not safe, and forgets who is on the link.
@@ -125,6 +149,7 @@ impl Gateway {
 
     pub fn new_link(&mut self) {
         self.session = None;
+        self.former = None;
         self.deframer.reset();
     }
 }

@@ -1,0 +1,5 @@
+//! A queue in flash: what a ring has no room for, and what a power cut leaves.
+
+mod bench;
+mod power_cut;
+mod queue;
