@@ -1,5 +1,7 @@
 //! What each channel measures, how often, and which of its samples are worth a reading.
 
+use core::ops::RangeInclusive;
+
 use tidegate_protocol::{
     ChannelDecl, Quality, Tick, Value, ValueKind,
     frame::{Deadband, Settings, SettingsCode, SettingsResult},
@@ -56,9 +58,43 @@ struct State {
     due: Tick,
     reported: Option<(Value, Quality, Tick)>,
     answer: Option<(u32, SettingsCode)>,
+    /// The revision of settings that are in no flash yet.
+    #[cfg(feature = "flash-queue")]
+    unsaved: Option<u32>,
 }
 
-const START: State = State { sampling: Sampling::on_event(), due: Tick(0), reported: None, answer: None };
+const START: State = State {
+    sampling: Sampling::on_event(),
+    due: Tick(0),
+    reported: None,
+    answer: None,
+    #[cfg(feature = "flash-queue")]
+    unsaved: None,
+};
+
+impl State {
+    /// Takes settings where they are possible.
+    fn take(
+        &mut self,
+        declared: &ChannelDecl<&str>,
+        settings: &Settings,
+        periods_ms: &RangeInclusive<u32>,
+        now: Tick,
+    ) -> SettingsCode {
+        let &Settings { enabled, period_ms, report_deadband, max_silence_ms, .. } = settings;
+        let polled = self.sampling.period_ms > 0;
+        if polled != (period_ms > 0) || polled && !periods_ms.contains(&period_ms) {
+            return SettingsCode::BadPeriod;
+        }
+        if report_deadband.is_some_and(|deadband| !deadband_fits(deadband, declared)) {
+            return SettingsCode::BadDeadband;
+        }
+        self.sampling = Sampling { enabled, period_ms, report_deadband, max_silence_ms };
+        // A long period that is made short must not wait for its old end.
+        self.due = self.due.min(Tick(now.0.saturating_add(u64::from(period_ms))));
+        SettingsCode::Applied
+    }
+}
 
 /// At most `N` channels; the declarations stay with the caller.
 #[derive(Debug)]
@@ -158,33 +194,54 @@ impl<'a, const N: usize> Channels<'a, N> {
     }
 
     /// Takes settings where they are possible, and remembers the answer until it is sent.
-    pub(crate) fn apply(
-        &mut self,
-        settings: &Settings,
-        periods_ms: &core::ops::RangeInclusive<u32>,
-        now: Tick,
-    ) {
+    pub(crate) fn apply(&mut self, settings: &Settings, periods_ms: &RangeInclusive<u32>, now: Tick) {
         let channel = ChannelIndex(settings.channel);
         let Some((declared, state)) = self.state(channel) else {
             self.refused = Some((settings.channel, settings.revision));
             log::warn!("settings {} are for channel {}, which there is not", settings.revision, channel);
             return;
         };
-        let polled = state.sampling.period_ms > 0;
-        let code =
-            if polled != (settings.period_ms > 0) || polled && !periods_ms.contains(&settings.period_ms) {
-                SettingsCode::BadPeriod
-            } else if settings.report_deadband.is_some_and(|deadband| !deadband_fits(deadband, declared)) {
-                SettingsCode::BadDeadband
-            } else {
-                let &Settings { enabled, period_ms, report_deadband, max_silence_ms, .. } = settings;
-                state.sampling = Sampling { enabled, period_ms, report_deadband, max_silence_ms };
-                // A long period that is made short must not wait for its old end.
-                state.due = state.due.min(Tick(now.0.saturating_add(u64::from(period_ms))));
-                SettingsCode::Applied
-            };
+        let code = state.take(declared, settings, periods_ms, now);
+        #[cfg(feature = "flash-queue")]
+        if code == SettingsCode::Applied {
+            state.unsaved = Some(settings.revision);
+        }
         state.answer = Some((settings.revision, code));
         log::info!("settings {} for channel {}: {}", settings.revision, channel, code);
+    }
+
+    #[cfg(feature = "flash-queue")]
+    pub(crate) fn unsaved(&self) -> Option<Settings> {
+        let mut states = self.states.iter().zip(0_u8..);
+        states.find_map(|(state, channel)| {
+            let Sampling { enabled, period_ms, report_deadband, max_silence_ms } = state.sampling;
+            state.unsaved.map(|revision| Settings {
+                revision,
+                channel,
+                enabled,
+                period_ms,
+                report_deadband,
+                max_silence_ms,
+            })
+        })
+    }
+
+    #[cfg(feature = "flash-queue")]
+    pub(crate) fn saved(&mut self, settings: &Settings) {
+        if let Some((_, state)) = self.state(ChannelIndex(settings.channel))
+            && state.unsaved == Some(settings.revision)
+        {
+            state.unsaved = None;
+        }
+    }
+
+    /// Takes settings of an earlier run; whether they are possible still.
+    #[cfg(feature = "flash-queue")]
+    pub(crate) fn restore(&mut self, settings: &Settings, periods_ms: &RangeInclusive<u32>) -> bool {
+        let state = self.state(ChannelIndex(settings.channel));
+        state.is_some_and(|(declared, state)| {
+            state.take(declared, settings, periods_ms, Tick(0)) == SettingsCode::Applied
+        })
     }
 
     /// The answer to send next; [`Self::answered`] forgets it.

@@ -13,11 +13,13 @@
 
 mod keeper;
 
+mod memory;
 mod records;
 mod wear;
 
 pub use keeper::{KeepError, Keeper};
 
+pub use memory::{Memory, MemoryError};
 pub use wear::Wear;
 
 /// Runs what waits for flash only to its end, on a board without an executor.

@@ -5,8 +5,10 @@
 //! ring then gives up readings as it does without one. So there is never more than one hole, between flash and ring.
 
 use tidegate_protocol::{
-    BootId, LossReason, Tick,
-    frame::{Hello, HelloMark, Lost, MAX_PACKED, Readings, Standing, Up, encode_up, measure_packed},
+    BootId, ChannelDecl, LossReason, Tick,
+    frame::{
+        Hello, HelloMark, Lost, MAX_PACKED, Readings, Settings, Standing, Up, encode_up, measure_packed,
+    },
     id::{Seq, SeqRange},
 };
 
@@ -326,6 +328,27 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
                 self.window.tell(self.floor, sent, now);
             }
         }
+    }
+}
+
+/// Settings in flash.
+impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS, S> {
+    pub(crate) fn declared(&self) -> &'a [ChannelDecl<&'a str>] {
+        self.channels.declared()
+    }
+
+    /// Settings that came from the gateway and are in no flash yet.
+    pub(crate) fn unsaved_settings(&self) -> Option<Settings> {
+        self.channels.unsaved()
+    }
+
+    pub(crate) fn settings_are_saved(&mut self, settings: &Settings) {
+        self.channels.saved(settings);
+    }
+
+    /// Whether they suit their channel.
+    pub(crate) fn restore_settings(&mut self, settings: &Settings) -> bool {
+        self.channels.restore(settings, &self.config.periods_ms())
     }
 }
 

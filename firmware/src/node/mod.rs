@@ -90,6 +90,12 @@ impl NodeConfig {
     };
 }
 
+impl NodeConfig {
+    const fn periods_ms(&self) -> core::ops::RangeInclusive<u32> {
+        self.min_period_ms..=self.max_period_ms
+    }
+}
+
 impl Default for NodeConfig {
     fn default() -> Self {
         Self::DEFAULT

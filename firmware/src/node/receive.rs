@@ -31,8 +31,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             Down::Welcome(welcome) => self.welcomed(now, &welcome),
             Down::Ack { boot, up_to } => self.acknowledged(now, boot, up_to),
             Down::Settings(settings) => {
-                let periods_ms = self.config.min_period_ms..=self.config.max_period_ms;
-                self.channels.apply(&settings, &periods_ms, now);
+                self.channels.apply(&settings, &self.config.periods_ms(), now);
             }
             Down::Time { unix_ms, error_ms } => self.wall.hear(now, WallTime { unix_ms, error_ms }),
             // While greeting, the Hello is on its way already.
