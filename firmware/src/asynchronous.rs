@@ -10,8 +10,12 @@
 //! ```
 //! The node is borrowed between awaits only, so the loops must share one executor; that is also why a `RefCell`
 //! is enough. Each ends only with an error, which is for the caller to answer (reconnect, then start them again).
+//! [`Watched`] has the same three under a watchdog.
 
-use core::{cell::RefCell, convert::Infallible};
+use core::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+};
 
 use embedded_hal_async::delay::DelayNs;
 use embedded_io_async::{Read, Write};
@@ -22,6 +26,7 @@ use crate::{
     channels::SampleError,
     node::Node,
     sampler::{Sensor, sample_due},
+    watchdog::{NoWatchdog, Watchdog},
 };
 
 const RECEIVE_BYTES: usize = 64;
@@ -41,66 +46,148 @@ pub enum ReceiveError<E> {
 /// Gives the node what comes. Ends with the link.
 pub async fn receive<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>, R: Read>(
     node: &RefCell<Node<'_, CHANNELS, S>>,
-    mut reader: R,
+    reader: R,
     now: impl Fn() -> Tick,
 ) -> Result<Infallible, ReceiveError<R::Error>> {
-    let mut received = [0; RECEIVE_BYTES];
-    loop {
-        let len = reader.read(&mut received).await.map_err(ReceiveError::Io)?;
-        if len == 0 {
-            node.borrow_mut().link_down();
-            return Err(ReceiveError::Closed);
-        }
-        node.borrow_mut().receive(now(), received.get(..len).unwrap_or_default());
-    }
+    Watched::new(NoWatchdog).receive(node, reader, now).await
 }
 
 /// Says Hello and sends what the node has. `buffer` holds at least [`Node::transmit_len`] bytes. Ends with the link.
 pub async fn transmit<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>, W: Write>(
     node: &RefCell<Node<'_, CHANNELS, S>>,
-    mut writer: W,
+    writer: W,
     buffer: &mut [u8],
-    mut delay: impl DelayNs,
+    delay: impl DelayNs,
     now: impl Fn() -> Tick,
 ) -> Result<Infallible, LinkError<W::Error>> {
-    let (have, need) = (buffer.len(), node.borrow().transmit_len());
-    if have < need {
-        return Err(LinkError::BufferTooShort { have, need });
-    }
-    node.borrow_mut().link_up(now());
-    loop {
-        let frame = node.borrow_mut().poll_transmit(now(), buffer);
-        match frame.and_then(|len| buffer.get(..len)) {
-            Some(frame) => {
-                if let Err(error) = send(&mut writer, frame).await {
-                    node.borrow_mut().link_down();
-                    return Err(LinkError::Io(error));
-                }
-            }
-            None => {
-                let wait = wait_ms(node.borrow().next_wakeup(now()), now());
-                delay.delay_ms(wait).await;
-            }
-        }
-    }
-}
-
-async fn send<W: Write>(writer: &mut W, frame: &[u8]) -> Result<(), W::Error> {
-    writer.write_all(frame).await?;
-    writer.flush().await
+    Watched::new(NoWatchdog).transmit(node, writer, buffer, delay, now).await
 }
 
 /// Samples the polled channels as they fall due. Ends only when the sensor gives what its channel does not take.
 pub async fn sample<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
     node: &RefCell<Node<'_, CHANNELS, S>>,
     sensor: &mut impl Sensor,
-    mut delay: impl DelayNs,
+    delay: impl DelayNs,
     now: impl Fn() -> Tick,
 ) -> Result<Infallible, SampleError> {
-    loop {
-        sample_due(&mut node.borrow_mut(), sensor, now())?;
-        delay.delay_ms(wait_ms(None, now())).await;
+    Watched::new(NoWatchdog).sample(node, sensor, delay, now).await
+}
+
+/// The three loops under a watchdog. It is fed each time that both transmitting and sampling have gone round, as long as receiving waits
+/// for bytes: a silent line is no fault, and a loop that hangs or has ended is one.
+#[derive(Debug)]
+pub struct Watched<W> {
+    watchdog: RefCell<W>,
+    is_receiving: Cell<bool>,
+    has_transmitted: Cell<bool>,
+    has_sampled: Cell<bool>,
+}
+
+impl<W: Watchdog> Watched<W> {
+    pub const fn new(watchdog: W) -> Self {
+        Self {
+            watchdog: RefCell::new(watchdog),
+            is_receiving: Cell::new(false),
+            has_transmitted: Cell::new(false),
+            has_sampled: Cell::new(false),
+        }
     }
+
+    /// As [`receive`].
+    pub async fn receive<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>, R: Read>(
+        &self,
+        node: &RefCell<Node<'_, CHANNELS, S>>,
+        mut reader: R,
+        now: impl Fn() -> Tick,
+    ) -> Result<Infallible, ReceiveError<R::Error>> {
+        let _until_it_ends = Receiving::begin(&self.is_receiving);
+        let mut received = [0; RECEIVE_BYTES];
+        loop {
+            let len = reader.read(&mut received).await.map_err(ReceiveError::Io)?;
+            if len == 0 {
+                node.borrow_mut().link_down();
+                return Err(ReceiveError::Closed);
+            }
+            node.borrow_mut().receive(now(), received.get(..len).unwrap_or_default());
+        }
+    }
+
+    /// As [`transmit`].
+    pub async fn transmit<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>, L: Write>(
+        &self,
+        node: &RefCell<Node<'_, CHANNELS, S>>,
+        mut writer: L,
+        buffer: &mut [u8],
+        mut delay: impl DelayNs,
+        now: impl Fn() -> Tick,
+    ) -> Result<Infallible, LinkError<L::Error>> {
+        let (have, need) = (buffer.len(), node.borrow().transmit_len());
+        if have < need {
+            return Err(LinkError::BufferTooShort { have, need });
+        }
+        node.borrow_mut().link_up(now());
+        loop {
+            let frame = node.borrow_mut().poll_transmit(now(), buffer);
+            match frame.and_then(|len| buffer.get(..len)) {
+                Some(frame) => {
+                    if let Err(error) = send(&mut writer, frame).await {
+                        node.borrow_mut().link_down();
+                        return Err(LinkError::Io(error));
+                    }
+                }
+                None => {
+                    let wait = wait_ms(node.borrow().next_wakeup(now()), now());
+                    delay.delay_ms(wait).await;
+                }
+            }
+            self.went_round(&self.has_transmitted);
+        }
+    }
+
+    /// As [`sample`].
+    pub async fn sample<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
+        &self,
+        node: &RefCell<Node<'_, CHANNELS, S>>,
+        sensor: &mut impl Sensor,
+        mut delay: impl DelayNs,
+        now: impl Fn() -> Tick,
+    ) -> Result<Infallible, SampleError> {
+        loop {
+            sample_due(&mut node.borrow_mut(), sensor, now())?;
+            delay.delay_ms(wait_ms(None, now())).await;
+            self.went_round(&self.has_sampled);
+        }
+    }
+
+    fn went_round(&self, which: &Cell<bool>) {
+        which.set(true);
+        if self.is_receiving.get() && self.has_transmitted.get() && self.has_sampled.get() {
+            self.has_transmitted.set(false);
+            self.has_sampled.set(false);
+            self.watchdog.borrow_mut().feed();
+        }
+    }
+}
+
+/// Says that the receiving loop runs, until it ends or is dropped.
+struct Receiving<'a>(&'a Cell<bool>);
+
+impl<'a> Receiving<'a> {
+    fn begin(is_receiving: &'a Cell<bool>) -> Self {
+        is_receiving.set(true);
+        Self(is_receiving)
+    }
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+async fn send<W: Write>(writer: &mut W, frame: &[u8]) -> Result<(), W::Error> {
+    writer.write_all(frame).await?;
+    writer.flush().await
 }
 
 /// At least a millisecond, so that no loop keeps the others from running.

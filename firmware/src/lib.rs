@@ -6,7 +6,7 @@
 //! clock      WallTime: the gateway's time at the board's ticks
 //! boot       BootId from a persisted counter or from entropy
 //! blocking   a shell over embedded-io          asynchronous   a shell over embedded-io-async
-//! sampler    sensors of embedded-hal as channels
+//! sampler    sensors of embedded-hal as channels               watchdog   fed while the loops go round
 //! flash      what survives a power cut (feature `flash-queue`)
 //! reduce     a window of samples as min, max, mean, RMS        limit   what must leave at once
 //! log        what a probe shows of it (feature `defmt`)
@@ -60,6 +60,7 @@ mod node;
 pub mod reduce;
 mod ring;
 pub mod sampler;
+pub mod watchdog;
 mod window;
 
 use tidegate_protocol::{ChannelDecl, ValueKind, id::ChannelName, id::NameError};

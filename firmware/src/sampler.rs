@@ -1,5 +1,7 @@
 //! Sensors as channels: the seam between drivers (embedded-hal 1.0) and the node.
 
+use core::convert::Infallible;
+
 use embedded_hal::{delay::DelayNs, digital::InputPin};
 use embedded_io::{Read, ReadReady, Write};
 use tidegate_protocol::{Quality, Tick, Value, id::ChannelIndex};
@@ -8,6 +10,7 @@ use crate::{
     blocking::{BlockingLink, LinkError, Turn},
     channels::SampleError,
     node::Node,
+    watchdog::{NoWatchdog, Watchdog},
 };
 
 /// Something that can be asked for a channel's value. A driver that fails answers with its last or a neutral value
@@ -79,8 +82,25 @@ pub fn run<const CHANNELS: usize, const TRANSMIT_BYTES: usize, S, L, D>(
     link: &mut BlockingLink<L, TRANSMIT_BYTES>,
     sensor: &mut impl Sensor,
     delay: &mut D,
+    now: impl FnMut() -> Tick,
+) -> Result<Infallible, RunError<L::Error>>
+where
+    S: AsRef<[u8]> + AsMut<[u8]>,
+    L: Read + ReadReady + Write,
+    D: DelayNs,
+{
+    run_watched(node, link, sensor, delay, &mut NoWatchdog, now)
+}
+
+/// The same under a watchdog, which is fed after each round: not while a measurement or the link hangs.
+pub fn run_watched<const CHANNELS: usize, const TRANSMIT_BYTES: usize, S, L, D>(
+    node: &mut Node<'_, CHANNELS, S>,
+    link: &mut BlockingLink<L, TRANSMIT_BYTES>,
+    sensor: &mut impl Sensor,
+    delay: &mut D,
+    watchdog: &mut impl Watchdog,
     mut now: impl FnMut() -> Tick,
-) -> Result<core::convert::Infallible, RunError<L::Error>>
+) -> Result<Infallible, RunError<L::Error>>
 where
     S: AsRef<[u8]> + AsMut<[u8]>,
     L: Read + ReadReady + Write,
@@ -88,7 +108,9 @@ where
 {
     loop {
         sample_due(node, sensor, now())?;
-        if let Turn::IdleUntil(until) = link.turn(node, now())? {
+        let turn = link.turn(node, now())?;
+        watchdog.feed();
+        if let Turn::IdleUntil(until) = turn {
             let wait = until.map_or(LOOK_MS, |until| until.0.saturating_sub(now().0));
             delay.delay_ms(wait.min(LOOK_MS) as u32);
         }

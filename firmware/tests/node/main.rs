@@ -6,3 +6,4 @@ mod sampling;
 mod session;
 mod shells;
 mod support;
+mod watchdog;

@@ -13,7 +13,8 @@ use esp_hal::{
     peripherals::{ADC1, RNG},
     rng::{Trng, TrngSource},
     system::software_reset,
-    timer::timg::TimerGroup,
+    time::Duration,
+    timer::timg::{MwdtStage, TimerGroup},
     uart::{Config, RxConfig, Uart},
 };
 use static_cell::ConstStaticCell;
@@ -26,6 +27,8 @@ esp_bootloader_esp_idf::esp_app_desc!();
 
 /// About 20,000 readings: twenty minutes of outage.
 const RING_BYTES: usize = 128 * 1024;
+/// Many times what a round takes: a frame is on the line for 22 ms at most.
+const WATCHDOG: Duration = Duration::from_secs(4);
 static RING: ConstStaticCell<[u8; RING_BYTES]> = ConstStaticCell::new([0; RING_BYTES]);
 
 #[esp_rtos::main]
@@ -37,7 +40,8 @@ async fn main(_spawner: Spawner) {
 
 async fn run() -> Mistake {
     let chip = esp_hal::init(esp_hal::Config::default());
-    esp_rtos::start(TimerGroup::new(chip.TIMG0).timer0, chip.FROM_CPU_INTR0);
+    let timers = TimerGroup::new(chip.TIMG0);
+    esp_rtos::start(timers.timer0, chip.FROM_CPU_INTR0);
     let Some(ring) = RING.try_take() else { return Mistake::Memory };
     let boot = draw_boot(chip.RNG, chip.ADC1);
     // 115,200 baud, 8N1. A byte that is damaged or lost costs a frame, which is repeated, and not the link.
@@ -46,7 +50,11 @@ async fn run() -> Mistake {
     let (receiver, sender) = uart.with_tx(chip.GPIO21).with_rx(chip.GPIO20).into_async().split();
     let firmware = concat!("tidegate-esp32-c3 ", env!("CARGO_PKG_VERSION"));
     let board = Board { device: "esp32-c3", firmware, boot, ring };
-    example::run_async(board, receiver, sender, Delay, || Tick(Instant::now().as_millis())).await
+    let mut watchdog = timers.wdt;
+    watchdog.set_timeout(MwdtStage::Stage0, WATCHDOG);
+    watchdog.enable();
+    let feed = || watchdog.feed();
+    example::run_async(board, receiver, sender, Delay, feed, || Tick(Instant::now().as_millis())).await
 }
 
 /// With the radio off, the generator is random only while the converter feeds it noise; without that, the gateway gives the boot.

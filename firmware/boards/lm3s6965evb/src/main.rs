@@ -15,7 +15,7 @@ use core::{convert::Infallible, panic::PanicInfo};
 
 use cortex_m_rt::entry;
 use tidegate_board_support::{
-    example::{self, Board, Mistake},
+    example::{self, Board, Mistake, NoWatchdog},
     systick::Clock,
 };
 
@@ -39,7 +39,7 @@ fn run() -> Result<Infallible, Mistake> {
     // This chip has no random numbers and the program no counter in flash: the gateway gives a boot id.
     let boot = None;
     let board = Board { device: "lm3s6965evb", firmware, boot, ring };
-    example::run(board, Uart::start(), &clock, || clock.now())
+    example::run(board, Uart::start(), &clock, NoWatchdog, || clock.now())
 }
 
 /// Nothing in this program or the library is meant to panic. If it does, the board starts again, in a new boot.

@@ -15,7 +15,7 @@ use core::{convert::Infallible, panic::PanicInfo};
 
 use cortex_m_rt::entry;
 use tidegate_board_support::{
-    example::{self, Board, Mistake},
+    example::{self, Board, Mistake, NoWatchdog},
     systick::Clock,
 };
 
@@ -37,7 +37,7 @@ fn run() -> Result<Infallible, Mistake> {
     let firmware = concat!("tidegate-netduinoplus2 ", env!("CARGO_PKG_VERSION"));
     let boot = registers::entropy().map(tidegate_firmware::boot::from_entropy);
     let board = Board { device: "netduinoplus2", firmware, boot, ring };
-    example::run(board, Uart::start(), &clock, || clock.now())
+    example::run(board, Uart::start(), &clock, NoWatchdog, || clock.now())
 }
 
 /// Nothing in this program or the library is meant to panic. If it does, the board starts again, in a new boot.

@@ -16,6 +16,7 @@ use embassy_nrf::{
     peripherals::UARTE0,
     rng::Rng,
     uarte::Config,
+    wdt::{self, HaltConfig, Watchdog},
 };
 use embassy_time::{Delay, Instant};
 use tidegate_board_support::example::{self, Board, Mistake};
@@ -29,6 +30,8 @@ bind_interrupts!(struct Interrupts {
 /// About 20,000 readings: twenty minutes of outage.
 const RING_BYTES: usize = 128 * 1024;
 const BUFFER_BYTES: usize = 256;
+/// Many times what a round takes: a frame is on the line for 22 ms at most.
+const WATCHDOG_TICKS: u32 = 4 * 32_768;
 
 #[cfg(feature = "defmt")]
 defmt::timestamp!("{=u64:ms}", Instant::now().as_millis());
@@ -65,7 +68,14 @@ async fn run() -> Mistake {
     let (receiver, sender) = uart.split();
     let firmware = concat!("tidegate-nrf52840-dk ", env!("CARGO_PKG_VERSION"));
     let board = Board { device: "nrf52840-dk", firmware, boot, ring };
-    example::run_async(board, receiver, sender, Delay, || Tick(Instant::now().as_millis())).await
+    let mut config = wdt::Config::default();
+    config.timeout_ticks = WATCHDOG_TICKS;
+    config.action_during_debug_halt = HaltConfig::Pause;
+    // One that runs already, from a bootloader, cannot be set anew.
+    let config = wdt::Config::try_new(&kit.WDT).unwrap_or(config);
+    let Ok((_, [mut watchdog])) = Watchdog::try_new(kit.WDT, config) else { return Mistake::Loop };
+    let feed = || watchdog.pet();
+    example::run_async(board, receiver, sender, Delay, feed, || Tick(Instant::now().as_millis())).await
 }
 
 /// Nothing in this program or the library is meant to panic. If it does, the board starts again, in a new boot.

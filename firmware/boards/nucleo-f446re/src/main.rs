@@ -16,6 +16,7 @@ use embassy_stm32::{
     rcc::{AHBPrescaler, APBPrescaler, Hse, HseMode, Pll, PllMul, PllPDiv, PllPreDiv, PllSource, Sysclk},
     time::Hertz,
     usart::{BufferedInterruptHandler, BufferedUart, Config},
+    wdg::IndependentWatchdog,
 };
 use embassy_time::{Delay, Instant};
 use tidegate_board_support::example::{self, Board, Mistake};
@@ -28,6 +29,8 @@ bind_interrupts!(struct Interrupts {
 /// About 15,000 readings: a quarter of an hour of outage.
 const RING_BYTES: usize = 96 * 1024;
 const BUFFER_BYTES: usize = 256;
+/// Many times what a round takes: a frame is on the line for 22 ms at most.
+const WATCHDOG_US: u32 = 4_000_000;
 
 #[cfg(feature = "defmt")]
 defmt::timestamp!("{=u64:ms}", Instant::now().as_millis());
@@ -60,7 +63,10 @@ async fn run() -> Mistake {
     let firmware = concat!("tidegate-nucleo-f446re ", env!("CARGO_PKG_VERSION"));
     // This chip has no random numbers, so the gateway gives the boot.
     let board = Board { device: "nucleo-f446re", firmware, boot: None, ring };
-    example::run_async(board, receiver, sender, Delay, || Tick(Instant::now().as_millis())).await
+    let mut watchdog = IndependentWatchdog::new(nucleo.IWDG, WATCHDOG_US);
+    watchdog.unleash();
+    let feed = || watchdog.pet();
+    example::run_async(board, receiver, sender, Delay, feed, || Tick(Instant::now().as_millis())).await
 }
 
 /// 84 MHz from the ST-LINK's crystal: the chip's own oscillator may be off by a hundred times what the node's error bounds allow for.

@@ -14,8 +14,9 @@ use embassy_rp::{
     clocks::RoscRng,
     peripherals::UART0,
     uart::{BufferedInterruptHandler, BufferedUart, Config},
+    watchdog::Watchdog,
 };
-use embassy_time::{Delay, Instant};
+use embassy_time::{Delay, Duration, Instant};
 use tidegate_board_support::example::{self, Board, Mistake};
 use tidegate_firmware::boot;
 use tidegate_protocol::Tick;
@@ -27,6 +28,8 @@ bind_interrupts!(struct Interrupts {
 /// About 20,000 readings: twenty minutes of outage.
 const RING_BYTES: usize = 128 * 1024;
 const BUFFER_BYTES: usize = 256;
+/// Many times what a round takes: a frame is on the line for 22 ms at most.
+const WATCHDOG: Duration = Duration::from_secs(4);
 
 #[cfg(feature = "defmt")]
 defmt::timestamp!("{=u64:ms}", Instant::now().as_millis());
@@ -60,7 +63,11 @@ async fn run() -> Mistake {
     let (sender, receiver) = uart.split();
     let firmware = concat!("tidegate-pico ", env!("CARGO_PKG_VERSION"));
     let board = Board { device: "pico", firmware, boot, ring };
-    example::run_async(board, receiver, sender, Delay, || Tick(Instant::now().as_millis())).await
+    let mut watchdog = Watchdog::new(pico.WATCHDOG);
+    watchdog.pause_on_debug(true);
+    watchdog.start(WATCHDOG);
+    let feed = || watchdog.feed(WATCHDOG);
+    example::run_async(board, receiver, sender, Delay, feed, || Tick(Instant::now().as_millis())).await
 }
 
 /// Nothing in this program or the library is meant to panic. If it does, the board starts again, in a new boot.

@@ -5,9 +5,13 @@ use core::{cell::RefCell, convert::Infallible};
 use embassy_futures::select::select3;
 use embedded_hal::delay::DelayNs;
 use embedded_io::{Read, ReadReady, Write};
+pub use tidegate_firmware::watchdog::NoWatchdog;
 use tidegate_firmware::{
-    BlockingLink, Identity, Node, NodeConfig, NodeError, Sampling, asynchronous, channel,
+    BlockingLink, Identity, Node, NodeConfig, NodeError, Sampling,
+    asynchronous::Watched,
+    channel,
     sampler::{self, Sensor},
+    watchdog::Watchdog,
 };
 use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, Quality, Tick, Value, ValueKind,
@@ -88,12 +92,15 @@ pub fn run(
     board: Board,
     uart: impl Read + ReadReady + Write,
     mut delay: impl DelayNs,
+    mut watchdog: impl Watchdog,
     now: impl Fn() -> Tick + Copy,
 ) -> Result<Infallible, Mistake> {
     let channels = channels()?;
     let mut node = node(board, &channels)?;
     let mut link = BlockingLink::<_, TRANSMIT_BYTES>::new(uart);
-    sampler::run(&mut node, &mut link, &mut Sensors::new(now), &mut delay, now).map_err(|_| Mistake::Loop)
+    let mut sensors = Sensors::new(now);
+    sampler::run_watched(&mut node, &mut link, &mut sensors, &mut delay, &mut watchdog, now)
+        .map_err(|_| Mistake::Loop)
 }
 
 /// The same with an executor: three loops over one node. Ends with an error of the line, or by a mistake.
@@ -102,6 +109,7 @@ pub async fn run_async<D: embedded_hal_async::delay::DelayNs + Clone>(
     receiver: impl embedded_io_async::Read,
     sender: impl embedded_io_async::Write,
     delay: D,
+    watchdog: impl Watchdog,
     now: impl Fn() -> Tick + Copy,
 ) -> Mistake {
     let Ok(channels) = channels() else { return Mistake::Name };
@@ -109,11 +117,11 @@ pub async fn run_async<D: embedded_hal_async::delay::DelayNs + Clone>(
         Ok(node) => RefCell::new(node),
         Err(mistake) => return mistake,
     };
-    let mut buffer = [0; TRANSMIT_BYTES];
+    let (mut buffer, watched) = ([0; TRANSMIT_BYTES], Watched::new(watchdog));
     select3(
-        asynchronous::receive(&node, receiver, now),
-        asynchronous::transmit(&node, sender, &mut buffer, delay.clone(), now),
-        asynchronous::sample(&node, &mut Sensors::new(now), delay, now),
+        watched.receive(&node, receiver, now),
+        watched.transmit(&node, sender, &mut buffer, delay.clone(), now),
+        watched.sample(&node, &mut Sensors::new(now), delay, now),
     )
     .await;
     Mistake::Loop
