@@ -22,6 +22,7 @@ use embedded_io_async::{Read, Write};
 use tidegate_protocol::Tick;
 
 use crate::{
+    backing::{Backing, RamOnly},
     blocking::LinkError,
     channels::SampleError,
     node::Node,
@@ -116,6 +117,19 @@ impl<W: Watchdog> Watched<W> {
     pub async fn transmit<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>, L: Write>(
         &self,
         node: &RefCell<Node<'_, CHANNELS, S>>,
+        writer: L,
+        buffer: &mut [u8],
+        delay: impl DelayNs,
+        now: impl Fn() -> Tick,
+    ) -> Result<Infallible, LinkError<L::Error>> {
+        self.transmit_with(node, &mut RamOnly, writer, buffer, delay, now).await
+    }
+
+    /// As [`transmit`], with flash behind the node.
+    pub async fn transmit_with<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>, L: Write>(
+        &self,
+        node: &RefCell<Node<'_, CHANNELS, S>>,
+        backing: &mut impl Backing,
         mut writer: L,
         buffer: &mut [u8],
         mut delay: impl DelayNs,
@@ -127,7 +141,13 @@ impl<W: Watchdog> Watched<W> {
         }
         node.borrow_mut().link_up(now());
         loop {
-            let frame = node.borrow_mut().poll_transmit(now(), buffer);
+            let mut frame = node.borrow_mut().poll_transmit(now(), buffer);
+            let mut has_worked = false;
+            if frame.is_none() && backing.prepare(&node.borrow(), now()) {
+                backing.work().await;
+                frame = backing.report(&mut node.borrow_mut(), now(), buffer);
+                has_worked = true;
+            }
             match frame.and_then(|len| buffer.get(..len)) {
                 Some(frame) => {
                     if let Err(error) = send(&mut writer, frame).await {
@@ -136,7 +156,8 @@ impl<W: Watchdog> Watched<W> {
                     }
                 }
                 None => {
-                    let wait = wait_ms(node.borrow().next_wakeup(now()), now());
+                    let until = if has_worked { Some(now()) } else { node.borrow().next_wakeup(now()) };
+                    let wait = wait_ms(until, now());
                     delay.delay_ms(wait).await;
                 }
             }

@@ -1,9 +1,14 @@
 //! A shell for boards without an executor: a link of embedded-io, pumped from the main loop.
 
+use core::task::{Context, Poll, Waker};
+
 use embedded_io::{Read, ReadReady, Write};
 use tidegate_protocol::Tick;
 
-use crate::node::Node;
+use crate::{
+    backing::{Backing, RamOnly},
+    node::Node,
+};
 
 /// Read at once; what comes meanwhile waits in the driver, whose buffer bounds it.
 const RECEIVE_BYTES: usize = 32;
@@ -50,6 +55,16 @@ impl<L: Read + ReadReady + Write, const TRANSMIT_BYTES: usize> BlockingLink<L, T
         node: &mut Node<'_, CHANNELS, S>,
         now: Tick,
     ) -> Result<Turn, LinkError<L::Error>> {
+        self.turn_with(node, &mut RamOnly, now)
+    }
+
+    /// The same with flash behind the node; it waits for the flash.
+    pub fn turn_with<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        node: &mut Node<'_, CHANNELS, S>,
+        backing: &mut impl Backing,
+        now: Tick,
+    ) -> Result<Turn, LinkError<L::Error>> {
         if !self.is_up {
             let need = node.transmit_len();
             if TRANSMIT_BYTES < need {
@@ -58,7 +73,7 @@ impl<L: Read + ReadReady + Write, const TRANSMIT_BYTES: usize> BlockingLink<L, T
             node.link_up(now);
             self.is_up = true;
         }
-        let moved = self.exchange(node, now).map_err(|error| {
+        let moved = self.exchange(node, backing, now).map_err(|error| {
             node.link_down();
             self.is_up = false;
             LinkError::Io(error)
@@ -69,6 +84,7 @@ impl<L: Read + ReadReady + Write, const TRANSMIT_BYTES: usize> BlockingLink<L, T
     fn exchange<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
         &mut self,
         node: &mut Node<'_, CHANNELS, S>,
+        backing: &mut impl Backing,
         now: Tick,
     ) -> Result<bool, L::Error> {
         let mut moved = false;
@@ -81,9 +97,13 @@ impl<L: Read + ReadReady + Write, const TRANSMIT_BYTES: usize> BlockingLink<L, T
             node.receive(now, received.get(..len).unwrap_or_default());
             moved = true;
         }
-        if let Some(frame) =
-            node.poll_transmit(now, &mut self.transmit).and_then(|len| self.transmit.get(..len))
-        {
+        let mut frame = node.poll_transmit(now, &mut self.transmit);
+        if frame.is_none() && backing.prepare(node, now) {
+            finish(backing.work());
+            frame = backing.report(node, now, &mut self.transmit);
+            moved = true;
+        }
+        if let Some(frame) = frame.and_then(|len| self.transmit.get(..len)) {
             self.link.write_all(frame)?;
             self.link.flush()?;
             moved = true;
@@ -94,5 +114,16 @@ impl<L: Read + ReadReady + Write, const TRANSMIT_BYTES: usize> BlockingLink<L, T
     /// Gives the driver back.
     pub fn release(self) -> L {
         self.link
+    }
+}
+
+/// Runs what waits for nothing but flash, which an embedded-storage driver that blocks never leaves pending.
+pub fn finish<F: Future>(work: F) -> F::Output {
+    let mut work = core::pin::pin!(work);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(done) = work.as_mut().poll(&mut context) {
+            return done;
+        }
     }
 }

@@ -21,8 +21,3 @@ pub use keeper::{KeepError, Keeper};
 
 pub use memory::{Memory, MemoryError};
 pub use wear::Wear;
-
-/// Runs what waits for flash only to its end, on a board without an executor.
-pub fn block_on<F: Future>(work: F) -> F::Output {
-    embassy_futures::block_on(work)
-}

@@ -47,6 +47,7 @@
 #![forbid(unsafe_code)]
 
 pub mod asynchronous;
+pub mod backing;
 pub mod blocking;
 pub mod boot;
 mod channels;
@@ -65,6 +66,7 @@ mod window;
 
 use tidegate_protocol::{ChannelDecl, ValueKind, id::ChannelName, id::NameError};
 
+pub use backing::{Backing, RamOnly};
 pub use blocking::{BlockingLink, LinkError};
 pub use channels::{SampleError, Sampling};
 pub use clock::{WallClock, WallTime};

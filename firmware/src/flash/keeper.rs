@@ -1,5 +1,4 @@
-//! Carries a node's readings to flash and back. One step at a time, in three parts, so that no node is borrowed while flash works:
-//! [`Keeper::prepare`] looks at the node, [`Keeper::work`] waits for the flash, [`Keeper::report`] tells the node.
+//! Carries a node's readings to flash and back, one step at a time.
 
 use core::ops::Range;
 
@@ -20,6 +19,7 @@ use super::{
     wear::{Counted, Wear},
 };
 use crate::{
+    backing::Backing,
     log,
     node::{Fetch, Node, READINGS_HEAD},
     window::after,
@@ -141,16 +141,6 @@ impl<F: MultiwriteNorFlash, const RECORD: usize> Keeper<F, RECORD> {
         self.queue.destroy().0.into_inner()
     }
 
-    /// Whether there is something to do: then [`Self::work`] and [`Self::report`] follow. Ask when the node has nothing to send.
-    pub fn prepare<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
-        &mut self,
-        node: &Node<'_, CHANNELS, S>,
-        now: Tick,
-    ) -> bool {
-        self.step = if now < self.rest_until { Step::Nothing } else { self.next_step(node, now) };
-        self.step != Step::Nothing
-    }
-
     fn next_step<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
         &mut self,
         node: &Node<'_, CHANNELS, S>,
@@ -178,63 +168,6 @@ impl<F: MultiwriteNorFlash, const RECORD: usize> Keeper<F, RECORD> {
             return len.map_or(Step::Nothing, |len| Step::WriteReadings { up_to, len });
         }
         node.fetch(now).map_or(Step::Nothing, Step::Fetch)
-    }
-
-    /// Does the step.
-    pub async fn work(&mut self) {
-        let done = match self.step {
-            Step::Nothing => Ok(Done::Nothing),
-            Step::FindFormer { present, done } => self.find_former(present, done).await.map(Done::Former),
-            Step::Release => self.take_out_released().await.map(|()| Done::Nothing),
-            Step::WriteHello { boot, len } => self.write(len).await.map(|is_written| {
-                if is_written {
-                    self.written = Some((boot, 0));
-                }
-                Done::Nothing
-            }),
-            Step::WriteReadings { up_to, len } => self.write(len).await.map(|is_written| {
-                if let Some((_, count)) = self.written.as_mut().filter(|_| is_written) {
-                    *count += 1;
-                    return Done::Kept(up_to);
-                }
-                Done::Nothing
-            }),
-            Step::Fetch(fetch) => self.find(fetch).await.map(|len| Done::Fetched(fetch, len)),
-        };
-        self.done = done.unwrap_or(Done::Failed);
-    }
-
-    /// Tells the node what came of it, and writes the frame that is to be sent, if it is one; its length.
-    pub fn report<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
-        &mut self,
-        node: &mut Node<'_, CHANNELS, S>,
-        now: Tick,
-        out: &mut [u8],
-    ) -> Option<usize> {
-        self.step = Step::Nothing;
-        match core::mem::replace(&mut self.done, Done::Nothing) {
-            Done::Nothing => None,
-            Done::Former(former) => {
-                self.former = former.map(|(boot, _)| boot);
-                node.set_former(now, former);
-                None
-            }
-            Done::Kept(up_to) => {
-                node.kept(up_to);
-                None
-            }
-            Done::Fetched(fetch, len) => {
-                let record = len.and_then(|len| self.record.0.get_mut(..len));
-                let found = record.and_then(records::frame);
-                node.transmit_fetched(now, fetch, found.as_ref(), out)
-            }
-            Done::Failed => {
-                log::warn!("the flash failed");
-                self.failures = self.failures.wrapping_add(1);
-                self.rest_until = after(now, REST_MS);
-                None
-            }
-        }
     }
 
     /// Whether there was room.
@@ -348,6 +281,72 @@ impl<F: MultiwriteNorFlash, const RECORD: usize> Keeper<F, RECORD> {
             }
         }
         Ok(None)
+    }
+}
+
+impl<F: MultiwriteNorFlash, const RECORD: usize> Backing for Keeper<F, RECORD> {
+    fn prepare<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        node: &Node<'_, CHANNELS, S>,
+        now: Tick,
+    ) -> bool {
+        self.step = if now < self.rest_until { Step::Nothing } else { self.next_step(node, now) };
+        self.step != Step::Nothing
+    }
+
+    async fn work(&mut self) {
+        let done = match self.step {
+            Step::Nothing => Ok(Done::Nothing),
+            Step::FindFormer { present, done } => self.find_former(present, done).await.map(Done::Former),
+            Step::Release => self.take_out_released().await.map(|()| Done::Nothing),
+            Step::WriteHello { boot, len } => self.write(len).await.map(|is_written| {
+                if is_written {
+                    self.written = Some((boot, 0));
+                }
+                Done::Nothing
+            }),
+            Step::WriteReadings { up_to, len } => self.write(len).await.map(|is_written| {
+                if let Some((_, count)) = self.written.as_mut().filter(|_| is_written) {
+                    *count += 1;
+                    return Done::Kept(up_to);
+                }
+                Done::Nothing
+            }),
+            Step::Fetch(fetch) => self.find(fetch).await.map(|len| Done::Fetched(fetch, len)),
+        };
+        self.done = done.unwrap_or(Done::Failed);
+    }
+
+    fn report<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        node: &mut Node<'_, CHANNELS, S>,
+        now: Tick,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        self.step = Step::Nothing;
+        match core::mem::replace(&mut self.done, Done::Nothing) {
+            Done::Nothing => None,
+            Done::Former(former) => {
+                self.former = former.map(|(boot, _)| boot);
+                node.set_former(now, former);
+                None
+            }
+            Done::Kept(up_to) => {
+                node.kept(up_to);
+                None
+            }
+            Done::Fetched(fetch, len) => {
+                let record = len.and_then(|len| self.record.0.get_mut(..len));
+                let found = record.and_then(records::frame);
+                node.transmit_fetched(now, fetch, found.as_ref(), out)
+            }
+            Done::Failed => {
+                log::warn!("the flash failed");
+                self.failures = self.failures.wrapping_add(1);
+                self.rest_until = after(now, REST_MS);
+                None
+            }
+        }
     }
 }
 

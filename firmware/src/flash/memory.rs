@@ -14,7 +14,7 @@ use tidegate_protocol::{
 };
 
 use super::wear::{Counted, Wear};
-use crate::{log, node::Node, window::after};
+use crate::{backing::Backing, log, node::Node, window::after};
 
 /// The longest name of a channel; no channel is called by zeros.
 type Key = [u8; 32];
@@ -95,44 +95,6 @@ impl<F: NorFlash> Memory<F> {
         Ok(restored)
     }
 
-    /// Whether there is something to save: then [`Self::work`] and [`Self::report`] follow.
-    pub fn prepare<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
-        &mut self,
-        node: &Node<'_, CHANNELS, S>,
-        now: Tick,
-    ) -> bool {
-        let unsaved = node.unsaved_settings().filter(|_| now >= self.rest_until);
-        self.saving = unsaved.and_then(|settings| {
-            let declared = node.declared().get(usize::from(settings.channel))?;
-            Some(Saving { settings, key: key(declared), is_saved: false })
-        });
-        self.saving.is_some()
-    }
-
-    pub async fn work(&mut self) {
-        let Some(saving) = &mut self.saving else { return };
-        let mut frame = [0; MAX_DOWN_FRAME];
-        let Ok(len) = encode_down(&Down::Settings(saving.settings), &mut frame) else { return };
-        let frame = frame.get(..len).unwrap_or_default();
-        saving.is_saved = self.map.store_item(&mut self.buffer.0, &saving.key, &frame).await.is_ok();
-    }
-
-    pub fn report<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
-        &mut self,
-        node: &mut Node<'_, CHANNELS, S>,
-        now: Tick,
-    ) {
-        match self.saving.take() {
-            Some(Saving { settings, is_saved: true, .. }) => node.settings_are_saved(&settings),
-            Some(_) => {
-                log::warn!("settings cannot be saved in flash");
-                self.failures = self.failures.wrapping_add(1);
-                self.rest_until = after(now, REST_MS);
-            }
-            None => {}
-        }
-    }
-
     /// Erasures and bytes written since this board's start.
     pub const fn wear(&mut self) -> Wear {
         self.map.flash().wear
@@ -146,6 +108,47 @@ impl<F: NorFlash> Memory<F> {
     /// Gives the flash back.
     pub fn release(self) -> F {
         self.map.destroy().0.into_inner()
+    }
+}
+
+impl<F: NorFlash> Backing for Memory<F> {
+    fn prepare<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        node: &Node<'_, CHANNELS, S>,
+        now: Tick,
+    ) -> bool {
+        let unsaved = node.unsaved_settings().filter(|_| now >= self.rest_until);
+        self.saving = unsaved.and_then(|settings| {
+            let declared = node.declared().get(usize::from(settings.channel))?;
+            Some(Saving { settings, key: key(declared), is_saved: false })
+        });
+        self.saving.is_some()
+    }
+
+    async fn work(&mut self) {
+        let Some(saving) = &mut self.saving else { return };
+        let mut frame = [0; MAX_DOWN_FRAME];
+        let Ok(len) = encode_down(&Down::Settings(saving.settings), &mut frame) else { return };
+        let frame = frame.get(..len).unwrap_or_default();
+        saving.is_saved = self.map.store_item(&mut self.buffer.0, &saving.key, &frame).await.is_ok();
+    }
+
+    fn report<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        node: &mut Node<'_, CHANNELS, S>,
+        now: Tick,
+        _out: &mut [u8],
+    ) -> Option<usize> {
+        match self.saving.take() {
+            Some(Saving { settings, is_saved: true, .. }) => node.settings_are_saved(&settings),
+            Some(_) => {
+                log::warn!("settings cannot be saved in flash");
+                self.failures = self.failures.wrapping_add(1);
+                self.rest_until = after(now, REST_MS);
+            }
+            None => {}
+        }
+        None
     }
 }
 

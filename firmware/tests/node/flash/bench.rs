@@ -3,8 +3,7 @@
 use crate::support::Gateway;
 use sequential_storage::mock_flash::{MockFlashBase, WriteCountCheck};
 use tidegate_firmware::{
-    Identity, Node, NodeConfig, Sampled, channel,
-    flash::{Keeper, block_on},
+    Backing, Identity, Node, NodeConfig, Sampled, blocking::finish, channel, flash::Keeper,
 };
 use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, Quality, Tick, Value, ValueKind,
@@ -45,7 +44,7 @@ impl Board {
         let boot = BootId(boot);
         let identity = Identity { device: DeviceId::new("pump-3").unwrap(), tag: "P-3", firmware: "test 1" };
         let mut node = Node::new(identity, Some(boot), channels(), [0; RING_BYTES], config).unwrap();
-        let keeper = block_on(Keeper::open(flash, Flash::FULL_FLASH_RANGE, &mut node)).unwrap();
+        let keeper = finish(Keeper::open(flash, Flash::FULL_FLASH_RANGE, &mut node)).unwrap();
         Self { node, keeper, now_ms: 0, boot, measured: 0 }
     }
 
@@ -85,7 +84,7 @@ impl Board {
             let frame = match frame {
                 Some(len) => Some(len),
                 None if self.keeper.prepare(&self.node, now) => {
-                    block_on(self.keeper.work());
+                    finish(self.keeper.work());
                     self.keeper.report(&mut self.node, now, &mut out)
                 }
                 None => return,

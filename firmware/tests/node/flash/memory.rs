@@ -3,8 +3,10 @@
 use super::bench::{Flash, new_flash};
 use crate::support::frame;
 use tidegate_firmware::{
-    Deadband, Identity, Node, NodeConfig, Sampling, channel,
-    flash::{Memory, MemoryError, block_on},
+    Backing, Deadband, Identity, Node, NodeConfig, Sampling,
+    blocking::finish,
+    channel,
+    flash::{Memory, MemoryError},
 };
 use tidegate_protocol::{
     ChannelDecl, DeviceId, Tick, Value, ValueKind,
@@ -32,8 +34,8 @@ fn save(memory: &mut Memory<Flash>, node: &mut TestNode<'_>) {
         if !memory.prepare(node, Tick(0)) {
             return;
         }
-        block_on(memory.work());
-        memory.report(node, Tick(0));
+        finish(memory.work());
+        memory.report(node, Tick(0), &mut []);
     }
 }
 
@@ -46,7 +48,7 @@ fn settings(channel: u8, revision: u32, period_ms: u32, report_deadband: Option<
 #[test]
 fn boots_are_counted_from_a_random_start() {
     let mut memory = memory(new_flash());
-    let mut boot = |fresh: u32| block_on(memory.next_boot(|| fresh)).unwrap().0;
+    let mut boot = |fresh: u32| finish(memory.next_boot(|| fresh)).unwrap().0;
     assert_eq!([boot(7), boot(8), boot(9)], [(7 << 32) + 1, (7 << 32) + 2, (7 << 32) + 3]);
 }
 
@@ -60,7 +62,7 @@ fn wherever_power_is_cut_no_boot_is_used_twice() {
         // Many starts in two pages, so that they are erased; the one in which the power goes returns none.
         for _ in 0..100 {
             let mut memory = Memory::new(flash, 0..2_048).unwrap();
-            used.extend(block_on(memory.next_boot(|| 0)));
+            used.extend(finish(memory.next_boot(|| 0)));
             flash = memory.release();
         }
         let unique: std::collections::BTreeSet<_> = used.iter().collect();
@@ -91,7 +93,7 @@ fn settings_come_back_by_the_name_of_their_channel() {
         [([level, door, temperature], [250, 1_000, 500], 2), ([level, door, finer], [250, 1_000, 1_000], 1)]
     {
         let mut node_after = node(&after);
-        assert_eq!(block_on(memory.restore(&mut node_after)), Ok(restored));
+        assert_eq!(finish(memory.restore(&mut node_after)), Ok(restored));
         let found = [0, 1, 2].map(|index| *node_after.sampling(ChannelIndex(index)).unwrap());
         assert_eq!(found.map(|sampling| sampling.period_ms), periods);
         assert_eq!(found[0].report_deadband, Some(Deadband::Percent { hundredths: 150 }));
@@ -114,12 +116,12 @@ fn the_last_settings_count_and_what_could_not_be_saved_is_tried_again() {
     node_before.receive(Tick(0), &settings(0, 2, 600, None));
     for now in [Tick(5_000), Tick(10_000)] {
         if memory.prepare(&node_before, now) {
-            block_on(memory.work());
-            memory.report(&mut node_before, now);
+            finish(memory.work());
+            memory.report(&mut node_before, now, &mut []);
         }
     }
     let mut node_after = node(&channels);
-    assert_eq!(block_on(memory.restore(&mut node_after)), Ok(1));
+    assert_eq!(finish(memory.restore(&mut node_after)), Ok(1));
     assert_eq!(node_after.sampling(ChannelIndex(0)).unwrap().period_ms, 600);
 }
 
