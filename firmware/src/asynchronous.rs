@@ -19,14 +19,14 @@ use core::{
 
 use embedded_hal_async::delay::DelayNs;
 use embedded_io_async::{Read, Write};
-use tidegate_protocol::Tick;
+use tidegate_protocol::{Quality, Tick, Value, id::ChannelIndex};
 
 use crate::{
     backing::{Backing, RamOnly},
     blocking::LinkError,
     channels::SampleError,
     node::Node,
-    sampler::{Sensor, sample_due},
+    sampler::Sensor,
     watchdog::{NoWatchdog, Watchdog},
 };
 
@@ -42,6 +42,19 @@ pub enum ReceiveError<E> {
     Io(E),
     #[error("the other side closed the link")]
     Closed,
+}
+
+/// A [`Sensor`] that waits for its chip (embedded-hal-async) while the other loops go on. Every `Sensor` is one that never waits.
+// Its futures stay on one executor, so nobody needs them to be `Send`.
+#[allow(async_fn_in_trait)]
+pub trait AsyncSensor {
+    async fn measure(&mut self, channel: ChannelIndex) -> (Value, Quality);
+}
+
+impl<T: Sensor> AsyncSensor for T {
+    async fn measure(&mut self, channel: ChannelIndex) -> (Value, Quality) {
+        Sensor::measure(self, channel)
+    }
 }
 
 /// Gives the node what comes. Ends with the link.
@@ -67,7 +80,7 @@ pub async fn transmit<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>, W: Wr
 /// Samples the polled channels as they fall due. Ends only when the sensor gives what its channel does not take.
 pub async fn sample<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
     node: &RefCell<Node<'_, CHANNELS, S>>,
-    sensor: &mut impl Sensor,
+    sensor: &mut impl AsyncSensor,
     delay: impl DelayNs,
     now: impl Fn() -> Tick,
 ) -> Result<Infallible, SampleError> {
@@ -169,12 +182,17 @@ impl<W: Watchdog> Watched<W> {
     pub async fn sample<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
         &self,
         node: &RefCell<Node<'_, CHANNELS, S>>,
-        sensor: &mut impl Sensor,
+        sensor: &mut impl AsyncSensor,
         mut delay: impl DelayNs,
         now: impl Fn() -> Tick,
     ) -> Result<Infallible, SampleError> {
         loop {
-            sample_due(&mut node.borrow_mut(), sensor, now())?;
+            // Of one time, so that measurements which take longer than their period do not make a round without an end.
+            let round = now();
+            while let Some(channel) = due(node, round) {
+                let (value, quality) = sensor.measure(channel).await;
+                node.borrow_mut().sample(channel, value, quality, now())?;
+            }
             delay.delay_ms(wait_ms(None, now())).await;
             self.went_round(&self.has_sampled);
         }
@@ -204,6 +222,14 @@ impl Drop for Receiving<'_> {
     fn drop(&mut self) {
         self.0.set(false);
     }
+}
+
+/// Apart, so that the node is free again when the sensor is asked.
+fn due<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
+    node: &RefCell<Node<'_, CHANNELS, S>>,
+    round: Tick,
+) -> Option<ChannelIndex> {
+    node.borrow_mut().due(round)
 }
 
 async fn send<W: Write>(writer: &mut W, frame: &[u8]) -> Result<(), W::Error> {

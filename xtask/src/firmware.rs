@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 const NO_STD_CRATES: [&str; 3] = ["--package=tidegate-protocol", "--package=tidegate-firmware", DRIVERS];
 const DRIVERS: &str = "--package=tidegate-drivers";
 /// Every chip.
-const DRIVER_FEATURES: &str = "--features=tidegate-drivers/ads1115,tidegate-drivers/bme280,tidegate-drivers/ds18b20,\
+const DRIVER_FEATURES: &str = "--features=tidegate-drivers/ads1115,tidegate-drivers/async,tidegate-drivers/bme280,tidegate-drivers/ds18b20,\
                                tidegate-drivers/lis3dh,tidegate-drivers/mpu6050,tidegate-drivers/sht4x";
 
 #[derive(clap::Args)]

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Each is a feature. The first four stand on well-kept driver crates; DS18B20 and MPU6050 are driven here, since their crates
-//! speak an embedded-hal of before 1.0. `no_std`, no allocation, no panics of its own.
+//! speak an embedded-hal of before 1.0. With the feature `async`, those whose driver crate can be waited for have a flavour for
+//! [`tidegate_firmware::asynchronous`]: `sht4x`. `no_std`, no allocation, no panics of its own.
 //!
 //! ```
 //! # #[cfg(feature = "sht4x")]
@@ -46,7 +47,7 @@ mod readout;
 #[cfg(feature = "sht4x")]
 pub mod sht4x;
 
-pub use readout::{Chip, Quantity, Readout};
+pub use readout::{AsyncChip, AsyncReadout, Chip, Quantity, Readout};
 
 /// The nearest integer; what is not a number is 0.
 #[cfg(any(feature = "bme280", feature = "lis3dh"))]

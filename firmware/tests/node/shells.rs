@@ -3,7 +3,11 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    future::{Future, poll_fn},
+    mem::replace,
+    pin::pin,
     rc::Rc,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -15,7 +19,9 @@ use tidegate_firmware::{
     channel,
     sampler::{self, Contact, RunError, Sensor},
 };
-use tidegate_protocol::{BootId, ChannelDecl, DeviceId, Quality, Tick, Value, ValueKind, id::ChannelIndex};
+use tidegate_protocol::{
+    BootId, ChannelDecl, DeviceId, Quality, Seq, Tick, Value, ValueKind, id::ChannelIndex,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 
 use crate::support::Gateway;
@@ -231,4 +237,47 @@ async fn three_loops_over_one_node_measure_send_and_hear() {
     assert!(["Err(Closed)", "Err(Io(Other))"].contains(&ended.as_str()), "{ended}");
     assert!(!node.borrow().is_welcomed());
     assert_eq!(counted(&gateway)[..5], [0, 1, 2, 3, 4]);
+}
+
+/// Longer than any test.
+struct Forever;
+
+impl embedded_hal_async::delay::DelayNs for Forever {
+    async fn delay_ns(&mut self, _: u32) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Looks at the node while it waits for its chip, which takes five periods.
+struct Waiting<'a, 'b> {
+    node: &'a RefCell<TestNode<'b>>,
+    clock: Clock,
+    measured: Rc<Cell<u32>>,
+}
+
+impl asynchronous::AsyncSensor for Waiting<'_, '_> {
+    async fn measure(&mut self, _: ChannelIndex) -> (Value, Quality) {
+        self.measured.set(self.measured.get() + 1);
+        assert!(self.measured.get() < 3, "a round without an end");
+        let mut asked = false;
+        poll_fn(|_| if replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+        self.node.borrow_mut().receive(Tick(self.clock.0.get()), &[0]);
+        self.clock.0.set(self.clock.0.get() + 50);
+        (Value::Decimal { mantissa: 7, scale: 2 }, Quality::Good)
+    }
+}
+
+#[test]
+fn the_node_is_free_while_a_sensor_waits_and_a_round_ends_however_long_that_takes() {
+    let (channels, clock) = (channels(), Clock::default());
+    let node = RefCell::new(node(&channels));
+    let measured = Rc::new(Cell::new(0));
+    let mut sensor = Waiting { node: &node, clock: clock.clone(), measured: measured.clone() };
+    let sampling = asynchronous::sample(&node, &mut sensor, Forever, || Tick(clock.0.get()));
+    // Once to where the sensor waits, once to where the loop does.
+    let mut sampling = pin!(sampling);
+    for _ in 0..2 {
+        assert!(sampling.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert_eq!((measured.get(), node.borrow().next_seq()), (1, Seq(1)));
 }

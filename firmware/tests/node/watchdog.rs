@@ -12,7 +12,7 @@ use std::{
 use embedded_io::{ErrorKind, ErrorType};
 use tidegate_firmware::{
     BlockingLink, Identity, Node, NodeConfig, Sampling,
-    asynchronous::Watched,
+    asynchronous::{AsyncSensor, Watched},
     channel,
     sampler::{self, RunError},
     watchdog::Watchdog,
@@ -231,11 +231,29 @@ enum Ends {
     Sample,
 }
 
+/// Takes some time for each measurement.
+struct Slow {
+    clock: Clock,
+    takes_ms: u64,
+    hangs: Hangs,
+}
+
+impl AsyncSensor for Slow {
+    async fn measure(&mut self, _: ChannelIndex) -> (Value, Quality) {
+        let (until, hangs) = (self.clock.0.get() + self.takes_ms, self.hangs == Hangs::Measuring);
+        poll_fn(|_| match self.clock.is_past(until) && !(hangs && self.clock.is_past(FAULT_MS)) {
+            true => Poll::Ready(PART),
+            false => Poll::Pending,
+        })
+        .await
+    }
+}
+
 fn hungry_under_three_loops(hangs: Hangs, ends: Ends) -> u64 {
     let (channels, clock) = (channels(), Clock::default());
     let (node, mut dog) = (RefCell::new(node(&channels)), Dog::new(&clock));
     let line = Line::new(&clock, hangs);
-    let (mut buffer, mut sensor) = ([0; 256], |_: ChannelIndex| PART);
+    let (mut buffer, mut sensor) = ([0; 256], Slow { clock: clock.clone(), takes_ms: 5, hangs });
     let now = || clock.now();
     {
         let watched = Watched::new(&mut dog);
@@ -277,6 +295,7 @@ fn three_loops_feed_it_as_long_as_all_go_round() {
     assert!(hungry_under_three_loops(Hangs::Nothing, Ends::None) <= ROUND_MS);
     let faults = [
         (Hangs::Writing, Ends::None),
+        (Hangs::Measuring, Ends::None),
         (Hangs::Nothing, Ends::Receive),
         (Hangs::Nothing, Ends::Transmit),
         (Hangs::Nothing, Ends::Sample),

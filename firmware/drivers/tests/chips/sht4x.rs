@@ -1,9 +1,16 @@
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
 use embedded_hal_mock::eh1::{delay::NoopDelay, i2c::Transaction};
 use tidegate_drivers::{
-    Chip, Readout,
-    sht4x::{Error, Sht4x},
+    AsyncReadout, Chip, Readout,
+    sht4x::{Error, Sht4x, Sht4xAsync},
 };
-use tidegate_protocol::{Quality, id::ChannelIndex};
+use tidegate_firmware::asynchronous::AsyncSensor;
+use tidegate_protocol::{Quality, Value, id::ChannelIndex};
 
 use crate::{bus, measured, nobody};
 
@@ -53,5 +60,53 @@ fn a_wrong_checksum_and_a_chip_that_is_not_there_are_readings_of_quality_bad() {
     assert_eq!(measured(&mut readout), [(0, Quality::Bad); 2]);
     let mut chip = readout.release();
     assert!(matches!(chip.read(), Err(Error::I2c(_))));
+    end.done();
+}
+
+/// Lets others run for as long as they are not asked a second time.
+struct Pause;
+
+impl embedded_hal_async::delay::DelayNs for Pause {
+    async fn delay_ns(&mut self, ns: u32) {
+        assert!(ns >= 8_300_000, "the chip takes 8.3 ms at most for a measurement of high precision");
+        let mut was_asked = false;
+        poll_fn(|_| match std::mem::replace(&mut was_asked, true) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+}
+
+/// What comes of it, and how often it let others run.
+fn done<T>(future: impl Future<Output = T>) -> (T, u32) {
+    let (mut future, mut context) = (pin!(future), Context::from_waker(Waker::noop()));
+    let mut pauses = 0;
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return (value, pauses),
+            Poll::Pending => pauses += 1,
+        }
+    }
+}
+
+#[test]
+fn others_run_while_it_measures_and_its_channels_share_a_read() {
+    let mut wrong = answer(26_214, 0x8000);
+    wrong[4] ^= 1;
+    let transcript = [measurement(answer(26_214, 0x8000)), measurement(wrong)].concat();
+    let (i2c, mut end) = bus(&transcript);
+    let mut readout = AsyncReadout::new(Sht4xAsync::new(i2c, Pause), ChannelIndex(3));
+    let channels = readout.declare(["temperature", "humidity"]).unwrap();
+    assert_eq!((channels[0].unit, channels[1].unit), ("Cel", "%RH"));
+    let ((celsius, good), pauses) = done(readout.measure(ChannelIndex(3)));
+    let Value::Decimal { mantissa: 24_997..=25_003, scale: 3 } = celsius else { panic!("{celsius:?}") };
+    assert_eq!((good, pauses), (Quality::Good, 1));
+    let ((percent, good), pauses) = done(readout.measure(ChannelIndex(4)));
+    let Value::Decimal { mantissa: 56_498..=56_504, scale: 3 } = percent else { panic!("{percent:?}") };
+    assert_eq!((good, pauses), (Quality::Good, 0));
+    // A wrong checksum: what was read last, and that it is bad.
+    assert_eq!(done(readout.measure(ChannelIndex(3))), ((celsius, Quality::Bad), 1));
+    assert_eq!(readout.failures(), 1);
     end.done();
 }
