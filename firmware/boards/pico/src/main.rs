@@ -36,7 +36,7 @@ defmt::timestamp!("{=u64:ms}", Instant::now().as_millis());
 
 #[embassy_executor::main]
 async fn main(_spawner: Spawner) {
-    // It ends with an error of the line, or by a mistake in this program: the board starts again, in a new boot.
+    // It ends when nothing can be sent, or by a mistake in this program: the board starts again, in a new boot.
     let _mistake = run().await;
     cortex_m::peripheral::SCB::sys_reset();
 }

@@ -8,7 +8,7 @@ use embedded_io::{Read, ReadReady, Write};
 pub use tidegate_firmware::watchdog::NoWatchdog;
 use tidegate_firmware::{
     BlockingLink, Identity, Node, NodeConfig, NodeError, Sampling,
-    asynchronous::Watched,
+    asynchronous::{ReceiveError, Watched},
     channel,
     sampler::{self, Sensor},
     watchdog::Watchdog,
@@ -26,6 +26,8 @@ pub const RAMP: u8 = 2;
 const CHANNELS: usize = 3;
 
 const TRANSMIT_BYTES: usize = 256;
+/// After an error of the receiver: a line that is broken for long must not keep the other loops from running.
+const PAUSE_MS: u32 = 10;
 
 /// A mistake in the program, which a new start may not cure but a new flash will.
 pub enum Mistake {
@@ -103,10 +105,10 @@ pub fn run(
         .map_err(|_| Mistake::Loop)
 }
 
-/// The same with an executor: three loops over one node. Ends with an error of the line, or by a mistake.
+/// The same with an executor: three loops over one node. Ends when nothing can be sent, or by a mistake.
 pub async fn run_async<D: embedded_hal_async::delay::DelayNs + Clone>(
     board: Board,
-    receiver: impl embedded_io_async::Read,
+    mut receiver: impl embedded_io_async::Read,
     sender: impl embedded_io_async::Write,
     delay: D,
     watchdog: impl Watchdog,
@@ -118,8 +120,15 @@ pub async fn run_async<D: embedded_hal_async::delay::DelayNs + Clone>(
         Err(mistake) => return mistake,
     };
     let (mut buffer, watched) = ([0; TRANSMIT_BYTES], Watched::new(watchdog));
+    let mut pause = delay.clone();
+    let receiving = async {
+        // What the line damages costs a frame, which is repeated; a new boot would cost what is in the ring.
+        while let Err(ReceiveError::Io(_)) = watched.receive(&node, &mut receiver, now).await {
+            pause.delay_ms(PAUSE_MS).await;
+        }
+    };
     select3(
-        watched.receive(&node, receiver, now),
+        receiving,
         watched.transmit(&node, sender, &mut buffer, delay.clone(), now),
         watched.sample(&node, &mut Sensors::new(now), delay, now),
     )
