@@ -7,7 +7,7 @@ use embedded_hal::delay::DelayNs;
 use embedded_io::{Read, ReadReady, Write};
 pub use tidegate_firmware::watchdog::NoWatchdog;
 use tidegate_firmware::{
-    BlockingLink, Identity, Node, NodeConfig, NodeError, Sampling,
+    Backing, BlockingLink, Identity, Node, NodeConfig, NodeError, RamOnly, Sampling,
     asynchronous::{ReceiveError, Watched},
     channel,
     sampler::{self, Sensor},
@@ -49,6 +49,8 @@ impl From<NodeError> for Mistake {
         Self::Node
     }
 }
+
+pub type ExampleNode<'a> = Node<'a, CHANNELS, &'static mut [u8]>;
 
 /// Who the board is.
 pub struct Board {
@@ -108,6 +110,19 @@ pub fn run(
 /// The same with an executor: three loops over one node. Ends when nothing can be sent, or by a mistake.
 pub async fn run_async<D: embedded_hal_async::delay::DelayNs + Clone>(
     board: Board,
+    receiver: impl embedded_io_async::Read,
+    sender: impl embedded_io_async::Write,
+    delay: D,
+    watchdog: impl Watchdog,
+    now: impl Fn() -> Tick + Copy,
+) -> Mistake {
+    run_async_with(board, async |_| Some(RamOnly), receiver, sender, delay, watchdog, now).await
+}
+
+/// The same with flash behind the node, which `open` opens; none is a mistake.
+pub async fn run_async_with<B: Backing, D: embedded_hal_async::delay::DelayNs + Clone>(
+    board: Board,
+    open: impl AsyncFnOnce(&mut ExampleNode<'_>) -> Option<B>,
     mut receiver: impl embedded_io_async::Read,
     sender: impl embedded_io_async::Write,
     delay: D,
@@ -115,10 +130,12 @@ pub async fn run_async<D: embedded_hal_async::delay::DelayNs + Clone>(
     now: impl Fn() -> Tick + Copy,
 ) -> Mistake {
     let Ok(channels) = channels() else { return Mistake::Name };
-    let node = match node(board, &channels) {
-        Ok(node) => RefCell::new(node),
+    let mut node = match node(board, &channels) {
+        Ok(node) => node,
         Err(mistake) => return mistake,
     };
+    let Some(mut backing) = open(&mut node).await else { return Mistake::Memory };
+    let node = RefCell::new(node);
     let (mut buffer, watched) = ([0; TRANSMIT_BYTES], Watched::new(watchdog));
     let mut pause = delay.clone();
     let receiving = async {
@@ -129,7 +146,7 @@ pub async fn run_async<D: embedded_hal_async::delay::DelayNs + Clone>(
     };
     select3(
         receiving,
-        watched.transmit(&node, sender, &mut buffer, delay.clone(), now),
+        watched.transmit_with(&node, &mut backing, sender, &mut buffer, delay.clone(), now),
         watched.sample(&node, &mut Sensors::new(now), delay, now),
     )
     .await;
@@ -144,10 +161,7 @@ fn channels() -> Result<[ChannelDecl<&'static str>; CHANNELS], NameError> {
     ])
 }
 
-fn node<'a>(
-    board: Board,
-    channels: &'a [ChannelDecl<&'a str>],
-) -> Result<Node<'a, CHANNELS, &'static mut [u8]>, Mistake> {
+fn node<'a>(board: Board, channels: &'a [ChannelDecl<&'a str>]) -> Result<ExampleNode<'a>, Mistake> {
     let Board { device, firmware, boot, ring } = board;
     let identity = Identity { device: DeviceId::new(device)?, tag: "QEMU or a desk", firmware };
     let mut node = Node::new(identity, boot, channels, ring, NodeConfig::DEFAULT)?;
