@@ -144,6 +144,29 @@ async fn a_line_with_several_names_is_opened_once() {
 }
 
 #[tokio::test]
+async fn a_name_that_comes_later_does_not_disturb_the_line() {
+    let gateway = Gateway::start(Names::new(), &[PATTERN]).await;
+    let (mut board, other) = (Board::new("a"), Board::new("b"));
+    gateway.plug("usb-board-b", &board);
+    gateway.open("usb-board-b", &board).await;
+    board.hello(0).await;
+    board.deliver(20).await;
+    // Before the first in order; the other board shows when it was seen.
+    gateway.plug("usb-board-a", &board);
+    gateway.plug("usb-board-c", &other);
+    gateway.open("usb-board-c", &other).await;
+    board.deliver(40).await;
+    let status = gateway.status().await;
+    assert_eq!((&status["serial"]["opened"], names(&status).len()), (&2.into(), 2), "{}", status["serial"]);
+    // The first name goes, and the line goes on under the second.
+    gateway.unplug("usb-board-b");
+    gateway.open("usb-board-a", &board).await;
+    board.hello(60).await;
+    board.deliver(60).await;
+    assert_eq!(gateway.drain().await.queue.readings, 60);
+}
+
+#[tokio::test]
 async fn a_line_that_another_program_has_is_told_and_taken_when_it_is_free() {
     let mut board = Board::new("a");
     let path = board.path().display().to_string();

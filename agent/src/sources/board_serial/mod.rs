@@ -19,7 +19,7 @@ mod uart;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -87,14 +87,24 @@ struct Served {
 
 struct Running {
     path: PathBuf,
+    entry: usize,
     gone: Shutdown,
     task: task::Id,
+}
+
+impl Running {
+    /// Its name leads to it, though it may have others by now, and no other entry has a better claim.
+    fn is_still_wanted(&self, device: &Path, seen: &Scan) -> bool {
+        let Some(found) = seen.lines.iter().find(|found| found.device == device) else { return false };
+        let second = |doubled: &Doubled| doubled.path == self.path && doubled.by.device == device;
+        found.entry == self.entry && (found.path == self.path || seen.doubled.iter().any(second))
+    }
 }
 
 impl Served {
     fn seen(&mut self, seen: &Scan, tasks: &mut JoinSet<()>) {
         for (device, running) in &self.running {
-            if !seen.lines.iter().any(|found| found.path == running.path && &found.device == device) {
+            if !running.is_still_wanted(device, seen) {
                 running.gone.trigger();
             }
         }
@@ -118,7 +128,8 @@ impl Served {
                 gone: gone.clone(),
             };
             let task = tasks.spawn(line.run()).id();
-            self.running.insert(found.device.clone(), Running { path: found.path.clone(), gone, task });
+            let running = Running { path: found.path.clone(), entry: found.entry, gone, task };
+            self.running.insert(found.device.clone(), running);
         }
         self.tell(seen);
     }
