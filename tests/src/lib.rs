@@ -10,6 +10,7 @@
 //! - [`measured`]: what a test's boards measured, held against lake and alarm history
 //! - [`powercut`]: every disk that a power cut could leave of the files that were really written
 //! - [`emulated`]: a board's image in QEMU
+//! - [`cable`]: a serial line that is plugged in and out
 //! - [`tee`]: a board's line that several gateways share
 //! - [`tidegate`]: the command line
 //! - [`recording`]: recordings read plainly, and what a rule must make of them
@@ -18,6 +19,7 @@
 //! network faults come from the simulator's library.
 
 pub mod api;
+pub mod cable;
 pub mod chain;
 pub mod daemon;
 pub mod emulated;
