@@ -77,8 +77,8 @@ impl Line {
 
     /// A driver may take its time; other lines do not wait for it.
     async fn open(&self) -> Result<OpenLine, OpenError> {
-        let (path, settings) = (self.found.path.clone(), self.settings.clone());
-        let opened = tokio::task::spawn_blocking(move || open(&path, &settings)).await;
+        let (found, settings) = (self.found.clone(), self.settings.clone());
+        let opened = tokio::task::spawn_blocking(move || open(&found, &settings)).await;
         opened.unwrap_or_else(|panicked| Err(OpenError::Refused(panicked.to_string())))
     }
 

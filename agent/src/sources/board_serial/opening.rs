@@ -9,7 +9,10 @@ use std::{
 
 use tokio_serial::{ClearBuffer, ErrorKind, SerialPort, SerialStream};
 
-use super::entry::{SerialSettings, is_line};
+use super::{
+    entry::{SerialSettings, is_line},
+    scan::{Found, device},
+};
 use crate::settings::FlowControl;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,8 +41,13 @@ impl Drop for OpenLine {
 
 /// Opens it for this program alone (TIOCEXCL and flock), raw, 8N1, with DTR set: many USB boards send only then. Blocks, and
 /// needs a runtime.
-pub(super) fn open(path: &Path, settings: &SerialSettings) -> Result<OpenLine, OpenError> {
-    if path.exists() && !is_line(path) {
+pub(super) fn open(found: &Found, settings: &SerialSettings) -> Result<OpenLine, OpenError> {
+    let path = &found.path;
+    // Its name may lead to another device by now, which may be another source's.
+    if device(path).as_ref() != Some(&found.device) {
+        return Err(OpenError::Absent);
+    }
+    if !is_line(path) {
         return Err(OpenError::NoLine);
     }
     let flow = match settings.flow_control {
