@@ -15,6 +15,9 @@ use super::{
 };
 use crate::settings::FlowControl;
 
+/// How the library describes it.
+const NO_TERMINAL: &str = "Not a typewriter";
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     #[error("it is not there; is the board plugged in?")]
@@ -65,6 +68,8 @@ fn failed(path: &Path, error: &tokio_serial::Error) -> OpenError {
         ErrorKind::Io(Io::PermissionDenied) => OpenError::Denied(remedy_of(path)),
         // What the library makes of EBUSY and of a lock that another holds.
         ErrorKind::NoDevice => OpenError::InUse(path.to_owned()),
+        // ENOTTY has no kind of its own.
+        _ if error.description == NO_TERMINAL => OpenError::NoLine,
         _ => OpenError::Refused(error.to_string()),
     }
 }
@@ -129,6 +134,24 @@ mod tests {
         let busy = tokio_serial::Error::new(ErrorKind::NoDevice, "Device or resource busy");
         let told = failed(Path::new("/dev/ttyUSB0"), &busy).to_string();
         assert_eq!(told, "another program has it open; `fuser -v /dev/ttyUSB0` names it");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_serial_line_or_leads_elsewhere_by_now_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = |name: &str, device: &str| {
+            let path = folder.path().join(name);
+            std::os::unix::fs::symlink(device, &path).unwrap();
+            Found { path, device: device.into(), entry: 0 }
+        };
+        let place = crate::sources::board_serial::Place::Path("/dev/null".into());
+        let settings = SerialSettings { at: 0, place, baud: 115_200, flow_control: FlowControl::None };
+        let refused = |found: &Found| open(found, &settings).err();
+        assert_eq!(refused(&name("null", "/dev/null")), Some(OpenError::NoLine));
+        assert_eq!(refused(&name("folder", "/dev")), Some(OpenError::NoLine));
+        assert_eq!(refused(&name("gone", "/dev/not-there")), Some(OpenError::Absent));
+        let moved = Found { device: "/dev/zero".into(), ..name("moved", "/dev/null") };
+        assert_eq!(refused(&moved), Some(OpenError::Absent));
     }
 
     #[test]
