@@ -91,6 +91,8 @@ pub fn text(view: &View, outlook: &Outlook, lines: &SerialView) -> String {
         family
     };
     registry.register("bad_frames", "Frames that cannot be read", family("kind", &counters.bad_frames));
+    let troubles = family("kind", &counters.board_troubles);
+    registry.register("board_troubles", "What boards say went wrong on their side of the link", troubles);
     registry.register("readings_lost", "Readings declared lost", family("reason", &counters.losses));
     let mut text = String::new();
     // Writing to a String cannot fail.

@@ -13,12 +13,14 @@ pub struct Counters {
     /// Readings and declared losses that a gateway has taken over.
     pub acknowledged: u32,
     pub frames_sent: u32,
-    /// Readings sent more than once.
+    /// Readings sent more than once. Heartbeats carry this number and those that say so below.
     pub repeated: u32,
-    /// Frames from the gateway that could not be read. Heartbeats carry this number.
+    /// Frames from the gateway that could not be read; in heartbeats.
     pub bad_frames: u32,
-    /// Acknowledgements of another boot, or beyond what was sent. They release nothing.
+    /// Acknowledgements of another boot, or beyond what was sent. They release nothing; in heartbeats.
     pub refused_acks: u32,
+    /// How often a link that was up went down; in heartbeats.
+    pub links_lost: u32,
     /// How often a gateway welcomed the board under a boot other than its own.
     pub reassigned_boots: u32,
 }

@@ -312,7 +312,7 @@ impl Sender {
             tick: Tick(next / CHANNELS.len() as u64 * PERIOD_MS),
             ring_free: u32::try_from(self.window).unwrap_or(u32::MAX),
             clock: None,
-            bad_frames: 0,
+            counters: Default::default(),
         };
         let mut bytes = Vec::new();
         push_frame(&Up::Heartbeat(heartbeat), &mut bytes)?;

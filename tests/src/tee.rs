@@ -129,7 +129,7 @@ impl Heard {
             Up::Hello(_) => self.hellos += 1,
             Up::Heartbeat(heartbeat) => {
                 (self.floor, self.next) = (heartbeat.floor.0, heartbeat.next.0);
-                self.bad_frames = heartbeat.bad_frames;
+                self.bad_frames = heartbeat.counters.bad_frames;
             }
             Up::Lost(lost) => self.lost = self.lost.max(lost.range.end),
             _ => {}

@@ -119,6 +119,8 @@ impl Core {
         let Some(state) = self.origins.get_mut(slot) else { return };
         state.reports(heartbeat.floor.0, heartbeat.next.0);
         state.ring = Some((heartbeat.ring_free, heartbeat.next.0));
+        self.counters
+            .board_troubles(std::mem::replace(&mut state.troubles, heartbeat.counters), heartbeat.counters);
         let (tight, link, state_origin) = (state.ring_is_tight(), state.link, state.origin());
         let anchor_due = state.anchored.is_none_or(|anchored| {
             anchored.delay_ms > FRAME_DELAY_MS || arrived >= anchored.at.plus_ms(ANCHOR_INTERVAL_MS)

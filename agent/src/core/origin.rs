@@ -1,7 +1,10 @@
 //! What the agent knows of one origin: which of its readings it has had, which are safe, and what waits in memory.
 
 use tidegate_protocol::{
-    BootId, Origin, RangeSet, Reading, SeqRange, block::Description, frame::Down, topic::Lane,
+    BootId, Origin, RangeSet, Reading, SeqRange,
+    block::Description,
+    frame::{BoardCounters, Down},
+    topic::Lane,
 };
 
 use tidegate_service::Mutant;
@@ -53,6 +56,8 @@ pub struct OriginState {
     pub acked: u64,
     /// Free places in the board's ring, and the board's `next` when it said so.
     pub ring: Option<(u32, u64)>,
+    /// What the board last said went wrong on its side.
+    pub troubles: BoardCounters,
     /// The last moment at which its tick was known.
     pub anchored: Option<Anchored>,
     pub closed: bool,
@@ -88,6 +93,7 @@ impl OriginState {
             ack_due: false,
             acked: 0,
             ring: None,
+            troubles: BoardCounters::default(),
             anchored: None,
             closed: false,
             closings: 0,

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tidegate_protocol::{ClockQuality, LossReason, frame::FrameError, topic::Lane};
+use tidegate_protocol::{
+    ClockQuality, LossReason,
+    frame::{BoardCounters, FrameError},
+    topic::Lane,
+};
 
 use super::{BacklogOrder, Core, Policy, Rates, Time};
 
@@ -37,6 +41,8 @@ pub struct Counters {
     /// How often the wall clock was set while this process ran.
     pub clock_steps: u64,
     pub bad_frames: BTreeMap<&'static str, u64>,
+    /// What boards say went wrong on their side.
+    pub board_troubles: BTreeMap<&'static str, u64>,
     pub losses: BTreeMap<&'static str, u64>,
 }
 
@@ -52,6 +58,19 @@ impl Counters {
             FrameError::UnknownChannel(_) => "unknown-channel",
         };
         *self.bad_frames.entry(kind).or_default() += 1;
+    }
+
+    /// What a board counted between two heartbeats.
+    pub(super) fn board_troubles(&mut self, before: BoardCounters, now: BoardCounters) {
+        let kinds = [
+            ("bad-frames", before.bad_frames, now.bad_frames),
+            ("repeated", before.repeated, now.repeated),
+            ("refused-acks", before.refused_acks, now.refused_acks),
+            ("links-lost", before.links_lost, now.links_lost),
+        ];
+        for (kind, before, now) in kinds.into_iter().filter(|(_, before, now)| before != now) {
+            *self.board_troubles.entry(kind).or_default() += u64::from(now.wrapping_sub(before));
+        }
     }
 
     pub(super) fn lost(&mut self, reason: LossReason, count: u64) {
@@ -158,6 +177,8 @@ pub struct DeviceView {
     pub acknowledged: u64,
     pub described: bool,
     pub closed: bool,
+    /// What the board counted of its link since its boot.
+    pub board: BoardCounters,
 }
 
 impl Core {
@@ -180,6 +201,7 @@ impl Core {
                 acknowledged: state.acked,
                 described: state.described,
                 closed: state.closed,
+                board: state.troubles,
             })
             .collect();
         devices.sort_by(|a, b| (&a.device, &a.boot).cmp(&(&b.device, &b.boot)));

@@ -2,7 +2,10 @@
 
 use tidegate_protocol::{
     LossReason, Tick,
-    frame::{ChannelList, Heartbeat, Hello, Lost, MAX_FRAME, MAX_PACKED, Readings, Standing, Up, encode_up},
+    frame::{
+        BoardCounters, ChannelList, Heartbeat, Hello, Lost, MAX_FRAME, MAX_PACKED, Readings, Standing, Up,
+        encode_up,
+    },
     id::Seq,
 };
 
@@ -86,7 +89,12 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             tick: now.max(self.ring.newest_tick()),
             ring_free: self.ring.free_readings(),
             clock: self.board_time,
-            bad_frames: self.counters.bad_frames,
+            counters: BoardCounters {
+                bad_frames: self.counters.bad_frames,
+                repeated: self.counters.repeated,
+                refused_acks: self.counters.refused_acks,
+                links_lost: self.counters.links_lost,
+            },
         };
         let len = encode_up(&Up::Heartbeat(heartbeat), out).ok()?;
         self.session = Session::Welcomed { heartbeat_at: after(now, self.config.heartbeat_ms) };

@@ -6,7 +6,7 @@ use tidegate_firmware::{
 };
 use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, LossReason, Quality, Tick, Value, ValueKind,
-    frame::{Deadband, Down, Heartbeat, HelloMark, Lost},
+    frame::{BoardCounters, Deadband, Down, Heartbeat, HelloMark, Lost},
     id::{ChannelIndex, Seq, SeqRange},
 };
 
@@ -101,7 +101,7 @@ fn heartbeats_tell_floor_ring_and_unreadable_frames() {
         // 1,024 bytes, less six readings of four bytes.
         ring_free: 250,
         clock: None,
-        bad_frames: 2,
+        counters: BoardCounters { bad_frames: 2, repeated: 6, ..BoardCounters::default() },
     };
     assert_eq!(sent(&mut node, 5_000), [Seen::Heartbeat(expected)]);
     assert!(sent(&mut node, 9_999).iter().all(|seen| !matches!(seen, Seen::Heartbeat(_))));

@@ -84,7 +84,7 @@ pub fn encode_up(frame: &Up<'_>, out: &mut [u8]) -> Result<usize, FrameError> {
             wire.postcard::<48>(&Head::Readings { boot, first_seq, floor, next, base_tick, count })?;
             wire.push(samples)?;
         }
-        Up::Heartbeat(heartbeat) => wire.postcard::<80>(&Head::Heartbeat(*heartbeat))?,
+        Up::Heartbeat(heartbeat) => wire.postcard::<96>(&Head::Heartbeat(*heartbeat))?,
         Up::Lost(lost) => wire.postcard::<48>(&Head::Lost(*lost))?,
         Up::SettingsResult(result) => wire.postcard::<8>(&Head::SettingsResult(*result))?,
     }

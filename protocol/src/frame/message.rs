@@ -177,8 +177,20 @@ pub struct Heartbeat {
     pub ring_free: u32,
     /// The board's own clock, where it has one.
     pub clock: Option<BoardTime>,
-    /// Frames the board could not read since its boot.
+    pub counters: BoardCounters,
+}
+
+/// What went wrong on its link, as a board sees it, since its boot. They wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoardCounters {
+    /// Frames of the gateway that could not be read: garbage, half frames, bytes lost in an overrun.
     pub bad_frames: u32,
+    /// Readings sent more than once.
+    pub repeated: u32,
+    /// Acknowledgements of another boot, or beyond what was sent.
+    pub refused_acks: u32,
+    /// How often a link that was up went down.
+    pub links_lost: u32,
 }
 
 /// A board's own wall clock.

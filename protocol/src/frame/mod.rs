@@ -39,8 +39,8 @@ pub use channels::ChannelList;
 pub use codec::{MAX_DOWN_FRAME, MAX_FRAME, decode_down, decode_up, encode_down, encode_up, encoded_len};
 pub use deframer::{Deframed, Deframer};
 pub use message::{
-    BoardTime, Deadband, Down, FrameError, Heartbeat, Hello, HelloMark, Lost, MAX_TEXT, Readings, Settings,
-    SettingsCode, SettingsResult, Standing, Up, Welcome,
+    BoardCounters, BoardTime, Deadband, Down, FrameError, Heartbeat, Hello, HelloMark, Lost, MAX_TEXT,
+    Readings, Settings, SettingsCode, SettingsResult, Standing, Up, Welcome,
 };
 pub use packed::{MAX_PACKED, measure_packed};
 pub use samples::{SamplePacker, Samples};

@@ -4,9 +4,9 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, LossReason, Quality, Reading, Seq, Tick, Value,
     frame::{
-        BoardTime, ChannelList, Deadband, Deframer, Down, FrameError, Heartbeat, Hello, HelloMark, Lost,
-        MAX_CHANNELS, MAX_DOWN_FRAME, MAX_FRAME, MAX_TEXT, Readings, SamplePacker, Settings, SettingsCode,
-        SettingsResult, Standing, Up, Welcome, decode_up, encode_down, encode_up, encoded_len,
+        BoardCounters, BoardTime, ChannelList, Deadband, Deframer, Down, FrameError, Heartbeat, Hello,
+        HelloMark, Lost, MAX_CHANNELS, MAX_DOWN_FRAME, MAX_FRAME, MAX_TEXT, Readings, SamplePacker, Settings,
+        SettingsCode, SettingsResult, Standing, Up, Welcome, decode_up, encode_down, encode_up, encoded_len,
     },
 };
 
@@ -25,9 +25,18 @@ fn simple_up() -> impl Strategy<Value = Up<'static>> {
         SettingsCode::BadDeadband,
     ];
     prop_oneof![
-        (given::boot_tag(), given::window(), given::number(), any::<u32>(), option::of(clock), any::<u32>())
-            .prop_map(|(boot, (floor, next), tick, ring_free, clock, bad_frames)| {
-                Up::Heartbeat(Heartbeat { boot, floor, next, tick: Tick(tick), ring_free, clock, bad_frames })
+        (
+            given::boot_tag(),
+            given::window(),
+            given::number(),
+            any::<u32>(),
+            option::of(clock),
+            any::<[u32; 4]>()
+        )
+            .prop_map(|(boot, (floor, next), tick, ring_free, clock, counters)| {
+                let [bad_frames, repeated, refused_acks, links_lost] = counters;
+                let counters = BoardCounters { bad_frames, repeated, refused_acks, links_lost };
+                Up::Heartbeat(Heartbeat { boot, floor, next, tick: Tick(tick), ring_free, clock, counters })
             }),
         (given::boot_tag(), given::range(), given::number(), select(LossReason::ALL.to_vec())).prop_map(
             |(boot, range, floor, reason)| {
@@ -237,7 +246,7 @@ fn garbage_before_a_frame_costs_that_garbage_only() {
         tick: Tick(3),
         ring_free: 4,
         clock: None,
-        bad_frames: 5,
+        counters: BoardCounters { bad_frames: 5, ..BoardCounters::default() },
     };
     let mut line = vec![0x55; 3 * LINE];
     line.extend_from_slice(&[0, 0, 0, 7, 7, 0]);

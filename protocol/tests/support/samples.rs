@@ -7,8 +7,8 @@ use tidegate_protocol::{
     ack::{BlockAck, BlockOutcome, Credit, Outcome, RejectReason},
     block::{Block, Description, OriginReadings, Record, Tail},
     frame::{
-        BoardTime, ChannelList, Deadband, Down, Heartbeat, Hello, HelloMark, Lost, Readings, SamplePacker,
-        Settings, SettingsCode, SettingsResult, Standing, Up, Welcome,
+        BoardCounters, BoardTime, ChannelList, Deadband, Down, Heartbeat, Hello, HelloMark, Lost, Readings,
+        SamplePacker, Settings, SettingsCode, SettingsResult, Standing, Up, Welcome,
     },
 };
 
@@ -113,7 +113,7 @@ pub fn each_up(mut each: impl FnMut(&str, &str, &Up<'_>)) {
         tick: Tick(61_500),
         ring_free: 4080,
         clock: Some(BoardTime { tick: Tick(61_000), unix_ms: 1_790_000_000_000, error_ms: 20 }),
-        bad_frames: 1,
+        counters: BoardCounters { bad_frames: 1, repeated: 300, refused_acks: 0, links_lost: 2 },
     };
     each("up-heartbeat", "nothing to send; the board's own clock is told", &Up::Heartbeat(heartbeat));
     let lost = Lost {

@@ -320,7 +320,7 @@ impl Bench {
             tick: Tick(next * 10),
             ring_free,
             clock: None,
-            bad_frames: 0,
+            counters: Default::default(),
         };
         let frames = vec![BoardFrame::Heartbeat(heartbeat)];
         self.event(Event::Board { link: LinkId(link), arrived: self.now.at, frames });

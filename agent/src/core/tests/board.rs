@@ -140,7 +140,7 @@ impl Board {
                 tick: Tick(now_ms),
                 ring_free: (self.ring - (next - self.tail)) as u32,
                 clock: None,
-                bad_frames: 0,
+                counters: Default::default(),
             }));
         }
         frames

@@ -3,7 +3,7 @@
 use tidegate_protocol::{
     BootId, LossReason, LossRecord, Seq, SeqRange, Tick,
     block::{Record, Tail},
-    frame::{Down, HelloMark, Standing},
+    frame::{BoardCounters, Down, Heartbeat, HelloMark, Standing},
 };
 
 use super::bench::{Bench, origin, reading, settings};
@@ -373,4 +373,31 @@ fn a_board_that_keeps_nothing_ends_its_former_boot_as_ever() {
     bench.event(Event::Flush);
     bench.settle();
     assert!(bench.records().contains(&loss("board", 7, (0, 3), LossReason::UncleanTail)));
+}
+
+#[test]
+fn what_a_board_counts_of_its_link_is_told() {
+    let mut bench = Bench::new(settings());
+    bench.hello(1, "board", Some(7), 0, 0);
+    let say = |bench: &mut Bench, bad_frames, links_lost| {
+        let counters = BoardCounters { bad_frames, links_lost, ..BoardCounters::default() };
+        let (boot, arrived) = (BootId(7).tag(), bench.now.at);
+        let frame = Heartbeat {
+            boot,
+            floor: Seq(0),
+            next: Seq(0),
+            tick: Tick(1),
+            ring_free: 9,
+            clock: None,
+            counters,
+        };
+        bench.event(Event::Board { link: LinkId(1), arrived, frames: vec![BoardFrame::Heartbeat(frame)] });
+    };
+    say(&mut bench, u32::MAX - 1, 2);
+    say(&mut bench, u32::MAX - 1, 2);
+    say(&mut bench, 3, 2);
+    let view = bench.core.view(bench.now.at);
+    assert_eq!((view.devices[0].board.bad_frames, view.devices[0].board.links_lost), (3, 2));
+    let told: Vec<_> = view.counters.board_troubles.into_iter().collect();
+    assert_eq!(told, [("bad-frames", u64::from(u32::MAX - 1) + 5), ("links-lost", 2)], "it wrapped");
 }

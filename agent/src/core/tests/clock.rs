@@ -26,7 +26,7 @@ fn beat(bench: &mut Bench, link: u64, tick: u64, arrived: Time) {
         tick: Tick(tick),
         ring_free: 100,
         clock: None,
-        bad_frames: 0,
+        counters: Default::default(),
     };
     let frames = vec![BoardFrame::Heartbeat(heartbeat)];
     bench.event(Event::Board { link: LinkId(link), arrived, frames });
