@@ -226,6 +226,8 @@ impl Poll {
                 let bytes: Bytes = publish.payload;
                 Some(Event::Block { from, lane, bytes, arrival_unix_ms: self.clock.unix_ms() })
             }
+            // Nothing here asks for settings yet.
+            UpTopic::Settings => None,
             UpTopic::Status => {
                 let status = status(&publish.payload);
                 if status.is_none() {

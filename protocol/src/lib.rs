@@ -8,6 +8,7 @@
 //! frame/   sensor board ⇄ agent (COBS, no alloc)
 //! block/   agent → cloud: many origins' readings, columnar            (feature `std`)
 //! ack      cloud → agent: outcomes per block, credit                  (feature `alloc`)
+//! settings cloud ⇄ agent: what is wanted of channels, what became of it (feature `alloc`)
 //! ranges   sets of seqs as sorted ranges                              (feature `alloc`)
 //! topic    MQTT topics and the partition law    status   a gateway's birth and will
 //! ```
@@ -41,6 +42,8 @@ pub mod ack;
 pub mod block;
 #[cfg(feature = "alloc")]
 pub mod ranges;
+#[cfg(feature = "alloc")]
+pub mod settings;
 #[cfg(feature = "alloc")]
 pub mod status;
 #[cfg(feature = "alloc")]

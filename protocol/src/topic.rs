@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! tidegate/v1/{pp}/{site}/{gateway}/up/{lane}
+//! tidegate/v1/{pp}/{site}/{gateway}/up/settings
 //! tidegate/v1/{pp}/{site}/{gateway}/down/{what}
 //! tidegate/v1/{pp}/{site}/{gateway}/status
 //! tidegate/v1/alarms/{site}/{device}/{channel}/{rule}
@@ -18,9 +19,12 @@ use crate::id::{ChannelName, DeviceId, GatewayId, SiteId};
 /// What every topic starts with.
 pub const ROOT: &str = "tidegate/v1";
 
-/// What the ingest subscribes to.
+/// What the ingest subscribes to: blocks, and beside them what became of settings.
 pub const ALL_BLOCKS: &str = "tidegate/v1/+/+/+/up/+";
 pub const ALL_STATUS: &str = "tidegate/v1/+/+/+/status";
+
+/// The last level of the topic on which a gateway tells what became of settings, where a block's lane would be.
+pub const UP_SETTINGS: &str = "settings";
 
 /// The order in which an agent spends its link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -113,6 +117,8 @@ pub struct GatewayPath {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UpTopic {
     Block(Lane),
+    /// What became of settings.
+    Settings,
     Status,
 }
 
@@ -128,6 +134,11 @@ impl GatewayPath {
 
     pub fn up(&self, lane: Lane) -> String {
         format!("{}/up/{lane}", self.root())
+    }
+
+    /// Where it tells what became of settings.
+    pub fn up_settings(&self) -> String {
+        format!("{}/up/{UP_SETTINGS}", self.root())
     }
 
     pub fn down(&self, what: Down) -> String {
@@ -154,7 +165,10 @@ impl GatewayPath {
         let gateway = GatewayId::new(gateway).map_err(|_| TopicError::Name)?;
         let what = match next()? {
             "status" => UpTopic::Status,
-            "up" => UpTopic::Block(next()?.parse()?),
+            "up" => match next()? {
+                UP_SETTINGS => UpTopic::Settings,
+                lane => UpTopic::Block(lane.parse()?),
+            },
             _ => return Err(TopicError::Shape),
         };
         if levels.next().is_some() {
@@ -185,6 +199,7 @@ mod tests {
         for lane in Lane::ALL {
             assert_eq!(GatewayPath::parse_up(&path().up(lane)), Ok((path(), UpTopic::Block(lane))));
         }
+        assert_eq!(GatewayPath::parse_up(&path().up_settings()), Ok((path(), UpTopic::Settings)));
         assert_eq!(GatewayPath::parse_up(&path().status()), Ok((path(), UpTopic::Status)));
     }
 

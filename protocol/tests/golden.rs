@@ -13,6 +13,7 @@ use tidegate_protocol::{
     ack::BlockAck,
     block::{self, Block, Decoder, Encoder, Header, Stamp},
     frame::{MAX_FRAME, Up, decode_down, decode_up, encode_down, encode_up, encoded_len},
+    settings::{DesiredSettings, ReportedSettings},
     topic::Lane,
 };
 
@@ -70,6 +71,22 @@ fn acknowledgements() {
         let committed = golden(name, description, &format!("{ack:?}"), &bytes);
         assert_eq!(committed, bytes, "{name}");
         assert_eq!(BlockAck::decode(&committed), Ok(ack), "{name}");
+    }
+}
+
+#[test]
+fn settings() {
+    for (name, description, desired) in samples::desired() {
+        let bytes = desired.encode().unwrap();
+        let committed = golden(name, description, &format!("{desired:?}"), &bytes);
+        assert_eq!(committed, bytes, "{name}");
+        assert_eq!(DesiredSettings::decode(&committed), Ok(desired), "{name}");
+    }
+    for (name, description, reported) in samples::reported() {
+        let bytes = reported.encode().unwrap();
+        let committed = golden(name, description, &format!("{reported:?}"), &bytes);
+        assert_eq!(committed, bytes, "{name}");
+        assert_eq!(ReportedSettings::decode(&committed), Ok(reported), "{name}");
     }
 }
 

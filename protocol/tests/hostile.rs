@@ -16,6 +16,7 @@ use tidegate_protocol::{
         Deadband, Down, FrameError, Lost, MAX_FRAME, Settings, Up, crc::crc32c, decode_down, decode_up,
         encode_down, encode_up, encoded_len,
     },
+    settings::{DesiredSettings, MAX_SETTINGS, ReportedSettings, SettingsError},
 };
 
 /// Mutated inputs for each body.
@@ -42,6 +43,14 @@ fn down_frames() -> Vec<Vec<u8>> {
 
 fn acks() -> Vec<Vec<u8>> {
     samples::acks().into_iter().map(|(_, _, ack)| ack.encode().unwrap()).collect()
+}
+
+fn desired() -> Vec<Vec<u8>> {
+    samples::desired().into_iter().map(|(_, _, desired)| desired.encode().unwrap()).collect()
+}
+
+fn reported() -> Vec<Vec<u8>> {
+    samples::reported().into_iter().map(|(_, _, reported)| reported.encode().unwrap()).collect()
 }
 
 fn blocks() -> Vec<Vec<u8>> {
@@ -80,6 +89,12 @@ fn no_damaged_frame_passes() {
 #[test]
 fn no_damaged_ack_passes() {
     assert_no_damage_passes(&acks(), |bytes| BlockAck::decode(bytes).is_ok());
+}
+
+#[test]
+fn no_damaged_settings_pass() {
+    assert_no_damage_passes(&desired(), |bytes| DesiredSettings::decode(bytes).is_ok());
+    assert_no_damage_passes(&reported(), |bytes| ReportedSettings::decode(bytes).is_ok());
 }
 
 #[test]
@@ -155,6 +170,13 @@ fn mutated_acks() {
     run(&unsigned.chain(acks()).collect::<Vec<_>>(), 3, hostile::ack);
 }
 
+#[test]
+fn mutated_settings() {
+    let whole: Vec<_> = desired().into_iter().chain(reported()).collect();
+    let unsigned = whole.iter().map(|message| message[..message.len() - 4].to_vec());
+    run(&unsigned.chain(whole.iter().cloned()).collect::<Vec<_>>(), 5, hostile::settings);
+}
+
 /// What [`hostile::assembled`] makes this block of, if its directory is short.
 fn parts_of(block: &[u8]) -> Option<Vec<u8>> {
     let Header { readings, directory, body, .. } = Header::parse(block).unwrap();
@@ -224,6 +246,31 @@ fn an_ack_with_more_than_its_fields_is_refused() {
         longer.extend_from_slice(&crc32c(&longer).to_le_bytes());
         assert_eq!(BlockAck::decode(&longer), Err(AckError::Malformed));
     }
+}
+
+#[test]
+fn settings_that_promise_too_many_channels_or_hold_more_than_their_fields_are_refused() {
+    let signed = |mut bytes: Vec<u8>| {
+        bytes.extend_from_slice(&crc32c(&bytes).to_le_bytes());
+        bytes
+    };
+    for count in [&[0x81, 0x02][..], &[0xff, 0xff, 0xff, 0xff, 0x0f], &[0xff; 9]] {
+        let promised = signed([&[0], count, &[1; 64]].concat());
+        let refused = DesiredSettings::decode(&promised).map(|_| ());
+        assert_eq!(refused, ReportedSettings::decode(&promised).map(|_| ()));
+        assert!(matches!(refused, Err(SettingsError::TooMany | SettingsError::Malformed)), "{count:02x?}");
+    }
+    let most = signed([&[0, 0x80, 0x02][..], &[1; 64]].concat());
+    assert_eq!(DesiredSettings::decode(&most), Err(SettingsError::Malformed), "{MAX_SETTINGS} may be");
+    for message in desired() {
+        let longer = signed([&message[..message.len() - 4], &[0]].concat());
+        assert_eq!(DesiredSettings::decode(&longer), Err(SettingsError::Malformed));
+        let newer = signed([&[1], &message[1..message.len() - 4]].concat());
+        assert_eq!(DesiredSettings::decode(&newer), Err(SettingsError::Version(1)));
+    }
+    // One channel whose deadband has scale 19.
+    let body = [&[0, 1, 1, b'b', 1, b'c', 1, 1, 1, 1, 1, 0, 1, 0, 19, 0][..]].concat();
+    assert_eq!(DesiredSettings::decode(&signed(body)), Err(SettingsError::Malformed));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tidegate_protocol::{
     SiteId, ack,
     block::{self, Encoder, HEADER_BYTES, Header, Stamp},
     frame::{self, MAX_FRAME, encode_down, encode_up, encoded_len},
-    id, reading, status,
+    id, reading, settings, status,
     topic::{self, Lane},
     unit,
 };
@@ -41,6 +41,12 @@ fn messages() -> BTreeMap<String, Vec<u8>> {
     }
     for (name, _, ack) in samples::acks() {
         all.insert(name.to_owned(), ack.encode().unwrap());
+    }
+    for (name, _, desired) in samples::desired() {
+        all.insert(name.to_owned(), desired.encode().unwrap());
+    }
+    for (name, _, reported) in samples::reported() {
+        all.insert(name.to_owned(), reported.encode().unwrap());
     }
     for (name, _, block) in samples::blocks() {
         let mut bytes = Encoder::new().unwrap().encode(&block).unwrap();
@@ -90,6 +96,9 @@ fn every_example_is_what_the_code_writes() {
     for expected in ["up-heartbeat", "up-hello raw", "up-readings raw", "down-ack raw", "ack-outcomes"] {
         assert!(examples.iter().any(|(_, name, _)| name == expected), "the page lost its example {expected}");
     }
+    for expected in ["settings-desired", "settings-reported"] {
+        assert!(examples.iter().any(|(_, name, _)| name == expected), "the page lost its example {expected}");
+    }
     for expected in ["block-board header", "block-board directory", "block-board body"] {
         assert!(examples.iter().any(|(_, name, _)| name == expected), "the page lost its example {expected}");
     }
@@ -124,6 +133,8 @@ fn every_bound_is_the_codes() {
         ("MAX_DESCRIPTION_TEXT", block::MAX_DESCRIPTION_TEXT),
         ("MAX_ACK_BYTES", ack::MAX_ACK_BYTES),
         ("MAX_OUTCOMES", ack::MAX_OUTCOMES),
+        ("MAX_SETTINGS_BYTES", settings::MAX_SETTINGS_BYTES),
+        ("MAX_SETTINGS", settings::MAX_SETTINGS),
         ("MAX_STATUS_BYTES", status::MAX_STATUS_BYTES),
     ];
     let code: BTreeMap<_, _> =

@@ -39,12 +39,16 @@ async fn each_role_publishes_what_is_its_own_and_is_cut_off_for_anything_else() 
     let (gw1, gw2) = (gateway_path("gw1").root(), gateway_path("gw2").root());
     let cases = [
         ("gw1", format!("{gw1}/up/live"), true),
+        ("gw1", format!("{gw1}/up/settings"), true),
         ("gw1", format!("{gw1}/status"), true),
         ("gw1", format!("{gw1}/down/ack"), false),
         ("gw1", format!("{gw1}/up/other"), false),
         ("gw1", format!("{gw2}/up/live"), false),
+        ("gw1", format!("{gw2}/up/settings"), false),
+        ("gw1", format!("{gw1}/down/settings"), false),
         ("gw1", "tidegate/v1/alarms/plant/d/c/r".into(), false),
         ("ingest", format!("{gw1}/down/ack"), true),
+        ("ingest", format!("{gw1}/down/settings"), true),
         ("ingest", "tidegate/v1/alarms/plant/d/c/r".into(), true),
         ("ingest", format!("{gw1}/up/live"), false),
         ("ingest", "home/x".into(), false),

@@ -273,7 +273,7 @@ pub struct Welcome {
 }
 
 /// Which changes of a channel are too small to be reported.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Deadband {
     /// Smaller ones than this; its kind (and scale) is the channel's.

@@ -4,4 +4,5 @@ mod acks;
 mod blocks;
 mod frames;
 mod given;
+mod settings;
 mod topics;

@@ -21,6 +21,8 @@ proptest! {
             prop_assert_eq!(GatewayPath::parse_up(&topic), Ok((path, UpTopic::Block(lane))));
             prop_assert!(matches(ALL_BLOCKS, &topic) && !matches(ALL_STATUS, &topic));
         }
+        prop_assert_eq!(GatewayPath::parse_up(&path.up_settings()), Ok((path, UpTopic::Settings)));
+        prop_assert!(matches(ALL_BLOCKS, &path.up_settings()));
         prop_assert_eq!(GatewayPath::parse_up(&path.status()), Ok((path, UpTopic::Status)));
         prop_assert!(matches(ALL_STATUS, &path.status()));
         for what in [Down::Ack, Down::Settings] {
@@ -36,6 +38,7 @@ proptest! {
             if let Ok((path, what)) = GatewayPath::parse_up(&topic) {
                 let written = match what {
                     UpTopic::Block(lane) => path.up(lane),
+                    UpTopic::Settings => path.up_settings(),
                     UpTopic::Status => path.status(),
                 };
                 prop_assert_eq!(written, topic);

@@ -13,6 +13,7 @@ use tidegate_protocol::{
     frame::{
         Deframer, MAX_FRAME, Up, crc::crc32c, decode_down, decode_up, encode_down, encode_up, encoded_len,
     },
+    settings::{DesiredSettings, ReportedSettings},
 };
 
 /// The longest frame on the line.
@@ -157,6 +158,22 @@ pub fn ack(bytes: &[u8]) {
         if let Ok(ack) = BlockAck::decode(bytes) {
             let again = ack.encode().expect("what was received can be sent");
             assert_eq!(BlockAck::decode(&again), Ok(ack));
+        }
+    }
+}
+
+/// An agent's and an ingest's side of settings.
+pub fn settings(bytes: &[u8]) {
+    let mut signed = bytes.to_vec();
+    signed.extend_from_slice(&crc32c(bytes).to_le_bytes());
+    for bytes in [bytes, &signed] {
+        if let Ok(desired) = DesiredSettings::decode(bytes) {
+            let again = desired.encode().expect("what was received can be sent");
+            assert_eq!(DesiredSettings::decode(&again), Ok(desired));
+        }
+        if let Ok(reported) = ReportedSettings::decode(bytes) {
+            let again = reported.encode().expect("what was received can be sent");
+            assert_eq!(ReportedSettings::decode(&again), Ok(reported));
         }
     }
 }

@@ -10,6 +10,9 @@ use tidegate_protocol::{
         BoardCounters, BoardTime, ChannelList, Deadband, Down, Heartbeat, Hello, HelloMark, Lost, Readings,
         SamplePacker, Settings, SettingsCode, SettingsResult, Standing, Up, Welcome,
     },
+    settings::{
+        ChannelSettings, DesiredChannel, DesiredSettings, ReportedChannel, ReportedSettings, SettingsOutcome,
+    },
 };
 
 pub const BOOT: BootId = BootId(0x0123_4567_89ab_cdef);
@@ -175,6 +178,47 @@ pub fn acks() -> Vec<(&'static str, &'static str, BlockAck)> {
             BlockAck { incarnation, epoch, outcomes, credit, ledger: 0 },
         ),
     ]
+}
+
+/// What the cloud wants of channels, with names and what it says.
+pub fn desired() -> Vec<(&'static str, &'static str, DesiredSettings)> {
+    let wanted = |channel, revision, settings| DesiredChannel {
+        device: DeviceId::new("board-7").expect("a slug"),
+        channel: ChannelName::new(channel).expect("a name"),
+        revision,
+        settings,
+    };
+    let often = ChannelSettings {
+        enabled: true,
+        period_ms: 500,
+        report_deadband: Some(Deadband::Absolute(decimal(50, 2))),
+        max_silence_ms: 60_000,
+    };
+    let percent = Some(Deadband::Percent { hundredths: 200 });
+    let off = ChannelSettings { enabled: false, report_deadband: percent, ..often };
+    let channels = vec![
+        wanted("temperature", 9, Some(often)),
+        wanted("humidity", 300, Some(off)),
+        wanted("running", 2, None),
+    ];
+    let description = "one channel more often, one off, one as the firmware has it";
+    vec![("settings-desired", description, DesiredSettings { channels })]
+}
+
+/// What became of settings, with names and what it says.
+pub fn reported() -> Vec<(&'static str, &'static str, ReportedSettings)> {
+    let of = |channel, revision, outcome| ReportedChannel {
+        device: DeviceId::new("board-7").expect("a slug"),
+        channel: ChannelName::new(channel).expect("a name"),
+        revision,
+        outcome,
+    };
+    let channels = vec![
+        of("temperature", 9, SettingsOutcome::Applied),
+        of("humidity", 299, SettingsOutcome::BadDeadband),
+        of("running", 2, SettingsOutcome::Cleared),
+    ];
+    vec![("settings-reported", "one applied, one refused, one cleared", ReportedSettings { channels })]
 }
 
 /// Blocks, with their names and what they hold.
