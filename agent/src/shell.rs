@@ -145,6 +145,7 @@ impl Shell {
                 Effect::Commit(batch) => self.queue.commit(batch),
                 Effect::Load { keys } => self.queue.load(keys),
                 Effect::Publish { lane, number, block } => self.uplink.publish(lane, number, block),
+                Effect::Report(reported) => self.uplink.report(&reported),
             }
         }
     }

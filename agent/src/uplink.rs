@@ -19,6 +19,7 @@ use rumqttc::{
 };
 use tidegate_protocol::{
     ack::BlockAck,
+    settings::{DesiredSettings, ReportedSettings},
     status::GatewayStatus,
     topic::{Down, GatewayPath, Lane},
 };
@@ -59,6 +60,7 @@ pub struct UplinkSettings {
 pub struct Uplink {
     shared: Arc<Mutex<Option<Connection>>>,
     topics: [String; 4],
+    settings_topic: String,
     status_topic: String,
     goodbye: Vec<u8>,
     stop: Shutdown,
@@ -76,10 +78,10 @@ impl Uplink {
         let stop = Shutdown::new();
         let shared = Arc::default();
         let topics = Lane::ALL.map(|lane| settings.path.up(lane));
-        let status_topic = settings.path.status();
+        let (settings_topic, status_topic) = (settings.path.up_settings(), settings.path.status());
         let goodbye = status_json(&settings, &clock, false);
         let runner = Runner { settings, clock, events, stop: stop.clone(), shared: Arc::clone(&shared) };
-        Self { shared, topics, status_topic, goodbye, stop, task: tokio::spawn(runner.run()) }
+        Self { shared, topics, settings_topic, status_topic, goodbye, stop, task: tokio::spawn(runner.run()) }
     }
 
     /// Publishes a block; without a connection it is dropped, and the core will hear of the lost link.
@@ -101,6 +103,23 @@ impl Uplink {
         }
         drop(shared);
         FailPoint::AfterPublish.hit();
+    }
+
+    /// Tells what became of settings; without a connection nobody is told, and the cloud will ask again.
+    pub fn report(&self, reported: &ReportedSettings) {
+        let bytes = match reported.encode() {
+            Ok(bytes) => bytes,
+            Err(error) => return tracing::error!(%error, "what became of settings cannot be told"),
+        };
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(connection) = shared.as_mut() else { return };
+        connection.unnumbered.push_back(None);
+        if let Err(error) =
+            connection.client.try_publish(&self.settings_topic, QoS::AtLeastOnce, false, bytes)
+        {
+            tracing::debug!(%error, "what became of settings was not taken");
+            connection.unnumbered.pop_back();
+        }
     }
 
     /// Says goodbye, so that the broker does not speak the last will, and ends the task.
@@ -262,6 +281,9 @@ impl Runner {
     }
 
     fn came_down(&self, topic: &str, payload: &[u8]) -> Option<Event> {
+        if topic == self.settings.path.down(Down::Settings) {
+            return settings_wanted(payload);
+        }
         if topic != self.settings.path.down(Down::Ack) {
             tracing::debug!(topic, "nothing here knows what to do with this");
             return None;
@@ -275,6 +297,16 @@ impl Runner {
                 tracing::warn!(%error, "an acknowledgement cannot be read; its blocks will be sent again");
                 None
             }
+        }
+    }
+}
+
+fn settings_wanted(payload: &[u8]) -> Option<Event> {
+    match DesiredSettings::decode(payload) {
+        Ok(wanted) => Some(Event::SettingsWanted(wanted)),
+        Err(error) => {
+            tracing::warn!(%error, "settings from the cloud cannot be read; it will ask again");
+            None
         }
     }
 }

@@ -32,6 +32,7 @@ impl Core {
                     self.hello(link, who);
                 }
                 BoardFrame::Bad(error) => self.counters.bad_frame(error),
+                BoardFrame::SettingsResult(result) => self.settings_answered(link, result),
                 BoardFrame::Unidentified => self.identify(link),
                 BoardFrame::Readings { boot, floor, next, readings } => {
                     self.on_link(link, boot, |core, slot| {
@@ -40,7 +41,8 @@ impl Core {
                 }
                 BoardFrame::Heartbeat(heartbeat) => {
                     self.on_link(link, heartbeat.boot, |core, slot| {
-                        core.heartbeat(slot, arrived, &heartbeat)
+                        core.heartbeat(slot, arrived, &heartbeat);
+                        core.tell_again(link);
                     });
                 }
                 BoardFrame::Lost { boot, range, reason, floor, next } => {

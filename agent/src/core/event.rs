@@ -7,7 +7,8 @@ use tidegate_protocol::{
     SeqRange, Tick, Value,
     ack::BlockAck,
     block::Description,
-    frame::{Down, FrameError, Heartbeat, Standing},
+    frame::{Down, FrameError, Heartbeat, SettingsResult, Standing},
+    settings::{DesiredChannel, DesiredSettings, ReportedSettings},
     topic::Lane,
 };
 
@@ -73,6 +74,8 @@ pub enum Event {
         number: u64,
     },
     Acked(BlockAck),
+    /// What the cloud wants of channels; it says so again until it is answered.
+    SettingsWanted(DesiredSettings),
     /// The last batch is on the disk.
     Committed,
     CommitFailed(CommitFailure),
@@ -116,6 +119,8 @@ pub enum BoardFrame {
         floor: u64,
         next: u64,
     },
+    /// What it makes of settings.
+    SettingsResult(SettingsResult),
     /// A frame of a board that has not said hello on this link.
     Unidentified,
     Bad(FrameError),
@@ -149,6 +154,8 @@ pub enum Effect {
         number: u64,
         block: Vec<u8>,
     },
+    /// What became of settings. May be lost: the cloud asks again.
+    Report(ReportedSettings),
 }
 
 /// One transaction of the queue.
@@ -163,6 +170,8 @@ pub struct Batch {
     pub sent_today: Option<SentToday>,
     /// How often the cloud was restored, with the declarations that this calls for.
     pub ledger: Option<u32>,
+    /// All that the cloud wants of channels, where that changed.
+    pub desired: Option<Vec<DesiredChannel>>,
     pub unix_ms: i64,
     /// The queue's totals once this batch is committed.
     pub totals: Totals,
@@ -177,6 +186,7 @@ impl Batch {
             && self.forgotten.is_empty()
             && self.sent_today.is_none()
             && self.ledger.is_none()
+            && self.desired.is_none()
     }
 }
 
@@ -250,6 +260,8 @@ pub struct Recovered {
     pub ledger: u32,
     /// The queue was repaired, and what it may have held besides is not accounted for yet.
     pub account_due: bool,
+    /// What the cloud wants of channels.
+    pub desired: Vec<DesiredChannel>,
 }
 
 /// What precedes a block in its entry: format, count of readings, time of the commit.

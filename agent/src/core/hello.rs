@@ -70,6 +70,7 @@ impl Core {
         }
         self.origins.owe_ack(slot);
         self.welcome(link, answers, boot);
+        self.tell_new_boot(who.device);
     }
 
     /// Whether the board may number on under the boot it says: not if its numbers went back, which would give two

@@ -14,6 +14,7 @@
 //! - backlog: out of the queue again                       - caps: what a metered link may carry
 //! - clock: wall time, and anchors once it is better        - backoff: when a lost link is tried again
 //! - account: told anew after a restore of the cloud, or damage to the queue   - retire: ended origins are forgotten
+//! - desired: settings for boards' channels, and what became of them
 //! - view, pace: figures for people
 //!
 //! Memory is bounded by `ram_limit_bytes`: at the bound [`Core::takes_frames`] says no, boards are not read, and their
@@ -29,6 +30,7 @@ mod clock;
 mod custody;
 mod damage;
 mod delivery;
+mod desired;
 mod event;
 mod failure;
 mod hello;
@@ -63,6 +65,7 @@ pub use backlog::BacklogOrder;
 pub use backoff::Backoff;
 pub use caps::{LaneCap, LaneCaps, PUBLISH_OVERHEAD_BYTES, SentToday};
 pub use damage::{Losses, blocks_of_records, losses_of, losses_of_damaged};
+pub use desired::MAX_DESIRED;
 pub use event::{
     ALARM_KEYS, Batch, BoardFrame, CommitFailure, ENTRY_HEAD_BYTES, Effect, Entry, Event, Key, LinkId,
     OriginRecord, Put, Quarantined, Recovered, Totals, footprint, is_alarm, number_of,
@@ -78,6 +81,7 @@ use backlog::Backlog;
 use caps::Meters;
 use clock::WallClock;
 use custody::Custodian;
+use desired::Desired;
 use jitter::Jitter;
 use origins::Origins;
 use outbox::Outbox;
@@ -132,6 +136,7 @@ pub struct Core {
     custodian: Custodian,
     backlog: Backlog,
     account: Account,
+    desired: Desired,
     decoder: Decoder,
     counters: Counters,
     pace: Pace,
@@ -153,7 +158,8 @@ impl Core {
     /// Starts with what the queue holds. Fails only when zstd gets no memory for its contexts.
     pub fn new(settings: CoreSettings, recovered: Recovered, now: Now) -> std::io::Result<Self> {
         let jitter = Jitter::new(settings.jitter_seed);
-        let Recovered { keys, next_key, totals, origins, sent_today, ledger, account_due } = recovered;
+        let Recovered { keys, next_key, totals, origins, sent_today, ledger, account_due, desired } =
+            recovered;
         let meters = Meters::new(settings.caps, sent_today, now);
         let (most, credit) = (settings.max_in_flight_bytes, settings.initial_credit_bytes);
         let outbox = Outbox::new(settings.epoch, most, credit, jitter, meters);
@@ -164,6 +170,7 @@ impl Core {
             custodian: Custodian::new(next_key, totals),
             backlog: Backlog::new(keys, settings.backlog_order),
             account: Account::recovered(ledger, account_due),
+            desired: Desired::recovered(desired),
             origins: Origins::recovered(origins.clone(), next_key),
             clock: WallClock::new(now),
             counters: Counters::default(),
@@ -204,6 +211,7 @@ impl Core {
             Event::UplinkDown => self.uplink_went_down(),
             Event::PubAcked { number } => self.pubacked(number),
             Event::Acked(ack) => self.acked(&ack),
+            Event::SettingsWanted(wanted) => self.settings_wanted(&wanted),
             Event::Committed => self.committed(),
             Event::CommitFailed(_) if Mutant::FailedCommitTrusted.is_on() => self.committed(),
             Event::CommitFailed(failure) => self.commit_failed(failure),
@@ -341,6 +349,7 @@ impl Core {
             sooner(Some(lingered).filter(|at| *at > self.now.at));
         }
         sooner(self.custodian.next_wakeup(self.is_outage(), self.backlog.is_evicting()));
+        sooner(self.desired.save_at().filter(|at| *at > self.now.at));
         // Once silence has begun there is nothing to wake up for: time alone changes nothing more.
         sooner(self.outbox.silent_from().filter(|at| *at > self.now.at));
         next

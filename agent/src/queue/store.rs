@@ -38,6 +38,7 @@ use crate::{
 const QUARANTINE_BYTES: u64 = 8 * 1024 * 1024;
 const SENT_TODAY: &str = "sent-today";
 const LEDGER: &str = "ledger";
+const SETTINGS: &str = "settings";
 /// Readers of other processes that died are forgotten every so many batches: what they looked at could not be used again.
 const BATCHES_PER_READER_CHECK: u64 = 256;
 
@@ -253,7 +254,8 @@ impl Tables<'_> {
         let sent_today = self.meta.get(txn, SENT_TODAY)?.and_then(records::read_sent_today);
         let ledger = self.meta.get(txn, LEDGER)?.and_then(records::unseal).unwrap_or_default();
         let account_due = self.meta.get(txn, ACCOUNT_DUE)?.is_some();
-        Ok(Recovered { next_key, totals, keys, origins, sent_today, ledger, account_due })
+        let desired = self.meta.get(txn, SETTINGS)?.and_then(records::unseal).unwrap_or_default();
+        Ok(Recovered { next_key, totals, keys, origins, sent_today, ledger, account_due, desired })
     }
 
     fn origins(&self, txn: &RoTxn<'_>) -> heed::Result<Vec<OriginRecord>> {
@@ -317,6 +319,9 @@ impl Tables<'_> {
         if let Some(sealed) = batch.ledger.as_ref().and_then(records::seal) {
             self.meta.put(txn, LEDGER, &sealed)?;
             self.meta.delete(txn, ACCOUNT_DUE)?;
+        }
+        if let Some(sealed) = batch.desired.as_ref().and_then(records::seal) {
+            self.meta.put(txn, SETTINGS, &sealed)?;
         }
         meta.totals = batch.totals;
         if let Some(sealed) = records::seal(&meta) {

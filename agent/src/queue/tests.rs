@@ -196,6 +196,22 @@ fn one_agent_per_folder() {
 }
 
 #[test]
+fn what_is_wanted_of_channels_is_there_after_a_restart_and_after_a_batch_without_it() {
+    use tidegate_protocol::settings::{ChannelSettings, DesiredChannel};
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        Some(ChannelSettings { enabled: true, period_ms: 500, report_deadband: None, max_silence_ms: 0 });
+    let (device, channel) = ("board".parse().unwrap(), "temperature".parse().unwrap());
+    let wanted = vec![DesiredChannel { device, channel, revision: 3, settings }];
+    let mut opened = open(folder.path(), 4 << 20);
+    assert!(opened.recovered.desired.is_empty());
+    opened.commit(Batch { desired: Some(wanted.clone()), ..Batch::default() });
+    opened.put(0..2, 100);
+    drop(opened);
+    assert_eq!(open(folder.path(), 4 << 20).recovered.desired, wanted);
+}
+
+#[test]
 fn the_oldest_block_tells_when_it_came() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = open(folder.path(), 4 << 20);

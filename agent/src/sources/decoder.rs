@@ -69,8 +69,7 @@ fn frame(
         Ok(Up::Lost(Lost { boot, range, reason, floor, next })) => {
             BoardFrame::Lost { boot, range, reason, floor: floor.0, next: next.0 }
         }
-        // Nobody here sends settings, so nobody waits for their results.
-        Ok(Up::SettingsResult(_)) => return None,
+        Ok(Up::SettingsResult(result)) => BoardFrame::SettingsResult(result),
     })
 }
 

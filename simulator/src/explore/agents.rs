@@ -140,6 +140,8 @@ impl World {
                 self.check_published(at, lane, number, &block);
                 self.publish_up(at, lane, number, block);
             }
+            // Nothing is wanted of channels here.
+            Effect::Report(_) => {}
         }
     }
 

@@ -131,6 +131,7 @@ impl Disk {
             sent_today: self.sent_today,
             ledger: self.ledger,
             account_due: false,
+            desired: Vec::new(),
         }
     }
 

@@ -9,6 +9,7 @@ use tidegate_protocol::{
     ack::{BlockAck, BlockOutcome, Credit, Outcome},
     block::{Block, Decoder, Record},
     frame::{Down, Heartbeat, Standing},
+    settings::{DesiredChannel, ReportedChannel},
     topic::Lane,
 };
 
@@ -52,6 +53,7 @@ pub struct Disk {
     pub account_due: bool,
     pub commits: usize,
     pub sent_today: Option<SentToday>,
+    pub desired: Vec<DesiredChannel>,
 }
 
 impl Disk {
@@ -82,6 +84,9 @@ impl Disk {
             self.origins.remove(origin);
         }
         self.sent_today = batch.sent_today.or(self.sent_today);
+        if let Some(desired) = &batch.desired {
+            self.desired.clone_from(desired);
+        }
         self.account_due &= batch.ledger.is_none();
         self.ledger = batch.ledger.unwrap_or(self.ledger);
         self.totals = batch.totals;
@@ -100,6 +105,7 @@ impl Disk {
             sent_today: self.sent_today,
             ledger: self.ledger,
             account_due: self.account_due,
+            desired: self.desired.clone(),
         }
     }
 
@@ -132,6 +138,8 @@ pub struct Bench {
     pub disk: Disk,
     pub published: Vec<Published>,
     pub frames: Vec<(LinkId, Down)>,
+    /// What became of settings.
+    pub reported: Vec<ReportedChannel>,
     pub batch: Option<Batch>,
     pub load: Option<Vec<Key>>,
     /// The boot each link was welcomed with last.
@@ -151,13 +159,14 @@ impl Bench {
     pub fn on(settings: CoreSettings, disk: Disk) -> Self {
         let now = Now { at: Time::from_ms(1_000), unix_ms: 1_800_000_000_000 };
         let core = Core::new(settings, disk.recovered(), now).expect("zstd gets its memory");
-        let (published, frames) = (Vec::new(), Vec::new());
+        let (published, frames, reported) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             core,
             now,
             disk,
             published,
             frames,
+            reported,
             batch: None,
             load: None,
             boots: BTreeMap::new(),
@@ -182,6 +191,7 @@ impl Bench {
                     let block = Decoder::new().unwrap().decode(&block).expect("a good block");
                     self.published.push(Published { lane, number, block });
                 }
+                Effect::Report(reported) => self.reported.extend(reported.channels),
             }
         }
     }

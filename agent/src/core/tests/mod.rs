@@ -9,6 +9,7 @@ mod caps;
 mod clock;
 mod cloud;
 mod custody;
+mod desired;
 mod failure;
 mod lanes;
 mod quota;

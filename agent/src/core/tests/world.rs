@@ -130,6 +130,8 @@ impl World {
                     assert!(self.load.replace((soon, keys)).is_none(), "seed {}: two loads", self.seed);
                 }
                 Effect::Publish { number, block, .. } => self.upward.push_back((soon, block, number)),
+                // Nothing is wanted of channels in this world.
+                Effect::Report(reported) => panic!("seed {}: {reported:?}", self.seed),
             }
         }
     }
