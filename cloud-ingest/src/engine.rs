@@ -20,7 +20,7 @@ use crate::{
     inbox::Inbox,
     intake::Outgoing,
     looker::Job,
-    orders::Orders,
+    orders::{Answer, Orders},
     shown::Shown,
     store::{Store, StoreError},
 };
@@ -104,7 +104,14 @@ impl<S: Store> Engine<S> {
                     let _watchers = self.events.send(Streamed::Provisional(Arc::from(event)));
                 }
                 Effect::Verify { ticket, job } => self.look(Job::Verify { ticket, job }),
-                Effect::Retired { ticket, done } => self.orders.answer(ticket, done),
+                Effect::Retired { ticket, done } => self.orders.answer(ticket, Answer::Retired(done)),
+                Effect::Settings { to, wanted } => match wanted.encode() {
+                    Ok(payload) => {
+                        self.publish(Outgoing { topic: to.down(Down::Settings), retain: false, payload })
+                    }
+                    Err(error) => tracing::error!(%error, "settings do not encode"),
+                },
+                Effect::SettingsDone { ticket, done } => self.orders.answer(ticket, Answer::Settings(done)),
                 Effect::Load { origin, range } => self.look(Job::Load { origin, range }),
                 Effect::Reload => {
                     let snapshot = Box::new(self.store.snapshot()?);

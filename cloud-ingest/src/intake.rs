@@ -15,6 +15,7 @@ use rumqttc::{
 };
 use tidegate_protocol::{
     block::MAX_BLOCK_BYTES,
+    settings::ReportedSettings,
     status::{GatewayStatus, MAX_STATUS_BYTES},
     topic::{ALL_BLOCKS, ALL_STATUS, GatewayPath, UpTopic},
 };
@@ -226,8 +227,16 @@ impl Poll {
                 let bytes: Bytes = publish.payload;
                 Some(Event::Block { from, lane, bytes, arrival_unix_ms: self.clock.unix_ms() })
             }
-            // Nothing here asks for settings yet.
-            UpTopic::Settings => None,
+            UpTopic::Settings => match ReportedSettings::decode(&publish.payload) {
+                Ok(reported) => {
+                    Some(Event::SettingsReported { from, reported, unix_ms: self.clock.unix_ms() })
+                }
+                Err(error) => {
+                    let (site, gateway) = (from.site, from.gateway);
+                    tracing::warn!(%site, %gateway, %error, "what became of settings cannot be read; it is asked again");
+                    None
+                }
+            },
             UpTopic::Status => {
                 let status = status(&publish.payload);
                 if status.is_none() {

@@ -14,6 +14,7 @@ use crate::{
     core::{
         Event,
         batch::Damaged,
+        desired::{SettingsDone, SettingsOrder},
         retire::{Operation, RetireOrder},
     },
 };
@@ -28,7 +29,9 @@ pub enum OrderError {
     Busy,
     #[error("the store did not take it, and nothing was changed; give it again")]
     NotCommitted,
-    #[error("there is no answer yet; the operator log tells whether it was carried out")]
+    #[error(
+        "there is no answer yet; the operator log, or the channel's settings, tell whether it was carried out"
+    )]
     NoAnswer,
 }
 
@@ -38,10 +41,17 @@ pub struct Orders {
     waiting: Mutex<Waiting>,
 }
 
+/// What the core made of an order.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Retired(Option<Operation>),
+    Settings(SettingsDone),
+}
+
 #[derive(Default)]
 struct Waiting {
     next_ticket: u64,
-    answers: HashMap<u64, sync::SyncSender<Option<Operation>>>,
+    answers: HashMap<u64, sync::SyncSender<Answer>>,
 }
 
 impl Orders {
@@ -51,6 +61,24 @@ impl Orders {
 
     /// Blocks until the order is carried out and committed.
     pub fn carry_out(&self, order: RetireOrder) -> Result<Operation, OrderError> {
+        let order = Box::new(RetireOrder { unix_ms: self.clock.unix_ms(), ..order });
+        match self.ask(|ticket| Event::Retire { ticket, order })? {
+            Answer::Retired(done) => done.ok_or(OrderError::NotCommitted),
+            Answer::Settings(_) => Err(OrderError::NoAnswer),
+        }
+    }
+
+    /// Blocks until it is committed that these settings are wanted.
+    pub fn want(&self, order: SettingsOrder) -> Result<SettingsDone, OrderError> {
+        let order = Box::new(SettingsOrder { unix_ms: self.clock.unix_ms(), ..order });
+        match self.ask(|ticket| Event::WantSettings { ticket, order })? {
+            Answer::Settings(SettingsDone::NotCommitted) => Err(OrderError::NotCommitted),
+            Answer::Settings(done) => Ok(done),
+            Answer::Retired(_) => Err(OrderError::NoAnswer),
+        }
+    }
+
+    fn ask(&self, order: impl FnOnce(u64) -> Event) -> Result<Answer, OrderError> {
         let (answer, answered) = sync::sync_channel(1);
         let ticket = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,11 +90,10 @@ impl Orders {
             waiting.answers.insert(ticket, answer);
             ticket
         };
-        let order = Box::new(RetireOrder { unix_ms: self.clock.unix_ms(), ..order });
-        let sent = self.core.blocking_send(Event::Retire { ticket, order });
+        let sent = self.core.blocking_send(order(ticket));
         let done = sent.ok().and_then(|()| answered.recv_timeout(PATIENCE).ok());
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).answers.remove(&ticket);
-        done.ok_or(OrderError::NoAnswer)?.ok_or(OrderError::NotCommitted)
+        done.ok_or(OrderError::NoAnswer)
     }
 
     /// Somebody who asked met entries that cannot be read.
@@ -78,7 +105,7 @@ impl Orders {
     }
 
     /// The core's answer; nobody may wait for it any more.
-    pub fn answer(&self, ticket: u64, done: Option<Operation>) {
+    pub fn answer(&self, ticket: u64, done: Answer) {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = waiting.answers.get(&ticket) {
             let _gave_up = answer.try_send(done);

@@ -10,7 +10,12 @@ use tidegate_protocol::{
     topic::{GatewayPath, Lane},
 };
 
-use super::{ledger::Ledger, retire::Operation, seal::Sealed};
+use super::{
+    desired::{ChannelKey, SettingsRecord},
+    ledger::Ledger,
+    retire::Operation,
+    seal::Sealed,
+};
 
 /// An origin's number in this ingest, given in the order in which origins were first heard of, and never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,6 +28,8 @@ pub struct Batch {
     pub origins: Vec<(OriginNo, OriginRecord)>,
     pub descriptions: Vec<(OriginNo, Description)>,
     pub gateways: Vec<(GatewayPath, GatewayRecord)>,
+    /// Applied in order.
+    pub settings: Vec<(ChannelKey, SettingsRecord)>,
     /// Some origin has a better anchor now. Not stored: for those who keep anchors elsewhere.
     pub anchors_changed: bool,
     pub quarantine: Vec<Quarantined>,
@@ -224,5 +231,6 @@ impl Batch {
             && self.sealed.is_empty()
             && self.refused.is_empty()
             && self.operations.is_empty()
+            && self.settings.is_empty()
     }
 }

@@ -100,6 +100,7 @@ impl Core {
         }
         self.send_acks();
         self.answer_orders();
+        self.answer_settings_orders();
     }
 
     /// The batch that must be committed before all that is in memory now is.
@@ -169,6 +170,15 @@ impl Core {
         self.is_above_quota() || self.no_room
     }
 
+    pub(super) fn trimmed(&mut self, used_bytes: u64) {
+        let was_full = self.is_full();
+        self.used_bytes = used_bytes;
+        // Those who wait for credit need not find out by probing.
+        if was_full && !self.is_full() {
+            self.announce_to_all();
+        }
+    }
+
     pub(super) fn store_full(&mut self, batch: u64) {
         self.no_room |= self.in_flight == Some(batch);
         self.commit_failed(batch);
@@ -200,6 +210,7 @@ impl Core {
         self.loading.clear();
         self.outbox = super::Outbox::default();
         self.refuse_orders();
+        self.refuse_settings_orders();
         self.incarnation = incarnation;
         if !Mutant::OverlayKept.is_on() {
             self.adopt(snapshot);
@@ -215,6 +226,7 @@ impl Core {
         {
             self.mode = Mode::Taking;
             self.announce_to_all();
+            self.ask_everyone(now_ms);
         }
     }
 }

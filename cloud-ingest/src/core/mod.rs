@@ -8,6 +8,7 @@
 //! alarming  rules over readings, live and settled
 //! settling  history where a hole has filled      acks      outcomes and credit
 //! verifying blocks that came again, compared with their originals
+//! desired   what is wanted of channels, and told to gateways     gateways  who they are
 //! retire    an operator closes a device's holes
 //! seal      origins that have ended shrink to a row
 //! commits   when a batch is written, and what follows from its success or failure
@@ -25,6 +26,8 @@ mod blocks;
 mod commits;
 mod counters;
 mod damage;
+pub mod desired;
+mod gateways;
 pub mod ledger;
 pub mod origins;
 mod records;
@@ -41,6 +44,7 @@ use tidegate_protocol::{
     Origin, RangeSet, Reading, SeqRange, SiteId,
     ack::BlockAck,
     block::{Decoder, Description},
+    settings::{DesiredSettings, ReportedSettings},
     status::GatewayStatus,
     topic::{GatewayPath, Lane},
 };
@@ -48,6 +52,7 @@ use tidegate_protocol::{
 use self::{
     acks::{Credits, Outbox, Rejection},
     batch::{Batch, Damaged, GatewayRecord, LiveRecord, OriginNo, OriginRecord, SettledRecord},
+    desired::{ChannelKey, Desired, SettingsDone, SettingsOrder, SettingsRecord},
     origins::{OriginState, Origins},
     retire::{Operation, RetireOrder, Waiting},
     verifying::Verifying,
@@ -82,6 +87,12 @@ pub enum Event {
     Status {
         from: GatewayPath,
         status: GatewayStatus,
+    },
+    /// What a gateway says became of settings.
+    SettingsReported {
+        from: GatewayPath,
+        reported: ReportedSettings,
+        unix_ms: i64,
     },
     /// The broker can be reached (again): gateways are told of this incarnation.
     BrokerConnected,
@@ -123,6 +134,11 @@ pub enum Event {
         ticket: u64,
         order: Box<RetireOrder>,
     },
+    /// Somebody wants something of a channel; [`Effect::SettingsDone`] answers under its ticket.
+    WantSettings {
+        ticket: u64,
+        order: Box<SettingsOrder>,
+    },
     /// These stored readings have left with the lake's oldest files.
     Expired {
         ranges: Vec<(OriginNo, SeqRange)>,
@@ -159,6 +175,15 @@ pub enum Effect {
         ticket: u64,
         done: Option<Operation>,
     },
+    /// Tell a gateway what is wanted of channels; it is told again where this is lost.
+    Settings {
+        to: GatewayPath,
+        wanted: DesiredSettings,
+    },
+    SettingsDone {
+        ticket: u64,
+        done: SettingsDone,
+    },
     /// Read the committed state; until then nothing is taken.
     Reload,
 }
@@ -181,6 +206,7 @@ pub struct Snapshot {
     /// Seqs whose readings have left with the lake's oldest files.
     pub expired: Vec<(OriginNo, RangeSet)>,
     pub gateways: Vec<(GatewayPath, GatewayRecord)>,
+    pub settings: Vec<(ChannelKey, SettingsRecord)>,
     pub live: Vec<((SiteId, tidegate_protocol::DeviceId), LiveRecord)>,
     pub settled: Vec<(OriginNo, SettledRecord)>,
     pub latest: Vec<(OriginNo, Vec<Reading>)>,
@@ -250,6 +276,7 @@ pub struct Core {
     seal_before_unix_ms: Option<i64>,
     /// Operators' orders, in the order of their batches.
     retiring: Vec<Waiting>,
+    desired: Desired,
     /// Positions of damaged entries, and the batch that takes each out.
     damaged: BTreeMap<u64, u64>,
     outbox: Outbox,
@@ -292,6 +319,7 @@ impl Core {
             retry_loads_at_ms: None,
             seal_before_unix_ms: None,
             retiring: Vec::new(),
+            desired: Desired::default(),
             damaged: BTreeMap::new(),
             outbox: Outbox::default(),
             credits: Credits::new(settings.credit_total_bytes),
@@ -308,7 +336,13 @@ impl Core {
                 self.block(now_ms, from, lane, bytes, arrival_unix_ms)
             }
             Event::Status { from, status } => self.status(now_ms, from, status),
-            Event::BrokerConnected => self.announce_to_all(),
+            Event::SettingsReported { from, reported, unix_ms } => {
+                self.settings_reported(now_ms, from, &reported, unix_ms)
+            }
+            Event::BrokerConnected => {
+                self.announce_to_all();
+                self.ask_everyone(now_ms);
+            }
             Event::Committed { batch, used_bytes } => self.committed(batch, used_bytes),
             Event::StoreFull { batch } => self.store_full(batch),
             Event::CommitFailed { batch } => self.commit_failed(batch),
@@ -318,6 +352,7 @@ impl Core {
             Event::Damaged(damaged) => self.entry_damaged(now_ms, damaged),
             Event::Trimmed { used_bytes } => self.trimmed(used_bytes),
             Event::Retire { ticket, order } => self.retire(now_ms, ticket, *order),
+            Event::WantSettings { ticket, order } => self.want_settings(now_ms, ticket, *order),
             Event::Expired { ranges } => self.expired(now_ms, &ranges),
             Event::Seal { before_unix_ms } => self.seal_before_unix_ms = Some(before_unix_ms),
             Event::Wakeup => {
@@ -327,6 +362,7 @@ impl Core {
         }
         self.seal_if_asked(now_ms);
         self.commit_if_due(now_ms);
+        self.tell_gateways(now_ms);
     }
 
     pub fn poll(&mut self) -> Option<Effect> {
@@ -342,7 +378,7 @@ impl Core {
             Mode::Taking => {
                 let lingered =
                     self.building_since_ms.map(|since| since.saturating_add(self.settings.linger_ms));
-                [lingered, self.retry_loads_at_ms].into_iter().flatten().min()
+                [lingered, self.retry_loads_at_ms, self.desired.next_wakeup()].into_iter().flatten().min()
             }
         }
     }
@@ -363,15 +399,6 @@ impl Core {
     pub fn counters(&self) -> Counters {
         let waiting: usize = self.fates.iter().map(|fate| fate.block.len()).sum();
         Counters { uncommitted_bytes: (waiting + self.verifying.bytes()) as u64, ..self.counters }
-    }
-
-    fn trimmed(&mut self, used_bytes: u64) {
-        let was_full = self.is_full();
-        self.used_bytes = used_bytes;
-        // Those who wait for credit need not find out by probing.
-        if was_full && !self.is_full() {
-            self.announce_to_all();
-        }
     }
 
     /// Starts over from committed state.
@@ -410,39 +437,11 @@ impl Core {
             }
         }
         self.adopt_gateways(snapshot.gateways);
+        self.adopt_settings(snapshot.settings);
         self.stalled_loads.clear();
         self.retry_loads_at_ms = None;
         self.to_load =
             self.origins.iter().filter(|(_, state)| state.can_settle()).map(|(no, _)| no).collect();
         self.request_loads();
-    }
-
-    /// What gateways said of themselves is newer than any commit, and is said only once: what the snapshot does not have
-    /// is written again.
-    fn adopt_gateways(&mut self, committed: Vec<(GatewayPath, GatewayRecord)>) {
-        let committed: BTreeMap<_, _> = committed.into_iter().collect();
-        for (path, gateway) in &mut self.gateways {
-            gateway.dirty = false;
-            if committed.get(path) != Some(&gateway.record) {
-                self.building.gateways.push((*path, gateway.record.clone()));
-            }
-        }
-        for (path, record) in committed {
-            self.gateways.entry(path).or_insert(Gateway { record, ..Gateway::default() });
-        }
-    }
-
-    fn status(&mut self, now_ms: u64, from: GatewayPath, status: GatewayStatus) {
-        let gateway = self.gateways.entry(from).or_default();
-        gateway.heard = status.online;
-        if (gateway.record.online, &gateway.record.version) != (status.online, &status.version) {
-            gateway.record.online = status.online;
-            gateway.record.version = status.version;
-            self.building.gateways.push((from, gateway.record.clone()));
-            self.touch_batch(now_ms);
-        }
-        if status.online {
-            self.announce(from);
-        }
     }
 }

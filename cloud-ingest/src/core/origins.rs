@@ -6,7 +6,8 @@ use std::collections::HashMap;
 
 use tidegate_alarms::RuleSet;
 use tidegate_protocol::{
-    BootId, ClockAnchor, ClockQuality, DeviceId, Origin, RangeSet, Reading, SiteId, Tick, block::Description,
+    BootId, ChannelName, ClockAnchor, ClockQuality, DeviceId, Origin, RangeSet, Reading, SiteId, Tick,
+    block::Description,
 };
 
 use super::{
@@ -61,6 +62,10 @@ impl OriginState {
         self.watch.describe(self.record.site, self.record.origin, description, rules);
         self.description = Some(description.clone());
         true
+    }
+
+    pub fn channels(&self) -> impl Iterator<Item = ChannelName> {
+        self.description.iter().flat_map(|description| &description.channels).map(|channel| channel.name)
     }
 
     /// Whether every channel that these readings name is described.

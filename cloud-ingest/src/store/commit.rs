@@ -36,6 +36,9 @@ pub(super) fn write(lmdb: &Lmdb, batch: &Batch) -> Result<Receipt, StoreError> {
     for (path, record) in &batch.gateways {
         writer.put(Table::Gateways, &keys::gateway(*path), &keys::encode(record)?)?;
     }
+    for (key, record) in &batch.settings {
+        writer.put(Table::Settings, &keys::channel(*key), &keys::encode(record)?)?;
+    }
     for ((site, device), record) in &batch.live {
         writer.put(Table::Live, &keys::device(*site, *device), &keys::encode(record)?)?;
     }

@@ -11,11 +11,12 @@ use tidegate_protocol::{
 use super::StoreError;
 use crate::core::{
     batch::{EntryHead, Occurrence, OriginNo},
+    desired::ChannelKey,
     seal::SealedRecord,
 };
 
 /// Raised with every change of what is below.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 pub const META_FORMAT: &[u8] = b"format";
 /// The next journal position.
@@ -158,6 +159,23 @@ pub fn read_device(key: &[u8]) -> Result<(SiteId, DeviceId), StoreError> {
     let (site, device) = two_names(key)?;
     let damaged = |_| StoreError::Damaged("a device's key is no name");
     Ok((site.parse().map_err(damaged)?, device.parse().map_err(damaged)?))
+}
+
+pub fn channel(key: ChannelKey) -> Vec<u8> {
+    texts(&[key.site.as_str(), key.device.as_str(), key.channel.as_str()])
+}
+
+pub fn read_channel(key: &[u8]) -> Result<ChannelKey, StoreError> {
+    let damaged = |_| StoreError::Damaged("a channel's key is no name");
+    let text = std::str::from_utf8(key).map_err(|_| StoreError::Damaged("a key is no text"))?;
+    match text.split_terminator('\0').collect::<Vec<_>>()[..] {
+        [site, device, channel] => Ok(ChannelKey {
+            site: site.parse().map_err(damaged)?,
+            device: device.parse().map_err(damaged)?,
+            channel: channel.parse().map_err(damaged)?,
+        }),
+        _ => Err(StoreError::Damaged("a key has the wrong parts")),
+    }
 }
 
 pub fn channel_list(site: SiteId, device: DeviceId, number: u32) -> Vec<u8> {

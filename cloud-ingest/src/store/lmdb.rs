@@ -72,9 +72,11 @@ pub enum Table {
     Expiring,
     /// origin u32, channel u8, gateway, 0, first seq u64 → Summary (postcard)
     Summaries,
+    /// site, 0, device, 0, channel, 0 → SettingsRecord (postcard)
+    Settings,
 }
 
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "meta",
     "journal",
     "origins",
@@ -97,6 +99,7 @@ const NAMES: [&str; 22] = [
     "expired",
     "expiring",
     "summaries",
+    "settings",
 ];
 
 pub struct Lmdb {

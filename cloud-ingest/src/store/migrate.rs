@@ -1,7 +1,8 @@
 //! A store of the format before into the present one, in one transaction: a crash leaves the old or the new.
 //!
-//! Format 2 did not note which readings were stored before a better clock anchor was known.
-//! Format 1 neither, had every origin's loss reasons in fixed places, and did not note when an origin was first and last heard of.
+//! Format 3 held no settings of channels.
+//! Format 2 neither, and did not note which readings were stored before a better clock anchor was known.
+//! Format 1 lacked both, had every origin's loss reasons in fixed places, and did not note when an origin was first and last heard of.
 
 use serde::Deserialize;
 use tidegate_protocol::{ClockAnchor, GatewayId, LossReason, Origin, RangeSet, SiteId, block::Tail};
@@ -81,6 +82,13 @@ pub(super) fn from_2(lmdb: &Lmdb) -> Result<(), StoreError> {
             writer.put(table, &key, &value)?;
         }
     }
+    writer.put(Table::Meta, keys::META_FORMAT, &keys::encode(&keys::FORMAT)?)?;
+    writer.commit()
+}
+
+/// A table more, which opening it has made: nothing was ever wanted of a channel.
+pub(super) fn from_3(lmdb: &Lmdb) -> Result<(), StoreError> {
+    let mut writer = lmdb.writer()?;
     writer.put(Table::Meta, keys::META_FORMAT, &keys::encode(&keys::FORMAT)?)?;
     writer.commit()
 }

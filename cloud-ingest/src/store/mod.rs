@@ -12,11 +12,13 @@
 //! retention what leaves because it is old
 //! summaries what stands for thinned readings
 //! seal      origins that have ended, as one row each
-//! migrate   a store of the format before into the present one
+//! desired   what is wanted of channels
+//! migrate   a store of a format before into the present one
 //! ```
 
 mod commit;
 mod damage;
+mod desired;
 pub mod journal;
 pub mod keys;
 mod lmdb;
@@ -168,6 +170,7 @@ impl LmdbStore {
             Some(keys::FORMAT) => Ok(()),
             Some(1) => migrate::from_1(&self.lmdb),
             Some(2) => migrate::from_2(&self.lmdb),
+            Some(3) => migrate::from_3(&self.lmdb),
             Some(found) => Err(StoreError::Format { found }),
             None => {
                 let mut writer = self.lmdb.writer()?;

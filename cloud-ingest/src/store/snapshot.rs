@@ -29,6 +29,7 @@ pub(super) fn read(look: &Look<'_>) -> Result<Snapshot, StoreError> {
         sealed,
         expired: look.expired()?,
         gateways: look.gateways()?,
+        settings: look.settings()?,
         live: look.live()?,
         settled: look.settled()?,
         latest: latest(look)?,

@@ -10,5 +10,6 @@ mod live;
 mod retiring;
 mod rolling;
 mod sealing;
+mod settings;
 mod support;
 mod verifying;

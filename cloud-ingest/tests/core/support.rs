@@ -2,13 +2,15 @@
 
 use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_ingest::core::{
-    Core, Effect, Event, Settings, Snapshot, VerifyJob, batch::Batch, retire::Operation,
+    Core, Effect, Event, Settings, Snapshot, VerifyJob, batch::Batch, desired::SettingsDone,
+    retire::Operation,
 };
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Quality, Reading, Seq,
     SeqRange, SiteId, Tick, Value, ValueKind,
     ack::{BlockAck, Outcome},
     block::{Block, Decoder, Description, Encoder, OriginReadings, Record, Stamp, stamp},
+    settings::DesiredChannel,
     topic::{GatewayPath, Lane},
 };
 
@@ -67,6 +69,9 @@ pub struct Bench {
     pub loads: Vec<(tidegate_ingest::core::batch::OriginNo, SeqRange)>,
     pub provisional: usize,
     pub retired: Vec<(u64, Option<Operation>)>,
+    /// What gateways were told of settings.
+    pub told: Vec<(GatewayPath, Vec<DesiredChannel>)>,
+    pub wanted: Vec<(u64, SettingsDone)>,
     /// Instead of succeeding, the commit stays under way under this number.
     pub held: Option<u64>,
     pub hold_commits: bool,
@@ -87,6 +92,8 @@ impl Bench {
             loads: Vec::new(),
             provisional: 0,
             retired: Vec::new(),
+            told: Vec::new(),
+            wanted: Vec::new(),
             held: None,
             hold_commits: false,
         }
@@ -118,6 +125,8 @@ impl Bench {
                 Effect::Verify { ticket, job } => self.verify.push((ticket, job)),
                 Effect::Load { origin, range } => self.loads.push((origin, range)),
                 Effect::Retired { ticket, done } => self.retired.push((ticket, done)),
+                Effect::Settings { to, wanted } => self.told.push((to, wanted.channels)),
+                Effect::SettingsDone { ticket, done } => self.wanted.push((ticket, done)),
                 Effect::Reload => {}
             }
         }

@@ -187,7 +187,7 @@ impl World {
                 }
                 Effect::Ack { to, ack } => self.acked(to, ack),
                 // Nobody orders anything here.
-                Effect::Retired { .. } => {}
+                Effect::Retired { .. } | Effect::Settings { .. } | Effect::SettingsDone { .. } => {}
                 Effect::Provisional(event) => self.provisional.push(*event),
                 Effect::Verify { ticket, job } => {
                     let look = self.store.look().expect("a look");

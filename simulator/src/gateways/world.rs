@@ -337,7 +337,9 @@ impl World<'_> {
                 ingest::Effect::Provisional(_)
                 | ingest::Effect::Load { .. }
                 | ingest::Effect::Reload
-                | ingest::Effect::Retired { .. } => {}
+                | ingest::Effect::Retired { .. }
+                | ingest::Effect::Settings { .. }
+                | ingest::Effect::SettingsDone { .. } => {}
             }
         }
         if let Some(at_ms) = self.ingest.next_wakeup() {

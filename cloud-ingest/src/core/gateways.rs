@@ -1,0 +1,39 @@
+//! Which gateways there are, and what they say of themselves.
+
+use std::collections::BTreeMap;
+
+use tidegate_protocol::{status::GatewayStatus, topic::GatewayPath};
+
+use super::{Core, Gateway, batch::GatewayRecord};
+
+impl Core {
+    /// What gateways said of themselves is newer than any commit, and is said only once: what the snapshot does not have
+    /// is written again.
+    pub(super) fn adopt_gateways(&mut self, committed: Vec<(GatewayPath, GatewayRecord)>) {
+        let committed: BTreeMap<_, _> = committed.into_iter().collect();
+        for (path, gateway) in &mut self.gateways {
+            gateway.dirty = false;
+            if committed.get(path) != Some(&gateway.record) {
+                self.building.gateways.push((*path, gateway.record.clone()));
+            }
+        }
+        for (path, record) in committed {
+            self.gateways.entry(path).or_insert(Gateway { record, ..Gateway::default() });
+        }
+    }
+
+    pub(super) fn status(&mut self, now_ms: u64, from: GatewayPath, status: GatewayStatus) {
+        let gateway = self.gateways.entry(from).or_default();
+        gateway.heard = status.online;
+        if (gateway.record.online, &gateway.record.version) != (status.online, &status.version) {
+            gateway.record.online = status.online;
+            gateway.record.version = status.version;
+            self.building.gateways.push((from, gateway.record.clone()));
+            self.touch_batch(now_ms);
+        }
+        if status.online {
+            self.announce(from);
+            self.ask_gateway(now_ms, from);
+        }
+    }
+}
