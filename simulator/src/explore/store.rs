@@ -203,6 +203,7 @@ impl MemoryStore {
             ledger: self.ledger,
             expired: Vec::new(),
             gateways: self.gateways.clone().into_iter().collect(),
+            settings: Vec::new(),
             live: self.live.clone().into_iter().collect(),
             settled: self.settled.clone().into_iter().filter(|(no, _)| open(no)).collect(),
             latest: self.latest.clone().into_iter().filter(|(no, _)| open(no)).collect(),
