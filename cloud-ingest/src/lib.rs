@@ -15,6 +15,7 @@
 //! readings           stored readings, from journal and lake alike
 //! certificate/       signed statements of where every reading is
 //! query, view        what the API asks, and what it shows  shown   what lives in memory only
+//! operations, orders what operators want, and its way to the core    desired  settings of channels, as the API has them
 //! events, api/, page/  the event stream, the HTTP API and the web page
 //! running            all of it started, watched, drained
 //! ```
@@ -27,6 +28,7 @@ mod clock;
 pub mod config;
 pub mod core;
 pub mod data_folder;
+pub mod desired;
 pub mod doctor;
 mod engine;
 pub mod entries;

@@ -6,12 +6,14 @@
 //! alarms    alarms now, history, events  shapes  records as views
 //! certificate  what a completeness certificate states
 //! operations  what operators did, and can do
+//! desired   what is wanted of channels
 //! summaries what stands for thinned readings
 //! ```
 
 mod alarms;
 mod audit;
 mod certificate;
+mod desired;
 mod operations;
 mod readings;
 mod shapes;
@@ -31,7 +33,11 @@ use tokio::sync::broadcast;
 use crate::{
     api,
     certificate::{Certificate, CertificateKey},
-    core::batch::{OriginNo, OriginRecord},
+    core::{
+        batch::{OriginNo, OriginRecord},
+        desired::ChannelKey,
+    },
+    desired::{SettingsListView, SettingsRequest, SettingsView, WrongSetting},
     events::{AlarmSelection, AlarmsView, Cursor, EventSender, HistoryView, Streamed},
     lake::Lake,
     operations::{OperationsView, RetireRequest, RetireView},
@@ -90,6 +96,14 @@ pub enum QueryError {
     NoKey,
     #[error("no device {device} of site {site} is known{}", .boot.map(|boot| format!(" with a boot {boot}")).unwrap_or_default())]
     NothingToRetire { site: SiteId, device: DeviceId, boot: Option<BootId> },
+    #[error("{device} has no channel {channel}; it has {known}")]
+    UnknownChannel { device: DeviceId, channel: ChannelName, known: String },
+    #[error(transparent)]
+    WrongSetting(#[from] WrongSetting),
+    #[error("the settings were changed meanwhile: they have revision {revision} now; look at them again")]
+    SettingsChanged { revision: u32 },
+    #[error("the channel's settings have no further revision")]
+    NoRevision,
     #[error(transparent)]
     Order(#[from] OrderError),
     #[error("the store cannot be read: {0}")]
@@ -227,6 +241,16 @@ impl Query {
         }
         let done = self.orders.carry_out(request.order())?;
         Ok(operations::retired(&done))
+    }
+
+    /// Of the channels that something is wanted of.
+    pub fn settings(&self, selection: &Selection) -> Result<SettingsListView, QueryError> {
+        desired::list(&self.store.look()?, selection)
+    }
+
+    /// Of a channel that a device has, or that something was ever wanted of.
+    pub fn settings_of(&self, key: ChannelKey) -> Result<SettingsView, QueryError> {
+        desired::one(&self.store.look()?, key)
     }
 
     pub fn alarms(&self, selection: &AlarmSelection) -> Result<AlarmsView, QueryError> {
@@ -376,7 +400,15 @@ impl api::Source for Query {
     fn retire(&self, request: &RetireRequest) -> Result<RetireView, QueryError> {
         Query::retire(self, request)
     }
-
+    fn settings(&self, selection: &Selection) -> Result<SettingsListView, QueryError> {
+        Query::settings(self, selection)
+    }
+    fn settings_of(&self, key: ChannelKey) -> Result<SettingsView, QueryError> {
+        Query::settings_of(self, key)
+    }
+    fn want_settings(&self, request: &SettingsRequest) -> Result<SettingsView, QueryError> {
+        Query::want_settings(self, request)
+    }
     fn summaries(&self, request: &SummariesRequest) -> Result<SummariesView, QueryError> {
         Query::summaries(self, request)
     }

@@ -6,7 +6,7 @@
 //! problem     every error as an RFC 9457 document
 //! data        devices, channels, readings, gateways, audit, health
 //! alarms      alarms now, and their settled history
-//! operations  what operators did, and do; the only part that changes anything
+//! operations  what operators did, and do     desired  settings of channels: these two change things, the rest reads
 //! stream      server-sent events that resume without gaps
 //! metrics     Prometheus
 //! page        the web page and its assets
@@ -14,11 +14,12 @@
 //! openapi.json  the API as a document; a test holds it against the routes
 //! ```
 //!
-//! All but `operations` only reads. Bounds: [`QUERIES_AT_ONCE`] questions run at a time and the rest wait; `stream::MAX_STREAMS` event
+//! Bounds: [`QUERIES_AT_ONCE`] questions run at a time and the rest wait; `stream::MAX_STREAMS` event
 //! streams, then 503; `server::MAX_CONNECTIONS` connections, then they wait in the listener's backlog.
 
 mod alarms;
 mod data;
+mod desired;
 mod metrics;
 mod operations;
 mod page;
@@ -100,6 +101,11 @@ pub fn router(source: Arc<dyn Source>, shutdown: Shutdown) -> Router {
         .route("/api/v1/audit/certificate", get(data::certificate))
         .route("/api/v1/operations", get(operations::log))
         .route("/api/v1/devices/{site}/{device}/retire", post(operations::retire))
+        .route("/api/v1/settings", get(desired::list))
+        .route(
+            "/api/v1/devices/{site}/{device}/channels/{channel}/settings",
+            get(desired::show).put(desired::set).delete(desired::clear),
+        )
         .route("/api/v1/alarms", get(alarms::now))
         .route("/api/v1/alarms/history", get(alarms::history))
         .route("/api/v1/events", get(stream::events))

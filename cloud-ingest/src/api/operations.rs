@@ -26,6 +26,12 @@ const MAX_REASON_CHARS: usize = 500;
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(SocketAddr);
 
+impl Peer {
+    pub const fn ip(self) -> IpAddr {
+        self.0.ip()
+    }
+}
+
 impl Connected<IncomingStream<'_, HttpListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, HttpListener>) -> Self {
         Self(*stream.remote_addr())
@@ -56,18 +62,18 @@ pub async fn retire(
     body: Bytes,
 ) -> Answer<RetireView> {
     Parameters::read(&uri, &[])?;
-    refuse_strangers(peer.map(|Extension(ConnectInfo(Peer(address)))| address.ip()), &headers)?;
+    refuse_strangers(peer.map(|Extension(ConnectInfo(peer))| peer.ip()), &headers)?;
     let request = request(&site, &device, &headers, &body)?;
     api.ask(move |source| source.retire(&request)).await.map(Json)
 }
 
-fn refuse_strangers(peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn refuse_strangers(peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Problem> {
     let refused = |why: &str| {
         let detail = format!("an order is only taken from a program on the ingest's own machine: {why}");
         Err(Problem::new(StatusCode::FORBIDDEN, detail))
     };
     if !peer.is_some_and(|address| address.to_canonical().is_loopback()) {
-        return refused("this one comes from another; run `tidegate device retire` there");
+        return refused("this one comes from another; run `tidegate` there");
     }
     if headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for") {
         return refused("a proxy brought this one");
@@ -88,15 +94,20 @@ fn is_this_machine(host: &str) -> bool {
     name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+pub(super) fn must_be_json(headers: &HeaderMap, example: &str) -> Result<(), Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if kind.is_some_and(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json")) {
+        return Ok(());
+    }
+    let detail = format!("send the order as application/json: {example}");
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+}
+
 fn request(site: &str, device: &str, headers: &HeaderMap, body: &[u8]) -> Result<RetireRequest, Problem> {
     let wrong = |name, detail: String| Problem::parameter(name, detail);
     let site: SiteId = site.parse().map_err(|error| wrong("site", format!("site: {error}")))?;
     let device: DeviceId = device.parse().map_err(|error| wrong("device", format!("device: {error}")))?;
-    let json = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    if json.is_none_or(|kind| kind.split(';').next().is_none_or(|kind| kind.trim() != "application/json")) {
-        let detail = "send the order as application/json: {\"operator\": …, \"reason\": …}".to_owned();
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
-    }
+    must_be_json(headers, "{\"operator\": …, \"reason\": …}")?;
     let order: Order = serde_json::from_slice(body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the order: {error}")))?;
     let boot = order.boot.as_deref().map(str::parse::<BootId>).transpose();

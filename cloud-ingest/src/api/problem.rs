@@ -21,7 +21,7 @@ impl Problem {
         Self { status, detail, parameter: None, retry_after_s: None }
     }
 
-    /// A parameter of the query string is wrong.
+    /// A parameter of the query string, or a field, is wrong.
     pub fn parameter(name: &'static str, detail: String) -> Self {
         Self { parameter: Some(name), ..Self::new(StatusCode::BAD_REQUEST, detail) }
     }
@@ -41,9 +41,15 @@ impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Cursor => Self::parameter("cursor", format!("{error}; start again without one")),
-            QueryError::UnknownDevice => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            QueryError::UnknownDevice | QueryError::UnknownChannel { .. } => {
+                Self::new(StatusCode::NOT_FOUND, error.to_string())
+            }
+            QueryError::WrongSetting(wrong) => Self::parameter(wrong.field, wrong.to_string()),
+            QueryError::SettingsChanged { .. } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, error.to_string())
+            }
             QueryError::SeveralSites => Self::parameter("site", error.to_string()),
-            QueryError::NotBracketed(_) | QueryError::NoKey => {
+            QueryError::NotBracketed(_) | QueryError::NoKey | QueryError::NoRevision => {
                 Self::new(StatusCode::CONFLICT, error.to_string())
             }
             QueryError::NothingToRetire { .. } => {

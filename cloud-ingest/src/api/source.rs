@@ -5,6 +5,8 @@ use tokio::sync::broadcast;
 
 use crate::{
     certificate::Certificate,
+    core::desired::ChannelKey,
+    desired::{SettingsListView, SettingsRequest, SettingsView},
     events::{AlarmSelection, AlarmsView, Cursor, HistoryView, Streamed},
     operations::{OperationsView, RetireRequest, RetireView},
     query::{CertificateRequest, QueryError, ReadingsRequest, Selection, SummariesRequest},
@@ -23,8 +25,12 @@ pub trait Source: Send + Sync + 'static {
     fn audit(&self, selection: &Selection, each: bool) -> Result<AuditView, QueryError>;
     fn certificate(&self, request: &CertificateRequest) -> Result<Certificate, QueryError>;
     fn operations(&self) -> Result<OperationsView, QueryError>;
-    /// The only call that changes anything, and only where the request is confirmed.
+    /// Changes something only where the request is confirmed.
     fn retire(&self, request: &RetireRequest) -> Result<RetireView, QueryError>;
+    fn settings(&self, selection: &Selection) -> Result<SettingsListView, QueryError>;
+    fn settings_of(&self, key: ChannelKey) -> Result<SettingsView, QueryError>;
+    /// Changes what is wanted of a channel.
+    fn want_settings(&self, request: &SettingsRequest) -> Result<SettingsView, QueryError>;
     fn summaries(&self, request: &SummariesRequest) -> Result<SummariesView, QueryError>;
     fn gateways(&self) -> Result<GatewaysView, QueryError>;
     fn health(&self) -> HealthView;

@@ -6,6 +6,8 @@ use tidegate_alarms::AlarmEvent;
 use tidegate_ingest::{
     api::Source,
     certificate::Certificate,
+    core::desired::{ChannelKey, SettingsRecord},
+    desired::{SettingsListView, SettingsRequest, SettingsView},
     events::{AlarmSelection, AlarmsView, Cursor, EventSender, HistoryView, Streamed},
     operations::{OperationsView, RetireRequest, RetireView},
     query::{CertificateRequest, QueryError, ReadingsRequest, Selection, SummariesRequest},
@@ -33,7 +35,7 @@ pub struct World {
     /// So many of the oldest events are not kept any more.
     pub events_gone: usize,
     pub operations: OperationsView,
-    /// Answered to readings instead of a page, once.
+    /// Answered to readings, or to settings that are wanted, instead, once.
     pub refusal: Option<QueryError>,
     /// Announced and committed when events are next read, before the answer.
     pub meanwhile: Option<AlarmEvent>,
@@ -123,6 +125,23 @@ impl Source for MadeUp {
             boots: Vec::new(),
             last_heard_unix_ms: Some(1),
         })
+    }
+
+    fn settings(&self, selection: &Selection) -> Result<SettingsListView, QueryError> {
+        self.world.lock().unwrap().asked = format!("{selection:?}");
+        Ok(SettingsListView::default())
+    }
+
+    fn settings_of(&self, key: ChannelKey) -> Result<SettingsView, QueryError> {
+        Ok(SettingsView::new(key, None, &SettingsRecord { revision: 3, ..SettingsRecord::default() }))
+    }
+
+    fn want_settings(&self, request: &SettingsRequest) -> Result<SettingsView, QueryError> {
+        let refusal = self.world.lock().unwrap().refusal.take();
+        refusal.map_or(Ok(()), Err)?;
+        self.world.lock().unwrap().asked = format!("{request:?}");
+        let record = SettingsRecord { revision: 4, ..SettingsRecord::default() };
+        Ok(SettingsView::new(request.key, None, &record))
     }
 
     fn summaries(&self, request: &SummariesRequest) -> Result<SummariesView, QueryError> {

@@ -6,6 +6,7 @@ mod orders;
 mod page;
 mod questions;
 mod server;
+mod settings;
 mod streams;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -1,0 +1,138 @@
+//! Settings of channels. A channel's settings are one resource; its `ETag` is their revision. They are changed
+//! only from this machine, as all that changes anything (see `operations`).
+
+use axum::{
+    Extension, Json,
+    body::Bytes,
+    extract::{ConnectInfo, Path, State},
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    Answer, ApiState,
+    operations::{Peer, must_be_json, refuse_strangers},
+    parameters::Parameters,
+    problem::Problem,
+};
+use crate::{
+    core::desired::ChannelKey,
+    desired::{SettingsListView, SettingsRequest, SettingsView, WantedSettings},
+};
+
+type ChannelPath = Path<(String, String, String)>;
+type MaybePeer = Option<Extension<ConnectInfo<Peer>>>;
+
+pub async fn list(State(api): ApiState, uri: Uri) -> Answer<SettingsListView> {
+    let selection = Parameters::read(&uri, &["site", "device", "channel"])?.selection()?;
+    api.ask(move |source| source.settings(&selection)).await.map(Json)
+}
+
+pub async fn show(State(api): ApiState, Path(path): ChannelPath, uri: Uri) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
+    let key = key(&path)?;
+    api.ask(move |source| source.settings_of(key)).await.map(tagged)
+}
+
+pub async fn set(
+    State(api): ApiState,
+    Path(path): ChannelPath,
+    uri: Uri,
+    peer: MaybePeer,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (key, expected) = order(&path, &uri, peer, &headers)?;
+    must_be_json(&headers, "{\"period_ms\": …}")?;
+    let wanted: WantedSettings = serde_json::from_slice(&body)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the settings: {error}")))?;
+    let request = SettingsRequest { key, wanted: Some(wanted), expected };
+    api.ask(move |source| source.want_settings(&request)).await.map(tagged)
+}
+
+pub async fn clear(
+    State(api): ApiState,
+    Path(path): ChannelPath,
+    uri: Uri,
+    peer: MaybePeer,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (key, expected) = order(&path, &uri, peer, &headers)?;
+    let request = SettingsRequest { key, wanted: None, expected };
+    api.ask(move |source| source.want_settings(&request)).await.map(tagged)
+}
+
+fn tagged(view: SettingsView) -> Response {
+    let tag = format!("\"{}\"", view.revision);
+    ([(header::ETAG, tag)], Json(view)).into_response()
+}
+
+fn order(
+    path: &(String, String, String),
+    uri: &Uri,
+    peer: MaybePeer,
+    headers: &HeaderMap,
+) -> Result<(ChannelKey, Option<Vec<u32>>), Problem> {
+    Parameters::read(uri, &[])?;
+    refuse_strangers(peer.map(|Extension(ConnectInfo(peer))| peer.ip()), headers)?;
+    Ok((key(path)?, expected(headers)?))
+}
+
+fn key((site, device, channel): &(String, String, String)) -> Result<ChannelKey, Problem> {
+    let wrong = |name, error| Problem::parameter(name, format!("{name}: {error}"));
+    Ok(ChannelKey {
+        site: site.parse().map_err(|error| wrong("site", error))?,
+        device: device.parse().map_err(|error| wrong("device", error))?,
+        channel: channel.parse().map_err(|error| wrong("channel", error))?,
+    })
+}
+
+/// The revisions of `If-Match` (RFC 9110, 13.1.1): none where it is absent, or any will do. A weak tag matches nothing.
+fn expected(headers: &HeaderMap) -> Result<Option<Vec<u32>>, Problem> {
+    let mut revisions = Vec::new();
+    for value in headers.get_all(header::IF_MATCH) {
+        let unreadable = || {
+            let detail = "If-Match: give the ETag of the settings as you saw them, as \"3\"".to_owned();
+            Problem::new(StatusCode::BAD_REQUEST, detail)
+        };
+        for tag in value.to_str().map_err(|_| unreadable())?.split(',').map(str::trim) {
+            if tag == "*" {
+                return Ok(None);
+            }
+            if tag.starts_with("W/\"") {
+                continue;
+            }
+            let opaque =
+                tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).ok_or_else(unreadable)?;
+            // What is no number is no tag that was given out.
+            revisions.extend(opaque.parse::<u32>());
+        }
+    }
+    Ok(headers.contains_key(header::IF_MATCH).then_some(revisions))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn if_match_names_revisions() {
+        for (values, expected_revisions) in [
+            (&[][..], Some(None)),
+            (&["\"3\""], Some(Some(vec![3]))),
+            (&["\"3\", \"4\"", "\"7\""], Some(Some(vec![3, 4, 7]))),
+            (&["*"], Some(None)),
+            (&["W/\"3\""], Some(Some(vec![]))),
+            (&["\"x\""], Some(Some(vec![]))),
+            (&["3"], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::IF_MATCH, HeaderValue::from_static(value));
+            }
+            assert_eq!(expected(&headers).ok(), expected_revisions, "{values:?}");
+        }
+    }
+}
