@@ -117,6 +117,22 @@ impl Client {
         self.answer(path, request).await
     }
 
+    /// Puts something in the place of what had this revision.
+    pub async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        wanted: &impl Serialize,
+        revision: u32,
+    ) -> Result<Answer<T>, ClientError> {
+        let request = self.http.put(format!("{}{path}", self.base)).json(wanted).timeout(ANSWER_TIMEOUT);
+        self.answer(path, request.header(header::IF_MATCH, format!("\"{revision}\""))).await
+    }
+
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ClientError> {
+        let request = self.http.delete(format!("{}{path}", self.base)).timeout(ANSWER_TIMEOUT);
+        self.answer(path, request).await
+    }
+
     /// Opens the event stream.
     pub async fn events(
         &self,

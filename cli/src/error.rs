@@ -16,6 +16,12 @@ pub enum CliError {
     UnknownDevice { device: String },
     #[error("the name `{device}` is used at several sites ({}); name one with --site", sites.join(", "))]
     SeveralSites { device: String, sites: Vec<String> },
+    #[error("nothing is wanted of this channel yet: give its --period, or 0 where it is not polled")]
+    NoPeriod,
+    #[error(
+        "the board has not answered for `{channel}` in time; it is asked again, and `tidegate settings show` tells what came of it"
+    )]
+    Unanswered { channel: String },
     #[error("`{address}` is no MQTT address; write it as host:port, for example 127.0.0.1:1883")]
     MqttAddress { address: String },
     #[error(

@@ -21,7 +21,7 @@ use crate::{client::Client, commands::*, error::CliError};
 
 const EXIT_CODES: &str = "Exit codes:\n  \
     0  it did what was asked; for audit and demo: every reading is accounted for\n  \
-    1  it failed; for audit and demo: something is missing\n  \
+    1  it failed; for audit and demo: something is missing; for settings --wait: they are not applied\n  \
     2  wrong usage; audit could not check, demo could not start";
 
 /// See what Tidegate's sensors say, which alarms are up, and whether any reading is missing.
@@ -42,6 +42,7 @@ enum Command {
     Devices(devices::Arguments),
     Device(device::Arguments),
     Readings(readings::Arguments),
+    Settings(settings::Arguments),
     Alarms(alarms::Arguments),
     Watch(watch::Arguments),
     Audit(audit::Arguments),
@@ -71,6 +72,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         Command::Demo(asked) => demo::run(&asked).await,
         Command::Devices(asked) => devices::run(&asked, &client()?).await,
         Command::Device(asked) => device::run(&asked, &client()?).await,
+        Command::Settings(asked) => settings::run(&asked, &client()?).await,
         Command::Readings(asked) => readings::run(&asked, &client()?).await,
         Command::Alarms(asked) => alarms::run(&asked, &client()?).await,
         Command::Watch(asked) if asked.raw => raw::run(&asked).await,

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod fake_ingest;
+mod settings;
 
 use std::{
     io::{BufRead, BufReader, Read},

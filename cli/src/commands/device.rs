@@ -101,7 +101,7 @@ pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, Cli
 }
 
 /// The one site that has a device of this name.
-async fn only_site(client: &Client, device: &str) -> Result<String, CliError> {
+pub async fn only_site(client: &Client, device: &str) -> Result<String, CliError> {
     let query = [("device", device.to_owned())];
     let audit = client.get::<Audit>("/api/v1/audit", &query).await?.body;
     let sites: BTreeSet<String> = audit.origins.into_iter().map(|origin| origin.site).collect();

@@ -7,14 +7,18 @@ use std::{
 
 use axum::{
     Router,
+    body::Bytes,
     extract::{Query, State},
-    http::HeaderMap,
+    http::{HeaderMap, Method, Uri},
     response::Response,
 };
 use tokio::{net::TcpListener, runtime::Runtime};
 
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// With its path, as `GET /api/v1/devices`.
+    pub line: String,
+    pub body: Bytes,
     query: HashMap<String, String>,
     headers: HeaderMap,
 }
@@ -71,10 +75,14 @@ impl FakeIngest {
 
 async fn handle(
     State(shared): State<Shared>,
+    method: Method,
+    uri: Uri,
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Response {
-    let request = Request { query, headers };
+    let line = format!("{method} {}", uri.path());
+    let request = Request { line, body, query, headers };
     let before = {
         let mut requests = shared.requests.lock().expect("not poisoned");
         requests.push(request.clone());
