@@ -8,6 +8,7 @@ use tidegate_tests::{
     api::{Api, number},
     chain::Chain,
     emulated::Emulated,
+    eventually::eventually,
     tee::Tee,
     tidegate::{Following, tidegate},
 };
@@ -148,6 +149,96 @@ async fn an_emulated_board_that_two_gateways_share_is_stored_once_whichever_of_t
     assert_eq!((origins.len(), number(&audit, "/totals/conflicts")), (1, 0), "{audit}");
     assert!(number(&audit, "/totals/duplicates") > 0, "both brought it: {audit}");
     line.hear_until("nothing lost", |heard| heard.lost == 0).await;
+}
+
+/// The counter is made slower and the ramp reports only steps of one; a period that the board cannot keep is refused. A new boot is
+/// told again, by an agent that was killed, while there is no cloud.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_go_down_to_an_emulated_board_and_take_effect_in_its_next_boot_too() {
+    let board = "lm3s6965evb";
+    let mut chain = Chain::new("");
+    chain.start();
+    let api = chain.api();
+    let running = Emulated::start(board, chain.board_link());
+    let first = counted(&api, board, None, COUNTED / 4).await;
+
+    let set = |channel: &str, more: &[&str]| {
+        let asked = [&["settings", "set", board, channel, "--wait", "--json"], more].concat();
+        let done = tidegate(&api.url(), &asked).output().expect("tidegate starts");
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+        let shown: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{errors}"));
+        (done.status.code(), shown)
+    };
+    let (code, slower) = set("counter", &["--period", "300ms"]);
+    assert_eq!((code, &slower["state"], &slower["revision"]), (Some(0), &"applied".into(), &1.into()));
+    assert_eq!(slower["reported"]["gateway"], tidegate_tests::chain::GATEWAY, "{slower}");
+    let (code, steps) = set("ramp", &["--period", "100ms", "--report-deadband", "1"]);
+    assert_eq!((code, &steps["state"]), (Some(0), &"applied".into()), "{steps}");
+    let (code, refused) = set("uptime", &["--period", "1ms"]);
+    assert_eq!(
+        (code, &refused["state"], &refused["code"]),
+        (Some(1), &"rejected".into(), &"bad-period".into())
+    );
+    await_new_pace(&api, board, &first).await;
+    check_ticks("uptime goes on as it did", &last(&api, board, "uptime", &first).await, 500);
+
+    chain.ingest.kill();
+    chain.agent.kill();
+    drop(running);
+    chain.agent.start();
+    let _running = Emulated::start(board, chain.board_link());
+    let measures = |status: &Value| {
+        let mut devices = status["devices"].as_array().into_iter().flatten();
+        devices.any(|device| device["boot"] != first.as_str() && device["next"].as_u64() > Some(60))
+    };
+    chain.agent_status().get_when("a new boot", "/status", measures).await;
+    chain.ingest.start();
+    let second = counted(&chain.api(), board, Some(&first), COUNTED / 4).await;
+    await_new_pace(&chain.api(), board, &second).await;
+}
+
+/// The newest readings of a channel in a boot: tick and value.
+async fn last(api: &Api, board: &str, channel: &str, boot: &str) -> Vec<(u64, f64)> {
+    const NEWEST: usize = 5;
+    let path = format!("/api/v1/readings?device={board}&channel={channel}&boot={boot}&limit=10000");
+    let answer = api.get(&path).await;
+    let readings = answer["readings"].as_array().expect("readings").iter();
+    let mut readings: Vec<_> = readings
+        .map(|reading| (number(reading, "/tick_ms"), reading["value"].as_f64().expect("a number")))
+        .collect();
+    readings.drain(..readings.len().saturating_sub(NEWEST));
+    readings
+}
+
+/// A busy machine samples late, and then the next is nearer; none comes at another period.
+fn check_ticks(what: &str, readings: &[(u64, f64)], period_ms: u64) {
+    let steps: Vec<u64> = readings.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    assert!(!steps.is_empty() && steps.iter().all(|step| *step > period_ms / 2), "{what}: {steps:?}");
+    assert!(steps.iter().any(|step| step.abs_diff(period_ms) <= period_ms / 5), "{what}: {steps:?}");
+}
+
+/// Waits until the newest readings of a boot are what the settings ask for, which follow each other for good.
+async fn await_new_pace(api: &Api, board: &str, boot: &str) {
+    let is_slower = |readings: &[(u64, f64)]| {
+        readings.len() == 5 && readings.windows(2).all(|pair| pair[1].0 - pair[0].0 > 150)
+    };
+    let is_in_steps = |readings: &[(u64, f64)]| {
+        readings.len() == 5 && readings.windows(2).all(|pair| pair[1].1 - pair[0].1 == 1.0)
+    };
+    let (counter, ramp) = eventually("readings as the settings ask", async || {
+        let (counter, ramp) = (last(api, board, "counter", boot).await, last(api, board, "ramp", boot).await);
+        if is_slower(&counter) && is_in_steps(&ramp) {
+            Ok((counter, ramp))
+        } else {
+            Err(format!("{counter:?} {ramp:?}"))
+        }
+    })
+    .await;
+    check_ticks("the counter", &counter, 300);
+    // Eight samples, a tenth of a second apart, make one step.
+    check_ticks("the ramp", &ramp, 800);
 }
 
 /// Waits until a boot other than `before` has so many counter readings stored, none of them missing; returns the boot.
