@@ -191,7 +191,7 @@ async fn settings_go_down_to_an_emulated_board_and_take_effect_in_its_next_boot_
     let _running = Emulated::start(board, chain.board_link());
     let measures = |status: &Value| {
         let mut devices = status["devices"].as_array().into_iter().flatten();
-        devices.any(|device| device["boot"] != first.as_str() && device["next"].as_u64() > Some(60))
+        devices.any(|device| device["boot"] != first.as_str() && device["next"].as_u64() > Some(30))
     };
     chain.agent_status().get_when("a new boot", "/status", measures).await;
     chain.ingest.start();
