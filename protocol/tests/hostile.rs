@@ -254,11 +254,10 @@ fn settings_that_promise_too_many_channels_or_hold_more_than_their_fields_are_re
         bytes.extend_from_slice(&crc32c(&bytes).to_le_bytes());
         bytes
     };
-    for count in [&[0x81, 0x02][..], &[0xff, 0xff, 0xff, 0xff, 0x0f], &[0xff; 9]] {
+    for count in [&[0x81, 0x02][..], &[0xff, 0xff, 0xff, 0xff, 0x0f]] {
         let promised = signed([&[0], count, &[1; 64]].concat());
-        let refused = DesiredSettings::decode(&promised).map(|_| ());
-        assert_eq!(refused, ReportedSettings::decode(&promised).map(|_| ()));
-        assert!(matches!(refused, Err(SettingsError::TooMany | SettingsError::Malformed)), "{count:02x?}");
+        assert_eq!(DesiredSettings::decode(&promised), Err(SettingsError::TooMany), "{count:02x?}");
+        assert_eq!(ReportedSettings::decode(&promised), Err(SettingsError::TooMany), "{count:02x?}");
     }
     let most = signed([&[0, 0x80, 0x02][..], &[1; 64]].concat());
     assert_eq!(DesiredSettings::decode(&most), Err(SettingsError::Malformed), "{MAX_SETTINGS} may be");
