@@ -2,7 +2,7 @@
 
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelName, DeviceId, ValueKind,
-    frame::{Down, Settings, SettingsCode, SettingsResult},
+    frame::{Down, Settings, SettingsCode, SettingsResult, Standing},
     settings::{ChannelSettings, DesiredChannel, DesiredSettings, ReportedChannel, SettingsOutcome},
 };
 
@@ -58,6 +58,7 @@ fn hello(bench: &mut Bench, boot: u64, names: &[&str]) {
             tag: String::new(),
             firmware: String::new(),
             boot: Some(BootId(boot)),
+            standing: Standing::Present,
             fresh: BootId(99),
             floor: 0,
             next: 0,
