@@ -49,17 +49,22 @@ struct Wanted {
     told: Option<Told>,
 }
 
-/// The boot that was told last, and its answer.
+/// Who was told last, and the answer. A boot that comes by another link may have been with a gateway that has older settings.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     boot: BootId,
+    link: LinkId,
     answer: Option<SettingsOutcome>,
 }
 
 impl Wanted {
-    /// What the boot is known to make of them.
-    fn answer_of(&self, boot: BootId) -> Option<SettingsOutcome> {
-        self.told.filter(|told| told.boot == boot)?.answer
+    fn is_told(&self, boot: BootId, link: LinkId) -> bool {
+        self.told.is_some_and(|told| (told.boot, told.link) == (boot, link))
+    }
+
+    /// What the boot on this link is known to make of them.
+    fn answer_of(&self, boot: BootId, link: LinkId) -> Option<SettingsOutcome> {
+        self.told.filter(|_| self.is_told(boot, link))?.answer
     }
 }
 
@@ -186,9 +191,9 @@ impl Core {
         let current = self.origins.current(device).and_then(|slot| self.origins.get(slot));
         let is_local = current.is_some_and(|state| state.local_flush_ms.is_some() && !state.closed);
         // In the boot that is there it may be under way; of one that has gone the last word holds.
-        let linked = current.filter(|state| state.link.is_some());
+        let linked = current.and_then(|state| Some((state.boot(), state.link?)));
         let answer = match linked {
-            Some(state) => wanted.answer_of(state.boot()),
+            Some((boot, link)) => wanted.answer_of(boot, link),
             None => wanted.told.and_then(|told| told.answer),
         };
         let outcome = match answer {
@@ -220,10 +225,11 @@ impl Core {
         let Some(channels) = self.desired.devices.get_mut(&device) else { return };
         let boot = state.boot();
         let (mut under_way, mut unknown) = (0, Vec::new());
-        for (&channel, wanted) in channels.iter_mut().filter(|(_, wanted)| wanted.answer_of(boot).is_none()) {
+        let open = channels.iter_mut().filter(|(_, wanted)| wanted.answer_of(boot, link).is_none());
+        for (&channel, wanted) in open {
             let Some(index) = index_of(&state.description, channel) else {
                 let outcome = SettingsOutcome::UnknownChannel;
-                wanted.told = Some(Told { boot, answer: Some(outcome) });
+                wanted.told = Some(Told { boot, link, answer: Some(outcome) });
                 unknown.push(ReportedChannel { device, channel, revision: wanted.revision, outcome });
                 continue;
             };
@@ -231,16 +237,17 @@ impl Core {
             if under_way > WINDOW {
                 continue;
             }
-            if again || wanted.told.is_none_or(|told| told.boot != boot) {
+            if again || !wanted.is_told(boot, link) {
                 let frame = Down::Settings(wanted.settings.for_board(index, wanted.revision));
                 self.effects.push_back(Effect::Send { link, frame });
             }
-            wanted.told = Some(Told { boot, answer: None });
+            wanted.told = Some(Told { boot, link, answer: None });
         }
         self.report(unknown);
     }
 
-    /// A board's answer, once per boot: the cloud is told, and the board what else there is. One of older settings was overtaken.
+    /// A board's answer, once per boot and link: the cloud is told, and the board what else there is. An answer to older settings was
+    /// overtaken, or another gateway on this line set the board back: it is told again.
     pub(super) fn settings_answered(&mut self, link: LinkId, result: SettingsResult) {
         let linked = self.origins.linked(link).and_then(|slot| self.origins.get(slot));
         let Some(state) = linked else { return };
@@ -249,11 +256,15 @@ impl Core {
         let channel = declared.name;
         let channels = self.desired.devices.get_mut(&device);
         let Some(wanted) = channels.and_then(|channels| channels.get_mut(&channel)) else { return };
-        if wanted.revision != result.revision || wanted.answer_of(boot).is_some() {
+        if result.revision < wanted.revision {
+            wanted.told = None;
+            return self.tell_board(device, false);
+        }
+        if result.revision > wanted.revision || wanted.answer_of(boot, link).is_some() {
             return;
         }
         let outcome = SettingsOutcome::from(result.code);
-        wanted.told = Some(Told { boot, answer: Some(outcome) });
+        wanted.told = Some(Told { boot, link, answer: Some(outcome) });
         self.report(vec![ReportedChannel { device, channel, revision: result.revision, outcome }]);
         self.tell_board(device, false);
     }

@@ -30,6 +30,8 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         match down {
             Down::Welcome(welcome) => self.welcomed(now, &welcome),
             Down::Ack { boot, up_to } => self.acknowledged(now, boot, up_to),
+            // Before its Welcome a gateway may speak of the channels of the boot before.
+            Down::Settings(_) if !self.is_welcomed() => {}
             Down::Settings(settings) => {
                 self.channels.apply(&settings, &self.config.periods_ms(), now);
             }

@@ -244,3 +244,27 @@ fn settings_for_several_channels_at_once_are_all_answered() {
     let applied = SettingsCode::Applied;
     assert_eq!(answered, [(1, applied), (2, applied), (3, applied)]);
 }
+
+/// They may be meant for the channels of the boot before.
+#[test]
+fn settings_before_a_welcome_are_not_taken() {
+    let channels = channels();
+    let mut node = node(&channels);
+    node.set_sampling(DECIMAL, Sampling::every(1_000)).unwrap();
+    node.link_down();
+    node.link_up(Tick(0));
+    tell(&mut node, 0, &Down::Settings(settings(1)));
+    assert!(sent(&mut node, 0).iter().all(|seen| !matches!(seen, Seen::Answer(_))));
+    assert_eq!(node.sampling(DECIMAL), Some(&Sampling::every(1_000)));
+    tell(&mut node, 0, &welcome(1));
+    assert_eq!(answer_beside_others(&mut node, settings(1)), SettingsCode::Applied);
+}
+
+fn answer_beside_others(node: &mut TestNode<'_>, settings: Settings) -> SettingsCode {
+    tell(node, 1_000, &Down::Settings(settings));
+    let answers = sent(node, 1_000).into_iter().filter_map(|seen| match seen {
+        Seen::Answer(result) => Some(result.code),
+        _ => None,
+    });
+    answers.last().expect("an answer")
+}

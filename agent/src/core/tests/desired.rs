@@ -47,12 +47,16 @@ fn answers(bench: &mut Bench, channel: u8, revision: u32, code: SettingsCode) ->
     std::mem::take(&mut bench.reported)
 }
 
-/// A board with these channels says hello.
+/// A board with these channels says hello on link 1.
 fn hello(bench: &mut Bench, boot: u64, names: &[&str]) {
+    hello_on(bench, 1, boot, names);
+}
+
+fn hello_on(bench: &mut Bench, link: u64, boot: u64, names: &[&str]) {
     let decl =
         |name: &&str| ChannelDecl { name: channel(name), unit: "Cel".into(), kind: ValueKind::F64, scale: 0 };
     bench.introduce(
-        1,
+        link,
         BoardFrame::Hello {
             device: DeviceId::new("board").unwrap(),
             tag: String::new(),
@@ -108,6 +112,9 @@ fn a_new_boot_is_told_again_under_its_own_index() {
     told(&mut bench);
     hello(&mut bench, 7, &["temperature"]);
     assert!(told(&mut bench).is_empty(), "the same boot has it");
+    // By another link it may come from a gateway that has older settings.
+    hello_on(&mut bench, 2, 7, &["temperature"]);
+    assert_eq!(told(&mut bench), [(1, 0, 500)]);
     hello(&mut bench, 8, &["level", "temperature"]);
     assert_eq!(told(&mut bench), [(1, 1, 500)]);
     let applied = [reported("board", "temperature", 1, SettingsOutcome::Applied)];
@@ -157,6 +164,12 @@ fn of_two_revisions_the_higher_one_holds_and_late_answers_are_of_none() {
     ask(&mut bench, &[wanted("board", "temperature", 3, each(300))]);
     assert_eq!(told(&mut bench), [(2, 0, 200), (3, 0, 300)]);
     assert!(answers(&mut bench, 0, 2, SettingsCode::Applied).is_empty());
+    assert_eq!(told(&mut bench), [(3, 0, 300)], "whoever set it back, that is not what is wanted");
+    assert!(
+        answers(&mut bench, 0, 4, SettingsCode::Applied).is_empty(),
+        "of another gateway that knows more"
+    );
+    assert!(told(&mut bench).is_empty());
     let refused = [reported("board", "temperature", 3, SettingsOutcome::BadPeriod)];
     assert_eq!(answers(&mut bench, 0, 3, SettingsCode::BadPeriod), refused);
     // A cloud that was restored decides anew under a number that it gave before.
