@@ -262,9 +262,9 @@ fn settings_before_a_welcome_are_not_taken() {
 
 fn answer_beside_others(node: &mut TestNode<'_>, settings: Settings) -> SettingsCode {
     tell(node, 1_000, &Down::Settings(settings));
-    let answers = sent(node, 1_000).into_iter().filter_map(|seen| match seen {
+    let mut answers = sent(node, 1_000).into_iter().filter_map(|seen| match seen {
         Seen::Answer(result) => Some(result.code),
         _ => None,
     });
-    answers.last().expect("an answer")
+    answers.next_back().expect("an answer")
 }
