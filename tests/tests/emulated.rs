@@ -189,14 +189,30 @@ async fn settings_go_down_to_an_emulated_board_and_take_effect_in_its_next_boot_
     drop(running);
     chain.agent.start();
     let _running = Emulated::start(board, chain.board_link());
-    let measures = |status: &Value| {
+    // So many readings were measured while there was no cloud.
+    let measured = |status: &Value| {
         let mut devices = status["devices"].as_array().into_iter().flatten();
-        devices.any(|device| device["boot"] != first.as_str() && device["next"].as_u64() > Some(30))
+        let new = devices.find(|device| device["boot"] != first.as_str())?;
+        new["next"].as_u64().filter(|next| *next > 30)
     };
-    chain.agent_status().get_when("a new boot", "/status", measures).await;
+    let status =
+        chain.agent_status().get_when("a new boot", "/status", |status| measured(status).is_some()).await;
+    let alone = measured(&status).expect("found just now");
     chain.ingest.start();
-    let second = counted(&chain.api(), board, Some(&first), COUNTED / 4).await;
-    await_new_pace(&chain.api(), board, &second).await;
+    let api = chain.api();
+    let second = counted(&api, board, Some(&first), COUNTED / 4).await;
+    await_new_pace(&api, board, &second).await;
+    let answer =
+        api.get(&format!("/api/v1/readings?device={board}&channel=ramp&boot={second}&limit=10000")).await;
+    let ramp = answer["readings"].as_array().expect("readings").iter();
+    let ramp: Vec<f64> = ramp
+        .take_while(|reading| number(reading, "/seq") < alone)
+        .filter_map(|reading| reading["value"].as_f64())
+        .collect();
+    assert!(
+        ramp.windows(2).any(|pair| pair[1] - pair[0] == 1.0),
+        "not told while there was no cloud: {ramp:?}"
+    );
 }
 
 /// The newest readings of a channel in a boot: tick and value.
