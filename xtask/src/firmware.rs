@@ -4,6 +4,7 @@ pub mod boards;
 mod elf;
 mod esp;
 pub mod measure;
+pub mod template;
 mod uf2;
 
 use crate::repository::Repository;
@@ -34,6 +35,8 @@ enum Command {
     Build(Options),
     /// List the boards
     List,
+    /// Build firmware/template, copied out of the repository
+    Template(ToolchainOptions),
     /// Measure what the library takes on a Cortex-M0: flash, RAM, stack, instructions
     Measure(ToolchainOptions),
 }
@@ -59,10 +62,19 @@ pub fn run(repository: &Repository, arguments: &Arguments) -> Result<()> {
         Command::Build(options) => {
             let boards = Boards::read(repository)?.only(options.board.as_deref())?;
             let mut steps = Steps::new(repository)?;
-            build(repository, &mut steps, &boards, options.toolchain.source);
+            let template = options.board.is_none();
+            build(repository, &mut steps, &boards, template, options.toolchain.source);
             steps.finish()
         }
         Command::Measure(toolchain) => measure::run(repository, toolchain.source),
+        Command::Template(toolchain) => {
+            let mut steps = Steps::new(repository)?;
+            steps.run("firmware template", |step| {
+                let toolchain = bare_metal::ensure(repository, step, toolchain.source, &[SMALLEST])?;
+                template::build(repository, step, &toolchain)
+            });
+            steps.finish()
+        }
         Command::List => {
             for (name, board) in Boards::read(repository)?.iter() {
                 let runs = if board.qemu.is_some() { "runs in QEMU" } else { "builds only" };
@@ -73,8 +85,14 @@ pub fn run(repository: &Repository, arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Builds the no_std crates and the boards' images. Says where those are.
-pub fn build(repository: &Repository, steps: &mut Steps, boards: &Boards, source: Source) -> PathBuf {
+/// Builds the no_std crates, the boards' images and, if told to, the template. Says where the images are.
+pub fn build(
+    repository: &Repository,
+    steps: &mut Steps,
+    boards: &Boards,
+    template: bool,
+    source: Source,
+) -> PathBuf {
     let images = repository.path("target/firmware");
     let mut targets = boards.targets();
     if !targets.contains(&SMALLEST) {
@@ -92,6 +110,9 @@ pub fn build(repository: &Repository, steps: &mut Steps, boards: &Boards, source
         steps.run(&format!("firmware {name}"), |step| {
             build_board(repository, step, &toolchain, &images, name, board)
         });
+    }
+    if template {
+        steps.run("firmware template", |step| template::build(repository, step, &toolchain));
     }
     images
 }

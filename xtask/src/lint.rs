@@ -1,6 +1,6 @@
 //! What can be said about the code without running it: formatting, clippy, rustdoc, an up-to-date lock file.
 
-use crate::firmware::boards;
+use crate::firmware::{boards, template};
 use crate::repository::Repository;
 use crate::steps::Steps;
 use anyhow::Result;
@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 /// Crates that are workspaces of their own: cargo looks at them only when told.
 fn outside_the_workspace(repository: &Repository) -> Result<Vec<PathBuf>> {
-    let mut manifests =
-        vec![repository.path("fuzz/Cargo.toml"), repository.path("firmware/meter/Cargo.toml")];
+    let folders = ["fuzz", "firmware/meter", template::FOLDER];
+    let mut manifests: Vec<PathBuf> =
+        folders.iter().map(|folder| repository.path(folder).join("Cargo.toml")).collect();
     for entry in std::fs::read_dir(repository.path(boards::FOLDER))? {
         manifests.push(entry?.path().join("Cargo.toml"));
     }

@@ -92,7 +92,7 @@ pub fn run(repository: &Repository, options: &Options) -> Result<()> {
 
 fn board_images(repository: &Repository, steps: &mut Steps, options: &Options) -> Environment {
     let Some(boards) = steps.run("boards", |_| Boards::read(repository)) else { return Environment::new() };
-    let images = firmware::build(repository, steps, &boards, options.firmware_toolchain);
+    let images = firmware::build(repository, steps, &boards, true, options.firmware_toolchain);
     steps.run("firmware library", |step| {
         firmware::measure::check(repository, step, options.firmware_toolchain)
     });
