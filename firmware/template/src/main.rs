@@ -73,7 +73,7 @@ async fn run() -> Result<Infallible, Ended> {
     // A number that this device never uses twice, by the jitter of the chip's ring oscillator.
     let mut entropy = RoscRng;
     let boot = Some(boot::from_entropy([entropy.next_u32(), entropy.next_u32()]));
-    let ring = cortex_m::singleton!(: [u8; RING_BYTES] = [0; RING_BYTES]).ok_or(Ended::Memory)?;
+    let ring = cortex_m::singleton!(: [u8; RING_BYTES] = [0; RING_BYTES]).ok_or(Ended::Setup)?;
 
     let mut watchdog = Watchdog::new(pico.WATCHDOG);
     watchdog.pause_on_debug(true);

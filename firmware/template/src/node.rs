@@ -43,14 +43,14 @@ const FRAME_BYTES: usize = 256;
 /// After an error of the receiver, so that a broken line does not keep the other loops from running.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Why the program ended. All but `Link` are mistakes in it, which a new start will not cure.
+/// Why the program ended. All but `Link` are mistakes in it, which a new start will not cure; `Setup` is of the chip or its memory.
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(not(feature = "defmt"), expect(dead_code, reason = "only a probe shows what is in it"))]
 pub enum Ended {
     Name,
     Node(NodeError),
     Sampling(SampleError),
-    Memory,
+    Setup,
     Link,
 }
 

@@ -5,5 +5,6 @@ mod lossy_link;
 mod sampling;
 mod session;
 mod shells;
+mod sleep;
 mod support;
 mod watchdog;
