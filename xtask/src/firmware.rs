@@ -3,6 +3,7 @@
 pub mod boards;
 mod elf;
 mod esp;
+mod guide;
 pub mod measure;
 pub mod template;
 mod uf2;
@@ -35,7 +36,7 @@ enum Command {
     Build(Options),
     /// List the boards
     List,
-    /// Build firmware/template, copied out of the repository
+    /// Build firmware/template, copied out of the repository, and the programs of the guide to a first reading
     Template(ToolchainOptions),
     /// Measure what the library takes on a Cortex-M0: flash, RAM, stack, instructions
     Measure(ToolchainOptions),
@@ -68,11 +69,14 @@ pub fn run(repository: &Repository, arguments: &Arguments) -> Result<()> {
         }
         Command::Measure(toolchain) => measure::run(repository, toolchain.source),
         Command::Template(toolchain) => {
-            let mut steps = Steps::new(repository)?;
-            steps.run("firmware template", |step| {
-                let toolchain = bare_metal::ensure(repository, step, toolchain.source, &[SMALLEST])?;
-                template::build(repository, step, &toolchain)
+            let (boards, mut steps) = (Boards::read(repository)?, Steps::new(repository)?);
+            let targets = boards.targets();
+            let toolchain = steps.run("bare-metal toolchain", |step| {
+                bare_metal::ensure(repository, step, toolchain.source, &targets)
             });
+            if let Some(toolchain) = toolchain {
+                build_template(repository, &mut steps, &boards, &toolchain);
+            }
             steps.finish()
         }
         Command::List => {
@@ -85,7 +89,7 @@ pub fn run(repository: &Repository, arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Builds the no_std crates, the boards' images and, if told to, the template. Says where the images are.
+/// Builds the no_std crates, the boards' images and, if told to, the template and the guide's programs. Says where the images are.
 pub fn build(
     repository: &Repository,
     steps: &mut Steps,
@@ -112,9 +116,21 @@ pub fn build(
         });
     }
     if template {
-        steps.run("firmware template", |step| template::build(repository, step, &toolchain));
+        build_template(repository, steps, boards, &toolchain);
     }
     images
+}
+
+/// The template, and what the guide makes of it on other chips.
+fn build_template(repository: &Repository, steps: &mut Steps, boards: &Boards, toolchain: &Toolchain) {
+    steps.run("firmware template", |step| template::build(repository, step, toolchain));
+    for chapter in guide::CHAPTERS {
+        steps.run(&format!("firmware guide {}", chapter.0), |step| {
+            let board = boards.iter().find(|(name, _)| *name == chapter.0);
+            let (_, board) = board.with_context(|| format!("there is no board {}", chapter.0))?;
+            guide::build(repository, step, toolchain, chapter, board)
+        });
+    }
 }
 
 fn build_board(

@@ -25,12 +25,9 @@ const CRATES: [(&str, &str); 3] = [
 ];
 
 pub fn build(repository: &Repository, step: &mut Step, toolchain: &Toolchain) -> Result<()> {
-    let (template, copy) = (repository.path(FOLDER), repository.path("target/firmware/template"));
-    if copy.exists() {
-        fs::remove_dir_all(&copy)?;
-    }
-    copy_folder(&template, &copy)?;
-    lock(repository, step, &template, &copy)?;
+    let copy = repository.path("target/firmware/template");
+    self::copy(repository, &copy)?;
+    lock(repository, step, &repository.path(FOLDER), &copy)?;
     for features in [&[][..], &["--features", "defmt"]] {
         let mut build = toolchain.cargo(repository, SMALLEST, &["build", "--release", "--locked"]);
         for (name, folder) in CRATES {
@@ -45,6 +42,14 @@ pub fn build(repository: &Repository, step: &mut Step, toolchain: &Toolchain) ->
         step.note(format!("{what}flash {} B, RAM {} B", size.flash_bytes, size.ram_bytes));
     }
     Ok(())
+}
+
+/// Copies it to where nothing else is then.
+pub fn copy(repository: &Repository, place: &Path) -> Result<()> {
+    if place.exists() {
+        fs::remove_dir_all(place)?;
+    }
+    copy_folder(&repository.path(FOLDER), place)
 }
 
 /// Has cargo bring the lock file up to date with the library as it is here, in the template as well.
@@ -62,7 +67,7 @@ fn lock(repository: &Repository, step: &mut Step, template: &Path, copy: &Path) 
 }
 
 /// The manifest with the library's crates by path.
-fn by_path<P: AsRef<Path>>(manifest: &str, locate: impl Fn(&'static str) -> P) -> Result<String> {
+pub fn by_path<P: AsRef<Path>>(manifest: &str, locate: impl Fn(&'static str) -> P) -> Result<String> {
     let mut text = manifest.to_owned();
     for (name, folder) in CRATES {
         let by_git = format!("{name} = {{ git = {ADDRESS:?}");
