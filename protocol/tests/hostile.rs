@@ -232,7 +232,9 @@ fn frames_that_contradict_themselves_are_refused_by_receiver_and_sender() {
     assert_eq!(encode_up(&Up::Lost(lost), &mut [0; 64]), Err(FrameError::Body));
     let report_deadband = Some(Deadband::Absolute(samples::decimal(1, 19)));
     let settings = samples::downs().into_iter().find_map(|(_, _, down)| match down {
-        Down::Settings(settings) => Some(Down::Settings(Settings { report_deadband, ..settings })),
+        Down::Settings { boot, settings } => {
+            Some(Down::Settings { boot, settings: Settings { report_deadband, ..settings } })
+        }
         _ => None,
     });
     assert_eq!(encode_down(&settings.unwrap(), &mut [0; 64]), Err(FrameError::Body));

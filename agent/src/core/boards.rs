@@ -32,7 +32,9 @@ impl Core {
                     self.hello(link, who);
                 }
                 BoardFrame::Bad(error) => self.counters.bad_frame(error),
-                BoardFrame::SettingsResult(result) => self.settings_answered(link, result),
+                BoardFrame::SettingsResult { boot, result } => {
+                    self.on_link(link, boot, |core, slot| core.settings_answered(link, slot, result));
+                }
                 BoardFrame::Unidentified => self.identify(link),
                 BoardFrame::Readings { boot, floor, next, readings } => {
                     self.on_link(link, boot, |core, slot| {

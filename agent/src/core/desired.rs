@@ -23,6 +23,7 @@ use tidegate_protocol::{
 use super::{
     Core,
     event::{Effect, LinkId},
+    origin::Slot,
     time::Time,
 };
 
@@ -238,7 +239,8 @@ impl Core {
                 continue;
             }
             if again || !wanted.is_told(boot, link) {
-                let frame = Down::Settings(wanted.settings.for_board(index, wanted.revision));
+                let settings = wanted.settings.for_board(index, wanted.revision);
+                let frame = Down::Settings { boot: boot.tag(), settings };
                 self.effects.push_back(Effect::Send { link, frame });
             }
             wanted.told = Some(Told { boot, link, answer: None });
@@ -248,9 +250,8 @@ impl Core {
 
     /// A board's answer, once per boot and link: the cloud is told, and the board what else there is. An answer to older settings was
     /// overtaken, or another gateway on this line set the board back: it is told again.
-    pub(super) fn settings_answered(&mut self, link: LinkId, result: SettingsResult) {
-        let linked = self.origins.linked(link).and_then(|slot| self.origins.get(slot));
-        let Some(state) = linked else { return };
+    pub(super) fn settings_answered(&mut self, link: LinkId, slot: Slot, result: SettingsResult) {
+        let Some(state) = self.origins.get(slot) else { return };
         let (device, boot) = (state.origin().device, state.boot());
         let Some(declared) = state.description.channels.get(usize::from(result.channel)) else { return };
         let channel = declared.name;

@@ -120,7 +120,10 @@ pub enum BoardFrame {
         next: u64,
     },
     /// What it makes of settings.
-    SettingsResult(SettingsResult),
+    SettingsResult {
+        boot: BootTag,
+        result: SettingsResult,
+    },
     /// A frame of a board that has not said hello on this link.
     Unidentified,
     Bad(FrameError),

@@ -69,7 +69,7 @@ fn frame(
         Ok(Up::Lost(Lost { boot, range, reason, floor, next })) => {
             BoardFrame::Lost { boot, range, reason, floor: floor.0, next: next.0 }
         }
-        Ok(Up::SettingsResult(result)) => BoardFrame::SettingsResult(result),
+        Ok(Up::SettingsResult { boot, result }) => BoardFrame::SettingsResult { boot, result },
     })
 }
 

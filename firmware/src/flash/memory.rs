@@ -86,7 +86,7 @@ impl<F: NorFlash> Memory<F> {
             let Some(frame) = frame.get_mut(..stored.len()) else { continue };
             frame.copy_from_slice(stored);
             let stuffed = frame.split_last_mut().map(|(_zero, stuffed)| stuffed);
-            if let Some(Ok(Down::Settings(settings))) = stuffed.map(decode_down)
+            if let Some(Ok(Down::Settings { settings, .. })) = stuffed.map(decode_down)
                 && node.restore_settings(&Settings { channel: index, ..settings })
             {
                 restored += 1;
@@ -128,7 +128,11 @@ impl<F: NorFlash> Backing for Memory<F> {
     async fn work(&mut self) {
         let Some(saving) = &mut self.saving else { return };
         let mut frame = [0; MAX_DOWN_FRAME];
-        let Ok(len) = encode_down(&Down::Settings(saving.settings), &mut frame) else { return };
+        let Ok(len) =
+            encode_down(&Down::Settings { boot: BootId(0).tag(), settings: saving.settings }, &mut frame)
+        else {
+            return;
+        };
         let frame = frame.get(..len).unwrap_or_default();
         saving.is_saved = self.map.store_item(&mut self.buffer.0, &saving.key, &frame).await.is_ok();
     }

@@ -30,11 +30,11 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         match down {
             Down::Welcome(welcome) => self.welcomed(now, &welcome),
             Down::Ack { boot, up_to } => self.acknowledged(now, boot, up_to),
-            // Before its Welcome a gateway may speak of the channels of the boot before.
-            Down::Settings(_) if !self.is_welcomed() => {}
-            Down::Settings(settings) => {
+            Down::Settings { boot, settings } if self.boot.map(BootId::tag) == Some(boot) => {
                 self.channels.apply(&settings, &self.config.periods_ms(), now);
             }
+            // A gateway that missed this boot's Hello speaks of the channels of the boot before.
+            Down::Settings { .. } => {}
             Down::Time { unix_ms, error_ms } => self.wall.hear(now, WallTime { unix_ms, error_ms }),
             // While greeting, the Hello is on its way already.
             Down::Identify if self.is_welcomed() => self.greet(now),

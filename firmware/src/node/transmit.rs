@@ -71,7 +71,8 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
 
     fn transmit_answer(&mut self, out: &mut [u8]) -> Option<usize> {
         let answer = self.channels.answer()?;
-        let len = encode_up(&Up::SettingsResult(answer), out).ok()?;
+        let boot = self.boot?.tag();
+        let len = encode_up(&Up::SettingsResult { boot, result: answer }, out).ok()?;
         self.channels.answered(&answer);
         Some(len)
     }

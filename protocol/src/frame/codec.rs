@@ -49,7 +49,10 @@ enum Head<'a> {
     },
     Heartbeat(Heartbeat),
     Lost(Lost),
-    SettingsResult(SettingsResult),
+    SettingsResult {
+        boot: BootTag,
+        result: SettingsResult,
+    },
 }
 
 /// Writes a frame, its final zero included; returns its length.
@@ -86,7 +89,9 @@ pub fn encode_up(frame: &Up<'_>, out: &mut [u8]) -> Result<usize, FrameError> {
         }
         Up::Heartbeat(heartbeat) => wire.postcard::<96>(&Head::Heartbeat(*heartbeat))?,
         Up::Lost(lost) => wire.postcard::<48>(&Head::Lost(*lost))?,
-        Up::SettingsResult(result) => wire.postcard::<8>(&Head::SettingsResult(*result))?,
+        Up::SettingsResult { boot, result } => {
+            wire.postcard::<16>(&Head::SettingsResult { boot: *boot, result: *result })?;
+        }
     }
     let len = wire.finish()?;
     terminate(out, len)
@@ -121,7 +126,7 @@ pub fn decode_up(stuffed: &mut [u8]) -> Result<Up<'_>, FrameError> {
         ),
         Head::Heartbeat(heartbeat) => (Up::Heartbeat(heartbeat), tail),
         Head::Lost(lost) => (Up::Lost(lost), tail),
-        Head::SettingsResult(result) => (Up::SettingsResult(result), tail),
+        Head::SettingsResult { boot, result } => (Up::SettingsResult { boot, result }, tail),
     };
     up.check()?;
     if tail.is_empty() { Ok(up) } else { Err(FrameError::Body) }

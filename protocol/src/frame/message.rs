@@ -46,7 +46,11 @@ pub enum Up<'a> {
     Readings(Readings<'a>),
     Heartbeat(Heartbeat),
     Lost(Lost),
-    SettingsResult(SettingsResult),
+    /// The board's answer to [`Down::Settings`].
+    SettingsResult {
+        boot: BootTag,
+        result: SettingsResult,
+    },
 }
 
 impl Up<'_> {
@@ -55,8 +59,9 @@ impl Up<'_> {
         match self {
             Self::Readings(Readings { boot, .. })
             | Self::Heartbeat(Heartbeat { boot, .. })
-            | Self::Lost(Lost { boot, .. }) => Some(*boot),
-            Self::Hello(_) | Self::SettingsResult(_) => None,
+            | Self::Lost(Lost { boot, .. })
+            | Self::SettingsResult { boot, .. } => Some(*boot),
+            Self::Hello(_) => None,
         }
     }
 
@@ -77,7 +82,7 @@ impl Up<'_> {
             Self::Lost(Lost { range, floor, next, .. }) => {
                 !range.is_empty() && range.end <= next.0 && floor <= next
             }
-            Self::SettingsResult(_) => true,
+            Self::SettingsResult { .. } => true,
         };
         if sound { Ok(()) } else { Err(FrameError::Body) }
     }
@@ -239,7 +244,11 @@ pub enum Down {
         boot: BootId,
         up_to: Seq,
     },
-    Settings(Settings),
+    /// Only of the boot that is named: another's channels may have other indices.
+    Settings {
+        boot: BootTag,
+        settings: Settings,
+    },
     Time {
         unix_ms: i64,
         error_ms: u32,
@@ -252,10 +261,11 @@ impl Down {
     /// What both sides refuse: a deadband whose scale does not exist.
     pub(super) fn check(&self) -> Result<(), FrameError> {
         match self {
-            Self::Settings(Settings {
-                report_deadband: Some(Deadband::Absolute(Value::Decimal { scale, .. })),
+            Self::Settings {
+                settings:
+                    Settings { report_deadband: Some(Deadband::Absolute(Value::Decimal { scale, .. })), .. },
                 ..
-            }) if *scale > MAX_SCALE => Err(FrameError::Body),
+            } if *scale > MAX_SCALE => Err(FrameError::Body),
             _ => Ok(()),
         }
     }

@@ -43,9 +43,11 @@ fn simple_up() -> impl Strategy<Value = Up<'static>> {
                 Up::Lost(Lost { boot, range, reason, floor: Seq(floor.min(range.end)), next: Seq(range.end) })
             }
         ),
-        (any::<u8>(), any::<u32>(), select(codes)).prop_map(|(channel, revision, code)| Up::SettingsResult(
-            SettingsResult { channel, revision, code }
-        )),
+        (given::boot_tag(), any::<u8>(), any::<u32>(), select(codes)).prop_map(
+            |(boot, channel, revision, code)| {
+                Up::SettingsResult { boot, result: SettingsResult { channel, revision, code } }
+            }
+        ),
     ]
 }
 
@@ -58,8 +60,15 @@ fn deadband() -> impl Strategy<Value = Deadband> {
 
 fn down() -> impl Strategy<Value = Down> {
     let boot = || given::number().prop_map(BootId);
-    let settings =
-        (any::<u32>(), any::<u8>(), any::<bool>(), any::<u32>(), option::of(deadband()), any::<u32>());
+    let settings = (
+        given::boot_tag(),
+        any::<u32>(),
+        any::<u8>(),
+        any::<bool>(),
+        any::<u32>(),
+        option::of(deadband()),
+        any::<u32>(),
+    );
     prop_oneof![
         (option::of(boot()), given::number(), boot(), given::signed(), any::<u32>()).prop_map(
             |(said, next, boot, unix_ms, error_ms)| {
@@ -68,16 +77,13 @@ fn down() -> impl Strategy<Value = Down> {
             }
         ),
         (boot(), given::number()).prop_map(|(boot, up_to)| Down::Ack { boot, up_to: Seq(up_to) }),
-        settings.prop_map(|(revision, channel, enabled, period_ms, report_deadband, max_silence_ms)| {
-            Down::Settings(Settings {
-                revision,
-                channel,
-                enabled,
-                period_ms,
-                report_deadband,
-                max_silence_ms,
-            })
-        }),
+        settings.prop_map(
+            |(boot, revision, channel, enabled, period_ms, report_deadband, max_silence_ms)| {
+                let settings =
+                    Settings { revision, channel, enabled, period_ms, report_deadband, max_silence_ms };
+                Down::Settings { boot, settings }
+            }
+        ),
         (given::signed(), any::<u32>()).prop_map(|(unix_ms, error_ms)| Down::Time { unix_ms, error_ms }),
         Just(Down::Identify),
     ]
@@ -121,7 +127,9 @@ fn same(a: &Up<'_>, b: &Up<'_>) -> bool {
         (Up::Readings(a), Up::Readings(b)) => a == b,
         (Up::Heartbeat(a), Up::Heartbeat(b)) => a == b,
         (Up::Lost(a), Up::Lost(b)) => a == b,
-        (Up::SettingsResult(a), Up::SettingsResult(b)) => a == b,
+        (Up::SettingsResult { boot: a, result: b }, Up::SettingsResult { boot: c, result: d }) => {
+            (a, b) == (c, d)
+        }
         _ => false,
     }
 }

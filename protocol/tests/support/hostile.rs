@@ -49,7 +49,7 @@ fn check_up(frame: &Up<'_>) {
             let one_by_one: Result<Vec<_>, _> = std::iter::from_fn(|| samples.next(&SCALES)).collect();
             assert_eq!(unpacked.map(|()| at_once), one_by_one);
         }
-        Up::Heartbeat(_) | Up::Lost(_) | Up::SettingsResult(_) => {}
+        Up::Heartbeat(_) | Up::Lost(_) | Up::SettingsResult { .. } => {}
     }
 }
 

@@ -128,7 +128,7 @@ pub fn each_up(mut each: impl FnMut(&str, &str, &Up<'_>)) {
     };
     each("up-lost", "six readings were overwritten in a full ring", &Up::Lost(lost));
     let result = SettingsResult { channel: 1, revision: 9, code: SettingsCode::Applied };
-    each("up-settings-result", "settings were taken", &Up::SettingsResult(result));
+    each("up-settings-result", "settings were taken", &Up::SettingsResult { boot: BOOT.tag(), result });
 }
 
 /// Every down frame, with its name and what it says.
@@ -148,7 +148,7 @@ pub fn downs() -> Vec<(&'static str, &'static str, Down)> {
         ("down-welcome", "the agent knows the board, and names its boot", Down::Welcome(welcome)),
         ("down-offer", "a boot for a board that has none", Down::Welcome(offer)),
         ("down-ack", "readings below 103 are safe", Down::Ack { boot: BOOT, up_to: Seq(103) }),
-        ("down-settings", "how to measure channel 1", Down::Settings(settings)),
+        ("down-settings", "how to measure channel 1", Down::Settings { boot: BOOT.tag(), settings }),
         ("down-time", "wall time", Down::Time { unix_ms: 1_790_000_000_000, error_ms: 5 }),
         ("down-identify", "who is speaking?", Down::Identify),
     ]

@@ -108,7 +108,7 @@ impl Gateway {
                 kept.losses.push(lost.range);
                 lost.floor
             }
-            Up::Hello(_) | Up::SettingsResult(_) => return,
+            Up::Hello(_) | Up::SettingsResult { .. } => return,
         };
         let mut up_to = floor.0;
         while kept.has(up_to) {

@@ -35,14 +35,19 @@ fn ask(bench: &mut Bench, channels: &[DesiredChannel]) -> Vec<ReportedChannel> {
 fn told(bench: &mut Bench) -> Vec<(u32, u8, u32)> {
     let frames = std::mem::take(&mut bench.frames);
     let settings = frames.into_iter().filter_map(|(_, frame)| match frame {
-        Down::Settings(Settings { revision, channel, period_ms, .. }) => Some((revision, channel, period_ms)),
+        Down::Settings { settings: Settings { revision, channel, period_ms, .. }, .. } => {
+            Some((revision, channel, period_ms))
+        }
         _ => None,
     });
     settings.collect()
 }
 
 fn answers(bench: &mut Bench, channel: u8, revision: u32, code: SettingsCode) -> Vec<ReportedChannel> {
-    let frames = vec![BoardFrame::SettingsResult(SettingsResult { channel, revision, code })];
+    let frames = vec![BoardFrame::SettingsResult {
+        boot: bench.tag(1),
+        result: SettingsResult { channel, revision, code },
+    }];
     bench.event(Event::Board { link: LinkId(1), arrived: bench.now.at, frames });
     std::mem::take(&mut bench.reported)
 }

@@ -10,8 +10,8 @@ use tidegate_firmware::{
 };
 use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, Tick, Value, ValueKind,
-    frame::{Down, HelloMark, Settings, Welcome},
-    id::{ChannelIndex, Seq},
+    frame::{Down, Settings},
+    id::ChannelIndex,
 };
 
 const BOOT: BootId = BootId(3);
@@ -24,18 +24,6 @@ fn node<'a>(channels: &'a [ChannelDecl<&'a str>]) -> TestNode<'a> {
     for index in 0..channels.len() as u8 {
         node.set_sampling(ChannelIndex(index), Sampling::every(1_000)).unwrap();
     }
-    node
-}
-
-/// A node takes settings only from a gateway that has welcomed it.
-fn welcomed<'a>(channels: &'a [ChannelDecl<&'a str>]) -> TestNode<'a> {
-    let mut node = node(channels);
-    node.link_up(Tick(0));
-    node.poll_transmit(Tick(0), &mut [0; 256]).unwrap();
-    let welcome =
-        Welcome { answers: HelloMark::of(node.boot(), Seq(0)), boot: BOOT, unix_ms: 0, error_ms: 5 };
-    node.receive(Tick(0), &frame(&Down::Welcome(welcome)));
-    assert!(node.is_welcomed());
     node
 }
 
@@ -56,7 +44,7 @@ fn save(memory: &mut Memory<Flash>, node: &mut TestNode<'_>) {
 fn settings(channel: u8, revision: u32, period_ms: u32, report_deadband: Option<Deadband>) -> Vec<u8> {
     let settings =
         Settings { revision, channel, enabled: true, period_ms, report_deadband, max_silence_ms: 60_000 };
-    frame(&Down::Settings(settings))
+    frame(&Down::Settings { boot: BOOT.tag(), settings })
 }
 
 #[test]
@@ -93,7 +81,7 @@ fn settings_come_back_by_the_name_of_their_channel() {
         channel("level", "m", ValueKind::F32, 0).unwrap(),
     ];
     let before = [temperature, door, level];
-    let mut node_before = welcomed(&before);
+    let mut node_before = node(&before);
     let mut memory = memory(new_flash());
     let half = Deadband::Absolute(Value::Decimal { mantissa: 50, scale: 2 });
     node_before.receive(Tick(5), &settings(0, 3, 500, Some(half)));
@@ -119,7 +107,7 @@ fn settings_come_back_by_the_name_of_their_channel() {
 #[test]
 fn the_last_settings_count_and_what_could_not_be_saved_is_tried_again() {
     let channels = [channel("temperature", "Cel", ValueKind::Decimal, 2).unwrap()];
-    let mut node_before = welcomed(&channels);
+    let mut node_before = node(&channels);
     let mut flash = new_flash();
     flash.bytes_until_shutoff = Some(40);
     let mut memory = memory(flash);

@@ -103,7 +103,7 @@ impl Gateway {
                 self.floors.insert(boot, lost.floor);
                 self.unsafe_losses.extend((lost.range.start..lost.range.end).map(|seq| (boot, seq)));
             }
-            Up::SettingsResult(result) => self.results.push(*result),
+            Up::SettingsResult { result, .. } => self.results.push(*result),
             Up::Hello(_) => {}
         }
         None

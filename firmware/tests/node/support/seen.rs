@@ -34,7 +34,7 @@ fn seen(up: Up<'_>) -> Seen {
         }
         Up::Heartbeat(heartbeat) => Seen::Heartbeat(heartbeat),
         Up::Lost(lost) => Seen::Lost(lost),
-        Up::SettingsResult(result) => Seen::Answer(result),
+        Up::SettingsResult { result, .. } => Seen::Answer(result),
     }
 }
 
