@@ -287,6 +287,9 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         };
         // What was acknowledged meanwhile is not needed any more.
         let from = from.max(floor);
+        if from >= end {
+            return None;
+        }
         let kept = match found {
             Some(Up::Readings(readings)) => Some(*readings),
             _ => None,

@@ -2,7 +2,7 @@
 
 use super::bench::{Board, Flash, new_flash};
 use crate::support::Gateway;
-use tidegate_firmware::{Backing, NodeConfig};
+use tidegate_firmware::{Backing, NodeConfig, blocking::finish};
 use tidegate_protocol::{BootId, id::Seq};
 
 fn seqs(gateway: &Gateway, boot: u64) -> Vec<u64> {
@@ -96,6 +96,27 @@ fn several_boots_without_a_gateway_arrive_one_after_the_other() {
         assert_eq!(seqs(&gateway, boot), (0..end).collect::<Vec<_>>(), "boot {boot}");
     }
     assert_eq!(gateway.ended.len(), 3);
+}
+
+#[test]
+fn what_is_acknowledged_while_flash_is_read_is_not_called_lost() {
+    let mut board = Board::power_up(new_flash(), 1);
+    board.measure(600);
+    let mut gateway = Gateway::default();
+    board.connect(&mut gateway);
+    board.now_ms += 5_000;
+    let (now, mut out) = (board.now(), [0; 256]);
+    while let Some(len) = board.node.poll_transmit(now, &mut out) {
+        gateway.receive(&out[..len]);
+    }
+    assert!(board.keeper.prepare(&board.node, now), "nothing was acknowledged: flash is sent again");
+    finish(board.keeper.work());
+    let acks = gateway.commit().unwrap();
+    board.node.receive(now, &acks);
+    assert!(board.node.is_drained());
+    assert_eq!(board.keeper.report(&mut board.node, now, &mut out), None);
+    board.settle(&mut gateway);
+    assert!(gateway.losses.is_empty());
 }
 
 #[test]
@@ -215,9 +236,7 @@ fn a_boot_that_the_gateway_refuses_leaves_what_it_kept_under_its_own_name() {
 #[test]
 fn a_range_that_cannot_be_is_refused() {
     use tidegate_firmware::{
-        Identity, Node,
-        blocking::finish,
-        channel,
+        Identity, Node, channel,
         flash::{KeepError, Keeper},
     };
     use tidegate_protocol::{DeviceId, ValueKind};
