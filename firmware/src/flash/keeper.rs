@@ -32,7 +32,9 @@ const REST_MS: u32 = 5_000;
 pub enum KeepError {
     #[error("the range of flash begins or ends within a page, or has less than two pages")]
     BadRange,
-    #[error("a record of {have} bytes is too short for this node's Hello: it takes {need}")]
+    #[error(
+        "a record of {have} bytes is too short for this node's Hello, or for what an earlier firmware kept: it takes {need}"
+    )]
     RecordTooShort { have: usize, need: usize },
 }
 
@@ -70,7 +72,7 @@ enum Step {
     FindFormer { present: Option<BootId>, done: Option<BootId> },
     Release,
     WriteHello { boot: BootId, len: usize },
-    WriteReadings { up_to: Seq, len: usize },
+    WriteReadings { boot: BootId, up_to: Seq, len: usize },
     Fetch(Fetch),
 }
 
@@ -79,10 +81,27 @@ enum Step {
 enum Done {
     Nothing,
     Former(Option<(BootId, SeqRange)>),
-    Kept(Seq),
+    Kept(BootId, Seq),
     /// The record's length; none when there is none.
     Fetched(Fetch, Option<usize>),
-    Failed,
+    Failed(Trouble),
+}
+
+/// Why a step failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    Flash,
+    /// An earlier firmware wrote a record that is longer than this one's.
+    LongRecord(usize),
+}
+
+impl Trouble {
+    fn of<E>(error: Error<E>) -> Self {
+        match error {
+            Error::BufferTooSmall(need) => Self::LongRecord(need),
+            _ => Self::Flash,
+        }
+    }
 }
 
 impl<F: MultiwriteNorFlash, const RECORD: usize> Keeper<F, RECORD> {
@@ -121,6 +140,9 @@ impl<F: MultiwriteNorFlash, const RECORD: usize> Keeper<F, RECORD> {
         node.expect_former();
         if keeper.prepare(node, Tick(0)) {
             keeper.work().await;
+            if let Done::Failed(Trouble::LongRecord(need)) = keeper.done {
+                return Err(KeepError::RecordTooShort { have: RECORD, need: need.next_multiple_of(32) });
+            }
             keeper.report(node, Tick(0), &mut []);
         }
         Ok(keeper)
@@ -165,13 +187,13 @@ impl<F: MultiwriteNorFlash, const RECORD: usize> Keeper<F, RECORD> {
             }
             let up_to = readings.next;
             let len = records::write(boot, &Up::Readings(readings), &mut self.record.0).ok();
-            return len.map_or(Step::Nothing, |len| Step::WriteReadings { up_to, len });
+            return len.map_or(Step::Nothing, |len| Step::WriteReadings { boot, up_to, len });
         }
         node.fetch(now).map_or(Step::Nothing, Step::Fetch)
     }
 
     /// Whether there was room.
-    async fn write(&mut self, len: usize) -> Result<bool, ()> {
+    async fn write(&mut self, len: usize) -> Result<bool, Trouble> {
         let record = self.record.0.get(..len).unwrap_or_default();
         match self.queue.push(record, false).await {
             Ok(()) => {
@@ -183,7 +205,7 @@ impl<F: MultiwriteNorFlash, const RECORD: usize> Keeper<F, RECORD> {
                 self.is_full = true;
                 Ok(false)
             }
-            Err(_) => Err(()),
+            Err(error) => Err(Trouble::of(error)),
         }
     }
 
@@ -192,18 +214,18 @@ impl<F: MultiwriteNorFlash, const RECORD: usize> Keeper<F, RECORD> {
         &mut self,
         present: Option<BootId>,
         done: Option<BootId>,
-    ) -> Result<Option<(BootId, SeqRange)>, ()> {
-        let mut queue = self.queue.iter().await.map_err(drop)?;
+    ) -> Result<Option<(BootId, SeqRange)>, Trouble> {
+        let mut queue = self.queue.iter().await.map_err(Trouble::of)?;
         let mut found: Option<(BootId, SeqRange)> = None;
-        while let Some(entry) = queue.next(&mut self.record.0).await.map_err(drop)? {
+        while let Some(entry) = queue.next(&mut self.record.0).await.map_err(Trouble::of)? {
             let is_over = |boot| Some(boot) == done && Some(boot) != present;
             match (records::kind(&entry), &mut found) {
                 (Some(Kind::Hello(boot) | Kind::Readings(boot, _)), None) if is_over(boot) => {
-                    entry.pop().await.map_err(drop)?;
+                    entry.pop().await.map_err(Trouble::of)?;
                     self.is_full = false;
                 }
                 (None, None) => {
-                    entry.pop().await.map_err(drop)?;
+                    entry.pop().await.map_err(Trouble::of)?;
                 }
                 (Some(Kind::Readings(boot, range)), None) if Some(boot) != present => {
                     found = Some((boot, range));
@@ -219,16 +241,16 @@ impl<F: MultiwriteNorFlash, const RECORD: usize> Keeper<F, RECORD> {
     }
 
     /// Takes out the readings that are acknowledged, and Hellos that nothing follows.
-    async fn take_out_released(&mut self) -> Result<(), ()> {
+    async fn take_out_released(&mut self) -> Result<(), Trouble> {
         let released = self.released;
         let is_released = |boot: BootId, range: SeqRange| {
             released.iter().flatten().any(|(of, floor)| *of == boot && range.end <= floor.0)
         };
-        let mut queue = self.queue.iter().await.map_err(drop)?;
-        while let Some(entry) = queue.next(&mut self.record.0).await.map_err(drop)? {
+        let mut queue = self.queue.iter().await.map_err(Trouble::of)?;
+        while let Some(entry) = queue.next(&mut self.record.0).await.map_err(Trouble::of)? {
             match records::kind(&entry) {
                 Some(Kind::Readings(boot, range)) if is_released(boot, range) => {
-                    entry.pop().await.map_err(drop)?;
+                    entry.pop().await.map_err(Trouble::of)?;
                     self.is_full = false;
                 }
                 Some(Kind::Readings(..)) => break,
@@ -236,19 +258,19 @@ impl<F: MultiwriteNorFlash, const RECORD: usize> Keeper<F, RECORD> {
             }
         }
         while self.first_is_a_needless_hello().await? {
-            self.queue.pop(&mut self.record.0).await.map_err(drop)?;
+            self.queue.pop(&mut self.record.0).await.map_err(Trouble::of)?;
             self.is_full = false;
         }
         Ok(())
     }
 
     /// The oldest record is a Hello, and no readings need it: another Hello follows, or nothing.
-    async fn first_is_a_needless_hello(&mut self) -> Result<bool, ()> {
-        let mut queue = self.queue.iter().await.map_err(drop)?;
+    async fn first_is_a_needless_hello(&mut self) -> Result<bool, Trouble> {
+        let mut queue = self.queue.iter().await.map_err(Trouble::of)?;
         let mut kinds = [None; 2];
         for kind in &mut kinds {
-            if let Some(entry) = queue.next(&mut self.record.0).await.map_err(drop)? {
-                *kind = records::kind(&entry);
+            if let Some(entry) = queue.next(&mut self.record.0).await.map_err(Trouble::of)? {
+                *kind = Some(records::kind(&entry));
             }
         }
         match kinds {
@@ -256,19 +278,19 @@ impl<F: MultiwriteNorFlash, const RECORD: usize> Keeper<F, RECORD> {
                 self.is_occupied = false;
                 Ok(false)
             }
-            [Some(Kind::Hello(_)), None] => {
+            [Some(Some(Kind::Hello(_))), None] => {
                 self.written = None;
                 Ok(true)
             }
-            [Some(Kind::Hello(_)), Some(Kind::Hello(_))] => Ok(true),
+            [Some(Some(Kind::Hello(_))), Some(Some(Kind::Hello(_)))] => Ok(true),
             _ => Ok(false),
         }
     }
 
     /// The length of the record that is asked for, which then lies in the buffer.
-    async fn find(&mut self, fetch: Fetch) -> Result<Option<usize>, ()> {
-        let mut queue = self.queue.iter().await.map_err(drop)?;
-        while let Some(entry) = queue.next(&mut self.record.0).await.map_err(drop)? {
+    async fn find(&mut self, fetch: Fetch) -> Result<Option<usize>, Trouble> {
+        let mut queue = self.queue.iter().await.map_err(Trouble::of)?;
+        while let Some(entry) = queue.next(&mut self.record.0).await.map_err(Trouble::of)? {
             let is_it = match (fetch, records::kind(&entry)) {
                 (Fetch::Hello(wanted), Some(Kind::Hello(boot))) => boot == wanted,
                 (Fetch::Readings(wanted, from), Some(Kind::Readings(boot, range))) => {
@@ -305,16 +327,16 @@ impl<F: MultiwriteNorFlash, const RECORD: usize> Backing for Keeper<F, RECORD> {
                 }
                 Done::Nothing
             }),
-            Step::WriteReadings { up_to, len } => self.write(len).await.map(|is_written| {
+            Step::WriteReadings { boot, up_to, len } => self.write(len).await.map(|is_written| {
                 if let Some((_, count)) = self.written.as_mut().filter(|_| is_written) {
                     *count += 1;
-                    return Done::Kept(up_to);
+                    return Done::Kept(boot, up_to);
                 }
                 Done::Nothing
             }),
             Step::Fetch(fetch) => self.find(fetch).await.map(|len| Done::Fetched(fetch, len)),
         };
-        self.done = done.unwrap_or(Done::Failed);
+        self.done = done.unwrap_or_else(Done::Failed);
     }
 
     fn report<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>>(
@@ -331,8 +353,11 @@ impl<F: MultiwriteNorFlash, const RECORD: usize> Backing for Keeper<F, RECORD> {
                 node.set_former(now, former);
                 None
             }
-            Done::Kept(up_to) => {
-                node.kept(up_to);
+            // Under a boot that the gateway gave meanwhile, the numbers are others.
+            Done::Kept(boot, up_to) => {
+                if node.boot() == Some(boot) {
+                    node.kept(up_to);
+                }
                 None
             }
             Done::Fetched(fetch, len) => {
@@ -340,8 +365,10 @@ impl<F: MultiwriteNorFlash, const RECORD: usize> Backing for Keeper<F, RECORD> {
                 let found = record.and_then(records::frame);
                 node.transmit_fetched(now, fetch, found.as_ref(), out)
             }
-            Done::Failed => {
+            Done::Failed(_) => {
                 log::warn!("the flash failed");
+                // What was to be taken out still is.
+                self.released = [None; 2];
                 self.failures = self.failures.wrapping_add(1);
                 self.rest_until = after(now, REST_MS);
                 None

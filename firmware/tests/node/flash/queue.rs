@@ -234,6 +234,40 @@ fn a_boot_that_the_gateway_refuses_leaves_what_it_kept_under_its_own_name() {
 }
 
 #[test]
+fn a_boot_that_the_gateway_gives_while_flash_is_written_takes_nothing_out_of_the_ring() {
+    let mut board = Board::power_up(new_flash(), 1);
+    let mut out = [0; 256];
+    // The Hello is written first; then readings, of which the node is not told yet.
+    let mut writes = 0;
+    while writes < 2 {
+        if !board.keeper.prepare(&board.node, board.now()) {
+            board.measure_one();
+            continue;
+        }
+        let before = board.keeper.wear().written_bytes;
+        finish(board.keeper.work());
+        writes += u32::from(board.keeper.wear().written_bytes > before);
+        if writes < 2 {
+            let now = board.now();
+            board.keeper.report(&mut board.node, now, &mut out);
+        }
+    }
+    let now = board.now();
+    board.node.link_up(now);
+    board.node.poll_transmit(now, &mut out).unwrap();
+    let next = board.node.next_seq();
+    let answers = tidegate_protocol::frame::HelloMark::of(Some(board.boot), next);
+    let welcome = tidegate_protocol::frame::Welcome { answers, boot: BootId(9), unix_ms: 0, error_ms: 5 };
+    board.node.receive(now, &crate::support::frame(&tidegate_protocol::frame::Down::Welcome(welcome)));
+    board.keeper.report(&mut board.node, now, &mut out);
+    let mut gateway = Gateway::default();
+    board.attend(Some(&mut gateway));
+    board.settle(&mut gateway);
+    assert_eq!(seqs(&gateway, 9), (0..next.0).collect::<Vec<_>>());
+    assert!(gateway.losses.is_empty());
+}
+
+#[test]
 fn a_range_that_cannot_be_is_refused() {
     use tidegate_firmware::{
         Identity, Node, channel,
@@ -247,6 +281,14 @@ fn a_range_that_cannot_be_is_refused() {
         let refused = finish(Keeper::<Flash, 256>::open(new_flash(), range.clone(), &mut node));
         assert_eq!(refused.err(), Some(KeepError::BadRange), "{range:?}");
     }
+    let kept = Board::power_up(new_flash(), 1);
+    let flash = {
+        let mut board = kept;
+        board.measure(200);
+        board.power_off()
+    };
+    let shorter = finish(Keeper::<Flash, 192>::open(flash, Flash::FULL_FLASH_RANGE, &mut node));
+    assert!(matches!(shorter.err(), Some(KeepError::RecordTooShort { have: 192, need: 224 | 256 })));
     let refused = finish(Keeper::<Flash, 96>::open(new_flash(), 0..4_096, &mut node));
     assert_eq!(refused.err(), Some(KeepError::RecordTooShort { have: 96, need: 160 }));
 }
