@@ -33,7 +33,14 @@ pub enum FolderError {
 /// Held for as long as the folder is in use.
 #[derive(Debug)]
 pub struct FolderLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for FolderLock {
+    /// Closing the file would not do: a child process that some thread has just forked holds it too, until it execs.
+    fn drop(&mut self) {
+        let _closed_by_the_system_at_last = self.file.unlock();
+    }
 }
 
 /// Makes the folder where it is missing and locks it, or says who has it; never waits.
@@ -42,7 +49,7 @@ pub fn lock(data_dir: &Path) -> Result<FolderLock, FolderError> {
     fs::create_dir_all(data_dir).map_err(unusable)?;
     let file = File::create(data_dir.join(LOCK)).map_err(unusable)?;
     match file.try_lock() {
-        Ok(()) => Ok(FolderLock { _file: file }),
+        Ok(()) => Ok(FolderLock { file }),
         Err(TryLockError::WouldBlock) => Err(FolderError::InUse { path: data_dir.to_owned() }),
         Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
@@ -55,4 +62,20 @@ pub fn lock_whole(data_dir: &Path) -> Result<FolderLock, FolderError> {
         return Err(FolderError::UnfinishedRestore { path: data_dir.to_owned() });
     }
     Ok(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_process_that_was_forked_meanwhile_does_not_keep_the_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let held = lock(folder.path()).expect("nobody has it");
+        let of_the_child = held.file.try_clone().expect("it clones");
+        assert!(matches!(lock(folder.path()), Err(FolderError::InUse { .. })));
+        drop(held);
+        lock(folder.path()).expect("nobody has it any more");
+        drop(of_the_child);
+    }
 }

@@ -15,8 +15,19 @@ const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(20);
 const NAME: &str = "agent.lock";
 
+/// The right to write to a queue.
+#[derive(Debug)]
+pub struct QueueLock(File);
+
+impl Drop for QueueLock {
+    /// Closing the file would not do: a child process that some thread has just forked holds it too, until it execs.
+    fn drop(&mut self) {
+        let _closed_by_the_system_at_last = self.0.unlock();
+    }
+}
+
 /// One agent per folder: two would give the same keys twice. Creates the folder.
-pub fn lock(data_dir: &Path) -> Result<File, QueueError> {
+pub fn lock(data_dir: &Path) -> Result<QueueLock, QueueError> {
     let refused = |error| QueueError::Folder { path: data_dir.to_owned(), error };
     std::fs::create_dir_all(data_dir).map_err(refused)?;
     let lock = take(data_dir)?;
@@ -26,7 +37,7 @@ pub fn lock(data_dir: &Path) -> Result<File, QueueError> {
 }
 
 /// The same for a queue that must be there already.
-pub fn lock_existing(data_dir: &Path) -> Result<File, QueueError> {
+pub fn lock_existing(data_dir: &Path) -> Result<QueueLock, QueueError> {
     if !folder(data_dir).exists() && !swap::new_folder(data_dir).exists() {
         return Err(QueueError::Missing { path: data_dir.to_owned() });
     }
@@ -35,7 +46,7 @@ pub fn lock_existing(data_dir: &Path) -> Result<File, QueueError> {
     Ok(lock)
 }
 
-fn take(data_dir: &Path) -> Result<File, QueueError> {
+fn take(data_dir: &Path) -> Result<QueueLock, QueueError> {
     let refused = |error| QueueError::Folder { path: data_dir.to_owned(), error };
     // Not truncated before it is ours: it names the process that has it.
     let mut options = OpenOptions::new();
@@ -53,7 +64,7 @@ fn take(data_dir: &Path) -> Result<File, QueueError> {
     }
     // For people only: a full disk must not keep the agent from starting.
     let _unnamed = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-    Ok(file)
+    Ok(QueueLock(file))
 }
 
 /// Whether an agent has the queue now.

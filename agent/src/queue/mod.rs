@@ -84,7 +84,7 @@ pub struct Queue {
     threads: Vec<JoinHandle<()>>,
     ended: Receiver<&'static str>,
     /// Held for as long as the queue is in use.
-    _lock: std::fs::File,
+    _lock: lock::QueueLock,
 }
 
 impl Queue {
