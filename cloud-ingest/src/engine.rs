@@ -112,7 +112,8 @@ impl<S: Store> Engine<S> {
                     Err(error) => tracing::error!(%error, "settings do not encode"),
                 },
                 Effect::SettingsDone { ticket, done } => self.orders.answer(ticket, Answer::Settings(done)),
-                Effect::Load { origin, range } => self.look(Job::Load { origin, range }),
+                Effect::Load { origin, range, told } => self.look(Job::Load { origin, range, told }),
+                Effect::Rewind { origin, seq } => self.look(Job::Rewind { origin, seq }),
                 Effect::Reload => {
                     let snapshot = Box::new(self.store.snapshot()?);
                     let reloaded = Event::Reloaded { snapshot, incarnation: new_incarnation()? };

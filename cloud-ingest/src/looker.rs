@@ -3,11 +3,11 @@
 
 use std::sync::{Arc, mpsc as sync};
 
-use tidegate_protocol::{Origin, Reading, SeqRange};
+use tidegate_protocol::{Origin, SeqRange};
 use tokio::sync::mpsc;
 
 use crate::{
-    core::{Event, VerifyJob, batch::OriginNo},
+    core::{Event, Loaded, VerifyJob, batch::OriginNo},
     lake::Lake,
     readings::{ReadError, Source},
     retained::Retained,
@@ -17,7 +17,8 @@ use crate::{
 #[derive(Debug)]
 pub enum Job {
     Verify { ticket: u64, job: VerifyJob },
-    Load { origin: OriginNo, range: SeqRange },
+    Load { origin: OriginNo, range: SeqRange, told: bool },
+    Rewind { origin: OriginNo, seq: u64 },
     RepublishAlarms,
 }
 
@@ -26,7 +27,8 @@ impl Job {
     pub fn unanswered(self) -> Option<Event> {
         match self {
             Self::Verify { ticket, .. } => Some(Event::Verified { ticket, differing: None }),
-            Self::Load { origin, .. } => Some(Event::Loaded { origin, readings: None }),
+            Self::Load { origin, .. } => Some(Event::Loaded { origin, loaded: None }),
+            Self::Rewind { origin, .. } => Some(Event::Rewound { origin, checkpoint: None }),
             Self::RepublishAlarms => None,
         }
     }
@@ -50,9 +52,15 @@ impl LookThread {
                         self.said(self.verify(&job), "a block that came again could not be compared");
                     Event::Verified { ticket, differing }
                 }
-                Job::Load { origin, range } => {
-                    let readings = self.said(self.load(origin, range), "readings could not be settled");
-                    Event::Loaded { origin, readings }
+                Job::Load { origin, range, told } => {
+                    let loaded = self.load(origin, range, told);
+                    Event::Loaded { origin, loaded: self.said(loaded, "readings could not be settled") }
+                }
+                Job::Rewind { origin, seq } => {
+                    let found = self.store.look().and_then(|look| look.checkpoint(origin, seq));
+                    let checkpoint =
+                        self.said(found.map_err(ReadError::from), "history could not be taken up");
+                    Event::Rewound { origin, checkpoint }
                 }
                 Job::RepublishAlarms => {
                     self.said(
@@ -73,14 +81,15 @@ impl LookThread {
         Source::new(&look, &self.lake)?.verify(job)
     }
 
-    fn load(&self, origin: OriginNo, range: SeqRange) -> Result<Vec<Reading>, ReadError> {
+    fn load(&self, origin: OriginNo, range: SeqRange, told: bool) -> Result<Loaded, ReadError> {
         let look = self.store.look()?;
+        let checkpoints = if told { look.checkpoints(origin, range)? } else { Vec::new() };
         let mut readings = Vec::new();
         Source::new(&look, &self.lake)?.read(origin, range, (0, u64::MAX), |reading| {
             readings.push(*reading);
             true
         })?;
-        Ok(readings)
+        Ok(Loaded { readings, checkpoints })
     }
 
     /// What came of a look. Where it met a damaged entry the core is told first, so that its readings are not called

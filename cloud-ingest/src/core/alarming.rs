@@ -19,7 +19,7 @@ use tidegate_alarms::{
 use tidegate_protocol::{ChannelName, ClockAnchor, Origin, Reading, SiteId, block::Description};
 use tidegate_service::Mutant;
 
-use super::batch::{LiveChannel, Occurrence, RuleState, SettledRecord};
+use super::batch::{Checkpoint, LiveChannel, Occurrence, RuleState, States};
 
 /// What is watched of one origin.
 #[derive(Debug, Default)]
@@ -64,6 +64,7 @@ pub struct Outcome {
     pub live: Vec<AlarmEvent>,
     pub late: Vec<AlarmEvent>,
     pub history: Vec<Occurrence>,
+    pub checkpoints: Vec<Checkpoint>,
     pub live_changed: bool,
     pub settled_changed: bool,
 }
@@ -111,11 +112,6 @@ impl Watch {
         }
     }
 
-    /// Forgets the settled states: history is told again from the beginning.
-    pub fn unsettle(&mut self) {
-        self.rules_mut().for_each(|(_, watched)| watched.settled = State::default());
-    }
-
     /// A newer boot goes on where this one's live states are.
     pub fn hand_over(&self, newer: &mut Self) {
         for (name, watched) in newer.rules_mut() {
@@ -139,10 +135,10 @@ impl Watch {
         channels.filter(|channel| !channel.states.is_empty()).collect()
     }
 
-    pub fn settled_states(&self) -> SettledRecord {
+    pub fn settled_states(&self) -> States {
         let channels =
             self.channels.iter().map(|channel| (channel.name, channel.states(|rule| rule.settled)));
-        SettledRecord { channels: channels.filter(|(_, states)| !states.is_empty()).collect() }
+        channels.filter(|(_, states)| !states.is_empty()).collect()
     }
 
     /// Takes stored states back, for rules that still say the same.
@@ -153,9 +149,9 @@ impl Watch {
         }
     }
 
-    pub fn restore_settled(&mut self, record: &SettledRecord) {
+    pub fn restore_settled(&mut self, states: &States) {
         for (name, watched) in self.rules_mut() {
-            let stored = record.channels.iter().find(|(channel, _)| *channel == name);
+            let stored = states.iter().find(|(channel, _)| *channel == name);
             watched.settled = stored.and_then(|(_, states)| watched.find(states)).unwrap_or_default();
         }
     }

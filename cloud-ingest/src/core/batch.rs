@@ -183,17 +183,46 @@ pub struct RuleState {
     pub state: State,
 }
 
-/// The settled alarm states of one origin, by channel: those that history comes from.
+/// Alarm states by channel, those that are not normal.
+pub type States = Vec<(ChannelName, Vec<RuleState>)>;
+
+/// The settled alarm states of one origin: those that history comes from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SettledRecord {
-    pub channels: Vec<(ChannelName, Vec<RuleState>)>,
+    pub states: States,
+    pub retelling: Option<Retelling>,
+}
+
+/// A part of an origin's history that is told again, since a reading in it arrived after all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retelling {
+    /// How far history had been settled, and the states there: it goes on from there once what is told again agrees
+    /// with what was told.
+    pub frontier: u64,
+    pub states: States,
+    /// Below this seq there are changes: no agreement before it means anything.
+    pub until: u64,
+    /// It is to begin at or before this seq, and has not begun.
+    pub rewind_to: Option<u64>,
+}
+
+/// The settled states before an origin's seq, from which history can be told on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    pub seq: u64,
+    pub states: States,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum HistoryChange {
-    /// The origin's history is told again from its beginning (a lost reading arrived after all).
-    Forget(OriginNo),
+    /// What was raised in this range was told again: of it stay those that are named, and no checkpoint behind its start.
+    Retold {
+        origin: OriginNo,
+        range: SeqRange,
+        raised: Vec<(u64, ChannelName, RuleId)>,
+    },
     Put(OriginNo, Box<Occurrence>),
+    Checkpoint(OriginNo, Box<Checkpoint>),
 }
 
 /// One raise-to-clear episode in settled history. Its times are derived when it is shown.

@@ -138,7 +138,8 @@ impl Core {
         let Some(state) = self.origins.get_mut(no) else { return };
         let mut new = Vec::new();
         let mut rest = readings.as_slice();
-        let mut recovered_settled = false;
+        let frontier = state.frontier();
+        let mut changed: Option<SeqRange> = None;
         for range in ranges {
             let (run, others) = rest.split_at_checked(range.len() as usize).unwrap_or((rest, &[]));
             rest = others;
@@ -155,7 +156,10 @@ impl Core {
                     continue;
                 }
                 let recovered = state.record.ledger.store(part);
-                recovered_settled |= recovered > 0 && part.start < state.record.settled;
+                if recovered > 0 && part.start < frontier {
+                    let known = changed.unwrap_or(part);
+                    changed = Some(SeqRange::new(known.start.min(part.start), known.end.max(part.end)));
+                }
                 self.counters.readings_stored += part.len();
                 new.push((part, part_of(run, range, part)));
             }
@@ -166,8 +170,8 @@ impl Core {
             arrival.accepted.push(Accepted { origin: no, entry, range: *range, ticks });
         }
         self.mark_dirty(no);
-        if recovered_settled {
-            self.unsettle(no);
+        if let Some(changed) = changed {
+            self.retell_from(no, changed);
         }
         self.evaluate(no, arrival.lane, &new);
     }
@@ -183,11 +187,8 @@ impl Core {
             let mut out = alarming::Outcome::default();
             for (range, run) in runs {
                 let at = state.record.ledger.lost_run_end(state.record.settled);
-                let settle = at == range.start;
+                let settle = at == range.start && state.retelling.is_none();
                 state.feed(run, live, settle, &mut out);
-                if settle {
-                    state.record.settled = range.end;
-                }
             }
             self.emit(no, out);
         }

@@ -5,8 +5,9 @@
 //! ledger    one origin: stored, lost, outstanding
 //! origins   all origins, by number and name      batch     what one commit writes
 //! blocks    a block against the ledger           records   what travels beside readings
-//! alarming  rules over readings, live and settled
-//! settling  history where a hole has filled      acks      outcomes and credit
+//! alarming  rules over readings, live and settled     current   which boot of a device is live
+//! settling  history, behind filled holes too     retelling    a part of it told again
+//! acks      outcomes and credit
 //! verifying blocks that came again, compared with their originals
 //! desired   what is wanted of channels, and told to gateways     gateways  who they are
 //! retire    an operator closes a device's holes
@@ -25,12 +26,14 @@ pub mod batch;
 mod blocks;
 mod commits;
 mod counters;
+mod current;
 mod damage;
 pub mod desired;
 mod gateways;
 pub mod ledger;
 pub mod origins;
 mod records;
+mod retelling;
 pub mod retire;
 pub mod seal;
 mod settling;
@@ -51,7 +54,7 @@ use tidegate_protocol::{
 
 use self::{
     acks::{Credits, Outbox, Rejection},
-    batch::{Batch, Damaged, GatewayRecord, LiveRecord, OriginNo, OriginRecord, SettledRecord},
+    batch::{Batch, Checkpoint, Damaged, GatewayRecord, LiveRecord, OriginNo, OriginRecord, SettledRecord},
     desired::{ChannelKey, Desired, SettingsDone, SettingsOrder, SettingsRecord},
     origins::{OriginState, Origins},
     retire::{Operation, RetireOrder, Waiting},
@@ -121,7 +124,12 @@ pub enum Event {
     /// The answer to [`Effect::Load`]; `None` where the store could not be read.
     Loaded {
         origin: OriginNo,
-        readings: Option<Vec<Reading>>,
+        loaded: Option<Loaded>,
+    },
+    /// The answer to [`Effect::Rewind`]; `None` where the store could not be read.
+    Rewound {
+        origin: OriginNo,
+        checkpoint: Option<Checkpoint>,
     },
     /// A stored journal entry cannot be read.
     Damaged(Damaged),
@@ -165,10 +173,17 @@ pub enum Effect {
         ticket: u64,
         job: VerifyJob,
     },
-    /// Read stored readings of this range, ascending; what is not stored is left out.
+    /// Read stored readings of this range, ascending; what is not stored is left out. Where it was `told` before, read
+    /// its checkpoints too.
     Load {
         origin: OriginNo,
         range: SeqRange,
+        told: bool,
+    },
+    /// Read the origin's last checkpoint at or before this seq; without any, it is the one before all seqs.
+    Rewind {
+        origin: OriginNo,
+        seq: u64,
     },
     /// The order is carried out and committed; nothing where it was not, and changed nothing.
     Retired {
@@ -186,6 +201,13 @@ pub enum Effect {
     },
     /// Read the committed state; until then nothing is taken.
     Reload,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    pub readings: Vec<Reading>,
+    /// Those with a seq inside the range, or at its end.
+    pub checkpoints: Vec<Checkpoint>,
 }
 
 #[derive(Clone, Debug)]
@@ -348,7 +370,8 @@ impl Core {
             Event::CommitFailed { batch } => self.commit_failed(batch),
             Event::Reloaded { snapshot, incarnation } => self.reloaded(now_ms, *snapshot, incarnation),
             Event::Verified { ticket, differing } => self.verified(now_ms, ticket, differing),
-            Event::Loaded { origin, readings } => self.loaded(now_ms, origin, readings),
+            Event::Loaded { origin, loaded } => self.loaded(now_ms, origin, loaded),
+            Event::Rewound { origin, checkpoint } => self.rewound(now_ms, origin, checkpoint),
             Event::Damaged(damaged) => self.entry_damaged(now_ms, damaged),
             Event::Trimmed { used_bytes } => self.trimmed(used_bytes),
             Event::Retire { ticket, order } => self.retire(now_ms, ticket, *order),
@@ -427,7 +450,8 @@ impl Core {
         self.adopt_live(snapshot.live);
         for (no, settled) in snapshot.settled {
             if let Some(state) = self.origins.get_mut(no) {
-                state.watch.restore_settled(&settled);
+                state.watch.restore_settled(&settled.states);
+                state.retelling = settled.retelling;
             }
         }
         for (no, readings) in snapshot.latest {

@@ -12,7 +12,7 @@ use tidegate_protocol::{
 
 use super::{
     alarming::Watch,
-    batch::{OriginNo, OriginRecord},
+    batch::{OriginNo, OriginRecord, Retelling},
 };
 
 /// At this many origins, readings of further ones are not taken (their blocks get no acknowledgement) until
@@ -33,6 +33,10 @@ pub struct OriginState {
     pub latest_changed: bool,
     /// Stored once, and gone with the lake's oldest files: history passes over them.
     pub expired: RangeSet,
+    /// A part of history is being told again.
+    pub retelling: Option<Retelling>,
+    /// The batch with the latest of what was told again.
+    pub retold_in: Option<u64>,
 }
 
 impl OriginState {
@@ -45,6 +49,8 @@ impl OriginState {
             dirty: false,
             latest_changed: false,
             expired: RangeSet::default(),
+            retelling: None,
+            retold_in: None,
         }
     }
 

@@ -1,17 +1,15 @@
-//! Alarm history, and who is live.
+//! Alarm history.
 //!
 //! History is settled in seq order up to the first seq that is neither stored nor lost. Readings that continue it are fed
-//! as they arrive; where a hole fills, what lies behind it is read back from the store after its commit, in portions. Where a
-//! reading arrives that had been declared lost and passed over, the origin's history is told again from the start.
+//! as they arrive; where a hole fills, what lies behind it is read back from the store after its commit, in portions. Where
+//! a reading arrives that had been declared lost and passed over, a part is told again: see `retelling`.
 
-use std::collections::HashMap;
-
-use tidegate_protocol::{DeviceId, Reading, SeqRange, SiteId, topic::Lane};
+use tidegate_protocol::{Reading, SeqRange};
 
 use super::{
-    Core, Effect,
+    Core, Effect, Loaded,
     alarming::{self, Feed},
-    batch::{HistoryChange, LiveRecord, OriginNo},
+    batch::{Checkpoint, HistoryChange, OriginNo, SettledRecord},
     origins::OriginState,
 };
 
@@ -21,15 +19,20 @@ const LOAD_READINGS: u64 = 65_536;
 pub const MAX_LOADS: usize = 4;
 /// When to look again where a look brought nothing and no commit comes first.
 const LOAD_RETRY_MS: u64 = 1_000;
+/// The states are kept after so many seqs, and at each double of it up to the distance that they have from then on: history
+/// can be taken up there, of a short boot too.
+const FIRST_CHECKPOINT: u64 = 16;
+const CHECKPOINT_DISTANCE: u64 = 4_096;
 
 impl OriginState {
     /// Whether stored readings wait to be settled.
     pub(super) fn can_settle(&self) -> bool {
-        self.watch.any() && self.record.ledger.settled_end(self.record.settled) > self.record.settled
+        let settled = self.record.settled;
+        self.watch.any() && (self.must_rewind() || self.record.ledger.settled_end(settled) > settled)
     }
 
     /// The first seq from `seq` on that history has to look at: neither lost nor expired.
-    fn passed(&self, seq: u64) -> u64 {
+    pub(super) fn passed(&self, seq: u64) -> u64 {
         let mut at = seq;
         loop {
             let end = self.record.ledger.lost_run_end(self.expired.run_end(at));
@@ -40,79 +43,60 @@ impl OriginState {
         }
     }
 
+    /// Feeds readings to the rules, live or settled or both; where they are settled, they continue history.
     pub(super) fn feed(&mut self, run: &[Reading], live: bool, settle: bool, out: &mut alarming::Outcome) {
-        let record = &self.record;
-        let anchor = record.anchor.as_ref();
-        let feed = Feed { site: record.site, origin: record.origin, anchor, live, settle };
-        self.watch.feed(&feed, run, out);
+        let mut rest = run;
+        while let Some(first) = rest.first() {
+            let here = next_checkpoint(first.seq.0) - first.seq.0;
+            let at = if settle { rest.len().min(here as usize) } else { rest.len() };
+            let (now, later) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+            rest = later;
+            if settle {
+                self.settled_up_to(first.seq.0, out);
+            }
+            let record = &self.record;
+            let anchor = record.anchor.as_ref();
+            let feed = Feed { site: record.site, origin: record.origin, anchor, live, settle };
+            self.watch.feed(&feed, now, out);
+            if let Some(last) = now.last().filter(|_| settle) {
+                self.settled_up_to(last.seq.0.saturating_add(1), out);
+            }
+        }
+    }
+
+    /// History goes on at `seq`; what lies before is settled, or passed over.
+    pub(super) fn settled_up_to(&mut self, seq: u64, out: &mut alarming::Outcome) {
+        let checkpoint = last_checkpoint(seq);
+        if checkpoint > self.record.settled && self.watch.any() {
+            let states = self.watch.settled_states();
+            out.checkpoints.push(Checkpoint { seq: checkpoint, states });
+        }
+        self.record.settled = seq;
+    }
+
+    pub(super) fn settled_record(&self) -> SettledRecord {
+        SettledRecord { states: self.watch.settled_states(), retelling: self.retelling.clone() }
     }
 }
 
 impl Core {
-    /// Whether the origin's readings are the device's live ones; a newer boot takes over the live states.
-    pub(super) fn make_current(&mut self, no: OriginNo, lane: Lane) -> bool {
-        let Some(state) = self.origins.get(no) else { return false };
-        let (site, device) = (state.record.site, state.record.origin.device);
-        let Some(current) = self.origins.current(site, device) else {
-            self.origins.set_current(site, device, no);
-            self.put_live(no);
-            return true;
-        };
-        if current == no {
-            return true;
-        }
-        let Some((old, new)) = self.origins.pair_mut(current, no) else { return false };
-        // A boot that was passed over wrongly comes back once the one before it has ended.
-        let returns = is_live(lane) && has_ended(old) && !has_ended(new);
-        if (new.record.superseded && !returns) || !is_newer(old, new, lane) {
-            return false;
-        }
-        old.record.superseded = true;
-        new.record.superseded = false;
-        old.watch.hand_over(&mut new.watch);
-        self.origins.set_current(site, device, no);
-        self.mark_dirty(current);
-        self.mark_dirty(no);
-        self.put_live(no);
-        true
-    }
-
-    /// Who is live, as it was committed. Of a device without a row (stores of before did not note a first boot whose alarms
-    /// never changed) it is the newest boot with readings, one that goes on before one that has ended.
-    pub(super) fn adopt_live(&mut self, live: Vec<((SiteId, DeviceId), LiveRecord)>) {
-        for ((site, device), live) in live {
-            self.origins.set_current(site, device, live.current);
-            if let Some(state) = self.origins.get_mut(live.current) {
-                state.watch.restore_live(&live.channels);
-            }
-        }
-        let mut newest: HashMap<_, (bool, OriginNo)> = HashMap::new();
-        for (no, state) in self.origins.iter() {
-            let (site, device) = (state.record.site, state.record.origin.device);
-            let has_readings = !state.record.ledger.stored().is_empty();
-            if has_readings && !state.record.superseded && self.origins.current(site, device).is_none() {
-                let rank = (!has_ended(state), no);
-                let known = newest.entry((site, device)).or_insert(rank);
-                *known = rank.max(*known);
-            }
-        }
-        for ((site, device), (_, no)) in newest {
-            self.origins.set_current(site, device, no);
-            self.put_live(no);
-        }
-    }
-
     /// Moves the settled point on as far as no readings need be looked at, and asks for those that do.
     pub(super) fn settle_on(&mut self, no: OriginNo) {
         let Some(state) = self.origins.get_mut(no) else { return };
-        if state.watch.any() {
-            state.record.settled = state.passed(state.record.settled);
-            if state.can_settle() {
-                self.to_load.insert(no);
-            }
-        } else {
+        if !state.watch.any() {
+            state.retelling = None;
             state.record.settled = state.record.ledger.settled_end(state.record.settled);
+            return;
         }
+        let mut out = alarming::Outcome::default();
+        if state.retelling.is_none() {
+            let passed = state.passed(state.record.settled);
+            state.settled_up_to(passed, &mut out);
+        }
+        if state.can_settle() {
+            self.to_load.insert(no);
+        }
+        self.emit(no, out);
     }
 
     /// These readings cannot be looked at any more.
@@ -130,31 +114,29 @@ impl Core {
         self.request_loads();
     }
 
-    /// Tells the origin's history again from the beginning. Where its beginning has expired, history stays as it was told.
-    pub(super) fn unsettle(&mut self, no: OriginNo) {
-        let Some(state) = self.origins.get_mut(no).filter(|state| state.watch.any()) else { return };
-        if !state.expired.is_empty() {
-            self.counters.histories_left += 1;
-            return;
-        }
-        state.record.settled = 0;
-        state.watch.unsettle();
-        let settled = state.watch.settled_states();
-        self.building.history.push(HistoryChange::Forget(no));
-        self.building.settled.push((no, settled));
-        self.to_load.insert(no);
-    }
-
     /// Asks for the readings behind filled holes. After a commit has ended the store has them; before, it has a part.
     pub(super) fn request_loads(&mut self) {
         while self.loading.len() < MAX_LOADS {
             let Some(no) = self.to_load.iter().copied().find(|no| !self.loading.contains(no)) else { return };
             self.to_load.remove(&no);
+            let open = self.in_flight.unwrap_or(self.building.number);
             let Some(state) = self.origins.get(no).filter(|state| state.can_settle()) else { continue };
+            if let Some(seq) = state.rewind_to() {
+                if state.retold_in.is_some_and(|batch| batch >= open) {
+                    // The store still has what was told before.
+                    self.stalled_loads.insert(no);
+                    continue;
+                }
+                self.loading.insert(no);
+                self.effects.push_back(Effect::Rewind { origin: no, seq });
+                continue;
+            }
             let from = state.record.settled;
             let end = state.record.ledger.settled_end(from).min(from.saturating_add(LOAD_READINGS));
+            let end = state.retelling.as_ref().map_or(end, |retelling| end.min(retelling.frontier));
             self.loading.insert(no);
-            self.effects.push_back(Effect::Load { origin: no, range: SeqRange::new(from, end) });
+            let (range, told) = (SeqRange::new(from, end), state.retelling.is_some());
+            self.effects.push_back(Effect::Load { origin: no, range, told });
         }
     }
 
@@ -171,34 +153,29 @@ impl Core {
         }
     }
 
-    fn load_later(&mut self, now_ms: u64, no: OriginNo) {
+    pub(super) fn load_later(&mut self, now_ms: u64, no: OriginNo) {
         self.stalled_loads.insert(no);
         self.retry_loads_at_ms.get_or_insert(now_ms.saturating_add(LOAD_RETRY_MS));
     }
 
-    pub(super) fn loaded(&mut self, now_ms: u64, no: OriginNo, readings: Option<Vec<Reading>>) {
+    pub(super) fn loaded(&mut self, now_ms: u64, no: OriginNo, loaded: Option<Loaded>) {
         self.loading.remove(&no);
-        let Some(readings) = readings else {
+        let Some(loaded) = loaded else {
             self.load_later(now_ms, no);
             return self.request_loads();
         };
         let Some(state) = self.origins.get_mut(no) else { return };
-        let mut out = alarming::Outcome::default();
         let before = state.record.settled;
-        for reading in &readings {
-            let at = state.passed(state.record.settled);
-            if reading.seq.0 < at {
-                continue;
-            }
-            // The store may not have all yet.
-            if reading.seq.0 > at {
-                break;
-            }
-            state.feed(std::slice::from_ref(reading), false, true, &mut out);
-            state.record.settled = at.saturating_add(1);
+        if state.must_rewind() {
+            self.to_load.insert(no);
+        } else if state.retelling.is_some() {
+            self.retell(no, &loaded);
+        } else {
+            let mut out = alarming::Outcome::default();
+            state.settle(&loaded.readings, |_| true, &mut out);
+            self.emit(no, out);
+            self.settle_on(no);
         }
-        self.emit(no, out);
-        self.settle_on(no);
         let moved = self.origins.get(no).is_some_and(|state| state.record.settled != before);
         if moved {
             self.mark_dirty(no);
@@ -211,7 +188,7 @@ impl Core {
 
     /// Puts what evaluation brought into the batch; provisional events leave at once.
     pub(super) fn emit(&mut self, no: OriginNo, out: alarming::Outcome) {
-        let alarming::Outcome { live, late, history, live_changed, settled_changed } = out;
+        let alarming::Outcome { live, late, history, checkpoints, live_changed, settled_changed } = out;
         for event in live {
             let mut committed = event.clone();
             committed.provisional = false;
@@ -221,46 +198,77 @@ impl Core {
             self.urgent = true;
         }
         self.building.events.extend(late);
-        self.building
-            .history
-            .extend(history.into_iter().map(|occurrence| HistoryChange::Put(no, Box::new(occurrence))));
+        let put = |occurrence| HistoryChange::Put(no, Box::new(occurrence));
+        self.building.history.extend(history.into_iter().map(put));
+        let checkpoint = |checkpoint| HistoryChange::Checkpoint(no, Box::new(checkpoint));
+        self.building.history.extend(checkpoints.into_iter().map(checkpoint));
         if live_changed {
             self.put_live(no);
         }
         if settled_changed && let Some(state) = self.origins.get(no) {
             let open = state.watch.open_occurrences(state.record.site, state.record.origin);
-            self.building
-                .history
-                .extend(open.into_iter().map(|occurrence| HistoryChange::Put(no, Box::new(occurrence))));
-            self.building.settled.push((no, state.watch.settled_states()));
+            self.building.history.extend(open.into_iter().map(put));
+            self.building.settled.push((no, state.settled_record()));
         }
     }
+}
 
-    fn put_live(&mut self, no: OriginNo) {
-        let Some(state) = self.origins.get(no) else { return };
-        let key = (state.record.site, state.record.origin.device);
-        let record = LiveRecord { current: no, channels: state.watch.live_states() };
-        self.building.live.push((key, record));
+impl OriginState {
+    /// Feeds loaded readings to history, each that comes next, until `goes_on` says no.
+    pub(super) fn settle(
+        &mut self,
+        readings: &[Reading],
+        mut goes_on: impl FnMut(&Self) -> bool,
+        out: &mut alarming::Outcome,
+    ) {
+        for reading in readings {
+            let at = self.passed(self.record.settled);
+            if reading.seq.0 < at {
+                continue;
+            }
+            // The store may not have all yet.
+            if reading.seq.0 > at {
+                return;
+            }
+            self.feed(std::slice::from_ref(reading), false, true, out);
+            if !goes_on(self) {
+                return;
+            }
+        }
     }
 }
 
-/// Which of two boots of a device is the later one. A boot that ended is not later than one that goes on; else anchors tell,
-/// if a synchronised clock made both (another one may have jumped between them); else what comes live is the later.
-fn is_newer(old: &OriginState, new: &OriginState, lane: Lane) -> bool {
-    match (has_ended(old), has_ended(new)) {
-        (false, true) => false,
-        (true, false) => true,
-        _ => match (old.started_by_synced_clock(), new.started_by_synced_clock()) {
-            (Some(old_start), Some(new_start)) => new_start > old_start,
-            _ => is_live(lane),
-        },
+/// The last place of a checkpoint at or before `seq`.
+fn last_checkpoint(seq: u64) -> u64 {
+    if seq >= CHECKPOINT_DISTANCE {
+        seq - seq % CHECKPOINT_DISTANCE
+    } else if seq >= FIRST_CHECKPOINT {
+        1 << seq.ilog2()
+    } else {
+        0
     }
 }
 
-fn has_ended(state: &OriginState) -> bool {
-    state.record.ledger.tail().is_some()
+fn next_checkpoint(seq: u64) -> u64 {
+    match last_checkpoint(seq) {
+        0 => FIRST_CHECKPOINT,
+        last if last >= CHECKPOINT_DISTANCE => last.saturating_add(CHECKPOINT_DISTANCE),
+        last => last * 2,
+    }
 }
 
-fn is_live(lane: Lane) -> bool {
-    matches!(lane, Lane::Alarm | Lane::Live)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_lie_close_together_at_first() {
+        let places = std::iter::successors(Some(0), |seq| Some(next_checkpoint(*seq)));
+        let first: Vec<u64> = places.take(13).collect();
+        assert_eq!(first, [0, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 12_288, 16_384]);
+        for seq in 0..20_000 {
+            let (last, next) = (last_checkpoint(seq), next_checkpoint(seq));
+            assert!(last <= seq && seq < next && next_checkpoint(last) == next, "{seq}");
+        }
+    }
 }

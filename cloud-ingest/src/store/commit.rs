@@ -1,6 +1,9 @@
 //! A batch into one transaction.
 
+use std::collections::BTreeSet;
+
 use tidegate_alarms::{AlarmEvent, TransitionKind};
+use tidegate_protocol::SeqRange;
 
 use super::{
     Receipt, StoreError, damage,
@@ -9,7 +12,7 @@ use super::{
     seal,
 };
 use crate::{
-    core::batch::{Batch, Entry, HistoryChange, Quarantined},
+    core::batch::{Batch, Entry, HistoryChange, OriginNo, Quarantined},
     failpoint::FailPoint,
 };
 
@@ -91,14 +94,48 @@ fn write_entry(writer: &mut Writer<'_>, entry: &Entry, scratch: &mut Vec<u8>) ->
 fn write_history(writer: &mut Writer<'_>, changes: &[HistoryChange]) -> Result<(), StoreError> {
     for change in changes {
         match change {
-            HistoryChange::Forget(no) => {
-                writer.delete_range(Table::History, &keys::origin(*no), &keys::after_origin(*no))?;
+            HistoryChange::Retold { origin, range, raised } => {
+                let kept: BTreeSet<_> = raised
+                    .iter()
+                    .map(|(seq, channel, rule)| keys::raised(*origin, *seq, *channel, rule))
+                    .collect();
+                forget_untold(writer, *origin, *range, &kept)?;
+            }
+            HistoryChange::Checkpoint(no, checkpoint) => {
+                let key = keys::index(*no, checkpoint.seq);
+                writer.put(Table::Checkpoints, &key, &keys::encode(&checkpoint.states)?)?;
             }
             HistoryChange::Put(no, occurrence) => {
                 writer.put(Table::History, &keys::occurrence(*no, occurrence), &keys::encode(occurrence)?)?;
             }
         }
     }
+    Ok(())
+}
+
+/// Of what was raised in the range stays what is kept; checkpoints behind its start leave.
+fn forget_untold(
+    writer: &mut Writer<'_>,
+    no: OriginNo,
+    range: SeqRange,
+    kept: &BTreeSet<Vec<u8>>,
+) -> Result<(), StoreError> {
+    let end = keys::index(no, range.end);
+    let mut untold = Vec::new();
+    for pair in writer.scan(Table::History, &keys::index(no, range.start))? {
+        let (key, _) = pair?;
+        if key >= end.as_slice() {
+            break;
+        }
+        if !kept.contains(key) {
+            untold.push(key.to_vec());
+        }
+    }
+    for key in untold {
+        writer.delete(Table::History, &key)?;
+    }
+    let behind = |seq: u64| keys::index(no, seq.saturating_add(1));
+    writer.delete_range(Table::Checkpoints, &behind(range.start), &behind(range.end))?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::core::{
 };
 
 /// Raised with every change of what is below.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 pub const META_FORMAT: &[u8] = b"format";
 /// The next journal position.
@@ -198,9 +198,13 @@ pub fn alarm(site: SiteId, device: DeviceId, channel: ChannelName, rule: &RuleId
 }
 
 pub fn occurrence(no: OriginNo, occurrence: &Occurrence) -> Vec<u8> {
-    let mut key = origin(no).to_vec();
-    key.extend(texts(&[occurrence.channel.as_str(), occurrence.rule.as_str()]));
-    key.extend_from_slice(&number(occurrence.raised.seq.0));
+    raised(no, occurrence.raised.seq.0, occurrence.channel, &occurrence.rule)
+}
+
+/// The key of the occurrence that a rule raised there.
+pub fn raised(no: OriginNo, seq: u64, channel: ChannelName, rule: &RuleId) -> Vec<u8> {
+    let mut key = index(no, seq).to_vec();
+    key.extend(texts(&[channel.as_str(), rule.as_str()]));
     key
 }
 

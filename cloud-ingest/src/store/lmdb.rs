@@ -52,7 +52,7 @@ pub enum Table {
     Live,
     /// origin u32 → SettledRecord (postcard)
     Settled,
-    /// origin u32, channel, 0, rule, 0, seq u64 → Occurrence (postcard)
+    /// origin u32, seq u64, channel, 0, rule, 0 → Occurrence (postcard)
     History,
     /// first position u64 → LakeFile (postcard)
     LakeFiles,
@@ -74,9 +74,11 @@ pub enum Table {
     Summaries,
     /// site, 0, device, 0, channel, 0 → SettingsRecord (postcard)
     Settings,
+    /// origin u32, seq u64 → settled alarm states before that seq (postcard)
+    Checkpoints,
 }
 
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 24] = [
     "meta",
     "journal",
     "origins",
@@ -100,6 +102,7 @@ const NAMES: [&str; 23] = [
     "expiring",
     "summaries",
     "settings",
+    "checkpoints",
 ];
 
 pub struct Lmdb {

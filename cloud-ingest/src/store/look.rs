@@ -16,7 +16,8 @@ use super::{
 };
 use crate::core::{
     batch::{
-        EntryHead, GatewayRecord, LiveRecord, Occurrence, OriginNo, OriginRecord, Quarantined, SettledRecord,
+        Checkpoint, EntryHead, GatewayRecord, LiveRecord, Occurrence, OriginNo, OriginRecord, Quarantined,
+        SettledRecord,
     },
     retire::Operation,
     seal::SealedRecord,
@@ -307,6 +308,31 @@ impl<'e> Look<'e> {
             Ok((key.to_vec(), from_json(value)?))
         });
         alarms.collect()
+    }
+
+    /// The last checkpoint at or before a seq; the one before all seqs where there is none.
+    pub fn checkpoint(&self, no: OriginNo, seq: u64) -> Result<Checkpoint, StoreError> {
+        let Some((key, states)) = self.reader.floor(Table::Checkpoints, &keys::index(no, seq))? else {
+            return Ok(Checkpoint::default());
+        };
+        match keys::read_index(key)? {
+            (of, seq) if of == no => Ok(Checkpoint { seq, states: keys::decode(states)? }),
+            _ => Ok(Checkpoint::default()),
+        }
+    }
+
+    /// Those behind the range's start, its end included.
+    pub fn checkpoints(&self, no: OriginNo, range: SeqRange) -> Result<Vec<Checkpoint>, StoreError> {
+        let mut found = Vec::new();
+        for pair in self.reader.scan(Table::Checkpoints, &keys::index(no, range.start.saturating_add(1)))? {
+            let (key, states) = pair?;
+            let (of, seq) = keys::read_index(key)?;
+            if of != no || seq > range.end {
+                break;
+            }
+            found.push(Checkpoint { seq, states: keys::decode(states)? });
+        }
+        Ok(found)
     }
 
     pub fn history(&self) -> Result<Vec<(OriginNo, Occurrence)>, StoreError> {

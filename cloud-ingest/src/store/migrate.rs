@@ -1,6 +1,7 @@
 //! A store of the format before into the present one, in one transaction: a crash leaves the old or the new.
 //!
-//! Format 3 held no settings of channels.
+//! Format 4 had alarm history in the order of channels and rules, and kept no states on the way.
+//! Format 3 held no settings of channels either.
 //! Format 2 neither, and did not note which readings were stored before a better clock anchor was known.
 //! Format 1 lacked both, had every origin's loss reasons in fixed places, and did not note when an origin was first and last heard of.
 
@@ -9,9 +10,12 @@ use tidegate_protocol::{ClockAnchor, GatewayId, LossReason, Origin, RangeSet, Si
 
 use super::{
     StoreError, keys,
-    lmdb::{Lmdb, Table},
+    lmdb::{Lmdb, Table, Writer},
 };
-use crate::core::{batch::OriginRecord, ledger::Ledger};
+use crate::core::{
+    batch::{Occurrence, OriginRecord},
+    ledger::Ledger,
+};
 
 #[derive(Deserialize)]
 struct OriginRecord1 {
@@ -38,14 +42,13 @@ struct Ledger1 {
 
 pub(super) fn from_1(lmdb: &Lmdb) -> Result<(), StoreError> {
     let mut writer = lmdb.writer()?;
-    let mut rows: Vec<(Vec<u8>, OriginRecord1)> = Vec::new();
-    for pair in writer.scan(Table::Origins, &[])? {
-        let (key, value) = pair?;
-        rows.push((key.to_vec(), keys::decode(value)?));
+    let mut origins: Vec<(Vec<u8>, OriginRecord1)> = Vec::new();
+    for (key, value) in rows(&writer, Table::Origins)? {
+        origins.push((key, keys::decode(&value)?));
     }
     // Of some there were only records, without a time: they were heard of by then at the latest.
-    let newest = rows.iter().map(|(_, row)| row.last_arrival_unix_ms).max().unwrap_or(0);
-    for (key, row) in rows {
+    let newest = origins.iter().map(|(_, row)| row.last_arrival_unix_ms).max().unwrap_or(0);
+    for (key, row) in origins {
         let heard = if row.last_arrival_unix_ms > 0 { row.last_arrival_unix_ms } else { newest };
         let Ledger1 { stored, lost, reported_next, tail, recovered } = row.ledger;
         let lost = LossReason::ALL.into_iter().zip(lost);
@@ -64,8 +67,7 @@ pub(super) fn from_1(lmdb: &Lmdb) -> Result<(), StoreError> {
         };
         writer.put(Table::Origins, &key, &keys::encode(&record)?)?;
     }
-    writer.put(Table::Meta, keys::META_FORMAT, &keys::encode(&keys::FORMAT)?)?;
-    writer.commit()
+    reach_5(writer)
 }
 
 /// The rows of origins end in one field more; nothing was noted in it.
@@ -73,22 +75,36 @@ pub(super) fn from_2(lmdb: &Lmdb) -> Result<(), StoreError> {
     let nothing = keys::encode(&RangeSet::default())?;
     let mut writer = lmdb.writer()?;
     for table in [Table::Origins, Table::Sealed] {
-        let mut rows = Vec::new();
-        for pair in writer.scan(table, &[])? {
-            let (key, value) = pair?;
-            rows.push((key.to_vec(), [value, nothing.as_slice()].concat()));
+        for (key, value) in rows(&writer, table)? {
+            writer.put(table, &key, &[value, nothing.clone()].concat())?;
         }
-        for (key, value) in rows {
-            writer.put(table, &key, &value)?;
-        }
+    }
+    reach_5(writer)
+}
+
+/// A table more, which opening it has made: nothing was ever wanted of a channel.
+pub(super) fn from_3(lmdb: &Lmdb) -> Result<(), StoreError> {
+    reach_5(lmdb.writer()?)
+}
+
+pub(super) fn from_4(lmdb: &Lmdb) -> Result<(), StoreError> {
+    reach_5(lmdb.writer()?)
+}
+
+/// The last step of every way: history in the order of seqs, and settled states of which none is being told again.
+fn reach_5(mut writer: Writer<'_>) -> Result<(), StoreError> {
+    for (key, value) in rows(&writer, Table::History)? {
+        let occurrence: Occurrence = keys::decode(&value)?;
+        writer.delete(Table::History, &key)?;
+        writer.put(Table::History, &keys::occurrence(keys::read_origin(&key)?, &occurrence), &value)?;
+    }
+    for (key, value) in rows(&writer, Table::Settled)? {
+        writer.put(Table::Settled, &key, &[value.as_slice(), &[0]].concat())?;
     }
     writer.put(Table::Meta, keys::META_FORMAT, &keys::encode(&keys::FORMAT)?)?;
     writer.commit()
 }
 
-/// A table more, which opening it has made: nothing was ever wanted of a channel.
-pub(super) fn from_3(lmdb: &Lmdb) -> Result<(), StoreError> {
-    let mut writer = lmdb.writer()?;
-    writer.put(Table::Meta, keys::META_FORMAT, &keys::encode(&keys::FORMAT)?)?;
-    writer.commit()
+fn rows(writer: &Writer<'_>, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    writer.scan(table, &[])?.map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
 }

@@ -171,6 +171,7 @@ impl LmdbStore {
             Some(1) => migrate::from_1(&self.lmdb),
             Some(2) => migrate::from_2(&self.lmdb),
             Some(3) => migrate::from_3(&self.lmdb),
+            Some(4) => migrate::from_4(&self.lmdb),
             Some(found) => Err(StoreError::Format { found }),
             None => {
                 let mut writer = self.lmdb.writer()?;

@@ -29,6 +29,7 @@ pub(super) fn write(writer: &mut Writer<'_>, no: OriginNo, sealed: &Sealed) -> R
     for table in OF_OPEN_ORIGINS {
         writer.delete(table, &key)?;
     }
+    writer.delete_range(Table::Checkpoints, &keys::origin(no), &keys::after_origin(no))?;
     writer.put(Table::Sealed, &key, &keys::encode(&row)?)
 }
 

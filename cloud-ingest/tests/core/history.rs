@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tidegate_ingest::core::{
-    Event, MAX_LOADS, Snapshot,
+    Event, Loaded, MAX_LOADS, Snapshot,
     batch::{LiveRecord, OriginNo, OriginRecord},
 };
 use tidegate_protocol::{SeqRange, SiteId, ValueKind};
@@ -37,13 +37,13 @@ fn asked(bench: &mut Bench) -> BTreeSet<OriginNo> {
 #[test]
 fn what_could_not_be_read_or_brought_nothing_is_looked_at_again() {
     let all: BTreeSet<_> = (0..ORIGINS).map(OriginNo).collect();
-    for readings in [None, Some(Vec::new())] {
+    for loaded in [None, Some(Loaded::default())] {
         let mut bench = unsettled();
         let mut seen = BTreeSet::new();
         for _ in 0..ORIGINS {
             for no in asked(&mut bench) {
                 assert!(seen.insert(no), "no look is repeated at once");
-                bench.handle(Event::Loaded { origin: no, readings: readings.clone() });
+                bench.handle(Event::Loaded { origin: no, loaded: loaded.clone() });
             }
         }
         assert_eq!(seen, all, "each has its turn");

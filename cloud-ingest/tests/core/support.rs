@@ -123,7 +123,8 @@ impl Bench {
                 }
                 Effect::Provisional(_) => self.provisional += 1,
                 Effect::Verify { ticket, job } => self.verify.push((ticket, job)),
-                Effect::Load { origin, range } => self.loads.push((origin, range)),
+                Effect::Load { origin, range, .. } => self.loads.push((origin, range)),
+                Effect::Rewind { .. } => {}
                 Effect::Retired { ticket, done } => self.retired.push((ticket, done)),
                 Effect::Settings { to, wanted } => self.told.push((to, wanted.channels)),
                 Effect::SettingsDone { ticket, done } => self.wanted.push((ticket, done)),

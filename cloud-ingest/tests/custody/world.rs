@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 use tidegate_alarms::AlarmEvent;
 use tidegate_ingest::{
-    core::{Core, Effect, Event, Settings},
+    core::{Core, Effect, Event, Loaded, Settings},
     lake::{Lake, RollSettings, Roller},
     readings::Source,
     store::{LmdbStore, Store},
@@ -195,9 +195,17 @@ impl World {
                     self.coming
                         .push(Event::Verified { ticket, differing: Some(differing.expect("it reads")) });
                 }
-                Effect::Load { origin, range } => {
+                Effect::Load { origin, range, .. } => {
                     let readings = self.stored(origin, range);
-                    self.coming.push(Event::Loaded { origin, readings: Some(readings) });
+                    let look = self.store.look().expect("a look");
+                    let checkpoints = look.checkpoints(origin, range).expect("it reads");
+                    let loaded = Some(Loaded { readings, checkpoints });
+                    self.coming.push(Event::Loaded { origin, loaded });
+                }
+                Effect::Rewind { origin, seq } => {
+                    let checkpoint = self.store.look().and_then(|look| look.checkpoint(origin, seq));
+                    let checkpoint = Some(checkpoint.expect("it reads"));
+                    self.coming.push(Event::Rewound { origin, checkpoint });
                 }
                 Effect::Reload => {
                     self.incarnation += 1;

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_ingest::{
-    core::{Core, Effect, Event, Settings},
+    core::{Core, Effect, Event, Loaded, Settings},
     lake::{Lake, RollSettings, Roller},
     readings::Source,
     store::{LmdbStore, Store},
@@ -78,7 +78,7 @@ impl Maker {
                     let differing = Source::new(&look, &self.lake).and_then(|mut source| source.verify(&job));
                     Event::Verified { ticket, differing: Some(differing.expect("it reads")) }
                 }
-                Effect::Load { origin, range } => {
+                Effect::Load { origin, range, .. } => {
                     let look = self.store.look().expect("a look");
                     let mut readings = Vec::new();
                     let mut source = Source::new(&look, &self.lake).expect("a source");
@@ -87,7 +87,8 @@ impl Maker {
                         true
                     };
                     source.read(origin, range, (0, u64::MAX), each).expect("it reads");
-                    Event::Loaded { origin, readings: Some(readings) }
+                    let loaded = Some(Loaded { readings, ..Loaded::default() });
+                    Event::Loaded { origin, loaded }
                 }
                 _ => continue,
             };

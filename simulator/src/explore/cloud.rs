@@ -36,6 +36,7 @@ pub struct Cloud {
 pub enum Look {
     Verify { ticket: u64, job: VerifyJob },
     Load { origin: OriginNo, range: SeqRange },
+    Rewind { origin: OriginNo, seq: u64 },
 }
 
 /// A block on its way.

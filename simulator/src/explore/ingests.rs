@@ -1,7 +1,7 @@
 //! The ingest at work: events into its core, its effects carried out by an imaginary store.
 
 use tidegate_ingest::core::{
-    Effect, Event,
+    Effect, Event, Loaded,
     batch::{Batch, Damaged},
 };
 use tidegate_protocol::status::GatewayStatus;
@@ -171,10 +171,15 @@ impl World {
                 let look = Look::Verify { ticket, job };
                 self.plan_in(after, Happening::IngestLooked { life, look });
             }
-            Effect::Load { origin, range } => {
+            Effect::Load { origin, range, .. } => {
                 self.coverage.count(Fault::HoleFilled);
                 let after = self.store_time();
                 let look = Look::Load { origin, range };
+                self.plan_in(after, Happening::IngestLooked { life, look });
+            }
+            Effect::Rewind { origin, seq } => {
+                let after = self.store_time();
+                let look = Look::Rewind { origin, seq };
                 self.plan_in(after, Happening::IngestLooked { life, look });
             }
             Effect::Reload => {
@@ -265,7 +270,13 @@ impl World {
             }
             Look::Load { origin, range } => {
                 let (readings, met) = said(self.cloud.store.load(origin, range));
-                (Event::Loaded { origin, readings: readings.filter(|_| !unreadable) }, met)
+                let checkpoints = self.cloud.store.checkpoints(origin, range);
+                let loaded = readings.map(|readings| Loaded { readings, checkpoints });
+                (Event::Loaded { origin, loaded: loaded.filter(|_| !unreadable) }, met)
+            }
+            Look::Rewind { origin, seq } => {
+                let checkpoint = Some(self.cloud.store.checkpoint(origin, seq));
+                (Event::Rewound { origin, checkpoint: checkpoint.filter(|_| !unreadable) }, None)
             }
         };
         match met {

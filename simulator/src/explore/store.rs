@@ -2,22 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_alarms::{AlarmEvent, EventId};
+use tidegate_alarms::{AlarmEvent, EventId, RuleId};
 use tidegate_ingest::core::{
     Snapshot, VerifyJob,
     batch::{
-        Batch, Entry, GatewayRecord, HistoryChange, LiveRecord, Occurrence, OriginNo, OriginRecord,
-        SettledRecord,
+        Batch, Checkpoint, Entry, GatewayRecord, HistoryChange, LiveRecord, Occurrence, OriginNo,
+        OriginRecord, SettledRecord, States,
     },
     seal::SealedRecord,
 };
 use tidegate_protocol::{
-    DeviceId, Origin, RangeSet, Reading, SeqRange, SiteId, block::Description, topic::GatewayPath,
+    ChannelName, DeviceId, Origin, RangeSet, Reading, SeqRange, SiteId, block::Description,
+    topic::GatewayPath,
 };
 
 use super::{contents::Library, holdings::Holdings};
 
-type OccurrenceKey = (OriginNo, String, String, u64);
+type OccurrenceKey = (OriginNo, u64, ChannelName, RuleId);
 
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
@@ -32,6 +33,7 @@ pub struct MemoryStore {
     live: BTreeMap<(SiteId, DeviceId), LiveRecord>,
     settled: BTreeMap<OriginNo, SettledRecord>,
     history: BTreeMap<OccurrenceKey, Occurrence>,
+    checkpoints: BTreeMap<(OriginNo, u64), States>,
     event_ids: BTreeSet<EventId>,
     pub events: Vec<AlarmEvent>,
     latest: BTreeMap<OriginNo, Vec<Reading>>,
@@ -173,15 +175,20 @@ impl MemoryStore {
     fn change_history(&mut self, changes: &[HistoryChange]) {
         for change in changes {
             match change {
-                HistoryChange::Forget(no) => self.history.retain(|(of, ..), _| of != no),
-                HistoryChange::Put(no, occurrence) => {
-                    let key = (
-                        *no,
-                        occurrence.channel.to_string(),
-                        occurrence.rule.to_string(),
-                        occurrence.raised.seq.0,
-                    );
-                    self.history.insert(key, (**occurrence).clone());
+                HistoryChange::Retold { origin, range, raised } => {
+                    self.history.retain(|(of, seq, channel, rule), _| {
+                        let is_raised = (*seq, *channel, rule.clone());
+                        of != origin || !range.contains(*seq) || raised.contains(&is_raised)
+                    });
+                    let behind = |seq: u64| seq > range.start && seq <= range.end;
+                    self.checkpoints.retain(|(of, seq), _| of != origin || !behind(*seq));
+                }
+                HistoryChange::Put(no, known) => {
+                    let key = (*no, known.raised.seq.0, known.channel, known.rule.clone());
+                    self.history.insert(key, (**known).clone());
+                }
+                HistoryChange::Checkpoint(no, checkpoint) => {
+                    self.checkpoints.insert((*no, checkpoint.seq), checkpoint.states.clone());
                 }
             }
         }
@@ -224,6 +231,17 @@ impl MemoryStore {
 
     pub fn history_of(&self, no: OriginNo) -> Vec<&Occurrence> {
         self.history.iter().filter(|((of, ..), _)| *of == no).map(|(_, occurrence)| occurrence).collect()
+    }
+
+    /// The last checkpoint at or before a seq.
+    pub fn checkpoint(&self, no: OriginNo, seq: u64) -> Checkpoint {
+        let found = self.checkpoints.range((no, 0)..=(no, seq)).next_back();
+        found.map(|((_, seq), states)| Checkpoint { seq: *seq, states: states.clone() }).unwrap_or_default()
+    }
+
+    pub fn checkpoints(&self, no: OriginNo, range: SeqRange) -> Vec<Checkpoint> {
+        let found = self.checkpoints.range((no, range.start + 1)..=(no, range.end));
+        found.map(|((_, seq), states)| Checkpoint { seq: *seq, states: states.clone() }).collect()
     }
 
     /// Stored readings of a range, ascending; or the position of an entry that cannot be read.

@@ -336,6 +336,7 @@ impl World<'_> {
                 }
                 ingest::Effect::Provisional(_)
                 | ingest::Effect::Load { .. }
+                | ingest::Effect::Rewind { .. }
                 | ingest::Effect::Reload
                 | ingest::Effect::Retired { .. }
                 | ingest::Effect::Settings { .. }
