@@ -1,4 +1,4 @@
-//! A raise or clear as it is stored, streamed and retained.
+//! A raise or clear, or what was done with an alarm, as it is stored, streamed and retained.
 
 use alloc::{format, string::String, string::ToString};
 
@@ -7,6 +7,7 @@ use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, Seq, SiteId
 
 use crate::{
     digest::{Digest, EventId, Revision},
+    lifecycle::{AlarmState, Lifecycle},
     message::Subject,
     rule::{Priority, Rule, RuleId},
     step::{Point, Raised, Transition, TransitionKind},
@@ -92,9 +93,103 @@ pub struct AlarmEvent {
     /// Where the condition (or its end) began, before the delay.
     pub onset: EventPoint,
     pub peak: EventPeak,
+    /// The alarm was suppressed: it is stored, and nobody is to be notified of it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub suppressed: bool,
+    /// The state after it, by its name, and all of its axes. Absent where the event changes no state (it is late), and in
+    /// events of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<AlarmState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<Lifecycle>,
+    /// Who did it, for what is not of the evaluation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Operator>,
+}
+
+/// Who did something with an alarm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// Empty: nobody, the time was over.
+    pub by: String,
+    pub comment: String,
+    /// Of a shelf.
+    pub until_unix_ms: Option<i64>,
+}
+
+/// Something that is done with an alarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deed<'a> {
+    pub kind: TransitionKind,
+    /// Its place among all deeds; none has it twice.
+    pub number: u64,
+    pub operator: Operator,
+    pub unix_ms: i64,
+    pub after: &'a Lifecycle,
 }
 
 impl AlarmEvent {
+    /// What stands for an alarm that was never raised. It is not to be told by itself.
+    pub fn never_raised(rule: &Rule, place: Place<'_>, boot: BootId) -> Self {
+        let start = EventPoint { boot, seq: Seq(0), tick_ms: 0, time_unix_ms: None };
+        Self {
+            id: EventId(0),
+            transition: TransitionKind::Clear,
+            provisional: false,
+            late: false,
+            occurrence: EventId(0),
+            site: place.site,
+            device: place.device,
+            channel: place.channel,
+            unit: place.unit.into(),
+            rule: rule.id().clone(),
+            revision: rule.revision(),
+            priority: rule.priority(),
+            boot,
+            seq: start.seq,
+            tick_ms: start.tick_ms,
+            time_unix_ms: None,
+            time_quality: ClockQuality::Unsynced,
+            value: None,
+            limit: rule.band.limit_for(0.0),
+            message: String::new(),
+            peak: EventPeak { boot, seq: start.seq, value: None },
+            onset: start,
+            suppressed: false,
+            state: None,
+            lifecycle: None,
+            operator: None,
+        }
+    }
+
+    /// The event that a deed is. It speaks of the same reading as the raise or clear before it; its time is that of the deed, by
+    /// the cloud's clock.
+    pub fn done(&self, deed: Deed<'_>) -> Self {
+        let Deed { kind, number, operator, unix_ms, after } = deed;
+        let digest = Digest::new("deed")
+            .text(self.site.as_str())
+            .text(self.device.as_str())
+            .text(self.channel.as_str())
+            .text(self.rule.as_str())
+            .text(kind.name())
+            .number(number)
+            .number(unix_ms as u64);
+        Self {
+            id: EventId(digest.finish()),
+            transition: kind,
+            provisional: false,
+            late: false,
+            time_unix_ms: Some(unix_ms),
+            time_quality: ClockQuality::Estimated,
+            message: sentence(self, kind, &operator),
+            suppressed: after.is_suppressed(),
+            state: Some(after.state()),
+            lifecycle: Some(after.clone()),
+            operator: Some(operator),
+            ..self.clone()
+        }
+    }
+
     /// `time_of` derives the wall time of a reading's tick in its boot.
     pub fn new(
         rule: &Rule,
@@ -157,8 +252,32 @@ impl AlarmEvent {
                 seq: raised.peak.at.seq,
                 value: finite(raised.peak.value),
             },
+            suppressed: false,
+            state: None,
+            lifecycle: None,
+            operator: None,
         }
     }
+}
+
+fn sentence(event: &AlarmEvent, kind: TransitionKind, operator: &Operator) -> String {
+    let done = match kind {
+        TransitionKind::Raise => "raised",
+        TransitionKind::Clear => "cleared",
+        TransitionKind::Acknowledge => "acknowledged",
+        TransitionKind::Shelve => "shelved",
+        TransitionKind::Unshelve => "taken off the shelf",
+        TransitionKind::ShelfExpired => "back from the shelf, its time is over",
+        TransitionKind::Suppress => "suppressed by design",
+        TransitionKind::Unsuppress => "not suppressed any more",
+        TransitionKind::OutOfService => "taken out of service",
+        TransitionKind::InService => "back in service",
+        TransitionKind::Reset => "reset",
+        TransitionKind::Comment => "commented",
+    };
+    let by = if operator.by.is_empty() { String::new() } else { format!(" by {}", operator.by) };
+    let comment = if operator.comment.is_empty() { String::new() } else { format!(": {}", operator.comment) };
+    format!("{} {} {}: {done}{by}{comment}", event.device, event.channel, event.rule)
 }
 
 /// The occurrence of an active state, as its events name it.

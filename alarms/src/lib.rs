@@ -8,7 +8,8 @@
 //! band       the limits and deadband of a rule as plain comparisons
 //! step       one reading through one rule: raise, clear, or nothing
 //! message    the text an operator reads
-//! event      a raise or clear as it is stored and published
+//! event      a raise or clear, or what was done with the alarm, as it is stored and published
+//! lifecycle  what operators do with an alarm: acknowledged, latched, shelved, suppressed, out of service
 //! digest     stable hashes: event ids and rule revisions
 //! ```
 //!
@@ -28,6 +29,7 @@ mod band;
 mod digest;
 pub mod event;
 mod glob;
+pub mod lifecycle;
 mod message;
 pub mod rule;
 pub mod rule_set;
@@ -37,6 +39,7 @@ pub mod step;
 pub use digest::{EventId, Revision};
 pub use event::AlarmEvent;
 pub use glob::Glob;
+pub use lifecycle::{AlarmState, Lifecycle};
 pub use rule::{Condition, Priority, Rule, RuleId};
 pub use rule_set::{Matching, RuleSet};
 pub use settings::{RuleError, RulesSettings};

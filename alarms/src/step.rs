@@ -106,6 +106,18 @@ impl State {
 pub enum TransitionKind {
     Raise,
     Clear,
+    // What follows is not evaluation's: operators, and time, move an alarm too (`lifecycle`).
+    Acknowledge,
+    Shelve,
+    Unshelve,
+    /// The shelf's time was over.
+    ShelfExpired,
+    Suppress,
+    Unsuppress,
+    OutOfService,
+    InService,
+    Reset,
+    Comment,
 }
 
 impl TransitionKind {
@@ -113,7 +125,22 @@ impl TransitionKind {
         match self {
             Self::Raise => "raise",
             Self::Clear => "clear",
+            Self::Acknowledge => "acknowledge",
+            Self::Shelve => "shelve",
+            Self::Unshelve => "unshelve",
+            Self::ShelfExpired => "shelf-expired",
+            Self::Suppress => "suppress",
+            Self::Unsuppress => "unsuppress",
+            Self::OutOfService => "out-of-service",
+            Self::InService => "in-service",
+            Self::Reset => "reset",
+            Self::Comment => "comment",
         }
+    }
+
+    /// Of the evaluation: the alarm became active, or normal.
+    pub const fn is_of_process(self) -> bool {
+        matches!(self, Self::Raise | Self::Clear)
     }
 }
 

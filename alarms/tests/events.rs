@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use tidegate_alarms::{
-    AlarmEvent, ReadingAt, RuleSet, RulesSettings, State, Transition,
-    event::{Place, Standing, WallTime, occurrence_id},
+    AlarmEvent, Lifecycle, ReadingAt, RuleSet, RulesSettings, State, Transition, TransitionKind,
+    event::{Deed, Operator, Place, Standing, WallTime, occurrence_id},
 };
 use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, Quality, Seq, SiteId, Tick, Value};
 
@@ -62,8 +62,31 @@ fn an_event_reads_as_documented() {
     });
     assert_eq!(serde_json::to_value(&raise).unwrap(), expected);
     assert_eq!(serde_json::from_value::<AlarmEvent>(expected).unwrap(), raise);
-    let stored = postcard::to_allocvec(&raise).unwrap();
-    assert_eq!(postcard::from_bytes::<AlarmEvent>(&stored).unwrap(), raise);
+}
+
+#[test]
+fn a_deed_speaks_of_the_alarm_and_of_who_did_it() {
+    let rules = rules("");
+    let (found, _) = transitions(&rules);
+    let raise = event(&rules, &found[0]);
+    let after = Lifecycle { suppressed_by_design: true, ..Lifecycle::default() };
+    let operator = Operator { by: "eva".into(), comment: "known".into(), until_unix_ms: None };
+    let deed = |number| Deed {
+        kind: TransitionKind::Suppress,
+        number,
+        operator: operator.clone(),
+        unix_ms: 5,
+        after: &after,
+    };
+    let (first, second) = (raise.done(deed(1)), raise.done(deed(2)));
+    assert_ne!(first.id, second.id);
+    assert_eq!(raise.done(deed(1)), first);
+    let json = serde_json::to_value(&first).unwrap();
+    assert_eq!(serde_json::from_value::<AlarmEvent>(json.clone()).unwrap(), first);
+    assert_eq!(json["message"], "board-1 temperature too-cold: suppressed by design by eva: known");
+    assert_eq!((&json["suppressed"], &json["state"]), (&json!(true), &json!("suppressed-by-design")));
+    assert_eq!((&json["occurrence"], &json["time_unix_ms"]), (&json!(raise.id), &json!(5)));
+    assert_eq!(json["operator"], json!({ "by": "eva", "comment": "known", "until_unix_ms": null }));
 }
 
 #[test]
