@@ -47,6 +47,7 @@ const EVENTS_AT_ONCE: usize = 64;
 impl<S: Store> Engine<S> {
     /// Ends when it has drained, or when the committed state cannot be read.
     pub async fn run(mut self, mut intake: Inbox, mut done: mpsc::Receiver<Event>) -> Result<(), StoreError> {
+        self.tell_time();
         loop {
             self.carry_out()?;
             self.shown.show_counters(self.core.counters());
@@ -78,11 +79,17 @@ impl<S: Store> Engine<S> {
 
     /// Effects follow each event at once: an alarm does not wait for the blocks behind its own.
     fn handle(&mut self, event: Event) -> Result<(), StoreError> {
-        if matches!(event, Event::BrokerConnected) {
-            self.look(Job::RepublishAlarms);
+        match event {
+            Event::BrokerConnected => self.look(Job::RepublishAlarms),
+            Event::Wakeup => self.tell_time(),
+            _ => {}
         }
         self.core.handle(self.clock.now_ms(), event);
         self.carry_out()
+    }
+
+    fn tell_time(&mut self) {
+        self.core.handle(self.clock.now_ms(), Event::Time { unix_ms: self.clock.unix_ms() });
     }
 
     fn carry_out(&mut self) -> Result<(), StoreError> {
@@ -112,6 +119,7 @@ impl<S: Store> Engine<S> {
                     Err(error) => tracing::error!(%error, "settings do not encode"),
                 },
                 Effect::SettingsDone { ticket, done } => self.orders.answer(ticket, Answer::Settings(done)),
+                Effect::AlarmDone { ticket, done } => self.orders.answer(ticket, Answer::Alarm(done)),
                 Effect::Load { origin, range, told } => self.look(Job::Load { origin, range, told }),
                 Effect::Rewind { origin, seq } => self.look(Job::Rewind { origin, seq }),
                 Effect::Reload => {

@@ -15,6 +15,7 @@ use crate::{
         Event,
         batch::Damaged,
         desired::{SettingsDone, SettingsOrder},
+        lifecycle::{AlarmDone, AlarmOrder},
         retire::{Operation, RetireOrder},
     },
 };
@@ -30,7 +31,7 @@ pub enum OrderError {
     #[error("the store did not take it, and nothing was changed; give it again")]
     NotCommitted,
     #[error(
-        "there is no answer yet; the operator log, or the channel's settings, tell whether it was carried out"
+        "there is no answer yet; the operator log, the channel's settings, or the alarm tell whether it was carried out"
     )]
     NoAnswer,
 }
@@ -46,6 +47,7 @@ pub struct Orders {
 pub enum Answer {
     Retired(Option<Operation>),
     Settings(SettingsDone),
+    Alarm(AlarmDone),
 }
 
 #[derive(Default)]
@@ -64,7 +66,7 @@ impl Orders {
         let order = Box::new(RetireOrder { unix_ms: self.clock.unix_ms(), ..order });
         match self.ask(|ticket| Event::Retire { ticket, order })? {
             Answer::Retired(done) => done.ok_or(OrderError::NotCommitted),
-            Answer::Settings(_) => Err(OrderError::NoAnswer),
+            Answer::Settings(_) | Answer::Alarm(_) => Err(OrderError::NoAnswer),
         }
     }
 
@@ -74,7 +76,17 @@ impl Orders {
         match self.ask(|ticket| Event::WantSettings { ticket, order })? {
             Answer::Settings(SettingsDone::NotCommitted) => Err(OrderError::NotCommitted),
             Answer::Settings(done) => Ok(done),
-            Answer::Retired(_) => Err(OrderError::NoAnswer),
+            Answer::Retired(_) | Answer::Alarm(_) => Err(OrderError::NoAnswer),
+        }
+    }
+
+    /// Blocks until it is committed, or refused.
+    pub fn act(&self, order: AlarmOrder) -> Result<AlarmDone, OrderError> {
+        let order = Box::new(AlarmOrder { unix_ms: self.clock.unix_ms(), ..order });
+        match self.ask(|ticket| Event::AlarmAction { ticket, order })? {
+            Answer::Alarm(AlarmDone::NotCommitted) => Err(OrderError::NotCommitted),
+            Answer::Alarm(done) => Ok(done),
+            Answer::Retired(_) | Answer::Settings(_) => Err(OrderError::NoAnswer),
         }
     }
 

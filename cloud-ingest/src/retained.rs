@@ -60,7 +60,7 @@ impl Retained {
             }
             let portion = store.look()?.alarms_after(done.as_deref(), room.min(PORTION))?;
             for (_, alarm) in &portion {
-                if let Some(message) = alarm.cleared.as_ref().or(alarm.raised.as_ref()).and_then(message)
+                if let Some(message) = alarm.newest_event().and_then(message)
                     && outgoing.try_send(message).is_err()
                 {
                     return Ok(());

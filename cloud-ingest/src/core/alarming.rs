@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use tidegate_alarms::{
-    AlarmEvent, ReadingAt, Rule, RuleSet, State, Transition, TransitionKind,
+    AlarmEvent, ReadingAt, Rule, RuleId, RuleSet, State, Transition, TransitionKind,
     event::{Place, Standing, WallTime},
     step::Point,
 };
@@ -91,6 +91,13 @@ impl Watch {
 
     pub fn any(&self) -> bool {
         self.any
+    }
+
+    /// The rule of that name where it watches that channel, and the channel's unit.
+    pub fn rule_on(&self, channel: ChannelName, rule: &RuleId) -> Option<(&Rule, &str)> {
+        let channel = self.channels.iter().find(|known| known.name == channel)?;
+        let watched = channel.rules.iter().find(|watched| watched.rule.id() == rule)?;
+        Some((&watched.rule, &channel.unit))
     }
 
     /// Takes readings in seq order.

@@ -15,13 +15,28 @@ use tidegate_protocol::{
 use tidegate_service::Mutant;
 
 use super::{
-    Core, Fate, Mode, VerifyJob,
+    Core, Mode, VerifyJob,
     acks::Rejection,
     alarming,
     batch::{Accepted, Entry, EntryHead, MAX_GATEWAYS_PER_ORIGIN, OriginNo, Quarantined},
     ledger::Split,
     origins::OriginState,
 };
+
+/// A block whose outcome waits.
+#[derive(Debug)]
+pub(super) struct Fate {
+    pub to: GatewayPath,
+    pub epoch: u64,
+    pub number: u64,
+    pub block: Bytes,
+    /// The journal entry that holds what was new of it.
+    pub entry: Option<u64>,
+    /// The batch that must be committed first.
+    pub barrier: u64,
+    pub rejection: Option<Rejection>,
+    pub verify: Option<VerifyJob>,
+}
 
 /// One block on its way through.
 struct Arrival {

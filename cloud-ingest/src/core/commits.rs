@@ -101,6 +101,7 @@ impl Core {
         self.send_acks();
         self.answer_orders();
         self.answer_settings_orders();
+        self.answer_alarm_orders();
     }
 
     /// The batch that must be committed before all that is in memory now is.
@@ -211,6 +212,7 @@ impl Core {
         self.outbox = super::Outbox::default();
         self.refuse_orders();
         self.refuse_settings_orders();
+        self.refuse_alarm_orders();
         self.incarnation = incarnation;
         if !Mutant::OverlayKept.is_on() {
             self.adopt(snapshot);

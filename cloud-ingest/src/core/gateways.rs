@@ -4,7 +4,15 @@ use std::collections::BTreeMap;
 
 use tidegate_protocol::{status::GatewayStatus, topic::GatewayPath};
 
-use super::{Core, Gateway, batch::GatewayRecord};
+use super::{Core, batch::GatewayRecord};
+
+#[derive(Debug, Default)]
+pub(super) struct Gateway {
+    pub record: GatewayRecord,
+    pub dirty: bool,
+    /// Present, as far as is known: shares the credit.
+    pub heard: bool,
+}
 
 impl Core {
     /// What gateways said of themselves is newer than any commit, and is said only once: what the snapshot does not have

@@ -2,6 +2,7 @@
 //! events, everything to be done leaves as an [`Effect`], and its result comes back as an [`Event`].
 //!
 //! ```text
+//! event     all that can happen, all that is wanted done
 //! ledger    one origin: stored, lost, outstanding
 //! origins   all origins, by number and name      batch     what one commit writes
 //! blocks    a block against the ledger           records   what travels beside readings
@@ -10,6 +11,7 @@
 //! acks      outcomes and credit
 //! verifying blocks that came again, compared with their originals
 //! desired   what is wanted of channels, and told to gateways     gateways  who they are
+//! lifecycle what operators do with alarms, and when shelves end
 //! retire    an operator closes a device's holes
 //! seal      origins that have ended shrink to a row
 //! commits   when a batch is written, and what follows from its success or failure
@@ -29,8 +31,10 @@ mod counters;
 mod current;
 mod damage;
 pub mod desired;
+mod event;
 mod gateways;
 pub mod ledger;
+pub mod lifecycle;
 pub mod origins;
 mod records;
 mod retelling;
@@ -41,26 +45,26 @@ mod verifying;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bytes::Bytes;
-use tidegate_alarms::{AlarmEvent, RuleSet};
-use tidegate_protocol::{
-    Origin, RangeSet, Reading, SeqRange, SiteId,
-    ack::BlockAck,
-    block::{Decoder, Description},
-    settings::{DesiredSettings, ReportedSettings},
-    status::GatewayStatus,
-    topic::{GatewayPath, Lane},
-};
+use tidegate_alarms::RuleSet;
+use tidegate_protocol::{block::Decoder, topic::GatewayPath};
 
 use self::{
-    acks::{Credits, Outbox, Rejection},
-    batch::{Batch, Checkpoint, Damaged, GatewayRecord, LiveRecord, OriginNo, OriginRecord, SettledRecord},
-    desired::{ChannelKey, Desired, SettingsDone, SettingsOrder, SettingsRecord},
+    acks::{Credits, Outbox},
+    batch::{Batch, OriginNo},
+    blocks::Fate,
+    desired::Desired,
+    gateways::Gateway,
+    lifecycle::Lifecycles,
     origins::{OriginState, Origins},
-    retire::{Operation, RetireOrder, Waiting},
+    retire::Waiting,
     verifying::Verifying,
 };
-pub use self::{counters::Counters, settling::MAX_LOADS, verifying::MAX_VERIFYING};
+pub use self::{
+    counters::Counters,
+    event::{Effect, Event, Loaded, Snapshot},
+    settling::MAX_LOADS,
+    verifying::{MAX_VERIFYING, VerifyJob},
+};
 
 /// Bounds and rhythm of the core.
 #[derive(Clone, Copy, Debug)]
@@ -77,185 +81,6 @@ pub struct Settings {
 const EAGER_BATCH_BYTES: usize = 256 * 1024;
 /// At this size the shell must not bring more blocks until the batch before has been written.
 pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
-
-/// Everything that can happen to the core.
-#[derive(Debug)]
-pub enum Event {
-    Block {
-        from: GatewayPath,
-        lane: Lane,
-        bytes: Bytes,
-        arrival_unix_ms: i64,
-    },
-    Status {
-        from: GatewayPath,
-        status: GatewayStatus,
-    },
-    /// What a gateway says became of settings.
-    SettingsReported {
-        from: GatewayPath,
-        reported: ReportedSettings,
-        unix_ms: i64,
-    },
-    /// The broker can be reached (again): gateways are told of this incarnation.
-    BrokerConnected,
-    Committed {
-        batch: u64,
-        used_bytes: u64,
-    },
-    /// It failed for want of room on the disk or in the map.
-    StoreFull {
-        batch: u64,
-    },
-    CommitFailed {
-        batch: u64,
-    },
-    /// What [`Effect::Reload`] asked for; the incarnation is one that was never used.
-    Reloaded {
-        snapshot: Box<Snapshot>,
-        incarnation: u64,
-    },
-    /// The answer to [`Effect::Verify`]: the ranges that differ from what is stored, or nothing where the store could
-    /// not be read.
-    Verified {
-        ticket: u64,
-        differing: Option<Vec<(Origin, SeqRange)>>,
-    },
-    /// The answer to [`Effect::Load`]; `None` where the store could not be read.
-    Loaded {
-        origin: OriginNo,
-        loaded: Option<Loaded>,
-    },
-    /// The answer to [`Effect::Rewind`]; `None` where the store could not be read.
-    Rewound {
-        origin: OriginNo,
-        checkpoint: Option<Checkpoint>,
-    },
-    /// A stored journal entry cannot be read.
-    Damaged(Damaged),
-    /// The lake took journal entries away.
-    Trimmed {
-        used_bytes: u64,
-    },
-    /// An operator's order; [`Effect::Retired`] answers under its ticket.
-    Retire {
-        ticket: u64,
-        order: Box<RetireOrder>,
-    },
-    /// Somebody wants something of a channel; [`Effect::SettingsDone`] answers under its ticket.
-    WantSettings {
-        ticket: u64,
-        order: Box<SettingsOrder>,
-    },
-    /// These stored readings have left with the lake's oldest files.
-    Expired {
-        ranges: Vec<(OriginNo, SeqRange)>,
-    },
-    /// Seal the origins that have ended, have no holes, and were last heard of before this time.
-    Seal {
-        before_unix_ms: i64,
-    },
-    /// The time asked for with [`Core::next_wakeup`] has come.
-    Wakeup,
-}
-
-/// What the core wants done.
-#[derive(Debug)]
-pub enum Effect {
-    Commit(Box<Batch>),
-    Ack {
-        to: GatewayPath,
-        ack: BlockAck,
-    },
-    Provisional(Box<AlarmEvent>),
-    /// Compare these ranges of the block with what is stored.
-    Verify {
-        ticket: u64,
-        job: VerifyJob,
-    },
-    /// Read stored readings of this range, ascending; what is not stored is left out. Where it was `told` before, read
-    /// its checkpoints too.
-    Load {
-        origin: OriginNo,
-        range: SeqRange,
-        told: bool,
-    },
-    /// Read the origin's last checkpoint at or before this seq; without any, it is the one before all seqs.
-    Rewind {
-        origin: OriginNo,
-        seq: u64,
-    },
-    /// The order is carried out and committed; nothing where it was not, and changed nothing.
-    Retired {
-        ticket: u64,
-        done: Option<Operation>,
-    },
-    /// Tell a gateway what is wanted of channels; it is told again where this is lost.
-    Settings {
-        to: GatewayPath,
-        wanted: DesiredSettings,
-    },
-    SettingsDone {
-        ticket: u64,
-        done: SettingsDone,
-    },
-    /// Read the committed state; until then nothing is taken.
-    Reload,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct Loaded {
-    pub readings: Vec<Reading>,
-    /// Those with a seq inside the range, or at its end.
-    pub checkpoints: Vec<Checkpoint>,
-}
-
-#[derive(Clone, Debug)]
-pub struct VerifyJob {
-    pub block: Bytes,
-    pub ranges: Vec<(OriginNo, Origin, SeqRange)>,
-}
-
-/// The committed state, as far as the core needs it.
-#[derive(Debug, Default)]
-pub struct Snapshot {
-    pub next_position: u64,
-    pub used_bytes: u64,
-    /// How often this ledger was rolled back by a restore; every acknowledgement says so.
-    pub ledger: u32,
-    pub origins: Vec<(OriginNo, OriginRecord, Option<Description>)>,
-    pub sealed: Vec<(OriginNo, SiteId, Origin)>,
-    /// Seqs whose readings have left with the lake's oldest files.
-    pub expired: Vec<(OriginNo, RangeSet)>,
-    pub gateways: Vec<(GatewayPath, GatewayRecord)>,
-    pub settings: Vec<(ChannelKey, SettingsRecord)>,
-    pub live: Vec<((SiteId, tidegate_protocol::DeviceId), LiveRecord)>,
-    pub settled: Vec<(OriginNo, SettledRecord)>,
-    pub latest: Vec<(OriginNo, Vec<Reading>)>,
-}
-
-#[derive(Debug, Default)]
-struct Gateway {
-    record: GatewayRecord,
-    dirty: bool,
-    /// Present, as far as is known: shares the credit.
-    heard: bool,
-}
-
-/// A block whose outcome waits.
-#[derive(Debug)]
-struct Fate {
-    to: GatewayPath,
-    epoch: u64,
-    number: u64,
-    block: Bytes,
-    /// The journal entry that holds what was new of it.
-    entry: Option<u64>,
-    /// The batch that must be committed first.
-    barrier: u64,
-    rejection: Option<Rejection>,
-    verify: Option<VerifyJob>,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -299,6 +124,7 @@ pub struct Core {
     /// Operators' orders, in the order of their batches.
     retiring: Vec<Waiting>,
     desired: Desired,
+    lifecycles: Lifecycles,
     /// Positions of damaged entries, and the batch that takes each out.
     damaged: BTreeMap<u64, u64>,
     outbox: Outbox,
@@ -342,6 +168,7 @@ impl Core {
             seal_before_unix_ms: None,
             retiring: Vec::new(),
             desired: Desired::default(),
+            lifecycles: Lifecycles::default(),
             damaged: BTreeMap::new(),
             outbox: Outbox::default(),
             credits: Credits::new(settings.credit_total_bytes),
@@ -376,6 +203,8 @@ impl Core {
             Event::Trimmed { used_bytes } => self.trimmed(used_bytes),
             Event::Retire { ticket, order } => self.retire(now_ms, ticket, *order),
             Event::WantSettings { ticket, order } => self.want_settings(now_ms, ticket, *order),
+            Event::AlarmAction { ticket, order } => self.alarm_action(now_ms, ticket, *order),
+            Event::Time { unix_ms } => self.lifecycles.set_clock(now_ms, unix_ms),
             Event::Expired { ranges } => self.expired(now_ms, &ranges),
             Event::Seal { before_unix_ms } => self.seal_before_unix_ms = Some(before_unix_ms),
             Event::Wakeup => {
@@ -383,6 +212,7 @@ impl Core {
                 self.retry_loads(now_ms);
             }
         }
+        self.expire_shelves(now_ms);
         self.seal_if_asked(now_ms);
         self.commit_if_due(now_ms);
         self.tell_gateways(now_ms);
@@ -401,7 +231,8 @@ impl Core {
             Mode::Taking => {
                 let lingered =
                     self.building_since_ms.map(|since| since.saturating_add(self.settings.linger_ms));
-                [lingered, self.retry_loads_at_ms, self.desired.next_wakeup()].into_iter().flatten().min()
+                let told = [self.desired.next_wakeup(), self.lifecycles.next_wakeup()];
+                [lingered, self.retry_loads_at_ms].into_iter().chain(told).flatten().min()
             }
         }
     }
@@ -462,6 +293,7 @@ impl Core {
         }
         self.adopt_gateways(snapshot.gateways);
         self.adopt_settings(snapshot.settings);
+        self.adopt_alarms(snapshot.alarms, snapshot.next_deed);
         self.stalled_loads.clear();
         self.retry_loads_at_ms = None;
         self.to_load =

@@ -189,7 +189,8 @@ impl Core {
     /// Puts what evaluation brought into the batch; provisional events leave at once.
     pub(super) fn emit(&mut self, no: OriginNo, out: alarming::Outcome) {
         let alarming::Outcome { live, late, history, checkpoints, live_changed, settled_changed } = out;
-        for event in live {
+        for mut event in live {
+            self.note_live(&mut event);
             let mut committed = event.clone();
             committed.provisional = false;
             self.building.events.push(committed);

@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use tidegate_protocol::{Origin, SeqRange, ack::RejectReason, block::HEADER_BYTES};
 use tidegate_service::Mutant;
 
 use super::{
-    Core, Effect, Fate, VerifyJob,
+    Core, Effect, Fate,
     acks::Rejection,
     batch::{Damaged, OriginNo, Quarantined},
     ledger::MAX_RANGES_PER_ORIGIN,
@@ -19,6 +20,13 @@ use super::{
 /// How many blocks are compared, or wait for it, at most.
 pub const MAX_VERIFYING: usize = 1_024;
 const MAX_VERIFYING_BYTES: usize = 32 * 1024 * 1024;
+
+/// What of a block is to be compared with what is stored.
+#[derive(Clone, Debug)]
+pub struct VerifyJob {
+    pub block: Bytes,
+    pub ranges: Vec<(OriginNo, Origin, SeqRange)>,
+}
 
 /// By ticket.
 #[derive(Debug, Default)]

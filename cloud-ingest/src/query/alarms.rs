@@ -13,7 +13,7 @@ use crate::{
 
 pub(super) fn now(look: &Look<'_>, selection: &AlarmSelection) -> Result<AlarmsView, QueryError> {
     let mut alarms = Vec::new();
-    for record in look.alarms()? {
+    for (_, record) in look.alarms()? {
         let Some(raised) = record.raised else { continue };
         let state = if record.cleared.is_some() { AlarmState::Cleared } else { AlarmState::Active };
         let wanted = selects(selection, raised.site, raised.device, raised.channel, &raised.rule);

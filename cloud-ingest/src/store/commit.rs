@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use tidegate_alarms::{AlarmEvent, TransitionKind};
+use tidegate_alarms::AlarmEvent;
 use tidegate_protocol::SeqRange;
 
 use super::{
-    Receipt, StoreError, damage,
-    keys::{self, AlarmRecord, IndexEntry, Place},
+    Receipt, StoreError, alarms, damage,
+    keys::{self, IndexEntry, Place},
     lmdb::{Lmdb, Table, Writer},
     seal,
 };
@@ -171,28 +171,12 @@ fn write_events(
         cursor += 1;
         writer.append(Table::Events, &keys::number(cursor), &json(event)?)?;
         writer.put(Table::EventIds, &id, &keys::number(cursor))?;
-        if !event.late {
-            write_alarm(writer, event)?;
-        }
+        alarms::write(writer, event)?;
         written.push((cursor, event.clone()));
     }
     Ok(written)
 }
 
-/// The latest occurrence per rule and channel: late news does not touch it.
-fn write_alarm(writer: &mut Writer<'_>, event: &AlarmEvent) -> Result<(), StoreError> {
-    let key = keys::alarm(event.site, event.device, event.channel, &event.rule);
-    let record = match event.transition {
-        TransitionKind::Raise => AlarmRecord { raised: Some(event.clone()), cleared: None },
-        TransitionKind::Clear => {
-            let known = writer.get(Table::Alarms, &key)?.and_then(|bytes| serde_json::from_slice(bytes).ok());
-            let raised = known.and_then(|record: AlarmRecord| record.raised);
-            AlarmRecord { raised, cleared: Some(event.clone()) }
-        }
-    };
-    writer.put(Table::Alarms, &key, &json(&record)?)
-}
-
-fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+pub(super) fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|_| StoreError::Damaged("an event does not encode"))
 }

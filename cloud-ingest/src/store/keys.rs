@@ -3,7 +3,7 @@
 //! version is refused, not guessed at.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tidegate_alarms::{AlarmEvent, EventId, RuleId};
+use tidegate_alarms::{EventId, RuleId};
 use tidegate_protocol::{
     ChannelIndex, ChannelName, DeviceId, GatewayId, RangeSet, SeqRange, SiteId, topic::GatewayPath,
 };
@@ -12,6 +12,7 @@ use super::StoreError;
 use crate::core::{
     batch::{EntryHead, Occurrence, OriginNo},
     desired::ChannelKey,
+    lifecycle::AlarmKey,
     seal::SealedRecord,
 };
 
@@ -72,13 +73,6 @@ pub struct Intent {
     pub to: u64,
     /// `YYYY-MM-DD`, in UTC, of the entries' arrival.
     pub arrived: String,
-}
-
-/// The latest occurrence of one rule on one channel, as its events told it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AlarmRecord {
-    pub raised: Option<AlarmEvent>,
-    pub cleared: Option<AlarmEvent>,
 }
 
 pub fn number(value: u64) -> [u8; 8] {
@@ -195,6 +189,24 @@ fn two_names(key: &[u8]) -> Result<(&str, &str), StoreError> {
 
 pub fn alarm(site: SiteId, device: DeviceId, channel: ChannelName, rule: &RuleId) -> Vec<u8> {
     texts(&[site.as_str(), device.as_str(), channel.as_str(), rule.as_str()])
+}
+
+pub fn alarm_of(key: &AlarmKey) -> Vec<u8> {
+    alarm(key.site, key.device, key.channel, &key.rule)
+}
+
+pub fn read_alarm(key: &[u8]) -> Result<AlarmKey, StoreError> {
+    let damaged = |_| StoreError::Damaged("an alarm's key is no name");
+    let text = std::str::from_utf8(key).map_err(|_| StoreError::Damaged("a key is no text"))?;
+    match text.split_terminator('\0').collect::<Vec<_>>()[..] {
+        [site, device, channel, rule] => Ok(AlarmKey {
+            site: site.parse().map_err(damaged)?,
+            device: device.parse().map_err(damaged)?,
+            channel: channel.parse().map_err(damaged)?,
+            rule: RuleId::new(rule),
+        }),
+        _ => Err(StoreError::Damaged("a key has the wrong parts")),
+    }
 }
 
 pub fn occurrence(no: OriginNo, occurrence: &Occurrence) -> Vec<u8> {

@@ -46,7 +46,7 @@ pub enum Table {
     Events,
     /// event id u128 → cursor u64
     EventIds,
-    /// site, 0, device, 0, channel, 0, rule → the latest occurrence's events (JSON)
+    /// site, 0, device, 0, channel, 0, rule, 0 → AlarmRecord (JSON)
     Alarms,
     /// site, 0, device → LiveRecord (postcard)
     Live,
@@ -76,9 +76,11 @@ pub enum Table {
     Settings,
     /// origin u32, seq u64 → settled alarm states before that seq (postcard)
     Checkpoints,
+    /// u64 → AlarmLogEntry (JSON)
+    AlarmLog,
 }
 
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "meta",
     "journal",
     "origins",
@@ -103,6 +105,7 @@ const NAMES: [&str; 24] = [
     "summaries",
     "settings",
     "checkpoints",
+    "alarm-log",
 ];
 
 pub struct Lmdb {

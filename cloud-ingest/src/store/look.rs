@@ -11,7 +11,7 @@ use tidegate_protocol::{
 
 use super::{
     StoreError,
-    keys::{self, AlarmRecord, IndexEntry, Intent, LakeFile, Place, SealedRow},
+    keys::{self, IndexEntry, Intent, LakeFile, Place, SealedRow},
     lmdb::{Reader, Table},
 };
 use crate::core::{
@@ -292,24 +292,6 @@ impl<'e> Look<'e> {
         self.reader.last(Table::Events)?.map_or(Ok(0), |(key, _)| keys::read_number(key))
     }
 
-    pub fn alarms(&self) -> Result<Vec<AlarmRecord>, StoreError> {
-        self.reader.scan(Table::Alarms, &[])?.map(|pair| from_json(pair?.1)).collect()
-    }
-
-    /// Alarms behind a key, by key.
-    pub fn alarms_after(
-        &self,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, AlarmRecord)>, StoreError> {
-        let from = after.map(|key| [key, &[0]].concat()).unwrap_or_default();
-        let alarms = self.reader.scan(Table::Alarms, &from)?.take(limit).map(|pair| {
-            let (key, value) = pair?;
-            Ok((key.to_vec(), from_json(value)?))
-        });
-        alarms.collect()
-    }
-
     /// The last checkpoint at or before a seq; the one before all seqs where there is none.
     pub fn checkpoint(&self, no: OriginNo, seq: u64) -> Result<Checkpoint, StoreError> {
         let Some((key, states)) = self.reader.floor(Table::Checkpoints, &keys::index(no, seq))? else {
@@ -447,6 +429,6 @@ impl<'e> Look<'e> {
     }
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(bytes).map_err(|_| StoreError::Damaged("an event does not decode"))
 }

@@ -1,16 +1,21 @@
 //! A store of the format before into the present one, in one transaction: a crash leaves the old or the new.
 //!
-//! Format 4 had alarm history in the order of channels and rules, and kept no states on the way.
-//! Format 3 held no settings of channels either.
-//! Format 2 neither, and did not note which readings were stored before a better clock anchor was known.
-//! Format 1 lacked both, had every origin's loss reasons in fixed places, and did not note when an origin was first and last heard of.
+//! Format 4 had alarm history in the order of channels and rules, kept no states on the way, kept an alarm's latest
+//! occurrence without its life cycle, and no log of what operators did with alarms.
+//! Format 3 neither, and held no settings of channels.
+//! Format 2 lacked all that, and did not note which readings were stored before a better clock anchor was known.
+//! Format 1 lacked that too, had every origin's loss reasons in fixed places, and did not note when an origin was first and last heard of.
 
 use serde::Deserialize;
+use tidegate_alarms::{AlarmEvent, Lifecycle, lifecycle::Seen};
 use tidegate_protocol::{ClockAnchor, GatewayId, LossReason, Origin, RangeSet, SiteId, block::Tail};
 
 use super::{
-    StoreError, keys,
+    StoreError,
+    alarms::AlarmRecord,
+    commit, keys,
     lmdb::{Lmdb, Table, Writer},
+    look::from_json,
 };
 use crate::core::{
     batch::{Occurrence, OriginRecord},
@@ -91,7 +96,7 @@ pub(super) fn from_4(lmdb: &Lmdb) -> Result<(), StoreError> {
     reach_5(lmdb.writer()?)
 }
 
-/// The last step of every way: history in the order of seqs, and settled states of which none is being told again.
+/// What format 5 changed, for all formats before.
 fn reach_5(mut writer: Writer<'_>) -> Result<(), StoreError> {
     for (key, value) in rows(&writer, Table::History)? {
         let occurrence: Occurrence = keys::decode(&value)?;
@@ -101,10 +106,36 @@ fn reach_5(mut writer: Writer<'_>) -> Result<(), StoreError> {
     for (key, value) in rows(&writer, Table::Settled)? {
         writer.put(Table::Settled, &key, &[value.as_slice(), &[0]].concat())?;
     }
+    alarms_get_a_life_cycle(&mut writer)?;
     writer.put(Table::Meta, keys::META_FORMAT, &keys::encode(&keys::FORMAT)?)?;
     writer.commit()
 }
 
 fn rows(writer: &Writer<'_>, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
     writer.scan(table, &[])?.map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
+}
+
+#[derive(Deserialize)]
+struct AlarmRecord4 {
+    raised: Option<AlarmEvent>,
+    cleared: Option<AlarmEvent>,
+}
+
+/// Nobody could acknowledge them.
+fn alarms_get_a_life_cycle(writer: &mut Writer<'_>) -> Result<(), StoreError> {
+    for (key, value) in rows(writer, Table::Alarms)? {
+        let AlarmRecord4 { raised, cleared } = from_json(&value)?;
+        let newest = cleared.as_ref().or(raised.as_ref());
+        let latest = newest.map(|event| Seen { occurrence: event.occurrence, transition: event.id });
+        let lifecycle = Lifecycle {
+            active: raised.is_some() && cleared.is_none(),
+            acknowledged: newest.is_none(),
+            latest,
+            ..Lifecycle::default()
+        };
+        let newest = newest.map(|event| event.id);
+        let record = AlarmRecord { raised, cleared, done: None, newest, lifecycle };
+        writer.put(Table::Alarms, &key, &commit::json(&record)?)?;
+    }
+    Ok(())
 }

@@ -13,9 +13,11 @@
 //! summaries what stands for thinned readings
 //! seal      origins that have ended, as one row each
 //! desired   what is wanted of channels
+//! alarms    alarms as they stand, and what operators did with them
 //! migrate   a store of a format before into the present one
 //! ```
 
+pub mod alarms;
 mod commit;
 mod damage;
 mod desired;

@@ -30,6 +30,8 @@ pub(super) fn read(look: &Look<'_>) -> Result<Snapshot, StoreError> {
         expired: look.expired()?,
         gateways: look.gateways()?,
         settings: look.settings()?,
+        alarms: look.alarms_to_keep()?,
+        next_deed: look.next_deed()?,
         live: look.live()?,
         settled: look.settled()?,
         latest: latest(look)?,

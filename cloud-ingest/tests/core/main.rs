@@ -6,6 +6,7 @@ mod damage;
 mod descriptions;
 mod history;
 mod holes;
+mod lifecycle;
 mod live;
 mod retiring;
 mod rolling;

@@ -3,7 +3,7 @@
 use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_ingest::core::{
     Core, Effect, Event, Settings, Snapshot, VerifyJob, batch::Batch, desired::SettingsDone,
-    retire::Operation,
+    lifecycle::AlarmDone, retire::Operation,
 };
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Quality, Reading, Seq,
@@ -72,6 +72,7 @@ pub struct Bench {
     /// What gateways were told of settings.
     pub told: Vec<(GatewayPath, Vec<DesiredChannel>)>,
     pub wanted: Vec<(u64, SettingsDone)>,
+    pub alarms: Vec<(u64, AlarmDone)>,
     /// Instead of succeeding, the commit stays under way under this number.
     pub held: Option<u64>,
     pub hold_commits: bool,
@@ -94,6 +95,7 @@ impl Bench {
             retired: Vec::new(),
             told: Vec::new(),
             wanted: Vec::new(),
+            alarms: Vec::new(),
             held: None,
             hold_commits: false,
         }
@@ -128,6 +130,7 @@ impl Bench {
                 Effect::Retired { ticket, done } => self.retired.push((ticket, done)),
                 Effect::Settings { to, wanted } => self.told.push((to, wanted.channels)),
                 Effect::SettingsDone { ticket, done } => self.wanted.push((ticket, done)),
+                Effect::AlarmDone { ticket, done } => self.alarms.push((ticket, done)),
                 Effect::Reload => {}
             }
         }

@@ -187,7 +187,10 @@ impl World {
                 }
                 Effect::Ack { to, ack } => self.acked(to, ack),
                 // Nobody orders anything here.
-                Effect::Retired { .. } | Effect::Settings { .. } | Effect::SettingsDone { .. } => {}
+                Effect::Retired { .. }
+                | Effect::Settings { .. }
+                | Effect::SettingsDone { .. }
+                | Effect::AlarmDone { .. } => {}
                 Effect::Provisional(event) => self.provisional.push(*event),
                 Effect::Verify { ticket, job } => {
                     let look = self.store.look().expect("a look");

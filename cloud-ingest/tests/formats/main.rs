@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tidegate_alarms::AlarmState;
 use tidegate_ingest::store::{LmdbStore, StoreError, keys::FORMAT};
 
 const MAP_BYTES: u64 = 64 << 20;
@@ -52,6 +53,26 @@ fn every_reading_event_and_ledger_of_earlier_formats_is_there() {
     }
     assert!(formats >= 1);
     assert!(fixtures().join(format!("store-v{FORMAT}")).is_dir(), "the present format has no fixture");
+}
+
+/// Formats before 5 knew no life cycle: of what they raised, nothing was acknowledged.
+#[test]
+fn alarms_of_earlier_formats_are_unacknowledged() {
+    let copy = tempfile::tempdir().expect("a folder");
+    copy_all(&fixtures().join("store-v4"), copy.path());
+    let store = LmdbStore::open(&copy.path().join("store"), MAP_BYTES).expect("it opens");
+    let alarms = store.look().expect("a look").alarms().expect("alarms");
+    assert!(!alarms.is_empty());
+    for (key, record) in alarms {
+        let told = record.cleared.as_ref().or(record.raised.as_ref()).expect("it was raised");
+        let expected = match record.cleared {
+            Some(_) => AlarmState::RtnUnacknowledged,
+            None => AlarmState::Unacknowledged,
+        };
+        assert_eq!(record.lifecycle.state(), expected, "{key:?}");
+        assert_eq!(record.lifecycle.latest.map(|seen| seen.transition), Some(told.id));
+        assert_eq!(record.newest_event(), Some(told));
+    }
 }
 
 /// Writes another format over the one in `meta`: its key, and the number behind it.

@@ -160,8 +160,8 @@ impl World {
                 self.answer_down(to, &ack);
             }
             Effect::Retired { done, .. } => self.check_retired(done),
-            // Nothing is wanted of channels here.
-            Effect::Settings { .. } | Effect::SettingsDone { .. } => {}
+            // Nothing is wanted of channels here, and nobody acts on alarms.
+            Effect::Settings { .. } | Effect::SettingsDone { .. } | Effect::AlarmDone { .. } => {}
             Effect::Provisional(event) => {
                 self.coverage.count(Fault::AlarmRaised);
                 self.check_live_event(&event);

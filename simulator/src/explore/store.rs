@@ -211,6 +211,8 @@ impl MemoryStore {
             expired: Vec::new(),
             gateways: self.gateways.clone().into_iter().collect(),
             settings: Vec::new(),
+            alarms: Vec::new(),
+            next_deed: 0,
             live: self.live.clone().into_iter().collect(),
             settled: self.settled.clone().into_iter().filter(|(no, _)| open(no)).collect(),
             latest: self.latest.clone().into_iter().filter(|(no, _)| open(no)).collect(),

@@ -340,7 +340,8 @@ impl World<'_> {
                 | ingest::Effect::Reload
                 | ingest::Effect::Retired { .. }
                 | ingest::Effect::Settings { .. }
-                | ingest::Effect::SettingsDone { .. } => {}
+                | ingest::Effect::SettingsDone { .. }
+                | ingest::Effect::AlarmDone { .. } => {}
             }
         }
         if let Some(at_ms) = self.ingest.next_wakeup() {
