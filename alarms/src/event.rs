@@ -3,7 +3,7 @@
 use alloc::{format, string::String, string::ToString};
 
 use serde::{Deserialize, Serialize};
-use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, Seq, SiteId};
+use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, Seq, SiteId, Value};
 
 use crate::{
     digest::{Digest, EventId, Revision},
@@ -85,6 +85,9 @@ pub struct AlarmEvent {
     pub tick_ms: u64,
     pub time_unix_ms: Option<i64>,
     pub time_quality: ClockQuality,
+    /// When it was learned, by the ingest's clock; of late news, where that was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned_unix_ms: Option<i64>,
     /// Of the triggering reading; a bool is 0 or 1. `None`: infinite.
     pub value: Option<f64>,
     /// The limit that the occurrence's peak crossed.
@@ -105,10 +108,13 @@ pub struct AlarmEvent {
     /// Who did it, for what is not of the evaluation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<Operator>,
+    /// The late raise under which this occurrence was told already: nobody is to be notified of it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<EventId>,
 }
 
 /// Who did something with an alarm.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operator {
     /// Empty: nobody, the time was over.
     pub by: String,
@@ -150,6 +156,7 @@ impl AlarmEvent {
             tick_ms: start.tick_ms,
             time_unix_ms: None,
             time_quality: ClockQuality::Unsynced,
+            learned_unix_ms: None,
             value: None,
             limit: rule.band.limit_for(0.0),
             message: String::new(),
@@ -159,6 +166,7 @@ impl AlarmEvent {
             state: None,
             lifecycle: None,
             operator: None,
+            continues: None,
         }
     }
 
@@ -181,6 +189,7 @@ impl AlarmEvent {
             late: false,
             time_unix_ms: Some(unix_ms),
             time_quality: ClockQuality::Estimated,
+            learned_unix_ms: None,
             message: sentence(self, kind, &operator),
             suppressed: after.is_suppressed(),
             state: Some(after.state()),
@@ -188,6 +197,37 @@ impl AlarmEvent {
             operator: Some(operator),
             ..self.clone()
         }
+    }
+
+    /// An occurrence that was told began elsewhere.
+    pub fn amended(
+        rule: &Rule,
+        place: Place<'_>,
+        told: EventId,
+        raised: &Raised,
+        time_of: impl Fn(Point) -> WallTime,
+    ) -> Self {
+        let event = Self::late_raise(rule, place, raised, time_of);
+        let id = event_id(&place, rule.id(), raised.revision, raised.at, TransitionKind::Amend);
+        let message = sentence(&event, TransitionKind::Amend, &Operator::default());
+        Self { id, transition: TransitionKind::Amend, occurrence: told, message, ..event }
+    }
+
+    /// The raise of an occurrence that is learned of late. It shows the worst value so far.
+    pub fn late_raise(
+        rule: &Rule,
+        place: Place<'_>,
+        raised: &Raised,
+        time_of: impl Fn(Point) -> WallTime,
+    ) -> Self {
+        let transition = Transition {
+            kind: TransitionKind::Raise,
+            onset: raised.onset,
+            trigger: raised.at,
+            value: Value::F64(raised.peak.value),
+            raised: *raised,
+        };
+        Self::new(rule, place, &transition, Standing { provisional: false, late: true }, time_of)
     }
 
     /// `time_of` derives the wall time of a reading's tick in its boot.
@@ -238,6 +278,7 @@ impl AlarmEvent {
             tick_ms: trigger.tick.0,
             time_unix_ms: time.unix_ms,
             time_quality: time.quality,
+            learned_unix_ms: None,
             value: finite(value.as_f64()),
             limit,
             message,
@@ -256,6 +297,7 @@ impl AlarmEvent {
             state: None,
             lifecycle: None,
             operator: None,
+            continues: None,
         }
     }
 }
@@ -264,6 +306,7 @@ fn sentence(event: &AlarmEvent, kind: TransitionKind, operator: &Operator) -> St
     let done = match kind {
         TransitionKind::Raise => "raised",
         TransitionKind::Clear => "cleared",
+        TransitionKind::Amend => "began at another time than was told",
         TransitionKind::Acknowledge => "acknowledged",
         TransitionKind::Shelve => "shelved",
         TransitionKind::Unshelve => "taken off the shelf",
@@ -280,9 +323,9 @@ fn sentence(event: &AlarmEvent, kind: TransitionKind, operator: &Operator) -> St
     format!("{} {} {}: {done}{by}{comment}", event.device, event.channel, event.rule)
 }
 
-/// The occurrence of an active state, as its events name it.
-pub fn occurrence_id(place: &Place<'_>, rule: &RuleId, raised: &Raised) -> EventId {
-    event_id(place, rule, raised.revision, raised.at, TransitionKind::Raise)
+/// An occurrence, as its events name it: by the reading that raised it, and the revision that did.
+pub fn occurrence_id(place: &Place<'_>, rule: &RuleId, revision: Revision, raised: Point) -> EventId {
+    event_id(place, rule, revision, raised, TransitionKind::Raise)
 }
 
 /// The channel needs no place in it: a seq belongs to one channel of its origin.

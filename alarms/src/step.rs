@@ -106,6 +106,8 @@ impl State {
 pub enum TransitionKind {
     Raise,
     Clear,
+    /// Late data changed how an occurrence began that was told already.
+    Amend,
     // What follows is not evaluation's: operators, and time, move an alarm too (`lifecycle`).
     Acknowledge,
     Shelve,
@@ -125,6 +127,7 @@ impl TransitionKind {
         match self {
             Self::Raise => "raise",
             Self::Clear => "clear",
+            Self::Amend => "amend",
             Self::Acknowledge => "acknowledge",
             Self::Shelve => "shelve",
             Self::Unshelve => "unshelve",

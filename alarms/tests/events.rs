@@ -98,7 +98,7 @@ fn a_clear_belongs_to_the_occurrence_of_its_raise() {
     assert_ne!(clear.id, raise.id);
     assert_eq!(clear.message, "board-1 temperature is back at 40.0 Cel (limit 40 Cel)");
     let raised = before_clear.raised().unwrap();
-    assert_eq!(occurrence_id(&place(), rules.rules()[0].id(), raised), raise.id);
+    assert_eq!(occurrence_id(&place(), rules.rules()[0].id(), raised.revision, raised.at), raise.id);
 }
 
 #[test]

@@ -84,12 +84,13 @@ impl LookThread {
     fn load(&self, origin: OriginNo, range: SeqRange, told: bool) -> Result<Loaded, ReadError> {
         let look = self.store.look()?;
         let checkpoints = if told { look.checkpoints(origin, range)? } else { Vec::new() };
+        let occurrences = if told { look.raised_in(origin, range)? } else { Vec::new() };
         let mut readings = Vec::new();
         Source::new(&look, &self.lake)?.read(origin, range, (0, u64::MAX), |reading| {
             readings.push(*reading);
             true
         })?;
-        Ok(Loaded { readings, checkpoints })
+        Ok(Loaded { readings, checkpoints, occurrences })
     }
 
     /// What came of a look. Where it met a damaged entry the core is told first, so that its readings are not called

@@ -316,6 +316,7 @@ impl Query {
             records_refused_sealed: counters.records_refused_sealed,
             origins_sealed: counters.origins_sealed,
             histories_left: counters.histories_left,
+            readings_settled: counters.readings_settled,
             commits: counters.commits,
             commit_failures: counters.commit_failures,
             last_commit_micros: count(&shown.last_commit_micros),

@@ -157,6 +157,11 @@ impl Collector for OfTheSource {
                 "Lost readings that arrived after all and came too late for the alarm history",
                 figures.histories_left,
             ),
+            (
+                "readings_settled",
+                "Readings that rules were evaluated over for the alarm history, those told again each time",
+                figures.readings_settled,
+            ),
             ("commits", "Journal commits", figures.commits),
             ("commit_failures", "Journal commits that failed", figures.commit_failures),
             ("acks_sent", "Block acknowledgements sent", figures.acks_sent),

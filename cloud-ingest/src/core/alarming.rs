@@ -13,13 +13,16 @@ use std::sync::Arc;
 
 use tidegate_alarms::{
     AlarmEvent, ReadingAt, Rule, RuleId, RuleSet, State, Transition, TransitionKind,
-    event::{Place, Standing, WallTime},
-    step::Point,
+    event::{Place, Standing, WallTime, occurrence_id},
+    step::{Point, Raised},
 };
-use tidegate_protocol::{ChannelName, ClockAnchor, Origin, Reading, SiteId, block::Description};
+use tidegate_protocol::{ChannelName, ClockAnchor, DeviceId, Origin, Reading, SiteId, block::Description};
 use tidegate_service::Mutant;
 
-use super::batch::{Checkpoint, LiveChannel, Occurrence, RuleState, States};
+use super::{
+    batch::{Checkpoint, LiveChannel, Occurrence, RuleState, States},
+    told::{Told, ToldOf},
+};
 
 /// What is watched of one origin.
 #[derive(Debug, Default)]
@@ -28,6 +31,8 @@ pub struct Watch {
     channels: Vec<WatchedChannel>,
     /// Whether any rule selects any of them.
     any: bool,
+    /// History raised something that may not have been told of.
+    untold: bool,
 }
 
 #[derive(Debug)]
@@ -44,6 +49,7 @@ struct WatchedRule {
     rule: Arc<Rule>,
     live: State,
     settled: State,
+    told: ToldOf,
 }
 
 /// What to do with a run of readings.
@@ -65,6 +71,8 @@ pub struct Outcome {
     pub late: Vec<AlarmEvent>,
     pub history: Vec<Occurrence>,
     pub checkpoints: Vec<Checkpoint>,
+    /// How many readings were settled.
+    pub settled: u64,
     pub live_changed: bool,
     pub settled_changed: bool,
 }
@@ -78,6 +86,7 @@ impl Watch {
                 rule,
                 live: State::default(),
                 settled: State::default(),
+                told: ToldOf::default(),
             });
             self.channels.push(WatchedChannel {
                 name: channel.name,
@@ -115,17 +124,71 @@ impl Watch {
             if live {
                 channel.last = Some(reading.seq.0);
             }
-            channel.step(feed, live, &ReadingAt::new(feed.origin.boot, reading), out);
+            self.untold |= channel.step(feed, live, &ReadingAt::new(feed.origin.boot, reading), out);
         }
     }
 
     /// A newer boot goes on where this one's live states are.
-    pub fn hand_over(&self, newer: &mut Self) {
-        for (name, watched) in newer.rules_mut() {
-            let before =
-                self.rules().find(|(known, old)| *known == name && Arc::ptr_eq(&old.rule, &watched.rule));
-            watched.live = before.map(|(_, old)| old.live).unwrap_or_default();
+    pub fn hand_over(&self, newer: &mut Self, site: SiteId, device: DeviceId) {
+        for channel in &mut newer.channels {
+            let place = Place { site, device, channel: channel.name, unit: &channel.unit };
+            for watched in &mut channel.rules {
+                let same = |known: &(ChannelName, &WatchedRule)| {
+                    known.0 == channel.name && Arc::ptr_eq(&known.1.rule, &watched.rule)
+                };
+                watched.live = self.rules().find(same).map(|(_, old)| old.live).unwrap_or_default();
+                if let Some(raised) = watched.live.raised() {
+                    let occurrence = occurrence_id(&place, watched.rule.id(), raised.revision, raised.at);
+                    watched.told.raised(Told { occurrence, raised: 0, onset: 0, cleared: None });
+                }
+            }
         }
+    }
+
+    /// All that is stored is settled: tells of what history found to go on, and nobody was told.
+    pub fn tell_standing(&mut self, feed: &Feed<'_>, out: &mut Outcome) {
+        if std::mem::take(&mut self.untold) {
+            for channel in &mut self.channels {
+                self.untold |= channel.tell_standing(feed, out);
+            }
+        }
+    }
+
+    /// Occurrences that were told as history.
+    pub fn were_told(&mut self, site: SiteId, device: DeviceId, occurrences: &[Occurrence]) {
+        for known in occurrences {
+            let place = Place { site, device, channel: known.channel, unit: &known.unit };
+            let told = Told {
+                occurrence: occurrence_id(&place, &known.rule, known.revision, known.raised),
+                raised: known.raised.seq.0,
+                onset: known.onset.seq.0,
+                cleared: known.cleared.map(|point| point.seq.0),
+            };
+            let of = self
+                .rules_mut()
+                .find(|(name, watched)| *name == known.channel && *watched.rule.id() == known.rule);
+            if let Some((_, watched)) = of {
+                watched.told.raised(told);
+            }
+        }
+    }
+
+    /// History has passed this seq.
+    pub fn forget_told_before(&mut self, seq: u64) {
+        self.rules_mut().for_each(|(_, watched)| watched.told.forget_before(seq));
+    }
+
+    pub fn told(&self) -> Vec<(ChannelName, RuleId, ToldOf)> {
+        let told = self.rules().filter(|(_, watched)| !watched.told.is_empty());
+        told.map(|(name, watched)| (name, watched.rule.id().clone(), watched.told.clone())).collect()
+    }
+
+    pub fn restore_told(&mut self, told: &[(ChannelName, RuleId, ToldOf)]) {
+        for (name, watched) in self.rules_mut() {
+            let known = told.iter().find(|(channel, rule, _)| *channel == name && rule == watched.rule.id());
+            watched.told = known.map(|(.., told)| told.clone()).unwrap_or_default();
+        }
+        self.untold = true;
     }
 
     /// After a restart: what is stored up to `end` counts as seen.
@@ -194,55 +257,146 @@ impl WatchedRule {
     }
 }
 
-impl WatchedChannel {
-    fn step(&mut self, feed: &Feed<'_>, live: bool, at: &ReadingAt, out: &mut Outcome) {
-        for position in 0..self.rules.len() {
-            let Some(watched) = self.rules.get_mut(position) else { return };
-            let mut transitions = (None, None);
-            if live {
-                let before = watched.live;
-                transitions.0 = watched.rule.step(&mut watched.live, at);
-                out.live_changed |= before != watched.live;
-            }
-            if feed.settle {
-                let before = watched.settled;
-                transitions.1 = watched.rule.step(&mut watched.settled, at);
-                out.settled_changed |= before != watched.settled;
-            }
-            let rule = Arc::clone(&watched.rule);
-            if let Some(transition) = &transitions.0 {
-                out.live.push(self.event(
-                    feed,
-                    &rule,
-                    transition,
-                    Standing { provisional: true, late: false },
-                ));
-            }
-            if let Some(transition) = &transitions.1 {
-                let cleared = Some(transition.trigger).filter(|_| transition.kind == TransitionKind::Clear);
-                out.history.push(self.occurrence(feed.site, feed.origin, &rule, &transition.raised, cleared));
-                if !live {
-                    out.late.push(self.event(
-                        feed,
-                        &rule,
-                        transition,
-                        Standing { provisional: false, late: true },
-                    ));
-                }
-            }
-        }
+/// What events speak of.
+struct Subject<'a> {
+    feed: Feed<'a>,
+    channel: ChannelName,
+    unit: String,
+}
+
+impl Subject<'_> {
+    fn place(&self) -> Place<'_> {
+        let Feed { site, origin, .. } = self.feed;
+        Place { site, device: origin.device, channel: self.channel, unit: &self.unit }
     }
 
-    fn event(&self, feed: &Feed<'_>, rule: &Rule, transition: &Transition, standing: Standing) -> AlarmEvent {
-        let place =
-            Place { site: feed.site, device: feed.origin.device, channel: self.name, unit: &self.unit };
-        AlarmEvent::new(rule, place, transition, standing, |point: Point| match feed.anchor {
+    fn time_of(&self) -> impl Fn(Point) -> WallTime {
+        let (anchor, boot) = (self.feed.anchor.copied(), self.feed.origin.boot);
+        move |point| match anchor {
             // Another boot has ticks of its own.
-            Some(anchor) if point.boot == feed.origin.boot => {
+            Some(anchor) if point.boot == boot => {
                 WallTime { unix_ms: Some(anchor.unix_ms_at(point.tick)), quality: anchor.quality }
             }
             _ => WallTime::UNKNOWN,
-        })
+        }
+    }
+}
+
+/// Tells where a told occurrence began, if it was elsewhere. One that came over from a boot before has no beginning here.
+fn amend(told: &mut Told, rule: &Rule, raised: &Raised, subject: &Subject<'_>, out: &mut Outcome) {
+    let onset = raised.onset.seq.0;
+    if told.raised != 0 && told.onset != onset {
+        told.onset = onset;
+        out.late.push(AlarmEvent::amended(rule, subject.place(), told.occurrence, raised, subject.time_of()));
+        out.settled_changed = true;
+    }
+}
+
+impl WatchedChannel {
+    /// Says whether history raised something that nobody may have been told of.
+    fn step(&mut self, feed: &Feed<'_>, live: bool, at: &ReadingAt, out: &mut Outcome) -> bool {
+        let mut untold = false;
+        for position in 0..self.rules.len() {
+            let Some(watched) = self.rules.get_mut(position) else { break };
+            if live {
+                let before = watched.live;
+                let transition = watched.rule.step(&mut watched.live, at);
+                out.live_changed |= before != watched.live;
+                if let Some(transition) = transition {
+                    self.live(position, feed, &transition, out);
+                }
+            }
+            let Some(watched) = self.rules.get_mut(position).filter(|_| feed.settle) else { continue };
+            let before = watched.settled;
+            let transition = watched.rule.step(&mut watched.settled, at);
+            out.settled_changed |= before != watched.settled;
+            if let Some(transition) = transition {
+                untold |= self.settled(position, feed, &transition, out);
+            }
+        }
+        untold
+    }
+
+    /// A notification.
+    fn live(&mut self, position: usize, feed: &Feed<'_>, transition: &Transition, out: &mut Outcome) {
+        let subject = self.subject(feed);
+        let Some(WatchedRule { rule, told, .. }) = self.rules.get_mut(position) else { return };
+        let standing = Standing { provisional: true, late: false };
+        let mut event = AlarmEvent::new(rule, subject.place(), transition, standing, subject.time_of());
+        let seq = transition.trigger.seq.0;
+        if transition.kind == TransitionKind::Raise {
+            match told.covering(seq, seq) {
+                // History knew it first.
+                Some(known) => event.continues = Some(known.occurrence),
+                None => told.raised(Told {
+                    occurrence: event.occurrence,
+                    raised: seq,
+                    onset: transition.onset.seq.0,
+                    cleared: None,
+                }),
+            }
+        } else {
+            told.cleared(seq);
+        }
+        out.settled_changed = true;
+        out.live.push(event);
+    }
+
+    /// History. What is over and was not told is told now, late; what goes on is told once all is settled that is there.
+    fn settled(
+        &mut self,
+        position: usize,
+        feed: &Feed<'_>,
+        transition: &Transition,
+        out: &mut Outcome,
+    ) -> bool {
+        let subject = self.subject(feed);
+        let Some(WatchedRule { rule, told, .. }) = self.rules.get_mut(position) else { return false };
+        let (here, raised) = (transition.trigger.seq.0, &transition.raised);
+        let is_over = transition.kind == TransitionKind::Clear;
+        if is_over {
+            match told.covering(raised.at.seq.0, here) {
+                Some(known) => amend(known, rule, raised, &subject, out),
+                None => {
+                    let standing = Standing { provisional: false, late: true };
+                    let place = subject.place();
+                    out.late.push(AlarmEvent::late_raise(rule, place, raised, subject.time_of()));
+                    out.late.push(AlarmEvent::new(rule, place, transition, standing, subject.time_of()));
+                }
+            }
+            told.forget_before(here);
+        }
+        let rule = Arc::clone(rule);
+        let cleared = Some(transition.trigger).filter(|_| is_over);
+        out.history.push(self.occurrence(feed.site, feed.origin, &rule, raised, cleared));
+        !is_over
+    }
+
+    /// Says whether there is something to come back to.
+    fn tell_standing(&mut self, feed: &Feed<'_>, out: &mut Outcome) -> bool {
+        let subject = self.subject(feed);
+        let mut untold = false;
+        for WatchedRule { rule, live, settled, told } in &mut self.rules {
+            let Some(raised) = settled.raised() else { continue };
+            let seq = raised.at.seq.0;
+            if let Some(known) = told.covering(seq, u64::MAX) {
+                amend(known, rule, raised, &subject, out);
+            } else if *live == State::Normal {
+                let event = AlarmEvent::late_raise(rule, subject.place(), raised, subject.time_of());
+                let (occurrence, onset) = (event.occurrence, raised.onset.seq.0);
+                told.raised(Told { occurrence, raised: seq, onset, cleared: None });
+                out.late.push(event);
+                out.settled_changed = true;
+            } else {
+                // Live evaluation is about to raise it, or has.
+                untold |= !live.is_active();
+            }
+        }
+        untold
+    }
+
+    fn subject<'a>(&self, feed: &Feed<'a>) -> Subject<'a> {
+        Subject { feed: *feed, channel: self.name, unit: self.unit.clone() }
     }
 
     fn occurrence(
@@ -250,7 +404,7 @@ impl WatchedChannel {
         site: SiteId,
         origin: Origin,
         rule: &Rule,
-        raised: &tidegate_alarms::step::Raised,
+        raised: &Raised,
         cleared: Option<Point>,
     ) -> Occurrence {
         Occurrence {

@@ -15,6 +15,7 @@ use super::{
     ledger::Ledger,
     retire::Operation,
     seal::Sealed,
+    told::ToldOf,
 };
 
 /// An origin's number in this ingest, given in the order in which origins were first heard of, and never given twice.
@@ -191,6 +192,8 @@ pub type States = Vec<(ChannelName, Vec<RuleState>)>;
 pub struct SettledRecord {
     pub states: States,
     pub retelling: Option<Retelling>,
+    /// What was told of and not reached yet.
+    pub told: Vec<(ChannelName, RuleId, ToldOf)>,
 }
 
 /// A part of an origin's history that is told again, since a reading in it arrived after all.

@@ -22,6 +22,8 @@ pub struct Counters {
     pub origins_sealed: u64,
     /// Lost readings that arrived after all, and could not be told in history: what lies before them has expired.
     pub histories_left: u64,
+    /// Readings that rules were evaluated over for history; those that were told again count again.
+    pub readings_settled: u64,
     pub commits: u64,
     pub commit_failures: u64,
     pub acks_sent: u64,

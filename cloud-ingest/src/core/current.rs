@@ -31,7 +31,7 @@ impl Core {
         }
         old.record.superseded = true;
         new.record.superseded = false;
-        old.watch.hand_over(&mut new.watch);
+        old.watch.hand_over(&mut new.watch, site, device);
         self.origins.set_current(site, device, no);
         self.mark_dirty(current);
         self.mark_dirty(no);

@@ -12,7 +12,10 @@ use tidegate_protocol::{
 };
 
 use super::{
-    batch::{Batch, Checkpoint, Damaged, GatewayRecord, LiveRecord, OriginNo, OriginRecord, SettledRecord},
+    batch::{
+        Batch, Checkpoint, Damaged, GatewayRecord, LiveRecord, Occurrence, OriginNo, OriginRecord,
+        SettledRecord,
+    },
     desired::{ChannelKey, SettingsDone, SettingsOrder, SettingsRecord},
     lifecycle::{AlarmDone, AlarmKey, AlarmOrder, KnownAlarm},
     retire::{Operation, RetireOrder},
@@ -124,7 +127,7 @@ pub enum Effect {
         job: VerifyJob,
     },
     /// Read stored readings of this range, ascending; what is not stored is left out. Where it was `told` before, read
-    /// its checkpoints too.
+    /// its checkpoints and occurrences too.
     Load {
         origin: OriginNo,
         range: SeqRange,
@@ -162,6 +165,8 @@ pub struct Loaded {
     pub readings: Vec<Reading>,
     /// Those with a seq inside the range, or at its end.
     pub checkpoints: Vec<Checkpoint>,
+    /// What history tells to have been raised in the range.
+    pub occurrences: Vec<Occurrence>,
 }
 
 /// The committed state, as far as the core needs it.

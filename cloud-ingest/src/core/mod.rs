@@ -7,7 +7,7 @@
 //! origins   all origins, by number and name      batch     what one commit writes
 //! blocks    a block against the ledger           records   what travels beside readings
 //! alarming  rules over readings, live and settled     current   which boot of a device is live
-//! settling  history, behind filled holes too     retelling    a part of it told again
+//! settling  history, behind filled holes too     retelling    a part of it told again     told  what needs no telling
 //! acks      outcomes and credit
 //! verifying blocks that came again, compared with their originals
 //! desired   what is wanted of channels, and told to gateways     gateways  who they are
@@ -41,6 +41,7 @@ mod retelling;
 pub mod retire;
 pub mod seal;
 mod settling;
+pub mod told;
 mod verifying;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -282,6 +283,7 @@ impl Core {
         for (no, settled) in snapshot.settled {
             if let Some(state) = self.origins.get_mut(no) {
                 state.watch.restore_settled(&settled.states);
+                state.watch.restore_told(&settled.told);
                 state.retelling = settled.retelling;
             }
         }

@@ -37,6 +37,7 @@ impl OriginState {
     fn jump_to_frontier(&mut self) {
         if let Some(retelling) = self.retelling.take() {
             self.record.settled = retelling.frontier;
+            self.watch.forget_told_before(retelling.frontier);
             self.watch.restore_settled(&retelling.states);
         }
     }
@@ -109,6 +110,8 @@ impl Core {
         let Some(state) = self.origins.get_mut(no) else { return };
         let Some(frontier) = state.retelling.as_ref().map(|retelling| retelling.frontier) else { return };
         let from = state.record.settled;
+        let (site, device) = (state.record.site, state.record.origin.device);
+        state.watch.were_told(site, device, &loaded.occurrences);
         let mut out = alarming::Outcome::default();
         let mut agreed = false;
         let goes_on = |state: &OriginState| {
@@ -123,13 +126,14 @@ impl Core {
             state.retelling = None;
         }
         let to = state.record.settled;
-        if to > from {
-            let raised = out.history.iter().filter(|known| known.raised.seq.0 >= from);
-            let raised =
-                raised.map(|known| (known.raised.seq.0, known.channel, known.rule.clone())).collect();
-            let range = SeqRange::new(from, to);
-            self.building.history.push(HistoryChange::Retold { origin: no, range, raised });
+        if to == from && !at_frontier {
+            // The store did not have the next reading yet.
+            return self.settle_on(no);
         }
+        let raised = out.history.iter().filter(|known| known.raised.seq.0 >= from);
+        let raised = raised.map(|known| (known.raised.seq.0, known.channel, known.rule.clone())).collect();
+        let range = SeqRange::new(from, to);
+        self.building.history.push(HistoryChange::Retold { origin: no, range, raised });
         // Those that are open here may have a row that says how they ended.
         out.history.retain(|known| known.cleared.is_some());
         out.settled_changed = at_frontier;

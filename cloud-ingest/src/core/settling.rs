@@ -4,12 +4,13 @@
 //! as they arrive; where a hole fills, what lies behind it is read back from the store after its commit, in portions. Where
 //! a reading arrives that had been declared lost and passed over, a part is told again: see `retelling`.
 
+use tidegate_alarms::AlarmEvent;
 use tidegate_protocol::{Reading, SeqRange};
 
 use super::{
     Core, Effect, Loaded,
     alarming::{self, Feed},
-    batch::{Checkpoint, HistoryChange, OriginNo, SettledRecord},
+    batch::{Checkpoint, HistoryChange, OriginNo, OriginRecord, SettledRecord},
     origins::OriginState,
 };
 
@@ -54,10 +55,9 @@ impl OriginState {
             if settle {
                 self.settled_up_to(first.seq.0, out);
             }
-            let record = &self.record;
-            let anchor = record.anchor.as_ref();
-            let feed = Feed { site: record.site, origin: record.origin, anchor, live, settle };
+            let feed = of(&self.record, live, settle);
             self.watch.feed(&feed, now, out);
+            out.settled += if settle && self.watch.any() { now.len() as u64 } else { 0 };
             if let Some(last) = now.last().filter(|_| settle) {
                 self.settled_up_to(last.seq.0.saturating_add(1), out);
             }
@@ -74,9 +74,22 @@ impl OriginState {
         self.record.settled = seq;
     }
 
-    pub(super) fn settled_record(&self) -> SettledRecord {
-        SettledRecord { states: self.watch.settled_states(), retelling: self.retelling.clone() }
+    /// Tells of what goes on and was not told, if all is settled that is stored.
+    pub(super) fn tell_standing(&mut self, out: &mut alarming::Outcome) {
+        if self.retelling.is_none() && self.record.settled >= self.record.ledger.stored().end() {
+            let feed = of(&self.record, false, true);
+            self.watch.tell_standing(&feed, out);
+        }
     }
+
+    pub(super) fn settled_record(&self) -> SettledRecord {
+        let (retelling, told) = (self.retelling.clone(), self.watch.told());
+        SettledRecord { states: self.watch.settled_states(), retelling, told }
+    }
+}
+
+fn of(record: &OriginRecord, live: bool, settle: bool) -> Feed<'_> {
+    Feed { site: record.site, origin: record.origin, anchor: record.anchor.as_ref(), live, settle }
 }
 
 impl Core {
@@ -92,6 +105,7 @@ impl Core {
         if state.retelling.is_none() {
             let passed = state.passed(state.record.settled);
             state.settled_up_to(passed, &mut out);
+            state.tell_standing(&mut out);
         }
         if state.can_settle() {
             self.to_load.insert(no);
@@ -131,7 +145,7 @@ impl Core {
                 self.effects.push_back(Effect::Rewind { origin: no, seq });
                 continue;
             }
-            let from = state.record.settled;
+            let from = state.passed(state.record.settled);
             let end = state.record.ledger.settled_end(from).min(from.saturating_add(LOAD_READINGS));
             let end = state.retelling.as_ref().map_or(end, |retelling| end.min(retelling.frontier));
             self.loading.insert(no);
@@ -188,8 +202,13 @@ impl Core {
 
     /// Puts what evaluation brought into the batch; provisional events leave at once.
     pub(super) fn emit(&mut self, no: OriginNo, out: alarming::Outcome) {
-        let alarming::Outcome { live, late, history, checkpoints, live_changed, settled_changed } = out;
+        let alarming::Outcome { live, late, history, checkpoints, settled, live_changed, settled_changed } =
+            out;
+        self.counters.readings_settled += settled;
+        // What arrived last is what taught it.
+        let learned = self.origins.get(no).map(|state| state.record.last_arrival_unix_ms);
         for mut event in live {
+            event.learned_unix_ms = learned;
             self.note_live(&mut event);
             let mut committed = event.clone();
             committed.provisional = false;
@@ -198,6 +217,7 @@ impl Core {
             self.effects.push_back(Effect::Provisional(Box::new(event)));
             self.urgent = true;
         }
+        let late = late.into_iter().map(|event| AlarmEvent { learned_unix_ms: learned, ..event });
         self.building.events.extend(late);
         let put = |occurrence| HistoryChange::Put(no, Box::new(occurrence));
         self.building.history.extend(history.into_iter().map(put));

@@ -2,7 +2,7 @@
 
 use tidegate_alarms::{
     event::{EventPoint, Place, occurrence_id},
-    step::{Point, Raised},
+    step::Point,
 };
 use tidegate_protocol::{ClockAnchor, ClockQuality, Reading, Tick, Value, block::Description};
 
@@ -77,7 +77,6 @@ fn rfc3339(unix_ms: i64) -> Option<String> {
 
 pub(super) fn occurrence(known: &Occurrence, anchor: Option<&ClockAnchor>) -> OccurrenceView {
     let place = Place { site: known.site, device: known.device, channel: known.channel, unit: &known.unit };
-    let raised = Raised { onset: known.onset, at: known.raised, revision: known.revision, peak: known.peak };
     let point = |point: Point| EventPoint {
         boot: point.boot,
         seq: point.seq,
@@ -85,7 +84,7 @@ pub(super) fn occurrence(known: &Occurrence, anchor: Option<&ClockAnchor>) -> Oc
         time_unix_ms: anchor.map(|anchor| anchor.unix_ms_at(Tick(point.tick.0))),
     };
     OccurrenceView {
-        occurrence: occurrence_id(&place, &known.rule, &raised),
+        occurrence: occurrence_id(&place, &known.rule, known.revision, known.raised),
         site: known.site,
         device: known.device,
         channel: known.channel,

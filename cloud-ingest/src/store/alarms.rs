@@ -53,6 +53,13 @@ impl AlarmRecord {
         Some(KnownAlarm { lifecycle: self.lifecycle, told: Box::new(told), newest })
     }
 
+    /// Of the occurrence that is shown, another beginning.
+    fn amend(&mut self, event: &AlarmEvent) {
+        if let Some(raised) = self.raised.as_mut().filter(|raised| raised.occurrence == event.occurrence) {
+            raised.onset = event.onset.clone();
+        }
+    }
+
     /// Takes an event that is not late.
     fn take(&mut self, event: &AlarmEvent) {
         match event.transition {
@@ -70,15 +77,20 @@ impl AlarmRecord {
     }
 }
 
-/// What an event changes: late news nothing.
+/// What an event changes: late news nothing but how an occurrence began.
 pub(super) fn write(writer: &mut Writer<'_>, event: &AlarmEvent) -> Result<(), StoreError> {
-    if event.late {
+    let amends = event.transition == TransitionKind::Amend;
+    if event.late && !amends {
         return Ok(());
     }
     let key = keys::alarm(event.site, event.device, event.channel, &event.rule);
     let known = writer.get(Table::Alarms, &key)?.and_then(|bytes| serde_json::from_slice(bytes).ok());
     let mut record: AlarmRecord = known.unwrap_or_default();
-    record.take(event);
+    if amends {
+        record.amend(event);
+    } else {
+        record.take(event);
+    }
     writer.put(Table::Alarms, &key, &commit::json(&record)?)?;
     let Some(operator) = event.operator.clone() else { return Ok(()) };
     let entry = AlarmLogEntry {

@@ -317,6 +317,20 @@ impl<'e> Look<'e> {
         Ok(found)
     }
 
+    /// What history tells to have been raised in a range.
+    pub fn raised_in(&self, no: OriginNo, range: SeqRange) -> Result<Vec<Occurrence>, StoreError> {
+        let mut found = Vec::new();
+        let end = keys::index(no, range.end);
+        for pair in self.reader.scan(Table::History, &keys::index(no, range.start))? {
+            let (key, value) = pair?;
+            if key >= end.as_slice() {
+                break;
+            }
+            found.push(keys::decode(value)?);
+        }
+        Ok(found)
+    }
+
     pub fn history(&self) -> Result<Vec<(OriginNo, Occurrence)>, StoreError> {
         self.all(Table::History, keys::read_origin)
     }

@@ -104,7 +104,7 @@ fn reach_5(mut writer: Writer<'_>) -> Result<(), StoreError> {
         writer.put(Table::History, &keys::occurrence(keys::read_origin(&key)?, &occurrence), &value)?;
     }
     for (key, value) in rows(&writer, Table::Settled)? {
-        writer.put(Table::Settled, &key, &[value.as_slice(), &[0]].concat())?;
+        writer.put(Table::Settled, &key, &[value.as_slice(), &[0, 0]].concat())?;
     }
     alarms_get_a_life_cycle(&mut writer)?;
     writer.put(Table::Meta, keys::META_FORMAT, &keys::encode(&keys::FORMAT)?)?;

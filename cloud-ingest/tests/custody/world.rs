@@ -198,11 +198,17 @@ impl World {
                     self.coming
                         .push(Event::Verified { ticket, differing: Some(differing.expect("it reads")) });
                 }
-                Effect::Load { origin, range, .. } => {
+                Effect::Load { origin, range, told } => {
                     let readings = self.stored(origin, range);
                     let look = self.store.look().expect("a look");
-                    let checkpoints = look.checkpoints(origin, range).expect("it reads");
-                    let loaded = Some(Loaded { readings, checkpoints });
+                    let loaded = if told {
+                        let checkpoints = look.checkpoints(origin, range).expect("it reads");
+                        let occurrences = look.raised_in(origin, range).expect("it reads");
+                        Loaded { readings, checkpoints, occurrences }
+                    } else {
+                        Loaded { readings, ..Loaded::default() }
+                    };
+                    let loaded = Some(loaded);
                     self.coming.push(Event::Loaded { origin, loaded });
                 }
                 Effect::Rewind { origin, seq } => {

@@ -271,7 +271,8 @@ impl World {
             Look::Load { origin, range } => {
                 let (readings, met) = said(self.cloud.store.load(origin, range));
                 let checkpoints = self.cloud.store.checkpoints(origin, range);
-                let loaded = readings.map(|readings| Loaded { readings, checkpoints });
+                let occurrences = self.cloud.store.raised_in(origin, range);
+                let loaded = readings.map(|readings| Loaded { readings, checkpoints, occurrences });
                 (Event::Loaded { origin, loaded: loaded.filter(|_| !unreadable) }, met)
             }
             Look::Rewind { origin, seq } => {

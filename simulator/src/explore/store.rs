@@ -246,6 +246,11 @@ impl MemoryStore {
         found.map(|((_, seq), states)| Checkpoint { seq: *seq, states: states.clone() }).collect()
     }
 
+    pub fn raised_in(&self, no: OriginNo, range: SeqRange) -> Vec<Occurrence> {
+        let of_it = self.history.iter().filter(|((of, seq, ..), _)| *of == no && range.contains(*seq));
+        of_it.map(|(_, known)| known.clone()).collect()
+    }
+
     /// Stored readings of a range, ascending; or the position of an entry that cannot be read.
     pub fn load(&self, no: OriginNo, range: SeqRange) -> Result<Vec<Reading>, u64> {
         self.origins.get(&no).map_or(Ok(Vec::new()), |record| self.holdings.read(no, record.origin, range))

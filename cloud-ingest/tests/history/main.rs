@@ -1,0 +1,5 @@
+//! Alarm history under late data, through the real core and store.
+
+mod cost;
+mod late;
+mod world;
