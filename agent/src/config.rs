@@ -165,8 +165,13 @@ impl Config {
 
 fn rules(settings_file: &Path, path: &Path) -> Result<RuleSet, SettingsError> {
     let raw: RulesSettings = load_named(settings_file, "rules", path)?;
-    RuleSet::from_settings(raw).map_err(|error| {
-        let problem = format!("rule \"{}\": {}", error.id, error.problem);
+    RuleSet::from_settings(raw).map_err(|errors| {
+        let error = errors.first();
+        let more = match errors.more() {
+            0 => String::new(),
+            more => format!(" (and {more} more, which `tidegate rules check` lists)"),
+        };
+        let problem = format!("rule \"{}\": {}{more}", error.id, error.problem);
         SettingsError::invalid(path, &error.key_path(), problem, error.problem.remedy())
     })
 }

@@ -1,7 +1,5 @@
 //! A rule's limits and deadband, turned once into plain comparisons.
 
-use crate::rule::Condition;
-
 /// The values in which a rule is raised, and those in which it is cleared. Between them lies the deadband, where
 /// the alarm stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,14 +12,16 @@ pub(crate) struct Band {
 }
 
 impl Band {
-    pub fn new(condition: Condition, deadband: f64) -> Self {
-        let (inverted, low, high) = match condition {
-            Condition::Above(limit) => (false, f64::NEG_INFINITY, limit),
-            Condition::Below(limit) => (false, limit, f64::INFINITY),
-            Condition::Outside(low, high) => (false, low, high),
-            Condition::Inside(low, high) => (true, low, high),
-        };
-        let widen = if inverted { deadband } else { -deadband };
+    /// Raised outside of the limits, each of which may be infinite.
+    pub fn outside(low: f64, high: f64, deadband: f64) -> Self {
+        Self::new(false, low, high, -deadband)
+    }
+
+    pub fn inside(low: f64, high: f64, deadband: f64) -> Self {
+        Self::new(true, low, high, deadband)
+    }
+
+    fn new(inverted: bool, low: f64, high: f64, widen: f64) -> Self {
         Self { inverted, raise_low: low, raise_high: high, clear_low: low - widen, clear_high: high + widen }
     }
 
@@ -67,6 +67,11 @@ impl Band {
         }
     }
 
+    /// Beyond, or between, which it is raised.
+    pub fn limits(&self) -> (f64, f64) {
+        (self.raise_low, self.raise_high)
+    }
+
     /// Whether any value clears it.
     pub fn can_clear(&self) -> bool {
         self.inverted || self.clear_low <= self.clear_high
@@ -76,7 +81,11 @@ impl Band {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Condition::*;
+    use crate::condition::Condition::{self, *};
+
+    fn band(condition: &Condition, deadband: f64) -> Band {
+        condition.band(deadband).unwrap()
+    }
 
     #[test]
     fn equality_at_the_limits() {
@@ -110,12 +119,12 @@ mod tests {
             (Inside(1.0, 2.0), 0.5, 2.6, false, true),
             (Inside(0.0, 0.0), 0.0, 0.0, true, false),
         ] {
-            let band = Band::new(condition, deadband);
-            let case = (condition, deadband, value);
+            let band = band(&condition, deadband);
+            let case = (&condition, deadband, value);
             assert_eq!((band.raises(value), band.clears(value)), (raises, clears), "{case:?}");
         }
         for condition in [Above(1.0), Below(1.0), Outside(0.0, 1.0), Inside(0.0, 1.0)] {
-            let band = Band::new(condition, 0.0);
+            let band = band(&condition, 0.0);
             assert!(!band.raises(f64::NAN) && !band.clears(f64::NAN), "{condition:?}");
         }
     }
@@ -130,7 +139,7 @@ mod tests {
             (Outside(0.0, 10.0), 11.0, -2.0),
             (Inside(0.0, 10.0), 9.0, 5.0),
         ] {
-            let band = Band::new(condition, 0.0);
+            let band = band(&condition, 0.0);
             assert!(band.severity(worse) > band.severity(better), "{condition:?}: {worse} against {better}");
         }
     }
@@ -146,7 +155,7 @@ mod tests {
             (Inside(0.0, 10.0), 2.0, 0.0),
             (Inside(0.0, 10.0), 8.0, 10.0),
         ] {
-            assert_eq!(Band::new(condition, 0.0).limit_for(value), limit, "{condition:?} at {value}");
+            assert_eq!(band(&condition, 0.0).limit_for(value), limit, "{condition:?} at {value}");
         }
     }
 }

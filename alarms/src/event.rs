@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, Seq, SiteId, Value};
 
 use crate::{
+    condition::Condition,
     digest::{Digest, EventId, Revision},
+    group::Tally,
     lifecycle::{AlarmState, Lifecycle},
-    message::Subject,
+    message::{Saying, Subject, rounded},
     rule::{Priority, Rule, RuleId},
+    settings::duration_text,
     step::{Point, Raised, Transition, TransitionKind},
 };
 
@@ -52,7 +55,7 @@ pub struct EventPoint {
     pub time_unix_ms: Option<i64>,
 }
 
-/// The worst value so far.
+/// The worst so far: a value, or what the rule compares with its limits instead.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventPeak {
     #[serde(with = "boot_as_hex")]
@@ -158,7 +161,7 @@ impl AlarmEvent {
             time_quality: ClockQuality::Unsynced,
             learned_unix_ms: None,
             value: None,
-            limit: rule.band.limit_for(0.0),
+            limit: rule.judge.limit_for(0.0),
             message: String::new(),
             peak: EventPeak { boot, seq: start.seq, value: None },
             onset: start,
@@ -225,6 +228,7 @@ impl AlarmEvent {
             onset: raised.onset,
             trigger: raised.at,
             value: Value::F64(raised.peak.value),
+            measure: raised.peak.value,
             raised: *raised,
         };
         Self::new(rule, place, &transition, Standing { provisional: false, late: true }, time_of)
@@ -239,25 +243,9 @@ impl AlarmEvent {
         time_of: impl Fn(Point) -> WallTime,
     ) -> Self {
         let Place { site, device, channel, unit } = place;
-        let Transition { kind, onset, trigger, value, raised } = *transition;
-        let limit = rule.band.limit_for(raised.peak.value);
-        let value_text = value.to_string();
-        let subject = Subject {
-            site: site.as_str(),
-            device: device.as_str(),
-            channel: channel.as_str(),
-            rule: rule.id().as_str(),
-            priority: rule.priority().name(),
-            transition: kind.name(),
-            value: &value_text,
-            unit,
-            limit,
-        };
-        let is_raise = kind == TransitionKind::Raise;
-        let message = match rule.message() {
-            Some(template) if is_raise || template.speaks_of_clears() => template.render(&subject),
-            _ => subject.plain_sentence(is_raise),
-        };
+        let Transition { kind, onset, trigger, value, measure, raised } = *transition;
+        let limit = rule.judge.limit_for(raised.peak.value);
+        let message = message_of(rule, &place, kind, &Facts::Reading { value, measure, limit });
         let time = time_of(trigger);
         let id = |revision, at: Point, kind| event_id(&place, rule.id(), revision, at, kind);
         Self {
@@ -321,6 +309,69 @@ fn sentence(event: &AlarmEvent, kind: TransitionKind, operator: &Operator) -> St
     let by = if operator.by.is_empty() { String::new() } else { format!(" by {}", operator.by) };
     let comment = if operator.comment.is_empty() { String::new() } else { format!(": {}", operator.comment) };
     format!("{} {} {}: {done}{by}{comment}", event.device, event.channel, event.rule)
+}
+
+/// What a message says besides where.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Facts {
+    /// `measure` is what was compared with `limit`.
+    Reading {
+        value: Value,
+        measure: f64,
+        limit: f64,
+    },
+    Silence {
+        silent_ms: u64,
+        allowed_ms: u64,
+    },
+    Group {
+        tally: Tally,
+        needed: u32,
+    },
+}
+
+/// The text of a raise or clear: the rule's own, or a plain sentence.
+pub fn message_of(rule: &Rule, place: &Place<'_>, kind: TransitionKind, facts: &Facts) -> String {
+    let (value, measure, limit, selected) = match *facts {
+        Facts::Reading { value, measure, limit } => {
+            (value.to_string(), rounded(measure), limit.to_string(), String::new())
+        }
+        Facts::Silence { silent_ms, allowed_ms } => {
+            let silent = duration_text(silent_ms);
+            (silent.clone(), silent, duration_text(allowed_ms), String::new())
+        }
+        Facts::Group { tally, needed } => {
+            let holding = tally.holding.to_string();
+            (holding.clone(), holding, needed.to_string(), tally.selected.to_string())
+        }
+    };
+    let saying = match (facts, rule.condition()) {
+        (Facts::Silence { .. }, _) => Saying::Silence,
+        (Facts::Group { .. }, _) => Saying::Group,
+        (_, Condition::Rate(rate)) => Saying::Rate { per_ms: rate.per_ms },
+        (_, Condition::Deviation(_)) => Saying::Deviation,
+        (_, Condition::Equals(_) | Condition::NotEquals(_)) => Saying::Listed,
+        _ => Saying::Value,
+    };
+    let subject = Subject {
+        site: place.site.as_str(),
+        device: place.device.as_str(),
+        channel: place.channel.as_str(),
+        rule: rule.id().as_str(),
+        priority: rule.priority().name(),
+        transition: kind.name(),
+        value: &value,
+        unit: place.unit,
+        limit: &limit,
+        measure: &measure,
+        selected: &selected,
+        saying,
+    };
+    let is_raise = kind == TransitionKind::Raise;
+    match rule.message() {
+        Some(template) if is_raise || template.speaks_of_clears() => template.render(&subject),
+        _ => subject.plain_sentence(is_raise),
+    }
 }
 
 /// An occurrence, as its events name it: by the reading that raised it, and the revision that did.

@@ -1,10 +1,13 @@
 //! Patterns over names: `*` stands for any run of characters, `?` for exactly one, everything else for itself.
 
 use alloc::{string::String, vec::Vec};
-use core::fmt;
+use core::{fmt, str::Chars};
 
-/// A compiled pattern. Names are ASCII, so it works on bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+/// A pattern.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Glob {
     pattern: String,
 }
@@ -20,30 +23,29 @@ impl Glob {
 
     /// Whether the whole of `name` fits. Takes at most pattern × name steps, whatever the pattern.
     pub fn matches(&self, name: &str) -> bool {
-        let (mut pattern, mut name) = (self.pattern.as_bytes(), name.as_bytes());
-        // Where to go on when what follows the last `*` did not fit: that star takes one byte more.
-        let mut retry: Option<(&[u8], &[u8])> = None;
+        let (mut pattern, mut name) = (self.pattern.chars(), name.chars());
+        // Where to go on when what follows the last `*` did not fit: that star takes one character more.
+        let mut retry: Option<(Chars<'_>, Chars<'_>)> = None;
         loop {
-            match (pattern.split_first(), name.split_first()) {
+            let (mut after, mut rest) = (pattern.clone(), name.clone());
+            match (after.next(), rest.next()) {
                 (None, None) => return true,
-                (Some((b'*', after)), _) => {
-                    retry = Some((after, name));
+                (Some('*'), _) => {
+                    retry = Some((after.clone(), name.clone()));
                     pattern = after;
                     continue;
                 }
-                (Some((p, after)), Some((n, rest))) if *p == b'?' || p == n => {
+                (Some(p), Some(n)) if p == '?' || p == n => {
                     (pattern, name) = (after, rest);
                     continue;
                 }
                 _ => {}
             }
-            match retry.and_then(|(after, from)| from.split_first().map(|(_, rest)| (after, rest))) {
-                Some((after, rest)) => {
-                    retry = Some((after, rest));
-                    (pattern, name) = (after, rest);
-                }
-                None => return false,
+            let Some((after, from)) = &mut retry else { return false };
+            if from.next().is_none() {
+                return false;
             }
+            (pattern, name) = (after.clone(), from.clone());
         }
     }
 
@@ -88,6 +90,8 @@ mod tests {
             ("**", "x", true),
             ("*?*?*", "x", false),
             ("*?*?*", "xy", true),
+            ("K?hler *", "Kühler 3", true),
+            ("TT-*", "tt-101", false),
         ] {
             assert_eq!(Glob::new(pattern).matches(name), fits, "{pattern} on {name}");
         }

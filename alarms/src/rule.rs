@@ -1,12 +1,21 @@
-//! One validated rule: a threshold with deadband and delays on the channels that it selects.
+//! One validated rule: a condition with deadband and delays on the channels that it selects.
 
 use alloc::{string::String, sync::Arc};
 use core::{fmt, ops::Deref};
 
 use serde::{Deserialize, Serialize};
-use tidegate_protocol::{ChannelName, DeviceId, SiteId};
 
-use crate::{band::Band, digest::Digest, digest::Revision, glob::Glob, message::Template};
+use crate::{
+    condition::{Condition, ConditionKind, Deviation, Rate},
+    digest::{Digest, Revision},
+    group::Quorum,
+    judge::Judge,
+    message::Template,
+    quiet_hours::QuietHours,
+    select::Selector,
+    stale::Stale,
+    window::Span,
+};
 
 /// A rule's name: a slug `[a-z0-9-]`, unique among the rules. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,64 +80,66 @@ impl Priority {
     }
 }
 
-/// When a value is wrong. Limits are finite, and the first of a pair is not above the second.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Condition {
-    /// Raised when value > limit; cleared when value <= limit - deadband.
-    Above(f64),
-    /// Raised when value < limit; cleared when value >= limit + deadband.
-    Below(f64),
-    /// Raised when value < low or value > high; cleared when low + deadband <= value <= high - deadband.
-    Outside(f64, f64),
-    /// Raised when low <= value <= high; cleared when value < low - deadband or value > high + deadband.
-    Inside(f64, f64),
-}
-
-/// Which channels a rule watches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selector {
-    pub site: Glob,
-    pub device: Glob,
-    pub channel: Glob,
-}
-
-impl Selector {
-    pub fn selects(&self, site: SiteId, device: DeviceId, channel: ChannelName) -> bool {
-        self.channel.matches(channel.as_str())
-            && self.device.matches(device.as_str())
-            && self.site.matches(site.as_str())
-    }
-}
-
 /// What a rule says, validated by [`crate::settings`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Content {
     pub id: RuleId,
     pub select: Selector,
     pub condition: Condition,
+    pub group: Option<Quorum>,
     pub unit: Option<String>,
     pub deadband: f64,
     pub on_delay_ms: u64,
     pub off_delay_ms: u64,
     pub priority: Priority,
+    pub latching: bool,
+    pub quiet_hours: Option<QuietHours>,
     pub message: Option<Template>,
 }
 
-/// A rule, ready to be evaluated by [`Rule::step`].
-#[derive(Clone, Debug)]
+/// What a rule's alarms are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuleKind {
+    /// A channel, reading by reading: [`Rule::step`].
+    Channel,
+    /// A channel that says nothing: [`Rule::stale`].
+    Stale,
+    /// The devices of a site: [`Rule::step`] for each of their channels, and [`Rule::quorum`].
+    Group,
+}
+
+/// A rule, ready to be evaluated by [`Rule::step`]. Two are equal if they say the same.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "Content", into = "Content")]
 pub struct Rule {
     content: Content,
-    pub(crate) band: Band,
+    pub(crate) judge: Judge,
+    span: Option<Span>,
     revision: Revision,
 }
 
-impl Rule {
-    pub(crate) fn new(content: Content) -> Self {
-        let band = Band::new(content.condition, content.deadband);
+impl From<Content> for Rule {
+    fn from(content: Content) -> Self {
+        let judge = Judge::new(&content.condition, content.deadband);
         let revision = revision_of(&content);
-        Self { content, band, revision }
+        Self { judge, span: content.condition.span(), revision, content }
     }
+}
 
+impl From<Rule> for Content {
+    fn from(rule: Rule) -> Self {
+        rule.content
+    }
+}
+
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        self.content == other.content
+    }
+}
+
+impl Rule {
     pub fn id(&self) -> &RuleId {
         &self.content.id
     }
@@ -141,8 +152,28 @@ impl Rule {
         &self.content.select
     }
 
-    pub fn condition(&self) -> Condition {
-        self.content.condition
+    pub fn condition(&self) -> &Condition {
+        &self.content.condition
+    }
+
+    pub fn rule_kind(&self) -> RuleKind {
+        match (&self.content.condition, self.content.group) {
+            (Condition::Stale(_), _) => RuleKind::Stale,
+            (_, Some(_)) => RuleKind::Group,
+            (_, None) => RuleKind::Channel,
+        }
+    }
+
+    pub fn stale(&self) -> Option<Stale> {
+        match self.content.condition {
+            Condition::Stale(stale) => Some(stale),
+            _ => None,
+        }
+    }
+
+    /// How many devices it takes, of a group rule.
+    pub fn quorum(&self) -> Option<Quorum> {
+        self.content.group
     }
 
     /// The unit a channel must have; `None`: any.
@@ -168,33 +199,86 @@ impl Rule {
         self.content.priority
     }
 
+    /// Whether the alarm is to stay until somebody resets it. The latch is the life cycle's; the condition clears as ever.
+    pub fn is_latching(&self) -> bool {
+        self.content.latching
+    }
+
+    pub fn quiet_hours(&self) -> Option<&QuietHours> {
+        self.content.quiet_hours.as_ref()
+    }
+
+    /// Whether it watches a channel of this unit, if it selects it.
+    pub fn takes_unit(&self, unit: &str) -> bool {
+        self.unit().is_none_or(|wanted| wanted == unit)
+    }
+
+    pub fn kind(&self) -> ConditionKind {
+        self.content.condition.kind()
+    }
+
+    /// The window that it looks at.
+    pub fn span(&self) -> Option<Span> {
+        self.span
+    }
+
+    /// What a measure of a window is multiplied with: a rate is written per minute or the like.
+    pub(crate) fn per(&self) -> f64 {
+        match &self.content.condition {
+            Condition::Rate(rate) => rate.per_ms as f64,
+            _ => 1.0,
+        }
+    }
+
     pub(crate) fn message(&self) -> Option<&Template> {
         self.content.message.as_ref()
     }
 }
 
+/// What was not there in earlier versions is digested only where it is used, so that a rule keeps its revision, and its
+/// events their ids.
 fn revision_of(content: &Content) -> Revision {
-    let (kind, low, high) = match content.condition {
-        Condition::Above(limit) => ("above", limit, limit),
-        Condition::Below(limit) => ("below", limit, limit),
-        Condition::Outside(low, high) => ("outside", low, high),
-        Condition::Inside(low, high) => ("inside", low, high),
+    let Content { id, select, condition, group, unit, .. } = content;
+    let digest = select.digested(Digest::new("rule").text(id.as_str())).text(condition.kind().name());
+    let digest = match condition {
+        Condition::Above(limit) | Condition::Below(limit) => digest.float(*limit).float(*limit),
+        Condition::Outside(low, high) | Condition::Inside(low, high) => digest.float(*low).float(*high),
+        Condition::Equals(values) | Condition::NotEquals(values) => {
+            values.iter().fold(digest.number(values.len() as u64), |digest, value| digest.float(*value))
+        }
+        Condition::Rate(Rate { above, below, per_ms, over_ms }) => {
+            optional(optional(digest, *below), *above).number(*per_ms).number(*over_ms)
+        }
+        Condition::Deviation(Deviation { low, high, over_ms }) => {
+            digest.float(*low).float(*high).number(*over_ms)
+        }
+        Condition::Stale(Stale { after, interval_ms }) => {
+            digest.float(*after).number(u64::from(interval_ms.is_some())).number(interval_ms.unwrap_or(0))
+        }
     };
-    let digest = Digest::new("rule")
-        .text(content.id.as_str())
-        .text(content.select.site.as_str())
-        .text(content.select.device.as_str())
-        .text(content.select.channel.as_str())
-        .text(kind)
-        .float(low)
-        .float(high)
-        .number(u64::from(content.unit.is_some()))
-        .text(content.unit.as_deref().unwrap_or_default())
+    let mut digest = digest
+        .number(u64::from(unit.is_some()))
+        .text(unit.as_deref().unwrap_or_default())
         .float(content.deadband)
         .number(content.on_delay_ms)
         .number(content.off_delay_ms)
         .text(content.priority.name())
-        .text(content.message.as_ref().map_or("", Template::source))
-        .finish();
-    Revision(digest as u64)
+        .text(content.message.as_ref().map_or("", Template::source));
+    digest = match group {
+        None => digest,
+        Some(Quorum::Count(count)) => digest.text("count").number(u64::from(*count)),
+        Some(Quorum::Fraction(fraction)) => digest.text("fraction").float(*fraction),
+    };
+    if content.latching {
+        digest = digest.text("latching");
+    }
+    if let Some(quiet) = &content.quiet_hours {
+        digest = digest.text("quiet").number(u64::from(quiet.from_minute)).number(u64::from(quiet.to_minute));
+        digest = quiet.days.iter().fold(digest, |digest, day| digest.text(day.name())).text(&quiet.zone);
+    }
+    Revision(digest.finish() as u64)
+}
+
+fn optional(digest: Digest, value: Option<f64>) -> Digest {
+    digest.number(u64::from(value.is_some())).float(value.unwrap_or_default())
 }

@@ -9,26 +9,20 @@
 //!                       off-delay over
 //! ```
 //!
-//! - Bad and NaN readings are passed over, as if they had not been measured.
+//! - Bad and NaN readings are passed over, as if they had not been measured. So are those of which a window is too short
+//!   to say anything.
 //! - Delays are counted in the origin's ticks, from the onset (the first reading of an unbroken run) to the reading that
 //!   triggers. Nothing happens between readings.
-//! - A new boot has ticks of its own: the alarm's state goes on, a pending delay starts again.
-//! - The peak is the worst value of the occurrence; of equals, the first.
+//! - A new boot has ticks of its own: the alarm's state goes on, a pending delay and a window start again.
+//! - The peak is the worst measure of the occurrence (value, rate or deviation); of equals, the first.
 //!
 //! Readings must come in the order of their seq within a boot; the caller sees to it.
 
 use serde::{Deserialize, Serialize};
 use tidegate_protocol::{BootId, Quality, Reading, Seq, Tick, Value};
 
-use crate::{digest::Revision, rule::Rule};
-
-/// Where in a channel's readings something happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Point {
-    pub boot: BootId,
-    pub seq: Seq,
-    pub tick: Tick,
-}
+pub use crate::state::{Peak, Point, Raised, State};
+use crate::{judge::Judged, rule::Rule, state::Phase};
 
 /// A reading of the channel that a rule watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,58 +40,8 @@ impl ReadingAt {
         Self { boot, seq, tick, value, quality }
     }
 
-    fn point(&self) -> Point {
+    pub fn point(&self) -> Point {
         Point { boot: self.boot, seq: self.seq, tick: self.tick }
-    }
-}
-
-/// The worst value of an occurrence, and where it was.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Peak {
-    pub at: Point,
-    pub value: f64,
-}
-
-/// An occurrence that was raised and not cleared.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Raised {
-    pub onset: Point,
-    /// The reading that triggered it; with the revision it names the occurrence.
-    pub at: Point,
-    pub revision: Revision,
-    pub peak: Peak,
-}
-
-/// An alarm on one channel. Small and plain: keep it beside the channel, store it with the readings it has seen.
-/// Keep it in a format that holds every double (postcard does; JSON loses infinities).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub enum State {
-    #[default]
-    Normal,
-    /// Raising readings without a break since `onset`, not yet for the whole on-delay.
-    Pending {
-        onset: Point,
-        peak: Peak,
-    },
-    Active(Raised),
-    /// Clearing readings without a break since `since`, not yet for the whole off-delay.
-    Clearing {
-        raised: Raised,
-        since: Point,
-    },
-}
-
-impl State {
-    /// Raised and not cleared, off-delay included.
-    pub fn is_active(&self) -> bool {
-        self.raised().is_some()
-    }
-
-    pub fn raised(&self) -> Option<&Raised> {
-        match self {
-            Self::Normal | Self::Pending { .. } => None,
-            Self::Active(raised) | Self::Clearing { raised, .. } => Some(raised),
-        }
     }
 }
 
@@ -157,33 +101,47 @@ pub struct Transition {
     pub trigger: Point,
     /// Its value.
     pub value: Value,
+    /// What was compared with the limits: the value as a double, the rate per `per`, or the deviation.
+    pub measure: f64,
     /// The occurrence: as it was raised, with the peak so far.
     pub raised: Raised,
 }
 
 impl Rule {
-    /// Takes one reading. Costs a comparison or two unless something happens.
+    /// Takes one reading. Costs a comparison or two unless something happens; with a window, some twenty additions. A
+    /// stale rule takes no notice of readings.
     #[inline]
     pub fn step(&self, state: &mut State, reading: &ReadingAt) -> Option<Transition> {
         let value = reading.value.as_f64();
         if reading.quality == Quality::Bad || value.is_nan() {
             return None;
         }
-        match *state {
-            State::Normal if !self.band.raises(value) => None,
-            State::Normal => self.violated(state, reading, value, None),
-            State::Pending { .. } if !self.band.raises(value) => {
-                *state = State::Normal;
+        let measure = match self.span() {
+            None => value,
+            Some(span) => {
+                let measure = state.measure(span, reading.boot, reading.tick, value) * self.per();
+                if measure.is_nan() {
+                    return None;
+                }
+                measure
+            }
+        };
+        let judged = Judged { value: reading.value, measure };
+        match state.phase {
+            Phase::Normal if !self.judge.raises(judged) => None,
+            Phase::Normal => self.violated(state, reading, measure, None),
+            Phase::Pending { .. } if !self.judge.raises(judged) => {
+                state.enter(Phase::Normal, self.kind());
                 None
             }
-            State::Pending { onset, peak } if onset.boot == reading.boot => {
-                self.violated(state, reading, value, Some((onset, peak)))
+            Phase::Pending { onset, peak } if onset.boot == reading.boot => {
+                self.violated(state, reading, measure, Some((onset, peak)))
             }
-            State::Pending { .. } => self.violated(state, reading, value, None),
-            State::Active(raised) => self.active(state, reading, value, raised, None),
-            State::Clearing { raised, since } => {
+            Phase::Pending { .. } => self.violated(state, reading, measure, None),
+            Phase::Active(raised) => self.active(state, reading, judged, raised, None),
+            Phase::Clearing { raised, since } => {
                 let since = Some(since).filter(|since| since.boot == reading.boot);
-                self.active(state, reading, value, raised, since)
+                self.active(state, reading, judged, raised, since)
             }
         }
     }
@@ -192,53 +150,56 @@ impl Rule {
         &self,
         state: &mut State,
         reading: &ReadingAt,
-        value: f64,
+        measure: f64,
         pending: Option<(Point, Peak)>,
     ) -> Option<Transition> {
         let here = reading.point();
-        let (onset, peak) = pending.unwrap_or((here, Peak { at: here, value }));
-        let peak = self.worse(peak, here, value);
+        let (onset, peak) = pending.unwrap_or((here, Peak { at: here, value: measure }));
+        let peak = self.worse(peak, here, measure);
         if waited_ms(onset, here) < self.on_delay_ms() {
-            *state = State::Pending { onset, peak };
+            state.enter(Phase::Pending { onset, peak }, self.kind());
             return None;
         }
         let raised = Raised { onset, at: here, revision: self.revision(), peak };
-        *state = State::Active(raised);
-        Some(Transition { kind: TransitionKind::Raise, onset, trigger: here, value: reading.value, raised })
+        state.enter(Phase::Active(raised), self.kind());
+        let kind = TransitionKind::Raise;
+        Some(Transition { kind, onset, trigger: here, value: reading.value, measure, raised })
     }
 
     fn active(
         &self,
         state: &mut State,
         reading: &ReadingAt,
-        value: f64,
+        judged: Judged,
         mut raised: Raised,
         clearing: Option<Point>,
     ) -> Option<Transition> {
         let here = reading.point();
-        raised.peak = self.worse(raised.peak, here, value);
-        if !self.band.clears(value) {
-            *state = State::Active(raised);
+        raised.peak = self.worse(raised.peak, here, judged.measure);
+        if !self.judge.clears(judged) {
+            state.enter(Phase::Active(raised), self.kind());
             return None;
         }
         let since = clearing.unwrap_or(here);
         if waited_ms(since, here) < self.off_delay_ms() {
-            *state = State::Clearing { raised, since };
+            state.enter(Phase::Clearing { raised, since }, self.kind());
             return None;
         }
-        *state = State::Normal;
+        state.enter(Phase::Normal, self.kind());
         Some(Transition {
             kind: TransitionKind::Clear,
             onset: since,
             trigger: here,
             value: reading.value,
+            measure: judged.measure,
             raised,
         })
     }
 
-    fn worse(&self, peak: Peak, here: Point, value: f64) -> Peak {
-        let is_worse = self.band.severity(value) > self.band.severity(peak.value);
-        if is_worse { Peak { at: here, value } } else { peak }
+    /// A peak that is NaN is none yet.
+    fn worse(&self, peak: Peak, here: Point, measure: f64) -> Peak {
+        let is_worse = peak.value.is_nan() || self.judge.severity(measure) > self.judge.severity(peak.value);
+        if is_worse { Peak { at: here, value: measure } } else { peak }
     }
 }
 

@@ -146,17 +146,19 @@ fn by_definition(rule: &Rule, readings: &[ReadingAt]) -> Vec<(TransitionKind, us
     use tidegate_alarms::Condition::*;
     let used = |n: usize| readings[n].quality != Quality::Bad && !readings[n].value.as_f64().is_nan();
     let d = rule.deadband();
-    let raising = |v: f64| match rule.condition() {
+    let raising = |v: f64| match *rule.condition() {
         Above(limit) => v > limit,
         Below(limit) => v < limit,
         Outside(low, high) => v < low || v > high,
         Inside(low, high) => low <= v && v <= high,
+        ref other => panic!("{other:?}"),
     };
-    let clearing = |v: f64| match rule.condition() {
+    let clearing = |v: f64| match *rule.condition() {
         Above(limit) => v <= limit - d,
         Below(limit) => v >= limit + d,
         Outside(low, high) => low + d <= v && v <= high - d,
         Inside(low, high) => v < low - d || v > high + d,
+        ref other => panic!("{other:?}"),
     };
     let mut found: Vec<(TransitionKind, usize, usize)> = Vec::new();
     let mut from = 0;

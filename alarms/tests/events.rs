@@ -26,12 +26,12 @@ fn place() -> Place<'static> {
 fn transitions(rules: &RuleSet) -> (Vec<Transition>, State) {
     let mut state = State::default();
     let mut found = Vec::new();
-    let mut before_clear = state;
+    let mut before_clear = State::default();
     for (seq, mantissa) in [(7, 398), (8, 395), (9, 400)] {
         let (boot, value) = (BootId(0xb), Value::Decimal { mantissa, scale: 1 });
         let reading =
             ReadingAt { boot, seq: Seq(seq), tick: Tick(seq * 1_000), value, quality: Quality::Good };
-        before_clear = state;
+        before_clear = state.clone();
         found.extend(rules.rules()[0].step(&mut state, &reading));
     }
     (found, before_clear)

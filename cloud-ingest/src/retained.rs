@@ -99,7 +99,7 @@ mod tests {
         let rules = RuleSet::from_settings(settings).expect("good rules");
         let (site, channel) = (SiteId::new("plant").expect("a slug"), ChannelName::new("x").expect("a name"));
         let device = DeviceId::new(device).expect("a slug");
-        let rule = rules.matching(site, device, channel, "").rules.remove(0);
+        let rule = rules.matching(site, device, channel, "", "").rules.remove(0);
         let mut state = State::default();
         [(0, 99.0), (1, 0.0)].map(|(seq, value)| {
             let (channel_index, value) = (ChannelIndex(0), Value::F64(value));

@@ -16,7 +16,7 @@ use crate::{
 };
 
 fn raised(seq: u64) -> AlarmEvent {
-    let text = RulesSettings { rule: vec![serde_json::from_str(r#"{"id":"hot","above":1.0}"#).unwrap()] };
+    let text: RulesSettings = serde_json::from_str(r#"{"rule":[{"id":"hot","above":1.0}]}"#).unwrap();
     let rules = RuleSet::from_settings(text).unwrap();
     let place = Place {
         site: SiteId::new("plant").unwrap(),

@@ -40,11 +40,11 @@ fn settings_that_are_refused_say_why() {
 
 #[test]
 fn rules_that_are_refused_say_why() {
-    insta::assert_snapshot!(rules("[[rule]]\nid = \"hot\"\n"), @r#"rules.toml: rule[0].above (line 1): rule "hot": the rule has no condition; add one of above = x, below = x, outside = [low, high], inside = [low, high]"#);
+    insta::assert_snapshot!(rules("[[rule]]\nid = \"hot\"\n"), @r#"rules.toml: rule[0].above (line 1): rule "hot": the rule has no condition; add one of above = x, below = x, outside = [low, high], inside = [low, high], equals = x, not_equals = x, rate = { … }, deviation = { … }, stale = { … }"#);
     insta::assert_snapshot!(rules("[[rule]]\nid = \"hot\"\nabove = 1.0\nbelow = 0.0\n"), @r#"rules.toml: rule[0].below (line 4): rule "hot": the rule has two conditions, above and below; keep one and put the other into a rule of its own"#);
     insta::assert_snapshot!(rules("[[rule]]\nid = \"hot\"\nabove = 1.0\ndeadbnad = 1.0\n"), @r#"rules.toml: rule[0].deadbnad (line 4): unknown key; did you mean "deadband"?"#);
     insta::assert_snapshot!(
-        rules("[[rule]]\nid = \"hot\"\nabove = 1.0\n[[rule]]\nid = \"hot\"\nabove = 2.0\n"), @r#"rules.toml: rule[1].id (line 5): rule "hot": rule[0] has this id already; give each rule an id of its own"#
+        rules("[[rule]]\nid = \"hot\"\nabove = 1.0\n[[rule]]\nid = \"hot\"\nabove = 2.0\n"), @r#"rules.toml: rule[1].id (line 5): rule "hot": rule[0] has this id already; give each rule an id of its own, or say with effective_from when each revision of it begins"#
     );
     insta::assert_snapshot!(rules("[[rule]]\nid = \"never\"\noutside = [10.0, 11.0]\ndeadband = 5.0\n"), @r#"rules.toml: rule[0].deadband (line 4): rule "never": with a deadband of 5 no value between 10 and 11 clears the alarm; give at most 0.5"#);
 }

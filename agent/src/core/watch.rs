@@ -23,7 +23,7 @@ impl Watch {
     pub fn of(site: SiteId, description: &Description, rules: &RuleSet) -> Self {
         let device = description.origin.device;
         let matching = description.channels.iter().map(|channel| {
-            let matching = rules.matching(site, device, channel.name, &channel.unit);
+            let matching = rules.matching(site, device, channel.name, &channel.unit, &description.tag);
             matching.rules.into_iter().map(|rule| (rule, State::default())).collect()
         });
         Self { channels: matching.collect(), seen: 0 }

@@ -81,7 +81,7 @@ impl Watch {
     /// Looks the rules up for channels that are newly described.
     pub fn describe(&mut self, site: SiteId, origin: Origin, description: &Description, rules: &RuleSet) {
         for channel in description.channels.iter().skip(self.channels.len()) {
-            let matching = rules.matching(site, origin.device, channel.name, &channel.unit);
+            let matching = rules.matching(site, origin.device, channel.name, &channel.unit, &description.tag);
             let rules = matching.rules.into_iter().map(|rule| WatchedRule {
                 rule,
                 live: State::default(),
@@ -136,7 +136,7 @@ impl Watch {
                 let same = |known: &(ChannelName, &WatchedRule)| {
                     known.0 == channel.name && Arc::ptr_eq(&known.1.rule, &watched.rule)
                 };
-                watched.live = self.rules().find(same).map(|(_, old)| old.live).unwrap_or_default();
+                watched.live = self.rules().find(same).map(|(_, old)| old.live.clone()).unwrap_or_default();
                 if let Some(raised) = watched.live.raised() {
                     let occurrence = occurrence_id(&place, watched.rule.id(), raised.revision, raised.at);
                     watched.told.raised(Told { occurrence, raised: 0, onset: 0, cleared: None });
@@ -197,7 +197,7 @@ impl Watch {
     }
 
     pub fn live_states(&self) -> Vec<LiveChannel> {
-        let states = |channel: &WatchedChannel| channel.states(|rule| rule.live);
+        let states = |channel: &WatchedChannel| channel.states(|rule| rule.live.clone());
         let channels = self
             .channels
             .iter()
@@ -207,7 +207,7 @@ impl Watch {
 
     pub fn settled_states(&self) -> States {
         let channels =
-            self.channels.iter().map(|channel| (channel.name, channel.states(|rule| rule.settled)));
+            self.channels.iter().map(|channel| (channel.name, channel.states(|rule| rule.settled.clone())));
         channels.filter(|(_, states)| !states.is_empty()).collect()
     }
 
@@ -253,7 +253,7 @@ impl WatchedRule {
     fn find(&self, states: &[RuleState]) -> Option<State> {
         let same =
             |known: &&RuleState| known.rule == *self.rule.id() && known.revision == self.rule.revision();
-        states.iter().find(same).map(|known| known.state)
+        states.iter().find(same).map(|known| known.state.clone())
     }
 }
 
@@ -299,7 +299,7 @@ impl WatchedChannel {
         for position in 0..self.rules.len() {
             let Some(watched) = self.rules.get_mut(position) else { break };
             if live {
-                let before = watched.live;
+                let before = watched.live.clone();
                 let transition = watched.rule.step(&mut watched.live, at);
                 out.live_changed |= before != watched.live;
                 if let Some(transition) = transition {
@@ -307,7 +307,7 @@ impl WatchedChannel {
                 }
             }
             let Some(watched) = self.rules.get_mut(position).filter(|_| feed.settle) else { continue };
-            let before = watched.settled;
+            let before = watched.settled.clone();
             let transition = watched.rule.step(&mut watched.settled, at);
             out.settled_changed |= before != watched.settled;
             if let Some(transition) = transition {
@@ -381,7 +381,7 @@ impl WatchedChannel {
             let seq = raised.at.seq.0;
             if let Some(known) = told.covering(seq, u64::MAX) {
                 amend(known, rule, raised, &subject, out);
-            } else if *live == State::Normal {
+            } else if !live.is_active() && live.pending_since().is_none() {
                 let event = AlarmEvent::late_raise(rule, subject.place(), raised, subject.time_of());
                 let (occurrence, onset) = (event.occurrence, raised.onset.seq.0);
                 told.raised(Told { occurrence, raised: seq, onset, cleared: None });

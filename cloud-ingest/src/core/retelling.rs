@@ -43,8 +43,7 @@ impl OriginState {
     }
 
     /// Whether the states agree with those that were told here, and nothing behind has changed.
-    fn agrees(&self, told: &[Checkpoint]) -> bool {
-        let here = self.record.settled;
+    fn agrees(&self, here: u64, told: &[Checkpoint]) -> bool {
         self.retelling.as_ref().is_some_and(|retelling| here >= retelling.until)
             && told.iter().any(|told| told.seq == here && told.states == self.watch.settled_states())
     }
@@ -114,11 +113,11 @@ impl Core {
         state.watch.were_told(site, device, &loaded.occurrences);
         let mut out = alarming::Outcome::default();
         let mut agreed = false;
-        let goes_on = |state: &OriginState| {
-            agreed = state.agrees(&loaded.checkpoints);
-            !agreed && state.record.settled < frontier
+        let goes_on = |state: &OriginState, checkpoint| {
+            agreed = state.agrees(checkpoint, &loaded.checkpoints);
+            !agreed
         };
-        state.settle(&loaded.readings, goes_on, &mut out);
+        state.settle(&loaded.readings, frontier, goes_on, &mut out);
         let passed = state.passed(state.record.settled);
         let at_frontier = !agreed && passed >= frontier;
         if at_frontier {

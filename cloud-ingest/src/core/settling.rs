@@ -186,7 +186,7 @@ impl Core {
             self.retell(no, &loaded);
         } else {
             let mut out = alarming::Outcome::default();
-            state.settle(&loaded.readings, |_| true, &mut out);
+            state.settle(&loaded.readings, u64::MAX, |_, _| true, &mut out);
             self.emit(no, out);
             self.settle_on(no);
         }
@@ -235,11 +235,13 @@ impl Core {
 }
 
 impl OriginState {
-    /// Feeds loaded readings to history, each that comes next, until `goes_on` says no.
+    /// Feeds loaded readings to history, each that comes next, until it is settled up to `end`, or `goes_on` says no at a
+    /// checkpoint.
     pub(super) fn settle(
         &mut self,
         readings: &[Reading],
-        mut goes_on: impl FnMut(&Self) -> bool,
+        end: u64,
+        mut goes_on: impl FnMut(&Self, u64) -> bool,
         out: &mut alarming::Outcome,
     ) {
         for reading in readings {
@@ -248,12 +250,20 @@ impl OriginState {
                 continue;
             }
             // The store may not have all yet.
-            if reading.seq.0 > at {
+            if reading.seq.0 > at || at >= end {
                 return;
             }
-            self.feed(std::slice::from_ref(reading), false, true, out);
-            if !goes_on(self) {
-                return;
+            for (settles, up_to) in [(false, at), (true, at.saturating_add(1))] {
+                let checkpoint = last_checkpoint(up_to);
+                let crosses = checkpoint > self.record.settled;
+                if settles {
+                    self.feed(std::slice::from_ref(reading), false, true, out);
+                } else {
+                    self.settled_up_to(up_to, out);
+                }
+                if crosses && !goes_on(self, checkpoint) {
+                    return;
+                }
             }
         }
     }

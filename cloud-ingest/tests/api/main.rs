@@ -76,7 +76,7 @@ fn header<'r>(response: &'r Response, name: &str) -> &'r str {
 
 /// The raise that a reading with this seq triggers.
 fn raise(seq: u64) -> AlarmEvent {
-    let text = RulesSettings { rule: vec![serde_json::from_str(r#"{"id":"hot","above":1.0}"#).unwrap()] };
+    let text: RulesSettings = serde_json::from_str(r#"{"rule":[{"id":"hot","above":1.0}]}"#).unwrap();
     let rules = RuleSet::from_settings(text).unwrap();
     let place = Place {
         site: SiteId::new("plant").unwrap(),

@@ -96,7 +96,7 @@ pub fn history_is_that_of_order(world: &World) {
 fn in_order(origin: Origin, readings: &[Reading]) -> Vec<Told> {
     let mut history = Vec::new();
     for (index, channel) in description(origin).channels.iter().enumerate() {
-        for rule in rules().matching(site(), origin.device, channel.name, &channel.unit).rules {
+        for rule in rules().matching(site(), origin.device, channel.name, &channel.unit, "").rules {
             let mut state = State::default();
             for reading in readings.iter().filter(|reading| usize::from(reading.channel.0) == index) {
                 let transition = rule.step(&mut state, &ReadingAt::new(origin.boot, reading));

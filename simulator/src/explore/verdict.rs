@@ -112,7 +112,8 @@ impl World {
         let mut history = Vec::new();
         for (index, channel) in description.channels.iter().enumerate() {
             let (site, device) = (record.site, record.origin.device);
-            for rule in self.cloud.rules.matching(site, device, channel.name, &channel.unit).rules {
+            let tag = &description.tag;
+            for rule in self.cloud.rules.matching(site, device, channel.name, &channel.unit, tag).rules {
                 let mut state = State::default();
                 let mut tell = |raised: &tidegate_alarms::step::Raised, cleared: Option<u64>| {
                     let (channel, rule) = (channel.name.to_string(), rule.id().to_string());

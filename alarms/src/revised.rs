@@ -1,0 +1,123 @@
+//! One rule through time: its revisions, each from a moment on.
+
+use alloc::{sync::Arc, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+use tidegate_protocol::{ChannelName, DeviceId, SiteId};
+
+use crate::rule::{Rule, RuleId};
+
+/// From when on a rule says what it says, by the readings' own wall time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectiveFrom {
+    /// Before every time.
+    Always,
+    UnixMs(i64),
+}
+
+impl EffectiveFrom {
+    pub fn unix_ms(self) -> Option<i64> {
+        match self {
+            Self::Always => None,
+            Self::UnixMs(unix_ms) => Some(unix_ms),
+        }
+    }
+
+    pub fn is_by(self, unix_ms: i64) -> bool {
+        self <= Self::UnixMs(unix_ms)
+    }
+}
+
+/// What a rule says from a moment on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Revised {
+    pub from: EffectiveFrom,
+    /// `None`: it says nothing more.
+    pub rule: Option<Arc<Rule>>,
+    /// The moment was written in a file, not that of a merge.
+    pub is_dated: bool,
+}
+
+/// All revisions of one rule, in the order of their time, no two from the same moment; not empty.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RevisedRule {
+    id: RuleId,
+    revisions: Vec<Revised>,
+}
+
+impl RevisedRule {
+    pub(crate) fn new(id: RuleId) -> Self {
+        Self { id, revisions: Vec::new() }
+    }
+
+    pub fn id(&self) -> &RuleId {
+        &self.id
+    }
+
+    pub fn revisions(&self) -> &[Revised] {
+        &self.revisions
+    }
+
+    /// What is in force at this time; where none is known, the newest. Nothing before the first and after it is retired.
+    pub fn at(&self, unix_ms: Option<i64>) -> Option<&Arc<Rule>> {
+        let revised = match unix_ms {
+            None => self.revisions.last(),
+            Some(_) if self.revisions.len() == 1 && self.begins_always() => self.revisions.first(),
+            Some(unix_ms) => {
+                let end = self.revisions.partition_point(|revised| revised.from.is_by(unix_ms));
+                end.checked_sub(1).and_then(|last| self.revisions.get(last))
+            }
+        };
+        revised?.rule.as_ref()
+    }
+
+    /// The times from which on something else is in force, ascending.
+    pub fn boundaries(&self) -> impl Iterator<Item = i64> {
+        self.revisions.iter().filter_map(|revised| revised.from.unix_ms())
+    }
+
+    /// The same with those revisions only that watch this channel, and nothing in force where another is; `None` if none
+    /// does.
+    pub(crate) fn watching(
+        self: &Arc<Self>,
+        site: SiteId,
+        device: DeviceId,
+        channel: ChannelName,
+        unit: &str,
+        tag: &str,
+    ) -> Option<Arc<Self>> {
+        let watches =
+            |rule: &Arc<Rule>| rule.takes_unit(unit) && rule.selector().selects(site, device, channel, tag);
+        let rules = || self.revisions.iter().filter_map(|revised| revised.rule.as_ref());
+        let (watching, all) = (rules().filter(|rule| watches(rule)).count(), rules().count());
+        if watching == 0 {
+            return None;
+        }
+        if watching == all {
+            return Some(Arc::clone(self));
+        }
+        let only = |revised: &Revised| Revised {
+            rule: revised.rule.as_ref().filter(|rule| watches(rule)).cloned(),
+            ..revised.clone()
+        };
+        Some(Arc::new(Self { id: self.id.clone(), revisions: self.revisions.iter().map(only).collect() }))
+    }
+
+    /// Puts a revision in its place; one of the same moment goes.
+    pub(crate) fn put(&mut self, revised: Revised) {
+        let at = self.revisions.partition_point(|known| known.from < revised.from);
+        match self.revisions.get_mut(at).filter(|known| known.from == revised.from) {
+            Some(known) => *known = revised,
+            None => self.revisions.insert(at, revised),
+        }
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Revised) -> bool) {
+        self.revisions.retain(keep);
+    }
+
+    fn begins_always(&self) -> bool {
+        self.revisions.first().is_some_and(|first| first.from == EffectiveFrom::Always)
+    }
+}
