@@ -8,6 +8,7 @@
 //! rule         one validated rule; its revision
 //! rule_set     all rules of a file; which of them watch a channel
 //! revised      one rule through time; book: all of them, and how a changed file changes what comes
+//! warning      rules that are allowed and hardly meant
 //! instant      RFC 3339 times
 //! band, judge  limits and deadband as plain comparisons; lists of values
 //! window       rates and deviations over a stretch of ticks
@@ -55,6 +56,7 @@ pub mod settings;
 pub mod stale;
 mod state;
 pub mod step;
+pub mod warning;
 pub mod window;
 
 pub use book::RuleBook;

@@ -217,6 +217,19 @@ impl Rule {
         self.content.condition.kind()
     }
 
+    /// Whether both raise and clear at the same readings of the same channels.
+    pub fn has_effect_of(&self, other: &Self) -> bool {
+        let Content { id: _, select, condition, group, unit, deadband, on_delay_ms, off_delay_ms, .. } =
+            &self.content;
+        let Content { select: other_select, condition: other_condition, .. } = &other.content;
+        let delays = [*on_delay_ms, *off_delay_ms];
+        select == other_select
+            && condition == other_condition
+            && (*group, *deadband) == (other.quorum(), other.deadband())
+            && unit.as_deref() == other.unit()
+            && delays == [other.on_delay_ms(), other.off_delay_ms()]
+    }
+
     /// The window that it looks at.
     pub fn span(&self) -> Option<Span> {
         self.span

@@ -348,3 +348,38 @@ fn a_rule_is_stored_as_it_is() {
     let read: Rule = serde_json::from_str(&json).unwrap();
     assert_eq!((&read, read.revision()), (&rule, rule.revision()));
 }
+
+#[test]
+fn what_is_hardly_meant_is_doubted() {
+    let doubts = |text: &str| {
+        let warnings = parse(text).unwrap().warnings();
+        warnings.iter().map(|w| format!("{} {}", w.key_path(), w.what)).collect::<Vec<_>>()
+    };
+    let rule = |keys: &str| format!("[[rule]]\nid = \"a\"\n{keys}\n");
+    for (keys, says) in [
+        ("above = 1\nunit = \"degC\"", "rule[0].unit \"degC\" is no SenML unit"),
+        ("above = 100\nunit = \"%RH\"", "rule[0].above no value in %RH is ever above 100: this never raises"),
+        ("above = 1\ndeadband = 2\nunit = \"%RH\"", "is ever as low as -1: once raised, this never clears"),
+        ("below = 0\nunit = \"K\"", "rule[0].below no value in K is ever below 0: this never raises"),
+        (
+            "below = 99\ndeadband = 5\nunit = \"%RH\"",
+            "is ever as high as 104: once raised, this never clears",
+        ),
+        ("outside = [0, 100]\nunit = \"%RH\"", "this never raises"),
+        ("inside = [0, 100]\nunit = \"%RH\"", "once raised, this never clears"),
+    ] {
+        let found = doubts(&rule(keys));
+        assert!(found.len() == 1 && found[0].contains(says), "{keys}: {found:?}");
+    }
+    for fine in [
+        "above = 99\nunit = \"%RH\"",
+        "above = 1\ndeadband = 1\nunit = \"%RH\"",
+        "below = 0\nunit = \"Cel\"",
+        "inside = [0, 99]\nunit = \"%RH\"",
+        "above = 200\nunit = \"%\"",
+    ] {
+        assert_eq!(doubts(&rule(fine)), Vec::<String>::new(), "{fine}");
+    }
+    let twins = "[[rule]]\nid = \"b\"\nabove = 1\n[[rule]]\nid = \"c\"\nabove = 1\npriority = \"low\"\n[[rule]]\nid = \"d\"\nabove = 1\ndeadband = 1";
+    assert_eq!(doubts(twins), ["rule[1].id rule[0] has the same effect"]);
+}

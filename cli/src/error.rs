@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use tidegate_ingest::certificate::KeyError;
+use tidegate_simulator::recording::RecordingError;
 
 use crate::{client::ClientError, demo::DemoError};
 
@@ -28,6 +29,18 @@ pub enum CliError {
         "the broker at {address} refuses this client ({reason}); name a user that may read with --user and --password"
     )]
     MqttRefused { address: String, reason: String },
+    #[error(transparent)]
+    Rules(#[from] tidegate_service::SettingsError),
+    #[error("{} has {problems} that `tidegate rules check` lists", file.display())]
+    WrongRules { file: PathBuf, problems: String },
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    #[error("--timezone {name}: no such time zone; write it as Europe/Berlin")]
+    TimeZone { name: String },
+    #[error("nothing to test the rules on: {why}")]
+    NoSeries { why: String },
+    #[error("cannot write {}: {error}", file.display())]
+    Chart { file: PathBuf, error: io::Error },
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error("{}: {why}", file.display())]

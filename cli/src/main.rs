@@ -1,6 +1,6 @@
 //! `tidegate`: the face of Tidegate for people.
 //!
-//! Every command but `demo` and `watch --raw` asks the HTTP API of a running ingest. Standard output carries what
+//! Every command but `demo`, `rules` on files and `watch --raw` asks the HTTP API of a running ingest. Standard output carries what
 //! was asked for and nothing else; one line on standard error says what went wrong.
 
 mod client;
@@ -21,7 +21,8 @@ use crate::{client::Client, commands::*, error::CliError};
 
 const EXIT_CODES: &str = "Exit codes:\n  \
     0  it did what was asked; for audit and demo: every reading is accounted for\n  \
-    1  it failed; for audit and demo: something is missing; for settings --wait: they are not applied\n  \
+    1  it failed; for audit and demo: something is missing; for settings --wait: they are not applied; \
+    for rules: the file is wrong\n  \
     2  wrong usage; audit could not check, demo could not start";
 
 /// See what Tidegate's sensors say, which alarms are up, and whether any reading is missing.
@@ -44,6 +45,8 @@ enum Command {
     Readings(readings::Arguments),
     Settings(settings::Arguments),
     Alarms(alarms::Arguments),
+    #[command(subcommand)]
+    Rules(rules::Command),
     Watch(watch::Arguments),
     Audit(audit::Arguments),
     #[command(subcommand)]
@@ -75,6 +78,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         Command::Settings(asked) => settings::run(&asked, &client()?).await,
         Command::Readings(asked) => readings::run(&asked, &client()?).await,
         Command::Alarms(asked) => alarms::run(&asked, &client()?).await,
+        Command::Rules(rules::Command::Check(asked)) => rules::check::run(&asked),
+        Command::Rules(rules::Command::Test(asked)) => rules::test::run(&asked, client).await,
         Command::Watch(asked) if asked.raw => raw::run(&asked).await,
         Command::Watch(asked) => watch::run(&asked, &client()?).await,
         Command::Keys(asked) => keys::run(&asked),

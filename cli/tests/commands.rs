@@ -2,6 +2,7 @@
 
 mod certificate;
 mod fake_ingest;
+mod rules;
 mod settings;
 
 use std::{

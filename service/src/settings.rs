@@ -67,6 +67,7 @@ pub fn read_secret(settings_file: &Path, key: &str, secret_file: &Path) -> Resul
     Ok(secret.to_owned())
 }
 
-fn read(path: &Path) -> Result<String, SettingsError> {
+/// A settings file as text, not parsed.
+pub fn read(path: &Path) -> Result<String, SettingsError> {
     std::fs::read_to_string(path).map_err(|error| SettingsError::unreadable(path, &error))
 }

@@ -37,6 +37,19 @@ impl SettingsError {
         }
     }
 
+    /// Where it stands in the file, from 1.
+    pub fn line(&self) -> Option<usize> {
+        match self.place {
+            Place::File { line, .. } => line,
+            Place::Environment { .. } => None,
+        }
+    }
+
+    /// What is wrong and what to do, without where.
+    pub fn advice(&self) -> String {
+        format!("{}; {}", self.problem, self.remedy)
+    }
+
     pub(super) fn unreadable(file: &Path, error: &io::Error) -> Self {
         let (problem, remedy) = match error.kind() {
             io::ErrorKind::NotFound => {
