@@ -152,6 +152,24 @@ pub enum Refusal {
     NotAcknowledged,
 }
 
+impl Refusal {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Superseded => "superseded",
+            Self::NothingToAcknowledge => "nothing-to-acknowledge",
+            Self::ShelfOver => "shelf-over",
+            Self::ShelfTooLong => "shelf-too-long",
+            Self::NotShelved => "not-shelved",
+            Self::AlreadySuppressed => "already-suppressed",
+            Self::NotSuppressed => "not-suppressed",
+            Self::AlreadyOutOfService => "already-out-of-service",
+            Self::InServiceAlready => "in-service-already",
+            Self::NotLatched => "not-latched",
+            Self::NotAcknowledged => "not-acknowledged",
+        }
+    }
+}
+
 impl Default for Lifecycle {
     fn default() -> Self {
         Self {

@@ -1,9 +1,16 @@
 //! What operators order, and the log of it, as the API takes and shows them.
 
 use serde::Serialize;
+use tidegate_alarms::{EventId, lifecycle::Action};
 use tidegate_protocol::{BootId, DeviceId, SiteId};
 
-use crate::{core::retire::RetireOrder, view::boot_as_text};
+use crate::{
+    core::{
+        lifecycle::{AlarmKey, AlarmOrder, KnownAlarm},
+        retire::RetireOrder,
+    },
+    view::boot_as_text,
+};
 
 /// Close a device's origins, or the one, and write off what is missing of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +33,43 @@ impl RetireRequest {
             operator: self.operator.clone(),
             reason: self.reason.clone(),
             unix_ms: 0,
+        }
+    }
+}
+
+/// Do something with an alarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlarmRequest {
+    pub key: AlarmKey,
+    pub deed: Deed,
+    pub operator: String,
+    /// Empty: none.
+    pub comment: String,
+    /// Only if the alarm's newest event is one of these.
+    pub expected: Option<Vec<EventId>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    Act(Action),
+    /// From now on, by the ingest's clock.
+    ShelveForMs(i64),
+}
+
+impl AlarmRequest {
+    pub fn order(&self, committed: Option<KnownAlarm>, unix_ms: i64) -> AlarmOrder {
+        let action = match self.deed {
+            Deed::Act(action) => action,
+            Deed::ShelveForMs(ms) => Action::Shelve { until_unix_ms: unix_ms.saturating_add(ms) },
+        };
+        AlarmOrder {
+            key: self.key.clone(),
+            action,
+            operator: self.operator.clone(),
+            comment: self.comment.clone(),
+            expected: self.expected.clone(),
+            committed: committed.map(Box::new),
+            unix_ms,
         }
     }
 }

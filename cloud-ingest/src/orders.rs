@@ -15,9 +15,10 @@ use crate::{
         Event,
         batch::Damaged,
         desired::{SettingsDone, SettingsOrder},
-        lifecycle::{AlarmDone, AlarmOrder},
+        lifecycle::{AlarmDone, KnownAlarm},
         retire::{Operation, RetireOrder},
     },
+    operations::AlarmRequest,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -81,8 +82,12 @@ impl Orders {
     }
 
     /// Blocks until it is committed, or refused.
-    pub fn act(&self, order: AlarmOrder) -> Result<AlarmDone, OrderError> {
-        let order = Box::new(AlarmOrder { unix_ms: self.clock.unix_ms(), ..order });
+    pub fn act(
+        &self,
+        request: &AlarmRequest,
+        committed: Option<KnownAlarm>,
+    ) -> Result<AlarmDone, OrderError> {
+        let order = Box::new(request.order(committed, self.clock.unix_ms()));
         match self.ask(|ticket| Event::AlarmAction { ticket, order })? {
             Answer::Alarm(AlarmDone::NotCommitted) => Err(OrderError::NotCommitted),
             Answer::Alarm(done) => Ok(done),

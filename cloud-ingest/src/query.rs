@@ -7,16 +7,19 @@
 //! certificate  what a completeness certificate states
 //! operations  what operators did, and can do
 //! desired   what is wanted of channels
-//! summaries what stands for thinned readings
+//! summaries what stands for thinned readings   source  all of it as what the API asks
 //! ```
 
 mod alarms;
+#[cfg(test)]
+mod alarms_tests;
 mod audit;
 mod certificate;
 mod desired;
 mod operations;
 mod readings;
 mod shapes;
+mod source;
 mod summaries;
 
 pub use certificate::CertificateRequest;
@@ -26,21 +29,24 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use tidegate_alarms::AlarmEvent;
+use tidegate_alarms::{AlarmEvent, Lifecycle, lifecycle::Refusal};
 use tidegate_protocol::{BootId, ChannelName, DeviceId, SiteId};
 use tokio::sync::broadcast;
 
 use crate::{
-    api,
     certificate::{Certificate, CertificateKey},
     core::{
         batch::{OriginNo, OriginRecord},
         desired::ChannelKey,
+        lifecycle::AlarmKey,
     },
-    desired::{SettingsListView, SettingsRequest, SettingsView, WrongSetting},
-    events::{AlarmSelection, AlarmsView, Cursor, EventSender, HistoryView, Streamed},
+    desired::{SettingsListView, SettingsView, WrongSetting},
+    events::{
+        AlarmDetailView, AlarmLogPage, AlarmSelection, AlarmsView, Cursor, EventSender, HistorySelection,
+        HistoryView, LogSelection, Streamed,
+    },
     lake::Lake,
-    operations::{OperationsView, RetireRequest, RetireView},
+    operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
     orders::{OrderError, Orders},
     readings::ReadError,
     shown::{Shown, count},
@@ -104,6 +110,12 @@ pub enum QueryError {
     SettingsChanged { revision: u32 },
     #[error("the channel's settings have no further revision")]
     NoRevision,
+    #[error("no alarm of that name is known; /api/v1/alarms?state=all lists those that are")]
+    UnknownAlarm,
+    #[error("{refusal}")]
+    AlarmRefused { refusal: Refusal, lifecycle: Box<Lifecycle> },
+    #[error("the alarm was changed meanwhile; look at it again")]
+    AlarmChanged,
     #[error(transparent)]
     Order(#[from] OrderError),
     #[error("the store cannot be read: {0}")]
@@ -257,8 +269,22 @@ impl Query {
         alarms::now(&self.store.look()?, selection)
     }
 
-    pub fn alarm_history(&self, selection: &AlarmSelection) -> Result<HistoryView, QueryError> {
+    pub fn alarm(&self, key: &AlarmKey) -> Result<AlarmDetailView, QueryError> {
+        alarms::one(&self.store.look()?, key)
+    }
+
+    pub fn alarm_history(&self, selection: &HistorySelection) -> Result<HistoryView, QueryError> {
         alarms::history(&self.store.look()?, selection)
+    }
+
+    pub fn alarm_log(&self, selection: &LogSelection) -> Result<AlarmLogPage, QueryError> {
+        alarms::log(&self.store.look()?, selection)
+    }
+
+    /// Does something with an alarm; answers with the event that it became, once that is committed.
+    pub fn act_on_alarm(&self, request: &AlarmRequest) -> Result<AlarmEvent, QueryError> {
+        let committed = self.store.look()?.known_alarm(&request.key)?;
+        alarms::acted(self.orders.act(request, committed)?)
     }
 
     /// Committed events behind a cursor, in order.
@@ -374,69 +400,6 @@ fn selected_owners(
 fn selects(selection: &Selection, site: SiteId, device: DeviceId) -> bool {
     selection.site.is_none_or(|wanted| wanted == site)
         && selection.device.is_none_or(|wanted| wanted == device)
-}
-
-impl api::Source for Query {
-    fn devices(&self) -> Result<DevicesView, QueryError> {
-        Query::devices(self)
-    }
-    fn channels(&self) -> Result<ChannelsView, QueryError> {
-        Query::channels(self)
-    }
-    fn latest(&self, selection: &Selection) -> Result<LatestView, QueryError> {
-        Query::latest(self, selection)
-    }
-    fn readings(&self, request: &ReadingsRequest) -> Result<ReadingsView, QueryError> {
-        Query::readings(self, request)
-    }
-    fn audit(&self, selection: &Selection, each: bool) -> Result<AuditView, QueryError> {
-        Query::audit(self, selection, each)
-    }
-    fn certificate(&self, request: &CertificateRequest) -> Result<Certificate, QueryError> {
-        Query::certificate(self, request)
-    }
-    fn operations(&self) -> Result<OperationsView, QueryError> {
-        Query::operations(self)
-    }
-    fn retire(&self, request: &RetireRequest) -> Result<RetireView, QueryError> {
-        Query::retire(self, request)
-    }
-    fn settings(&self, selection: &Selection) -> Result<SettingsListView, QueryError> {
-        Query::settings(self, selection)
-    }
-    fn settings_of(&self, key: ChannelKey) -> Result<SettingsView, QueryError> {
-        Query::settings_of(self, key)
-    }
-    fn want_settings(&self, request: &SettingsRequest) -> Result<SettingsView, QueryError> {
-        Query::want_settings(self, request)
-    }
-    fn summaries(&self, request: &SummariesRequest) -> Result<SummariesView, QueryError> {
-        Query::summaries(self, request)
-    }
-    fn gateways(&self) -> Result<GatewaysView, QueryError> {
-        Query::gateways(self)
-    }
-    fn health(&self) -> HealthView {
-        Query::health(self)
-    }
-    fn figures(&self) -> Figures {
-        Query::figures(self)
-    }
-    fn alarms(&self, selection: &AlarmSelection) -> Result<AlarmsView, QueryError> {
-        Query::alarms(self, selection)
-    }
-    fn alarm_history(&self, selection: &AlarmSelection) -> Result<HistoryView, QueryError> {
-        Query::alarm_history(self, selection)
-    }
-    fn events_after(&self, cursor: Cursor, limit: usize) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError> {
-        Query::events_after(self, cursor, limit)
-    }
-    fn newest_cursor(&self) -> Result<Cursor, QueryError> {
-        Query::newest_cursor(self)
-    }
-    fn subscribe(&self) -> broadcast::Receiver<Streamed> {
-        Query::subscribe(self)
-    }
 }
 
 #[cfg(test)]

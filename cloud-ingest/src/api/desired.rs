@@ -11,6 +11,7 @@ use axum::{
 
 use super::{
     Answer, ApiState,
+    if_match::expected,
     operations::{Peer, must_be_json, refuse_strangers},
     parameters::Parameters,
     problem::Problem,
@@ -85,54 +86,4 @@ fn key((site, device, channel): &(String, String, String)) -> Result<ChannelKey,
         device: device.parse().map_err(|error| wrong("device", error))?,
         channel: channel.parse().map_err(|error| wrong("channel", error))?,
     })
-}
-
-/// The revisions of `If-Match` (RFC 9110, 13.1.1): none where it is absent, or any will do. A weak tag matches nothing.
-fn expected(headers: &HeaderMap) -> Result<Option<Vec<u32>>, Problem> {
-    let mut revisions = Vec::new();
-    for value in headers.get_all(header::IF_MATCH) {
-        let unreadable = || {
-            let detail = "If-Match: give the ETag of the settings as you saw them, as \"3\"".to_owned();
-            Problem::new(StatusCode::BAD_REQUEST, detail)
-        };
-        for tag in value.to_str().map_err(|_| unreadable())?.split(',').map(str::trim) {
-            if tag == "*" {
-                return Ok(None);
-            }
-            if tag.starts_with("W/\"") {
-                continue;
-            }
-            let opaque =
-                tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).ok_or_else(unreadable)?;
-            // What is no number is no tag that was given out.
-            revisions.extend(opaque.parse::<u32>());
-        }
-    }
-    Ok(headers.contains_key(header::IF_MATCH).then_some(revisions))
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn if_match_names_revisions() {
-        for (values, expected_revisions) in [
-            (&[][..], Some(None)),
-            (&["\"3\""], Some(Some(vec![3]))),
-            (&["\"3\", \"4\"", "\"7\""], Some(Some(vec![3, 4, 7]))),
-            (&["*"], Some(None)),
-            (&["W/\"3\""], Some(Some(vec![]))),
-            (&["\"x\""], Some(Some(vec![]))),
-            (&["3"], None),
-        ] {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(header::IF_MATCH, HeaderValue::from_static(value));
-            }
-            assert_eq!(expected(&headers).ok(), expected_revisions, "{values:?}");
-        }
-    }
 }

@@ -5,8 +5,9 @@
 //! parameters  query strings, refused with the name of what is wrong
 //! problem     every error as an RFC 9457 document
 //! data        devices, channels, readings, gateways, audit, health
-//! alarms      alarms now, and their settled history
-//! operations  what operators did, and do     desired  settings of channels: these two change things, the rest reads
+//! alarms      alarms now, their settled history, the log     alarm_actions  what operators do with them
+//! operations  what operators did, and do     desired  settings of channels: these, and alarm_actions, change things; the rest reads
+//! idempotency  the same order is carried out once     if_match  under which condition
 //! stream      server-sent events that resume without gaps
 //! metrics     Prometheus
 //! page        the web page and its assets
@@ -17,9 +18,12 @@
 //! Bounds: [`QUERIES_AT_ONCE`] questions run at a time and the rest wait; `stream::MAX_STREAMS` event
 //! streams, then 503; `server::MAX_CONNECTIONS` connections, then they wait in the listener's backlog.
 
+mod alarm_actions;
 mod alarms;
 mod data;
 mod desired;
+mod idempotency;
+mod if_match;
 mod metrics;
 mod operations;
 mod page;
@@ -108,6 +112,17 @@ pub fn router(source: Arc<dyn Source>, shutdown: Shutdown) -> Router {
         )
         .route("/api/v1/alarms", get(alarms::now))
         .route("/api/v1/alarms/history", get(alarms::history))
+        .route("/api/v1/alarms/log", get(alarms::log))
+        .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}", get(alarms::one))
+        .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/acknowledge", post(alarm_actions::act))
+        .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/shelve", post(alarm_actions::act))
+        .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/unshelve", post(alarm_actions::act))
+        .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/suppress", post(alarm_actions::act))
+        .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/unsuppress", post(alarm_actions::act))
+        .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/out-of-service", post(alarm_actions::act))
+        .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/in-service", post(alarm_actions::act))
+        .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/reset", post(alarm_actions::act))
+        .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/comment", post(alarm_actions::act))
         .route("/api/v1/events", get(stream::events))
         .route("/api/v1/openapi.json", get(openapi))
         .route("/health", get(data::health))
@@ -115,6 +130,7 @@ pub fn router(source: Arc<dyn Source>, shutdown: Shutdown) -> Router {
         .merge(page::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::new(idempotency::Answers::default()), idempotency::once))
         .layer(from_fn_with_state(api.clone(), metrics::count))
         .layer(from_fn(careful_headers))
         .with_state(api)

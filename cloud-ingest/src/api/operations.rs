@@ -20,7 +20,7 @@ use super::{Answer, ApiState, parameters::Parameters, problem::Problem, server::
 use crate::operations::{OperationsView, RetireRequest, RetireView};
 
 const MAX_OPERATOR_CHARS: usize = 64;
-const MAX_REASON_CHARS: usize = 500;
+pub(super) const MAX_REASON_CHARS: usize = 500;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -112,16 +112,24 @@ fn request(site: &str, device: &str, headers: &HeaderMap, body: &[u8]) -> Result
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the order: {error}")))?;
     let boot = order.boot.as_deref().map(str::parse::<BootId>).transpose();
     let boot = boot.map_err(|error| wrong("boot", format!("boot: {error}")))?;
-    for (name, text, most) in
-        [("operator", &order.operator, MAX_OPERATOR_CHARS), ("reason", &order.reason, MAX_REASON_CHARS)]
-    {
-        let chars = text.trim().chars().count();
-        if chars == 0 || chars > most || text.chars().any(char::is_control) {
-            return Err(wrong(name, format!("{name}: say it in 1 to {most} characters on one line")));
-        }
-    }
-    let (operator, reason) = (order.operator.trim().to_owned(), order.reason.trim().to_owned());
+    let operator = operator_of(&order.operator)?;
+    let reason = one_line("reason", &order.reason, MAX_REASON_CHARS)?;
     Ok(RetireRequest { site, device, boot, operator, reason, confirmed: order.confirm })
+}
+
+pub(super) fn operator_of(name: &str) -> Result<String, Problem> {
+    one_line("operator", name, MAX_OPERATOR_CHARS)
+}
+
+/// What somebody wrote for the log.
+pub(super) fn one_line(name: &'static str, text: &str, most: usize) -> Result<String, Problem> {
+    let text = text.trim();
+    let chars = text.chars().count();
+    if chars == 0 || chars > most || text.chars().any(char::is_control) {
+        let detail = format!("{name}: say it in 1 to {most} characters on one line");
+        return Err(Problem::parameter(name, detail));
+    }
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]

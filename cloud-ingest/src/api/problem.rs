@@ -1,10 +1,12 @@
-//! Errors as RFC 9457 problem documents: `{"type", "title", "status", "detail"}`, and `parameter` where one is wrong.
+//! Errors as RFC 9457 problem documents: `{"type", "title", "status", "detail"}`, and `parameter` where one is wrong;
+//! an alarm that refuses adds `refusal`, `state` and `lifecycle`.
 
 use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
+use tidegate_alarms::{Lifecycle, lifecycle::Refusal};
 
 use crate::{orders::OrderError, query::QueryError};
 
@@ -14,16 +16,27 @@ pub struct Problem {
     detail: String,
     parameter: Option<&'static str>,
     retry_after_s: Option<u32>,
+    /// Further members of the document.
+    members: Option<Box<Map<String, Value>>>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, detail: String) -> Self {
-        Self { status, detail, parameter: None, retry_after_s: None }
+        Self { status, detail, parameter: None, retry_after_s: None, members: None }
     }
 
     /// A parameter of the query string, or a field, is wrong.
     pub fn parameter(name: &'static str, detail: String) -> Self {
         Self { parameter: Some(name), ..Self::new(StatusCode::BAD_REQUEST, detail) }
+    }
+
+    /// An alarm is not in a state for what was to be done: the document says which it is in.
+    fn alarm_refused(refusal: Refusal, lifecycle: &Lifecycle) -> Self {
+        let mut members = Map::new();
+        members.insert("refusal".to_owned(), refusal.name().into());
+        members.insert("state".to_owned(), lifecycle.state().name().into());
+        members.insert("lifecycle".to_owned(), json!(lifecycle));
+        Self { members: Some(Box::new(members)), ..Self::new(StatusCode::CONFLICT, refusal.to_string()) }
     }
 
     pub fn busy(detail: String, retry_after_s: u32) -> Self {
@@ -41,13 +54,14 @@ impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Cursor => Self::parameter("cursor", format!("{error}; start again without one")),
-            QueryError::UnknownDevice | QueryError::UnknownChannel { .. } => {
+            QueryError::UnknownDevice | QueryError::UnknownChannel { .. } | QueryError::UnknownAlarm => {
                 Self::new(StatusCode::NOT_FOUND, error.to_string())
             }
             QueryError::WrongSetting(wrong) => Self::parameter(wrong.field, wrong.to_string()),
-            QueryError::SettingsChanged { .. } => {
+            QueryError::SettingsChanged { .. } | QueryError::AlarmChanged => {
                 Self::new(StatusCode::PRECONDITION_FAILED, error.to_string())
             }
+            QueryError::AlarmRefused { refusal, lifecycle } => Self::alarm_refused(refusal, &lifecycle),
             QueryError::SeveralSites => Self::parameter("site", error.to_string()),
             QueryError::NotBracketed(_) | QueryError::NoKey | QueryError::NoRevision => {
                 Self::new(StatusCode::CONFLICT, error.to_string())
@@ -79,6 +93,9 @@ impl IntoResponse for Problem {
         });
         if let (Some(parameter), Some(fields)) = (self.parameter, body.as_object_mut()) {
             fields.insert("parameter".into(), parameter.into());
+        }
+        if let (Some(members), Some(fields)) = (self.members, body.as_object_mut()) {
+            fields.extend(*members);
         }
         let mut response = (self.status, body.to_string()).into_response();
         let headers = response.headers_mut();

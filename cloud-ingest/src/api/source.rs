@@ -5,10 +5,13 @@ use tokio::sync::broadcast;
 
 use crate::{
     certificate::Certificate,
-    core::desired::ChannelKey,
+    core::{desired::ChannelKey, lifecycle::AlarmKey},
     desired::{SettingsListView, SettingsRequest, SettingsView},
-    events::{AlarmSelection, AlarmsView, Cursor, HistoryView, Streamed},
-    operations::{OperationsView, RetireRequest, RetireView},
+    events::{
+        AlarmDetailView, AlarmLogPage, AlarmSelection, AlarmsView, Cursor, HistorySelection, HistoryView,
+        LogSelection, Streamed,
+    },
+    operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
     query::{CertificateRequest, QueryError, ReadingsRequest, Selection, SummariesRequest},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
@@ -36,7 +39,11 @@ pub trait Source: Send + Sync + 'static {
     fn health(&self) -> HealthView;
     fn figures(&self) -> Figures;
     fn alarms(&self, selection: &AlarmSelection) -> Result<AlarmsView, QueryError>;
-    fn alarm_history(&self, selection: &AlarmSelection) -> Result<HistoryView, QueryError>;
+    fn alarm(&self, key: &AlarmKey) -> Result<AlarmDetailView, QueryError>;
+    fn alarm_history(&self, selection: &HistorySelection) -> Result<HistoryView, QueryError>;
+    fn alarm_log(&self, selection: &LogSelection) -> Result<AlarmLogPage, QueryError>;
+    /// Does something with an alarm; answers once it is committed.
+    fn act_on_alarm(&self, request: &AlarmRequest) -> Result<AlarmEvent, QueryError>;
     /// At most `limit` committed events after the cursor, in its order; fewer only at the end.
     fn events_after(&self, cursor: Cursor, limit: usize) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError>;
     /// The newest committed event's cursor; 0 before the first.

@@ -4,13 +4,24 @@ use tidegate_protocol::topic::GatewayPath;
 use tidegate_service::Mutant;
 
 use super::{
-    Core, EAGER_BATCH_BYTES, Effect, Mode, Snapshot,
+    Core, EAGER_BATCH_BYTES, Effect, Snapshot,
     batch::{Batch, OriginNo},
 };
 
 /// How long to wait after a failed commit: doubled with each failure in a row, up to the longest.
 const FIRST_BACK_OFF_MS: u64 = 250;
 const LONGEST_BACK_OFF_MS: u64 = 30_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Taking,
+    /// After a failed commit, until the committed state is back. Blocks are dropped: they were never acknowledged.
+    Reloading,
+    /// The state is back; wait before trying the disk again.
+    BackingOff {
+        until_ms: u64,
+    },
+}
 
 impl Core {
     pub(super) fn mark_dirty(&mut self, no: OriginNo) {

@@ -175,7 +175,7 @@ impl Core {
     fn act(&mut self, now_ms: u64, order: AlarmOrder) -> AlarmDone {
         let AlarmOrder { key, action, operator, comment, expected, committed, unix_ms } = order;
         let kept = self.lifecycles.kept.get(&key).cloned();
-        let known = kept.or_else(|| committed.map(|committed| committed.as_plain()));
+        let known = kept.or_else(|| committed.map(|committed| committed.into_plain()));
         let Some(alarm) = known.or_else(|| self.never_raised(&key)) else { return AlarmDone::Unknown };
         if expected.is_some_and(|expected| !expected.contains(&alarm.newest)) {
             return AlarmDone::Changed;
@@ -260,7 +260,7 @@ impl Core {
 
 impl KnownAlarm {
     /// An alarm that the core does not keep is plain normal now, whatever was committed when it was looked at.
-    fn as_plain(self) -> Self {
+    fn into_plain(self) -> Self {
         if self.lifecycle.is_plain() {
             return self;
         }

@@ -53,6 +53,7 @@ use self::{
     acks::{Credits, Outbox},
     batch::{Batch, OriginNo},
     blocks::Fate,
+    commits::Mode,
     desired::Desired,
     gateways::Gateway,
     lifecycle::Lifecycles,
@@ -82,17 +83,6 @@ pub struct Settings {
 const EAGER_BATCH_BYTES: usize = 256 * 1024;
 /// At this size the shell must not bring more blocks until the batch before has been written.
 pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Taking,
-    /// After a failed commit, until the committed state is back. Blocks are dropped: they were never acknowledged.
-    Reloading,
-    /// The state is back; wait before trying the disk again.
-    BackingOff {
-        until_ms: u64,
-    },
-}
 
 pub struct Core {
     settings: Settings,

@@ -156,16 +156,19 @@ async function showAudit() {
 
 // ---- alarms and events ----
 
-const urgency = (a, b) => PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority) || (b.time_unix_ms ?? 0) - (a.time_unix_ms ?? 0);
+const isAcknowledged = (raise) => raise.lifecycle?.acknowledged ?? false;
+const isSuppressed = (raise) => ["shelved", "suppressed-by-design", "out-of-service"].includes(raise.state);
+const urgency = (a, b) => isAcknowledged(a) - isAcknowledged(b) || PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority) || (b.time_unix_ms ?? 0) - (a.time_unix_ms ?? 0);
 
 async function loadAlarms() {
   const { alarms } = await ask("alarms?state=all&limit=200");
   const unsettled = [...known.alarms.values()].filter((raise) => raise.provisional);
-  const settled = alarms.filter((alarm) => alarm.state === "active").map((alarm) => alarm.raised);
+  const active = alarms.filter((alarm) => alarm.lifecycle.active && alarm.raised);
+  const settled = active.map(({ raised, state, lifecycle, done }) => ({ ...raised, state, lifecycle, done }));
   const seen = new Set(alarms.map((alarm) => alarm.occurrence));
   known.alarms = new Map([...settled, ...unsettled.filter((raise) => !seen.has(raise.occurrence))].map((raise) => [raise.occurrence, raise]));
   known.alarmsLoaded = true;
-  for (const alarm of alarms) for (const event of [alarm.raised, alarm.cleared]) if (event) known.events.set(event.id, event);
+  for (const alarm of alarms) for (const event of [alarm.raised, alarm.cleared, alarm.done]) if (event) known.events.set(event.id, event);
   showAlarms();
   showEvents();
 }
@@ -175,19 +178,25 @@ function take(event) {
   if (before && !before.provisional && event.provisional) return;
   known.events.set(event.id, event);
   if (event.transition === "raise") known.alarms.set(event.occurrence, event);
-  else known.alarms.delete(event.occurrence);
+  else if (event.transition === "clear") known.alarms.delete(event.occurrence);
+  else if (known.alarms.has(event.occurrence)) {
+    // What operators do changes the state of what is up; it does not raise or clear.
+    const { state, lifecycle } = event;
+    known.alarms.set(event.occurrence, { ...known.alarms.get(event.occurrence), state, lifecycle, done: event });
+  }
   showAlarms();
   showEvents();
 }
 
 function showAlarms() {
-  const active = [...known.alarms.values()].sort(urgency);
-  $("alarm-count").textContent = active.length || "";
+  const active = [...known.alarms.values()].filter((raise) => !isSuppressed(raise)).sort(urgency);
+  const suppressed = known.alarms.size - active.length;
+  $("alarm-count").textContent = [active.length || "", suppressed ? `(${suppressed} suppressed)` : ""].filter(Boolean).join(" ");
   // Not said before it is known.
   $("no-alarms").hidden = active.length > 0 || !known.alarmsLoaded;
   document.title = active.length ? `(${active.length}) Tidegate` : "Tidegate";
   $("alarm-list").replaceChildren(...active.slice(0, 50).map((raise) => {
-    const row = el("li", `alarm ${raise.priority}`);
+    const row = el("li", `alarm ${raise.priority}${isAcknowledged(raise) ? " acknowledged" : ""}`);
     const where = el("div", "where");
     where.append(el("b", "", raise.device), el("span", "", `${raise.channel} · ${raise.rule}`));
     const when = el("div", "when", raise.onset.time_unix_ms === null ? "" : `${clock(raise.onset.time_unix_ms)}\n${ago(raise.onset.time_unix_ms)} ago`);
@@ -195,6 +204,10 @@ function showAlarms() {
     const what = el("div", "what", raise.message);
     const reading = known.latest.get(keyOf(raise));
     if (reading && reading.value !== null) what.append(el("span", "now", `now ${words(reading).join(" ")}`));
+    if (isAcknowledged(raise)) {
+      const by = raise.done?.transition === "acknowledge" ? ` by ${raise.done.operator.by}` : "";
+      what.append(el("span", "done", `acknowledged${by}`));
+    }
     row.append(shape(raise.priority), where, what, when);
     return row;
   }));

@@ -311,7 +311,9 @@ fn alarms_and_their_history_are_answered() {
     let selection = AlarmSelection { limit: 10, ..AlarmSelection::default() };
     let now = query.alarms(&selection).unwrap().alarms;
     // Boot 1 was above the limit when boot 2 took over, and boot 2's first reading cleared it, then raised it anew.
-    assert_eq!((now.len(), now[0].raised.boot, now[0].raised.seq), (1, BootId(2), Seq(18)));
+    let raised = now[0].raised.as_ref().unwrap();
+    assert_eq!((now.len(), raised.boot, raised.seq), (1, BootId(2), Seq(18)));
+    let selection = HistorySelection { limit: 10, ..HistorySelection::default() };
     let history = query.alarm_history(&selection).unwrap().occurrences;
     let told: Vec<_> =
         history.iter().map(|known| (known.onset.boot.0, known.onset.seq.0, known.clear.is_some())).collect();

@@ -30,7 +30,11 @@ async fn every_route_is_documented_and_every_documented_path_is_served() {
 /// A path with what it cannot be asked without.
 fn asked(path: &str) -> String {
     let of_a_device = ["/readings", "/certificate"].iter().any(|end| path.ends_with(end));
-    let path = path.replace("{site}", "plant").replace("{device}", "a").replace("{channel}", "level");
+    let path = path
+        .replace("{site}", "plant")
+        .replace("{device}", "a")
+        .replace("{channel}", "level")
+        .replace("{rule}", "hot");
     format!("{path}{}", if of_a_device { "?device=a" } else { "" })
 }
 
@@ -73,7 +77,20 @@ async fn answers_have_the_documented_fields() {
         let answer = served.json(&asked(path)).await;
         assert_eq!(of(&answer), fields(&schemas[name]), "{path}");
     }
-    let event = serde_json::to_value(crate::raise(1)).unwrap();
-    assert_eq!(of(&event), fields(&schemas["AlarmEvent"]));
+    let mut event = serde_json::to_value(crate::raise(1)).unwrap();
+    let required = schemas["AlarmEvent"]["required"].as_array().unwrap();
+    let required: BTreeSet<String> = required.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+    assert_eq!(of(&event), required);
+    // What an event says only where there is something to say.
+    let after = tidegate_alarms::Lifecycle { suppressed_by_design: true, ..Default::default() };
+    let operator =
+        tidegate_alarms::event::Operator { by: "eva".into(), comment: String::new(), until_unix_ms: None };
+    let kind = tidegate_alarms::TransitionKind::Suppress;
+    let deed = tidegate_alarms::event::Deed { kind, number: 1, operator, unix_ms: 0, after: &after };
+    let done = serde_json::to_value(crate::raise(1).done(deed)).unwrap();
+    assert_eq!(of(&done), fields(&schemas["AlarmEvent"]));
+    assert_eq!(of(&done["lifecycle"]), fields(&schemas["Lifecycle"]));
+    assert_eq!(of(&done["operator"]), fields(&schemas["Operator"]));
+    event["onset"] = done["onset"].clone();
     assert_eq!(of(&event["onset"]), fields(&schemas["Point"]));
 }

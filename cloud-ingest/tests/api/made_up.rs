@@ -1,22 +1,28 @@
 //! A source of made-up data behind the API: what it shows is set by hand, and events are "committed" by a call.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc::Receiver};
 
-use tidegate_alarms::AlarmEvent;
+use tidegate_alarms::{AlarmEvent, AlarmState, Lifecycle};
 use tidegate_ingest::{
     api::Source,
     certificate::Certificate,
-    core::desired::{ChannelKey, SettingsRecord},
+    core::{
+        desired::{ChannelKey, SettingsRecord},
+        lifecycle::AlarmKey,
+    },
     desired::{SettingsListView, SettingsRequest, SettingsView},
-    events::{AlarmSelection, AlarmsView, Cursor, EventSender, HistoryView, Streamed},
-    operations::{OperationsView, RetireRequest, RetireView},
+    events::{
+        AlarmDetailView, AlarmLogPage, AlarmSelection, AlarmView, AlarmsView, Cursor, EventSender,
+        HistorySelection, HistoryView, LogSelection, Streamed,
+    },
+    operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
     query::{CertificateRequest, QueryError, ReadingsRequest, Selection, SummariesRequest},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
         SummariesView,
     },
 };
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc::UnboundedSender};
 
 /// What the API shows.
 #[derive(Default)]
@@ -39,6 +45,10 @@ pub struct World {
     pub refusal: Option<QueryError>,
     /// Announced and committed when events are next read, before the answer.
     pub meanwhile: Option<AlarmEvent>,
+    /// The next thing that is done with an alarm says that it has begun, and waits until it is let go.
+    pub gate: Option<(UnboundedSender<()>, Receiver<()>)>,
+    /// How often something was done with an alarm.
+    pub acts: u32,
     /// What was asked last.
     pub asked: String,
 }
@@ -171,7 +181,45 @@ impl Source for MadeUp {
         self.see(format!("{selection:?}"), |world| &world.alarms)
     }
 
-    fn alarm_history(&self, selection: &AlarmSelection) -> Result<HistoryView, QueryError> {
+    fn alarm(&self, key: &AlarmKey) -> Result<AlarmDetailView, QueryError> {
+        self.world.lock().unwrap().asked = format!("{key:?}");
+        let raised = crate::raise(1);
+        let alarm = AlarmView {
+            occurrence: Some(raised.id),
+            site: key.site,
+            device: key.device,
+            channel: key.channel,
+            rule: key.rule.clone(),
+            priority: raised.priority,
+            state: AlarmState::Unacknowledged,
+            lifecycle: Lifecycle::default(),
+            raised: Some(raised.clone()),
+            cleared: None,
+            done: None,
+        };
+        Ok(AlarmDetailView { newest: raised.id, alarm, log: Vec::new(), occurrences: Vec::new() })
+    }
+
+    fn alarm_log(&self, selection: &LogSelection) -> Result<AlarmLogPage, QueryError> {
+        self.world.lock().unwrap().asked = format!("{selection:?}");
+        Ok(AlarmLogPage::default())
+    }
+
+    fn act_on_alarm(&self, request: &AlarmRequest) -> Result<AlarmEvent, QueryError> {
+        let gate = self.world.lock().unwrap().gate.take();
+        if let Some((entered, released)) = gate {
+            entered.send(()).unwrap();
+            released.recv().unwrap();
+        }
+        let mut world = self.world.lock().unwrap();
+        world.acts += 1;
+        let refusal = world.refusal.take();
+        refusal.map_or(Ok(()), Err)?;
+        world.asked = format!("{request:?}");
+        Ok(crate::raise(u64::from(world.acts)))
+    }
+
+    fn alarm_history(&self, selection: &HistorySelection) -> Result<HistoryView, QueryError> {
         self.see(format!("{selection:?}"), |world| &world.history)
     }
 

@@ -1,6 +1,8 @@
 //! The HTTP API over a real listener, with made-up data behind it.
 
+mod alarm_actions;
 mod documents;
+mod idempotency;
 mod made_up;
 mod orders;
 mod page;

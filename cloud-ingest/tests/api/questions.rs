@@ -77,17 +77,29 @@ async fn parameters_reach_the_source() {
         ),
         (
             "alarms?rule=hot&limit=9",
-            "AlarmSelection { site: None, device: None, channel: None, rule: Some(\"hot\"), active_only: true, \
-             limit: 9 }",
+            "AlarmSelection { names: AlarmNames { site: None, device: None, channel: None, \
+             rule: Some(Glob { pattern: \"hot\" }) }, states: Active, priorities: [], unacknowledged: false, limit: 9, \
+             after: None }",
         ),
         (
-            "alarms?state=all",
-            "AlarmSelection { site: None, device: None, channel: None, rule: None, active_only: false, limit: 1000 }",
+            "alarms?state=shelved,rtn-unacknowledged&priority=high,low&unacknowledged=true&device=a*",
+            "AlarmSelection { names: AlarmNames { site: None, device: Some(Glob { pattern: \"a*\" }), channel: None, \
+             rule: None }, states: These([Shelved, RtnUnacknowledged]), priorities: [High, Low], \
+             unacknowledged: true, limit: 1000, after: None }",
         ),
         (
             "alarms/history?device=a",
-            "AlarmSelection { site: None, device: Some(\"a\"), channel: None, rule: None, active_only: false, \
-             limit: 1000 }",
+            "HistorySelection { names: AlarmNames { site: None, device: Some(Glob { pattern: \"a\" }), \
+             channel: None, rule: None }, limit: 1000, after: None }",
+        ),
+        (
+            "alarms/log?site=p?&after=7&limit=2",
+            "LogSelection { names: AlarmNames { site: Some(Glob { pattern: \"p?\" }), device: None, channel: None, \
+             rule: None }, limit: 2, after: Some(7) }",
+        ),
+        (
+            "alarms/plant/a/level/hot",
+            "AlarmKey { site: \"plant\", device: \"a\", channel: \"level\", rule: \"hot\" }",
         ),
     ] {
         served.json(&format!("/api/v1/{path}")).await;
@@ -122,7 +134,11 @@ async fn wrong_questions_are_answered_with_the_parameter_and_the_remedy() {
         ("readings?device=a&device=b", Some("device"), "given twice"),
         ("latest?devise=a", None, "no parameter \"devise\"; known here: site, device, channel"),
         ("devices?site=a", None, "it takes none"),
-        ("alarms?state=open", Some("state"), "neither active nor all"),
+        ("alarms?state=open", Some("state"), "rtn-unacknowledged"),
+        ("alarms?priority=urgent", Some("priority"), "critical, high, medium, low"),
+        ("alarms?device=A", Some("device"), "wildcards"),
+        ("alarms?after=7", Some("after"), "start again"),
+        ("alarms/history?after=!", Some("after"), "start again"),
         ("events?since=tomorrow", Some("since"), "now, beginning, nor a cursor"),
         ("events?provisional=maybe", Some("provisional"), "true or false"),
     ] {
