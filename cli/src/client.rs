@@ -12,6 +12,9 @@ pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const LONG_ANSWER_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// How often an order is sent, and the pause between, where the connection breaks.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(250);
 /// The ingest sends a comment every 15 s.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -50,6 +53,8 @@ pub struct Client {
 struct Problem {
     title: String,
     detail: Option<String>,
+    /// The state of an alarm that refuses.
+    state: Option<String>,
 }
 
 impl Client {
@@ -117,6 +122,30 @@ impl Client {
         self.answer(path, request).await
     }
 
+    /// Gives an order under a key of its own, so that it is carried out once though it is sent again where the connection broke.
+    pub async fn order<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        order: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let key = getrandom::u64().and_then(|high| Ok((high, getrandom::u64()?)));
+        let key = key.map(|(high, low)| format!("\"{high:016x}{low:016x}\"")).ok();
+        // Without a key it must not be sent twice.
+        let mut left = if key.is_some() { ATTEMPTS } else { 1 };
+        loop {
+            left -= 1;
+            let mut request =
+                self.http.post(format!("{}{path}", self.base)).json(order).timeout(ANSWER_TIMEOUT);
+            if let Some(key) = &key {
+                request = request.header("Idempotency-Key", key);
+            }
+            match self.answer(path, request).await {
+                Err(ClientError::Unreachable { .. }) if left > 0 => tokio::time::sleep(PAUSE).await,
+                answer => return answer.map(|answer| answer.body),
+            }
+        }
+    }
+
     /// Puts something in the place of what had this revision.
     pub async fn put<T: DeserializeOwned>(
         &self,
@@ -154,8 +183,9 @@ impl Client {
         }
         let body = response.bytes().await.unwrap_or_default();
         match serde_json::from_slice::<Problem>(&body) {
-            Ok(Problem { title, detail }) => {
+            Ok(Problem { title, detail, state }) => {
                 let what = detail.map_or_else(|| title.clone(), |detail| format!("{title}: {detail}"));
+                let what = what + &state.map(|state| format!(" (it is {state} now)")).unwrap_or_default();
                 Err(ClientError::Refused { url: self.base.clone(), what })
             }
             Err(_) if status == StatusCode::NOT_FOUND => Err(self.not_an_ingest("404 not found".to_owned())),

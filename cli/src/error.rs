@@ -23,6 +23,20 @@ pub enum CliError {
         "the board has not answered for `{channel}` in time; it is asked again, and `tidegate settings show` tells what came of it"
     )]
     Unanswered { channel: String },
+    #[error("`{name}` names no alarm; write SITE/DEVICE/CHANNEL/RULE, or the first digits of an occurrence")]
+    AlarmName { name: String },
+    #[error(
+        "no alarm's latest occurrence begins with {prefix}; `tidegate alarms list --all` lists what is known"
+    )]
+    UnknownOccurrence { prefix: String },
+    #[error("{} alarms have an occurrence that begins with {prefix} ({}); give more digits", names.len(), names.join(", "))]
+    SeveralOccurrences { prefix: String, names: Vec<String> },
+    #[error("{name} was never raised: there is nothing to acknowledge")]
+    NeverRaised { name: String },
+    #[error("a comment says something: give it with --comment")]
+    NoComment,
+    #[error("--full-screen needs a terminal; leave it out to have one line for each event")]
+    NoTerminal,
     #[error("`{address}` is no MQTT address; write it as host:port, for example 127.0.0.1:1883")]
     MqttAddress { address: String },
     #[error(
@@ -66,6 +80,9 @@ impl CliError {
             Self::CouldNotCheck(_)
             | Self::Demo(_)
             | Self::MqttAddress { .. }
+            | Self::AlarmName { .. }
+            | Self::NoComment
+            | Self::NoTerminal
             | Self::Client(ClientError::Url { .. }) => 2,
             _ => 1,
         }

@@ -56,18 +56,121 @@ pub struct Reading {
 #[derive(Debug, Deserialize)]
 pub struct Alarms {
     pub alarms: Vec<Box<RawValue>>,
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Alarm {
+    #[serde(default)]
+    pub occurrence: Option<String>,
     pub site: String,
     pub device: String,
     pub channel: String,
     pub rule: String,
     pub priority: String,
+    /// As ISA-18.2 names it.
     pub state: String,
-    pub raised: AlarmEvent,
+    #[serde(default)]
+    pub lifecycle: Lifecycle,
+    #[serde(default)]
+    pub raised: Option<AlarmEvent>,
+    #[serde(default)]
     pub cleared: Option<AlarmEvent>,
+    #[serde(default)]
+    pub done: Option<AlarmEvent>,
+}
+
+impl Alarm {
+    /// One of which nothing is known but this event.
+    pub fn of_event(event: &AlarmEvent) -> Self {
+        Self {
+            occurrence: None,
+            site: event.site.clone(),
+            device: event.device.clone(),
+            channel: event.channel.clone(),
+            rule: event.rule.clone(),
+            priority: event.priority.clone(),
+            state: event.state.clone().unwrap_or_default(),
+            lifecycle: Lifecycle::default(),
+            raised: None,
+            cleared: None,
+            done: None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Lifecycle {
+    pub active: bool,
+    pub acknowledged: bool,
+    pub shelved_until_unix_ms: Option<i64>,
+    pub suppressed_by_design: bool,
+    pub out_of_service: bool,
+    pub latest: Option<Seen>,
+}
+
+/// What an acknowledgement names.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Seen {
+    pub occurrence: String,
+    pub transition: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Operator {
+    pub by: String,
+    #[serde(default)]
+    pub comment: String,
+    #[serde(default)]
+    pub until_unix_ms: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct AlarmDetail {
+    #[serde(flatten)]
+    pub alarm: Alarm,
+    pub log: Vec<LogLine>,
+    pub occurrences: Vec<Occurrence>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct LogLine {
+    pub unix_ms: i64,
+    pub action: String,
+    pub operator: Operator,
+    #[serde(default)]
+    pub state: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct History {
+    pub occurrences: Vec<Box<RawValue>>,
+    #[serde(default)]
+    pub next: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Occurrence {
+    pub site: String,
+    pub device: String,
+    pub channel: String,
+    pub rule: String,
+    pub priority: String,
+    pub onset: OccurrencePoint,
+    pub clear: Option<OccurrencePoint>,
+    pub peak: Peak,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct OccurrencePoint {
+    pub tick_ms: u64,
+    pub time_unix_ms: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Peak {
+    pub value: Value,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -92,6 +195,14 @@ pub struct AlarmEvent {
     pub value: Value,
     #[serde(default)]
     pub message: Option<String>,
+    #[serde(default)]
+    pub suppressed: bool,
+    #[serde(default)]
+    pub state: Option<String>,
+    #[serde(default)]
+    pub lifecycle: Option<Lifecycle>,
+    #[serde(default)]
+    pub operator: Option<Operator>,
 }
 
 /// A JSON number or truth value as people see it; what has no number (NaN, infinities) is `-`. A double that is just a

@@ -1,5 +1,6 @@
 //! The built program against an ingest that is a few fixed answers.
 
+mod alarms;
 mod certificate;
 mod fake_ingest;
 mod rules;
@@ -109,20 +110,6 @@ fn readings_mark_times_that_are_not_to_be_trusted_or_were_corrected() {
         .map(|line| line.split_whitespace().nth(1).unwrap().trim_start_matches("00:00:01.000"))
         .collect();
     assert_eq!(marks, ["", "*", "~", "?", "~*"], "{out}");
-}
-
-#[test]
-fn active_alarms_are_asked_for_and_listed() {
-    let ingest = answers(json!({"alarms": [
-        {"occurrence": "77", "site": "plant", "device": "b1", "channel": "t", "rule": "too-cold", "priority": "high",
-         "state": "active", "raised": event("raise", 1, false), "cleared": null}]}));
-    let (code, out, _) = run(ingest.url(), &["alarms"]);
-    assert_eq!(code, Some(0));
-    assert!(out.lines().nth(1).is_some_and(|line| line.starts_with("high      active")), "{out}");
-    run(ingest.url(), &["alarms", "--all"]);
-    let asked: Vec<String> =
-        ingest.requests().iter().filter_map(|r| r.query("state").map(str::to_owned)).collect();
-    assert_eq!(asked, ["active", "all"]);
 }
 
 fn audit_answer(outstanding: u64, last_arrival_unix_ms: i64) -> Value {

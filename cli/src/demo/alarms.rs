@@ -49,17 +49,21 @@ impl Tally {
         if !self.shown.first_time(event.id.clone()) {
             return false;
         }
-        let raise = event.transition == "raise";
-        if raise {
-            self.raised += 1;
-        } else {
-            self.cleared += 1;
-        }
-        // What is learned late is history, not the state of now.
-        if !event.late && raise {
-            self.active.insert(event.occurrence.clone());
-        } else if !event.late {
-            self.active.remove(&event.occurrence);
+        // What is learned late is history, not the state of now; what operators do is neither.
+        match event.transition.as_str() {
+            "raise" => {
+                self.raised += 1;
+                if !event.late {
+                    self.active.insert(event.occurrence.clone());
+                }
+            }
+            "clear" => {
+                self.cleared += 1;
+                if !event.late {
+                    self.active.remove(&event.occurrence);
+                }
+            }
+            _ => {}
         }
         if event.provisional
             && let Some(measured) = sampled.at(&event.device, event.seq)

@@ -7,7 +7,7 @@ use tidegate_alarms::{
     lifecycle::{Action, Refusal},
 };
 use tidegate_protocol::{
-    BootId, ChannelDecl, ChannelIndex, ChannelName, ClockQuality, GatewayId, Origin, Quality, Reading, Seq,
+    BootId, ChannelDecl, ChannelIndex, ClockQuality, GatewayId, Origin, Quality, Reading, Seq,
     Tick, Value, ValueKind,
     block::{Block, Decoder, Description, Encoder, OriginReadings, Record, Stamp, stamp},
     topic::{GatewayPath, Lane},

@@ -1,9 +1,10 @@
-//! `tidegate watch`: alarms as they happen.
+//! `tidegate watch`: alarms as they happen, as lines or as a screen.
 //!
 //! The stream is followed for as long as it lasts. When it breaks, it is asked for again with growing pauses, from
 //! the last committed event on, so that nothing between is missed; what comes twice is shown once.
 
 pub mod print;
+mod screen;
 pub mod stream;
 
 use std::process::ExitCode;
@@ -15,9 +16,10 @@ use self::{
     print::Printer,
     stream::{Backoff, Position, Start},
 };
+use super::alarms::filter::Filter;
 use crate::{client::Client, error::CliError, paint::Paint, sse, view::AlarmEvent};
 
-/// Follow the alarm stream; with --raw, follow every reading on the broker.
+/// Follow the alarm stream, as lines or with --full-screen; with --raw, follow every reading on the broker.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Print one JSON object a line: every event as the stream gives it, provisional ones too.
@@ -29,6 +31,14 @@ pub struct Arguments {
     /// Show only events whose reading is durably stored.
     #[arg(long, conflicts_with = "raw")]
     committed: bool,
+    /// Show the alarms that stand, live, and act on them with keys.
+    #[arg(long, conflicts_with_all = ["raw", "json", "from_beginning", "committed"])]
+    full_screen: bool,
+    /// Who you are, for what you do with alarms in --full-screen.
+    #[arg(long = "as", requires = "full_screen", env = "TIDEGATE_OPERATOR", value_name = "NAME")]
+    operator: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     /// Subscribe to the MQTT broker and print every reading of every block that passes.
     #[arg(long)]
     pub raw: bool,
@@ -44,6 +54,10 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, CliError> {
+    if arguments.full_screen {
+        let operator = arguments.operator.clone();
+        return screen::run(client.clone(), arguments.filter.clone(), operator).await;
+    }
     let start = if arguments.from_beginning { Start::Beginning } else { Start::Now };
     let mut position = Position::new(start, arguments.committed);
     let mut printer = Printer::new(arguments.json, Paint::for_stdout());
@@ -51,7 +65,7 @@ pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, Cli
     let mut response = position.open(client).await?;
     let mut backoff = Backoff::default();
     loop {
-        let why = follow(response, &mut position, &mut printer, &mut backoff).await?;
+        let why = follow(response, &mut position, &arguments.filter, &mut printer, &mut backoff).await?;
         eprintln!("tidegate: the event stream broke ({why}); connecting again");
         response = loop {
             sleep(backoff.next()).await;
@@ -67,6 +81,7 @@ pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, Cli
 async fn follow(
     response: reqwest::Response,
     position: &mut Position,
+    filter: &Filter,
     printer: &mut Printer,
     backoff: &mut Backoff,
 ) -> Result<String, CliError> {
@@ -82,7 +97,7 @@ async fn follow(
         // Only a stream that says something is a good one; one that is accepted and dropped backs off.
         backoff.reset();
         for event in events {
-            show(&event, printer)?;
+            show(&event, filter, printer)?;
             // After printing: an event that was not shown must come again.
             position.passed(&event);
         }
@@ -90,10 +105,10 @@ async fn follow(
     Ok("the ingest closed it".to_owned())
 }
 
-fn show(event: &sse::Event, printer: &mut Printer) -> Result<(), CliError> {
+fn show(event: &sse::Event, filter: &Filter, printer: &mut Printer) -> Result<(), CliError> {
     if event.name == "reset" {
         eprintln!(
-            "tidegate: {}; `tidegate alarms --all` shows what is known",
+            "tidegate: {}; `tidegate alarms list --all` shows what is known",
             if event.data.contains("expired") {
                 "events in between are past their retention"
             } else {
@@ -105,7 +120,8 @@ fn show(event: &sse::Event, printer: &mut Printer) -> Result<(), CliError> {
         return Ok(());
     }
     match serde_json::from_str::<AlarmEvent>(&event.data) {
-        Ok(alarm) => printer.event(&alarm, &event.data)?,
+        Ok(alarm) if filter.takes(&alarm) => printer.event(&alarm, &event.data)?,
+        Ok(_) => {}
         Err(error) => eprintln!("tidegate: an event could not be read and is skipped: {error}"),
     }
     Ok(())

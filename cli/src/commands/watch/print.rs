@@ -46,25 +46,46 @@ impl Printer {
 
 /// `2026-11-22 20:00:00.123  RAISED   high      plant/board-7 temperature = 39.5 Cel  too-cold: …`
 pub fn line(event: &AlarmEvent, paint: Paint) -> String {
-    let raised = event.transition == "raise";
-    let (word, style) =
-        if raised { ("RAISED", priority_style(&event.priority)) } else { ("CLEARED", Style::Green) };
+    let when = paint.apply(Style::Dim, &when(event));
+    let (word, style) = word(event);
+    let word = paint.apply(style, &format!("{word:<7}"));
+    let AlarmEvent { priority, site, device, channel, .. } = event;
+    let rule = paint.apply(Style::Bold, &event.rule);
+    if let Some(operator) = &event.operator {
+        let by = if operator.by.is_empty() { String::new() } else { format!(" by {}", operator.by) };
+        let comment =
+            if operator.comment.is_empty() { String::new() } else { format!(": {}", operator.comment) };
+        let state = event.state.as_deref().map(|state| format!("  is {state}")).unwrap_or_default();
+        return format!(
+            "{when}  {word}  {priority:<8}  {site}/{device} {channel}  {rule}{state}{by}{comment}"
+        );
+    }
     let unit = event.unit.as_deref().unwrap_or_default();
     let late = if event.late { "  (learned late)" } else { "" };
+    let suppressed = if event.suppressed { "  (suppressed)" } else { "" };
     // A rule's message says what is wrong; when it is over there is nothing to say.
-    let message = event.message.as_deref().filter(|_| raised);
+    let message = event.message.as_deref().filter(|_| event.transition == "raise");
     let message = message.map(|message| format!(": {message}")).unwrap_or_default();
     format!(
-        "{}  {}  {:<8}  {}/{} {} = {} {unit}  {}{message}{late}",
-        paint.apply(Style::Dim, &when(event)),
-        paint.apply(style, &format!("{word:<7}")),
-        event.priority,
-        event.site,
-        event.device,
-        event.channel,
+        "{when}  {word}  {priority:<8}  {site}/{device} {channel} = {} {unit}  {rule}{message}{late}{suppressed}",
         show_value(&event.value),
-        paint.apply(Style::Bold, &event.rule),
     )
+}
+
+/// What happened, and how it looks. A newer ingest may know of more: it is shown as it names it.
+fn word(event: &AlarmEvent) -> (String, Style) {
+    match event.transition.as_str() {
+        "raise" if event.suppressed => ("RAISED".to_owned(), Style::Dim),
+        "raise" => ("RAISED".to_owned(), priority_style(&event.priority)),
+        "clear" => ("CLEARED".to_owned(), Style::Green),
+        "acknowledge" => ("ACKED".to_owned(), Style::Plain),
+        "shelve" => ("SHELVED".to_owned(), Style::Plain),
+        // It is told again where it is active.
+        "unshelve" | "shelf-expired" if event.lifecycle.as_ref().is_some_and(|life| life.active) => {
+            ("AGAIN".to_owned(), priority_style(&event.priority))
+        }
+        other => (other.to_uppercase(), Style::Plain),
+    }
 }
 
 #[derive(Default)]
