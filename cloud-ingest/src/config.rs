@@ -10,6 +10,7 @@ use tidegate_service::{SettingsError, settings};
 
 use crate::{
     certificate::CertificateKey,
+    delivery::{Receiver, heartbeat::Heartbeat, receiver::receivers},
     lake::RollSettings,
     retention::Retention,
     settings::{BrokerSettings, JournalSettings, RetentionSettings, Settings},
@@ -31,6 +32,8 @@ pub struct Config {
     /// `None`: no certificates are given.
     pub certificate_key: Option<CertificateKey>,
     pub retention: Retention,
+    pub receivers: Vec<Receiver>,
+    pub heartbeat: Heartbeat,
 }
 
 #[derive(Clone, Debug)]
@@ -86,6 +89,8 @@ impl Config {
                 .then_some(RollSettings { interval_ms: lake.roll_interval_ms, bytes: lake.roll_bytes }),
             certificate_key: certificate_key(file, folder, settings.certificate.key_file)?,
             retention: retention(file, &settings.retention)?,
+            receivers: receivers(file, settings.receiver)?,
+            heartbeat: Heartbeat::from_settings(file, settings.heartbeat)?,
             data_dir,
         })
     }

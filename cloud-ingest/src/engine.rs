@@ -51,6 +51,7 @@ impl<S: Store> Engine<S> {
         loop {
             self.carry_out()?;
             self.shown.show_counters(self.core.counters());
+            self.shown.turns.fetch_add(1, Ordering::Release);
             let draining = self.draining.is_triggered();
             if draining && self.core.is_idle() {
                 return Ok(());

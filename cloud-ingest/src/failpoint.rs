@@ -1,6 +1,6 @@
 //! Where a test may kill the ingest.
 
-/// The points, in the order in which a block and then a roll pass them.
+/// The points, in the order in which a block and then a roll pass them; deliveries pass one beside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailPoint {
     /// All of a batch is written to the transaction, which is not committed.
@@ -19,9 +19,12 @@ pub enum FailPoint {
     AfterRenameBeforeRegister,
     /// The file is registered and the journal trimmed.
     AfterRegister,
+    /// A receiver has answered; the outbox does not know it.
+    AfterDelivery,
 }
 
 impl FailPoint {
+    /// Those that a block and a roll pass.
     pub const ALL: [Self; 8] = [
         Self::BeforeCommit,
         Self::CommitError,
@@ -44,6 +47,7 @@ impl FailPoint {
             Self::CommitError => "ingest-commit-error",
             Self::AfterCommitBeforeAck => "ingest-after-commit-before-ack",
             Self::AfterAck => "ingest-after-ack",
+            Self::AfterDelivery => "ingest-after-delivery",
             Self::AfterIntent => "ingest-after-intent",
             Self::MidLakeWrite => "ingest-mid-lake-write",
             Self::AfterRenameBeforeRegister => "ingest-after-rename-before-register",

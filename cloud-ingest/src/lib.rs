@@ -13,6 +13,7 @@
 //! doctor/            looking into a data folder, repairing, backing up, restoring
 //! entries            one journal entry, read whole or called damaged
 //! readings           stored readings, from journal and lake alike
+//! delivery/          alarms to people and other programs, each event until it has arrived
 //! certificate/       signed statements of where every reading is
 //! query, view        what the API asks, and what it shows  shown   what lives in memory only
 //! operations, orders what operators want, and its way to the core    desired  settings of channels, as the API has them
@@ -28,6 +29,7 @@ mod clock;
 pub mod config;
 pub mod core;
 pub mod data_folder;
+pub mod delivery;
 pub mod desired;
 pub mod doctor;
 mod engine;

@@ -124,6 +124,13 @@ fn explain(config: &Config) {
             "warning: rule {rule}: SenML knows no unit {unit:?}; it watches channels with that very unit only"
         );
     }
+    for receiver in &config.receivers {
+        let (id, kind, place) = (&receiver.id, receiver.target.kind(), receiver.target.place());
+        println!("alarms to {id}: {kind}, {place}");
+    }
+    if let Some(place) = &config.heartbeat.place {
+        println!("heartbeat to {}, every {} s", place.shown(), config.heartbeat.interval.as_secs());
+    }
     match config.lake {
         Some(lake) => {
             println!("lake in {}, every {} s", config.lake_folder.display(), lake.interval_ms / 1_000)

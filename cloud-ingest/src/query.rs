@@ -5,7 +5,7 @@
 //! readings  latest, and a range          audit   where every reading is
 //! alarms    alarms now, history, events  shapes  records as views
 //! certificate  what a completeness certificate states
-//! operations  what operators did, and can do
+//! operations  what operators did, and can do    selection  the devices that a question selects
 //! desired   what is wanted of channels
 //! summaries what stands for thinned readings   source  all of it as what the API asks
 //! ```
@@ -18,16 +18,14 @@ mod certificate;
 mod desired;
 mod operations;
 mod readings;
+mod selection;
 mod shapes;
 mod source;
 mod summaries;
 
 pub use certificate::CertificateRequest;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use tidegate_alarms::{AlarmEvent, Lifecycle, lifecycle::Refusal};
 use tidegate_protocol::{BootId, ChannelName, DeviceId, SiteId};
@@ -35,11 +33,8 @@ use tokio::sync::broadcast;
 
 use crate::{
     certificate::{Certificate, CertificateKey},
-    core::{
-        batch::{OriginNo, OriginRecord},
-        desired::ChannelKey,
-        lifecycle::AlarmKey,
-    },
+    core::{desired::ChannelKey, lifecycle::AlarmKey},
+    delivery::{Desk, desk::DeskError},
     desired::{SettingsListView, SettingsView, WrongSetting},
     events::{
         AlarmDetailView, AlarmLogPage, AlarmSelection, AlarmsView, Cursor, EventSender, HistorySelection,
@@ -50,13 +45,14 @@ use crate::{
     orders::{OrderError, Orders},
     readings::ReadError,
     shown::{Shown, count},
-    store::{LmdbStore, Look, StoreError, look::Owner},
+    store::{LmdbStore, StoreError},
     view::{
         AuditView, ChannelView, ChannelsView, DevicesView, Figures, GatewayView, GatewaysView, HealthView,
         LatestView, ReadingsView, SummariesView,
     },
 };
 
+use selection::{current_boots, selected, selected_owners, selects};
 pub use summaries::SummariesRequest;
 
 /// Which devices and channels; what is absent matches all.
@@ -118,6 +114,8 @@ pub enum QueryError {
     AlarmChanged,
     #[error(transparent)]
     Order(#[from] OrderError),
+    #[error(transparent)]
+    Desk(#[from] DeskError),
     #[error("the store cannot be read: {0}")]
     Store(String),
     #[error("the journal's entry {0} is damaged and goes to quarantine; ask again")]
@@ -151,6 +149,7 @@ pub struct Query {
     events: EventSender,
     key: Option<Arc<CertificateKey>>,
     orders: Arc<Orders>,
+    desk: Arc<Desk>,
 }
 
 impl Query {
@@ -161,12 +160,18 @@ impl Query {
         events: EventSender,
         orders: Arc<Orders>,
     ) -> Self {
-        Self { store, lake, shown, events, key: None, orders }
+        let desk = Arc::new(Desk::new(Arc::clone(&store), Vec::new()));
+        Self { store, lake, shown, events, key: None, orders, desk }
     }
 
     /// The key that certificates are signed with.
     pub fn with_key(self, key: Option<CertificateKey>) -> Self {
         Self { key: key.map(Arc::new), ..self }
+    }
+
+    /// Where deliveries are asked for; without one there are no receivers.
+    pub fn with_desk(self, desk: Arc<Desk>) -> Self {
+        Self { desk, ..self }
     }
 
     pub fn devices(&self) -> Result<DevicesView, QueryError> {
@@ -354,52 +359,12 @@ impl Query {
             lake_rows_written: count(&shown.lake_rows),
             journal_entries_damaged: count(&shown.entries_damaged),
             broker_connects: count(&shown.broker_connects),
+            heartbeat_unix_ms: shown.heartbeat_unix_ms.load(Ordering::Relaxed),
             uncommitted_bytes: counters.uncommitted_bytes,
             map_used_bytes: count(&shown.used_bytes),
             map_size_bytes: self.store.map_size_bytes(),
         }
     }
-}
-
-/// The boot of each selected device that is shown as its present one: the one first heard of last among those that no other
-/// boot has superseded.
-fn current_boots(
-    look: &Look<'_>,
-    selection: &Selection,
-) -> Result<Vec<(OriginNo, OriginRecord)>, StoreError> {
-    let mut current: BTreeMap<(SiteId, DeviceId), (OriginNo, OriginRecord)> = BTreeMap::new();
-    for (no, record) in selected(look, selection)? {
-        let known =
-            current.entry((record.site, record.origin.device)).or_insert_with(|| (no, record.clone()));
-        if known.1.superseded || !record.superseded {
-            *known = (no, record);
-        }
-    }
-    Ok(current.into_values().collect())
-}
-
-fn selected(
-    look: &Look<'_>,
-    selection: &Selection,
-) -> Result<impl Iterator<Item = (OriginNo, OriginRecord)> + use<>, StoreError> {
-    let selection = *selection;
-    let origins = look.origins()?.into_iter();
-    Ok(origins.filter(move |(_, record)| selects(&selection, record.site, record.origin.device)))
-}
-
-/// As [`selected`], sealed origins included.
-fn selected_owners(
-    look: &Look<'_>,
-    selection: &Selection,
-) -> Result<impl Iterator<Item = (OriginNo, Owner)> + use<>, StoreError> {
-    let selection = *selection;
-    let owners = look.owners()?.into_iter();
-    Ok(owners.filter(move |(_, owner)| selects(&selection, owner.site, owner.origin.device)))
-}
-
-fn selects(selection: &Selection, site: SiteId, device: DeviceId) -> bool {
-    selection.site.is_none_or(|wanted| wanted == site)
-        && selection.device.is_none_or(|wanted| wanted == device)
 }
 
 #[cfg(test)]

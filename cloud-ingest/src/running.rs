@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     core::{self, Core, Event},
     data_folder::{self, FolderError, FolderLock},
+    delivery::deliverer,
     engine::{Engine, new_incarnation},
     events,
     inbox::{Inbox, inbox},
@@ -82,6 +83,8 @@ pub struct Running {
     engine: Option<JoinHandle<Result<(), StoreError>>>,
     intake: JoinHandle<()>,
     http_server: JoinHandle<()>,
+    /// Those that deliver.
+    tasks: Vec<JoinHandle<()>>,
     /// Closed to end the lake's thread.
     lake_running: sync::Sender<()>,
     /// And that of the retention.
@@ -113,6 +116,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let core = new_core(&config, &store, &shown)?;
     let (draining, stopping) = (Shutdown::new(), Shutdown::new());
+    let committed = deliverer::Committed::default();
+    // Before anything is committed: what is committed is queued for them.
+    let delivery = deliverer::start(config.receivers, &store, &committed, &stopping)?;
     let retained = Arc::new(Retained::new(outgoing.clone()));
     let (writes, looks) = (Arc::clone(&store), Arc::clone(&store));
     let (fatal, failed) = oneshot::channel();
@@ -121,6 +127,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         shown: Arc::clone(&shown),
         events: events.clone(),
         retained: Arc::clone(&retained),
+        committed: committed.clone(),
+        clock,
         done: done.clone(),
         fatal,
     };
@@ -134,6 +142,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             LakeThread { roller, anchors, clock, shown: Arc::clone(&shown), until, done: done.clone() };
         threads.push(spawn("lake", move || turns.run())?);
     }
+    let mut tasks = delivery.tasks;
+    tasks.push(tokio::spawn(config.heartbeat.run(done.clone(), Arc::clone(&shown), clock, stopping.clone())));
     let orders = Arc::new(Orders::new(done.clone(), clock));
     let retention = RetentionThread {
         store: Arc::clone(&store),
@@ -162,6 +172,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let mqtt = MqttIntake { broker: config.broker, clock, shown: Arc::clone(&shown) };
     let intake = tokio::spawn(mqtt.run(postbox, to_broker));
     let query = Query::new(store, lake, shown, events, orders).with_key(config.certificate_key);
+    let query = query.with_desk(delivery.desk);
     let router = api::router(Arc::new(query.clone()), stopping.clone());
     let serving = api::serve(api::HttpListener::new(listener), router, stopping.clone());
     let http_server = tokio::spawn(async move {
@@ -178,6 +189,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         engine: Some(engine),
         intake,
         http_server,
+        tasks,
         lake_running,
         retention_running,
         threads,
@@ -252,6 +264,9 @@ impl Running {
             // Every sender to the broker is gone by now; the last messages leave.
             (&mut self.intake).await.map_err(|_| RunError::Ended)?;
             (&mut self.http_server).await.map_err(|_| RunError::Ended)?;
+            for task in &mut self.tasks {
+                task.await.map_err(|_| RunError::Ended)?;
+            }
             drop(self.lake_running);
             drop(self.retention_running);
             // Then the store is closed, and may be opened again at once.
@@ -264,6 +279,7 @@ impl Running {
         self.stopping.trigger();
         self.intake.abort();
         self.http_server.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
         ended
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::delivery::settings::{HeartbeatSettings, ReceiverSettings};
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -23,6 +25,11 @@ pub struct Settings {
     pub certificate: CertificateSettings,
     #[serde(default)]
     pub retention: RetentionSettings,
+    /// Who gets alarm events.
+    #[serde(default)]
+    pub receiver: Vec<ReceiverSettings>,
+    #[serde(default)]
+    pub heartbeat: HeartbeatSettings,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex, PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -32,6 +32,14 @@ pub struct Shown {
     pub entries_damaged: AtomicU64,
     /// Acknowledgements that found no place on their way to the broker; the agents send again.
     pub acks_dropped: AtomicU64,
+    /// Turns that the core has made.
+    pub turns: AtomicU64,
+    /// When the commit that is under way began, by the ingest's clock; 0: none is.
+    pub commit_began_ms: AtomicU64,
+    /// The last commit failed.
+    pub commit_failed: AtomicBool,
+    /// When the ingest was well last; 0: never yet.
+    pub heartbeat_unix_ms: AtomicI64,
 }
 
 impl Shown {

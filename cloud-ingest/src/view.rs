@@ -274,6 +274,8 @@ pub struct Figures {
     /// Journal entries that could not be read and went to quarantine.
     pub journal_entries_damaged: u64,
     pub broker_connects: u64,
+    /// When the ingest was well last; 0: never yet.
+    pub heartbeat_unix_ms: i64,
     /// Gauges.
     pub uncommitted_bytes: u64,
     pub map_used_bytes: u64,

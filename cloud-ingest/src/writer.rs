@@ -8,7 +8,9 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    clock::Clock,
     core::{Event, batch::Batch},
+    delivery::deliverer::Committed,
     events::{EventSender, Streamed},
     retained::Retained,
     shown::Shown,
@@ -20,6 +22,9 @@ pub struct CommitThread<S> {
     pub shown: Arc<Shown>,
     pub events: EventSender,
     pub retained: Arc<Retained>,
+    /// To those who deliver events.
+    pub committed: Committed,
+    pub clock: Clock,
     /// Back to the core.
     pub done: mpsc::Sender<Event>,
     /// Told when nothing can be committed any more; dropped with the thread.
@@ -32,6 +37,7 @@ impl<S: Store> CommitThread<S> {
         while let Ok(batch) = batches.recv() {
             let number = batch.number;
             let began = Instant::now();
+            self.shown.commit_began_ms.store(self.clock.now_ms().max(1), Ordering::Release);
             let event = match self.store.commit(&batch) {
                 Ok(receipt) => {
                     let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -56,6 +62,8 @@ impl<S: Store> CommitThread<S> {
                     Event::CommitFailed { batch: number }
                 }
             };
+            self.shown.commit_failed.store(!matches!(event, Event::Committed { .. }), Ordering::Release);
+            self.shown.commit_began_ms.store(0, Ordering::Release);
             if self.done.blocking_send(event).is_err() {
                 return;
             }
@@ -73,6 +81,9 @@ impl<S: Store> CommitThread<S> {
             self.shown.forget_latest(batch.sealed.iter().map(|(no, _)| *no));
         }
         self.shown.events_committed.fetch_add(receipt.events.len() as u64, Ordering::Relaxed);
+        if !receipt.events.is_empty() {
+            self.committed.send_modify(|commits| *commits = commits.wrapping_add(1));
+        }
         for (cursor, event) in receipt.events {
             if !event.late {
                 self.retained.publish(&event);
@@ -110,6 +121,8 @@ mod tests {
             shown: Arc::default(),
             events: events::channel(),
             retained: Arc::new(Retained::new(outgoing)),
+            committed: Committed::default(),
+            clock: Clock::start(),
             done,
             fatal,
         };

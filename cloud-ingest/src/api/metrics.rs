@@ -20,7 +20,9 @@ use prometheus_client::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{ApiState, parameters::Parameters, problem::Problem, source::Source};
+use super::{
+    ApiState, delivery_metrics::OfTheDesk, parameters::Parameters, problem::Problem, source::Source,
+};
 
 pub struct Metrics {
     registry: Registry,
@@ -56,6 +58,7 @@ impl Metrics {
         registry.register("event_streams", "Event streams open now", streams_open.clone());
         let help = "Event streams ended because the watcher was too slow";
         registry.register("event_streams_too_slow", help, streams_too_slow.clone());
+        registry.register_collector(Box::new(OfTheDesk(Arc::clone(&source))));
         registry.register_collector(Box::new(OfTheSource(source)));
         Self { registry, requests, streams_open, streams_too_slow }
     }

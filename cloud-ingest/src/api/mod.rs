@@ -6,10 +6,11 @@
 //! problem     every error as an RFC 9457 document
 //! data        devices, channels, readings, gateways, audit, health
 //! alarms      alarms now, their settled history, the log     alarm_actions  what operators do with them
-//! operations  what operators did, and do     desired  settings of channels: these, and alarm_actions, change things; the rest reads
+//! operations  what operators did, and do     desired  settings of channels: these, alarm_actions and deliveries change things, the rest reads
 //! idempotency  the same order is carried out once     if_match  under which condition
+//! deliveries  receivers, and what waits for them
 //! stream      server-sent events that resume without gaps
-//! metrics     Prometheus
+//! metrics     Prometheus    delivery_metrics  of receivers
 //! page        the web page and its assets
 //! server      the listener's limits; serving until shutdown
 //! openapi.json  the API as a document; a test holds it against the routes
@@ -21,6 +22,8 @@
 mod alarm_actions;
 mod alarms;
 mod data;
+mod deliveries;
+mod delivery_metrics;
 mod desired;
 mod idempotency;
 mod if_match;
@@ -47,7 +50,7 @@ use tidegate_service::Shutdown;
 use tokio::sync::Semaphore;
 
 pub use server::{HttpListener, serve};
-pub use source::Source;
+pub use source::{DeliverySource, Source};
 
 use crate::query::QueryError;
 use metrics::Metrics;
@@ -123,6 +126,11 @@ pub fn router(source: Arc<dyn Source>, shutdown: Shutdown) -> Router {
         .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/in-service", post(alarm_actions::act))
         .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/reset", post(alarm_actions::act))
         .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/comment", post(alarm_actions::act))
+        .route("/api/v1/receivers", get(deliveries::receivers))
+        .route("/api/v1/receivers/{receiver}/enable", post(deliveries::enable))
+        .route("/api/v1/receivers/{receiver}/test", post(deliveries::test))
+        .route("/api/v1/deliveries", get(deliveries::deliveries))
+        .route("/api/v1/deliveries/{receiver}/{cursor}/replay", post(deliveries::replay))
         .route("/api/v1/events", get(stream::events))
         .route("/api/v1/openapi.json", get(openapi))
         .route("/health", get(data::health))

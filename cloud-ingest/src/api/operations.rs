@@ -19,7 +19,7 @@ use tidegate_protocol::{BootId, DeviceId, SiteId};
 use super::{Answer, ApiState, parameters::Parameters, problem::Problem, server::HttpListener};
 use crate::operations::{OperationsView, RetireRequest, RetireView};
 
-const MAX_OPERATOR_CHARS: usize = 64;
+pub(super) const MAX_OPERATOR_CHARS: usize = 64;
 pub(super) const MAX_REASON_CHARS: usize = 500;
 
 /// Who is at the other end of a connection.

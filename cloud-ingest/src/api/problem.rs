@@ -8,7 +8,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 use tidegate_alarms::{Lifecycle, lifecycle::Refusal};
 
-use crate::{orders::OrderError, query::QueryError};
+use crate::{delivery::desk::DeskError, orders::OrderError, query::QueryError};
 
 #[derive(Debug)]
 pub struct Problem {
@@ -62,6 +62,13 @@ impl From<QueryError> for Problem {
                 Self::new(StatusCode::PRECONDITION_FAILED, error.to_string())
             }
             QueryError::AlarmRefused { refusal, lifecycle } => Self::alarm_refused(refusal, &lifecycle),
+            QueryError::Desk(DeskError::UnknownReceiver(_) | DeskError::UnknownEvent(_)) => {
+                Self::new(StatusCode::NOT_FOUND, error.to_string())
+            }
+            QueryError::Desk(DeskError::Busy) => Self::busy(error.to_string(), 5),
+            QueryError::Desk(DeskError::NoAnswer) => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string())
+            }
             QueryError::SeveralSites => Self::parameter("site", error.to_string()),
             QueryError::NotBracketed(_) | QueryError::NoKey | QueryError::NoRevision => {
                 Self::new(StatusCode::CONFLICT, error.to_string())
@@ -75,9 +82,10 @@ impl From<QueryError> for Problem {
             QueryError::Order(OrderError::NoAnswer) => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string())
             }
-            QueryError::Store(_) | QueryError::Entry(_) | QueryError::Lake(_) => {
-                Self::internal(&error.to_string())
-            }
+            QueryError::Desk(DeskError::Store(_))
+            | QueryError::Store(_)
+            | QueryError::Entry(_)
+            | QueryError::Lake(_) => Self::internal(&error.to_string()),
         }
     }
 }

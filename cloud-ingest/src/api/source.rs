@@ -6,6 +6,10 @@ use tokio::sync::broadcast;
 use crate::{
     certificate::Certificate,
     core::{desired::ChannelKey, lifecycle::AlarmKey},
+    delivery::{
+        desk::DeskError,
+        view::{DeliveriesView, DeliverySelection, ReceiverView, ReceiversView, TestView},
+    },
     desired::{SettingsListView, SettingsRequest, SettingsView},
     events::{
         AlarmDetailView, AlarmLogPage, AlarmSelection, AlarmsView, Cursor, HistorySelection, HistoryView,
@@ -48,6 +52,22 @@ pub trait Source: Send + Sync + 'static {
     fn events_after(&self, cursor: Cursor, limit: usize) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError>;
     /// The newest committed event's cursor; 0 before the first.
     fn newest_cursor(&self) -> Result<Cursor, QueryError>;
+    /// Receivers, and what waits for them.
+    fn delivery(&self) -> &dyn DeliverySource;
     /// Events from now on. A committed event is sent after it can be read by [`Source::events_after`].
     fn subscribe(&self) -> broadcast::Receiver<Streamed>;
+}
+
+/// What the API asks of those who deliver. Calls may block.
+pub trait DeliverySource {
+    fn receivers(&self) -> Result<ReceiversView, DeskError>;
+    fn deliveries(&self, selection: &DeliverySelection) -> Result<DeliveriesView, DeskError>;
+    fn replay(&self, receiver: &str, cursor: Cursor) -> Result<(), DeskError>;
+    fn enable(&self, receiver: &str) -> Result<(), DeskError>;
+    fn test(&self, receiver: &str) -> Result<TestView, DeskError>;
+
+    fn receiver(&self, id: &str) -> Result<ReceiverView, DeskError> {
+        let found = self.receivers()?.receivers.into_iter().find(|known| known.id == id);
+        found.ok_or_else(|| DeskError::UnknownReceiver(id.to_owned()))
+    }
 }

@@ -7,8 +7,8 @@ use tidegate_alarms::{
     lifecycle::{Action, Refusal},
 };
 use tidegate_protocol::{
-    BootId, ChannelDecl, ChannelIndex, ClockQuality, GatewayId, Origin, Quality, Reading, Seq,
-    Tick, Value, ValueKind,
+    BootId, ChannelDecl, ChannelIndex, ClockQuality, GatewayId, Origin, Quality, Reading, Seq, Tick, Value,
+    ValueKind,
     block::{Block, Decoder, Description, Encoder, OriginReadings, Record, Stamp, stamp},
     topic::{GatewayPath, Lane},
 };

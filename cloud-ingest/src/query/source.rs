@@ -90,4 +90,7 @@ impl api::Source for Query {
     fn subscribe(&self) -> broadcast::Receiver<Streamed> {
         Query::subscribe(self)
     }
+    fn delivery(&self) -> &dyn api::DeliverySource {
+        self.desk.as_ref()
+    }
 }

@@ -15,6 +15,7 @@ use tidegate_protocol::{
 };
 
 use super::*;
+use crate::core::batch::OriginNo;
 use crate::{
     certificate::{Statement, keys},
     clock::Clock,

@@ -9,10 +9,11 @@ use super::{
     Receipt, StoreError, alarms, damage,
     keys::{self, IndexEntry, Place},
     lmdb::{Lmdb, Table, Writer},
-    seal,
+    outbox, seal,
 };
 use crate::{
     core::batch::{Batch, Entry, HistoryChange, OriginNo, Quarantined},
+    delivery::Filters,
     failpoint::FailPoint,
 };
 
@@ -20,7 +21,7 @@ use crate::{
 /// were never in custody here.
 const MAX_QUARANTINE_BYTES: u64 = 64 * 1024 * 1024;
 
-pub(super) fn write(lmdb: &Lmdb, batch: &Batch) -> Result<Receipt, StoreError> {
+pub(super) fn write(lmdb: &Lmdb, batch: &Batch, filters: Option<&Filters>) -> Result<Receipt, StoreError> {
     let mut writer = lmdb.writer()?;
     let mut scratch = Vec::new();
     let damaged = damage::write(&mut writer, &batch.damaged)?;
@@ -63,6 +64,9 @@ pub(super) fn write(lmdb: &Lmdb, batch: &Batch) -> Result<Receipt, StoreError> {
     super::summaries::write(&mut writer, &batch.summaries)?;
     write_quarantine(&mut writer, &batch.quarantine)?;
     let events = write_events(&mut writer, &batch.events)?;
+    if let Some(filters) = filters {
+        outbox::queue(&mut writer, &events, filters)?;
+    }
     let used_bytes = writer.used_bytes()?;
     FailPoint::BeforeCommit.hit();
     if FailPoint::CommitError.fails() {

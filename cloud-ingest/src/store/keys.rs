@@ -209,6 +209,32 @@ pub fn read_alarm(key: &[u8]) -> Result<AlarmKey, StoreError> {
     }
 }
 
+pub fn receiver(id: &str) -> Vec<u8> {
+    texts(&[id])
+}
+
+pub fn read_receiver(key: &[u8]) -> Result<&str, StoreError> {
+    let id = key.strip_suffix(&[0]).and_then(|id| std::str::from_utf8(id).ok());
+    id.ok_or(StoreError::Damaged("a receiver's key is no name"))
+}
+
+pub fn outbox(receiver: &str, cursor: u64) -> Vec<u8> {
+    let mut key = self::receiver(receiver);
+    key.extend_from_slice(&number(cursor));
+    key
+}
+
+/// The key right behind all rows of a receiver.
+pub fn after_receiver(id: &str) -> Vec<u8> {
+    [id.as_bytes(), &[1]].concat()
+}
+
+pub fn read_outbox(key: &[u8]) -> Result<(&str, u64), StoreError> {
+    let short = StoreError::Damaged("an outbox key is short");
+    let (id, cursor) = key.split_last_chunk::<8>().ok_or(short)?;
+    Ok((read_receiver(id)?, u64::from_be_bytes(*cursor)))
+}
+
 pub fn occurrence(no: OriginNo, occurrence: &Occurrence) -> Vec<u8> {
     raised(no, occurrence.raised.seq.0, occurrence.channel, &occurrence.rule)
 }

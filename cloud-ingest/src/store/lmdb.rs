@@ -78,9 +78,13 @@ pub enum Table {
     Checkpoints,
     /// u64 → AlarmLogEntry (JSON)
     AlarmLog,
+    /// receiver, 0, cursor u64 → OutboxRow (postcard): an event that is to be delivered
+    Outbox,
+    /// receiver, 0 → ReceiverRecord (postcard)
+    Receivers,
 }
 
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 27] = [
     "meta",
     "journal",
     "origins",
@@ -106,6 +110,8 @@ const NAMES: [&str; 25] = [
     "settings",
     "checkpoints",
     "alarm-log",
+    "outbox",
+    "receivers",
 ];
 
 pub struct Lmdb {

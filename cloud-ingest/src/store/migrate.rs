@@ -1,7 +1,7 @@
 //! A store of the format before into the present one, in one transaction: a crash leaves the old or the new.
 //!
 //! Format 4 had alarm history in the order of channels and rules, kept no states on the way, kept an alarm's latest
-//! occurrence without its life cycle, and no log of what operators did with alarms.
+//! occurrence without its life cycle, no log of what operators did with alarms, and nothing that is to be delivered.
 //! Format 3 neither, and held no settings of channels.
 //! Format 2 lacked all that, and did not note which readings were stored before a better clock anchor was known.
 //! Format 1 lacked that too, had every origin's loss reasons in fixed places, and did not note when an origin was first and last heard of.

@@ -14,6 +14,7 @@
 //! seal      origins that have ended, as one row each
 //! desired   what is wanted of channels
 //! alarms    alarms as they stand, and what operators did with them
+//! outbox    events that are to be delivered, by receiver
 //! migrate   a store of a format before into the present one
 //! ```
 
@@ -26,20 +27,24 @@ pub mod keys;
 mod lmdb;
 pub mod look;
 mod migrate;
+pub mod outbox;
 mod retention;
 pub mod roll;
 mod seal;
 mod snapshot;
 pub mod summaries;
 
-use std::{io, path::Path};
+use std::{io, path::Path, sync::OnceLock};
 
 use tidegate_alarms::AlarmEvent;
 use tidegate_service::durable::{Draft, sync_down_to};
 
 use self::lmdb::{Lmdb, Table};
 pub use self::look::Look;
-use crate::core::{Snapshot, batch::Batch};
+use crate::{
+    core::{Snapshot, batch::Batch},
+    delivery::Filters,
+};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +112,8 @@ pub trait Store: Send + Sync + 'static {
 /// The store in LMDB.
 pub struct LmdbStore {
     lmdb: Lmdb,
+    /// Who is to get what; unset: nobody gets anything.
+    filters: OnceLock<Filters>,
 }
 
 impl LmdbStore {
@@ -123,14 +130,14 @@ impl LmdbStore {
     }
 
     fn open_there(folder: &Path, map_size_bytes: u64) -> Result<Self, StoreError> {
-        let store = Self { lmdb: Lmdb::open(folder, map_size_bytes)? };
+        let store = Self { lmdb: Lmdb::open(folder, map_size_bytes)?, filters: OnceLock::new() };
         store.check_format()?;
         Ok(store)
     }
 
     /// Opens the store for reading only, also while an ingest runs on it. It is not made, and not brought to another format.
     pub fn open_read_only(folder: &Path) -> Result<Self, StoreError> {
-        let store = Self { lmdb: Lmdb::open_read_only(folder)? };
+        let store = Self { lmdb: Lmdb::open_read_only(folder)?, filters: OnceLock::new() };
         let found = store.look()?.format()?;
         match found {
             Some(keys::FORMAT) => Ok(store),
@@ -200,7 +207,7 @@ impl Store for LmdbStore {
 
     fn commit(&self, batch: &Batch) -> Result<Receipt, StoreError> {
         let written_bytes = batch.entries.iter().map(|entry| entry.block.len() as u64).sum();
-        commit::write(&self.lmdb, batch).map_err(|error| match error {
+        commit::write(&self.lmdb, batch, self.filters.get()).map_err(|error| match error {
             StoreError::Disk(_) if self.lmdb.has_no_room_for(written_bytes) => StoreError::DiskFull,
             other => other,
         })

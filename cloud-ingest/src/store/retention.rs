@@ -91,7 +91,14 @@ impl LmdbStore {
             writer.delete(Table::Events, &keys::number(*cursor))?;
             writer.delete(Table::EventIds, &keys::event_id(*id))?;
         }
+        let undelivered = super::outbox::expire(&mut writer, &old)?;
         writer.commit()?;
+        if undelivered > 0 {
+            tracing::warn!(
+                undelivered,
+                "events are past their retention before they were delivered to all receivers"
+            );
+        }
         Ok(old.len())
     }
 

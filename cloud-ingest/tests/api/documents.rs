@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
+use tidegate_alarms::AlarmEvent;
 
 use crate::Served;
 
@@ -87,7 +88,12 @@ async fn answers_have_the_documented_fields() {
         tidegate_alarms::event::Operator { by: "eva".into(), comment: String::new(), until_unix_ms: None };
     let kind = tidegate_alarms::TransitionKind::Suppress;
     let deed = tidegate_alarms::event::Deed { kind, number: 1, operator, unix_ms: 0, after: &after };
-    let done = serde_json::to_value(crate::raise(1).done(deed)).unwrap();
+    let done = AlarmEvent {
+        learned_unix_ms: Some(1),
+        continues: Some(tidegate_alarms::EventId(1)),
+        ..crate::raise(1).done(deed)
+    };
+    let done = serde_json::to_value(done).unwrap();
     assert_eq!(of(&done), fields(&schemas["AlarmEvent"]));
     assert_eq!(of(&done["lifecycle"]), fields(&schemas["Lifecycle"]));
     assert_eq!(of(&done["operator"]), fields(&schemas["Operator"]));

@@ -4,11 +4,15 @@ use std::sync::{Mutex, mpsc::Receiver};
 
 use tidegate_alarms::{AlarmEvent, AlarmState, Lifecycle};
 use tidegate_ingest::{
-    api::Source,
+    api::{DeliverySource, Source},
     certificate::Certificate,
     core::{
         desired::{ChannelKey, SettingsRecord},
         lifecycle::AlarmKey,
+    },
+    delivery::{
+        desk::DeskError,
+        view::{DeliveriesView, DeliverySelection, ReceiversView, TestView},
     },
     desired::{SettingsListView, SettingsRequest, SettingsView},
     events::{
@@ -41,6 +45,8 @@ pub struct World {
     /// So many of the oldest events are not kept any more.
     pub events_gone: usize,
     pub operations: OperationsView,
+    pub receivers: ReceiversView,
+    pub deliveries: DeliveriesView,
     /// Answered to readings, or to settings that are wanted, instead, once.
     pub refusal: Option<QueryError>,
     /// Announced and committed when events are next read, before the answer.
@@ -240,5 +246,36 @@ impl Source for MadeUp {
 
     fn subscribe(&self) -> broadcast::Receiver<Streamed> {
         self.live.subscribe()
+    }
+
+    fn delivery(&self) -> &dyn DeliverySource {
+        self
+    }
+}
+
+impl DeliverySource for MadeUp {
+    fn receivers(&self) -> Result<ReceiversView, DeskError> {
+        Ok(self.world.lock().unwrap().receivers.clone())
+    }
+
+    fn deliveries(&self, selection: &DeliverySelection) -> Result<DeliveriesView, DeskError> {
+        let mut world = self.world.lock().unwrap();
+        world.asked = format!("{selection:?}");
+        Ok(world.deliveries.clone())
+    }
+
+    fn replay(&self, receiver: &str, cursor: Cursor) -> Result<(), DeskError> {
+        self.world.lock().unwrap().asked = format!("replay {receiver} {cursor}");
+        if cursor == 0 { Err(DeskError::UnknownEvent(cursor)) } else { Ok(()) }
+    }
+
+    fn enable(&self, receiver: &str) -> Result<(), DeskError> {
+        self.world.lock().unwrap().asked = format!("enable {receiver}");
+        Ok(())
+    }
+
+    fn test(&self, receiver: &str) -> Result<TestView, DeskError> {
+        self.world.lock().unwrap().asked = format!("test {receiver}");
+        Ok(TestView { receiver: receiver.to_owned(), delivered: false, error: Some("it is away".to_owned()) })
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP API over a real listener, with made-up data behind it.
 
 mod alarm_actions;
+mod deliveries;
 mod documents;
 mod idempotency;
 mod made_up;
