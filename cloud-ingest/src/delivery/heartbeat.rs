@@ -113,10 +113,15 @@ impl Pulse {
             }
             sleep(Duration::from_millis(5)).await;
         }
-        let commit_began = self.shown.commit_began_ms.load(Ordering::Acquire);
-        let takes_ms = if commit_began == 0 { 0 } else { self.clock.now_ms().saturating_sub(commit_began) };
-        u128::from(takes_ms) < self.interval.as_millis() && !self.shown.commit_failed.load(Ordering::Acquire)
+        commits_are_well(&self.shown, self.clock.now_ms(), self.interval)
     }
+}
+
+/// The last commit did not fail, and the one that is under way does not take longer than the interval.
+fn commits_are_well(shown: &Shown, now_ms: u64, interval: Duration) -> bool {
+    let began_ms = shown.commit_began_ms.load(Ordering::Acquire);
+    let takes_ms = if began_ms == 0 { 0 } else { now_ms.saturating_sub(began_ms) };
+    u128::from(takes_ms) < interval.as_millis() && !shown.commit_failed.load(Ordering::Acquire)
 }
 
 /// `60s`, `5m`, `1h`
@@ -129,4 +134,73 @@ fn duration_ms(text: &str) -> Option<u64> {
         _ => return None,
     };
     text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A core that answers or does not; what the commits are like is set by hand.
+    fn pulse(answers: bool) -> Pulse {
+        let (core, mut asked) = mpsc::channel(1);
+        let shown = Arc::new(Shown::default());
+        let turns = Arc::clone(&shown);
+        tokio::spawn(async move {
+            while asked.recv().await.is_some() {
+                turns.turns.fetch_add(u64::from(answers), Ordering::Release);
+            }
+        });
+        Pulse { core, shown, clock: Clock::start(), interval: Duration::from_millis(200) }
+    }
+
+    #[tokio::test]
+    async fn an_ingest_is_well_whose_core_answers_and_whose_commits_succeed() {
+        assert!(pulse(true).is_well().await);
+        assert!(!pulse(false).is_well().await, "its core hangs");
+        let mut failing = pulse(true);
+        failing.shown.commit_failed.store(true, Ordering::Release);
+        assert!(!failing.is_well().await, "its disk is full");
+        failing.shown.commit_failed.store(false, Ordering::Release);
+        assert!(failing.is_well().await, "there is room again");
+    }
+
+    #[test]
+    fn a_commit_may_take_its_time_but_not_longer_than_the_interval() {
+        let (shown, interval) = (Shown::default(), Duration::from_secs(60));
+        assert!(commits_are_well(&shown, u64::MAX, interval), "none is under way");
+        shown.commit_began_ms.store(5_000, Ordering::Release);
+        assert!(commits_are_well(&shown, 64_999, interval));
+        assert!(!commits_are_well(&shown, 65_000, interval));
+    }
+
+    #[tokio::test]
+    async fn one_whose_core_is_gone_is_not_well() {
+        let (core, asked) = mpsc::channel(1);
+        drop(asked);
+        let interval = Duration::from_millis(200);
+        assert!(!Pulse { core, shown: Arc::default(), clock: Clock::start(), interval }.is_well().await);
+    }
+
+    #[test]
+    fn intervals_are_read_with_their_unit() {
+        let cases = [("60s", Some(60_000)), ("5m", Some(300_000)), ("1h", Some(3_600_000))];
+        for (text, ms) in cases.into_iter().chain([("60", None), ("s", None), ("1.5s", None), ("", None)]) {
+            assert_eq!(duration_ms(text), ms, "{text}");
+        }
+        let read = |interval: &str, url: Option<&str>| {
+            let (interval, url) = (interval.to_owned(), url.map(str::to_owned));
+            let raw = HeartbeatSettings { interval, url, ..HeartbeatSettings::default() };
+            Heartbeat::from_settings(Path::new("ingest.toml"), raw).map_err(|error| error.to_string())
+        };
+        assert!(read("1h", Some("https://example.org/ping")).is_ok());
+        for (interval, url, says) in [
+            ("0s", None, "heartbeat.interval"),
+            ("2000h", None, "heartbeat.interval"),
+            ("60s", Some("http://example.org"), "insecure"),
+            ("60s", Some("example"), "heartbeat.url"),
+        ] {
+            let said = read(interval, url).map(|_| ()).expect_err(says);
+            assert!(said.contains(says), "{said}");
+        }
+    }
 }

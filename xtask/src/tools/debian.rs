@@ -30,7 +30,7 @@ const NEEDED: &[Needed] = &[
     },
     Needed {
         package: "python3-venv",
-        what_for: "DuckDB and paho-mqtt in a place of their own",
+        what_for: "DuckDB, paho-mqtt, aiosmtpd and standardwebhooks in a place of their own",
         is_present: || capture(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_ok(),
     },
 ];
