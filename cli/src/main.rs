@@ -21,8 +21,8 @@ use crate::{client::Client, commands::*, error::CliError};
 
 const EXIT_CODES: &str = "Exit codes:\n  \
     0  it did what was asked; for audit and demo: every reading is accounted for\n  \
-    1  it failed; for audit and demo: something is missing; for settings --wait: they are not applied; \
-    for rules: the file is wrong\n  \
+    1  it failed; for audit and demo: something is missing; for settings --wait: they are not applied;\n     \
+    for rules: the file is wrong; for receivers test: it did not arrive\n  \
     2  wrong usage; audit could not check, demo could not start";
 
 /// See what Tidegate's sensors say, which alarms are up, and whether any reading is missing.
@@ -47,6 +47,7 @@ enum Command {
     Alarms(alarms::Arguments),
     #[command(subcommand)]
     Rules(rules::Command),
+    Receivers(receivers::Arguments),
     Watch(watch::Arguments),
     Audit(audit::Arguments),
     #[command(subcommand)]
@@ -80,6 +81,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         Command::Alarms(asked) => alarms::run(&asked, &client()?).await,
         Command::Rules(rules::Command::Check(asked)) => rules::check::run(&asked),
         Command::Rules(rules::Command::Test(asked)) => rules::test::run(&asked, client).await,
+        Command::Receivers(asked) => receivers::run(&asked, &client()?).await,
         Command::Watch(asked) if asked.raw => raw::run(&asked).await,
         Command::Watch(asked) => watch::run(&asked, &client()?).await,
         Command::Keys(asked) => keys::run(&asked),

@@ -3,6 +3,7 @@
 mod alarms;
 mod certificate;
 mod fake_ingest;
+mod receivers;
 mod rules;
 mod settings;
 

@@ -7,6 +7,7 @@ pub mod devices;
 pub mod keys;
 pub mod raw;
 pub mod readings;
+pub mod receivers;
 pub mod rules;
 pub mod settings;
 pub mod watch;

@@ -46,6 +46,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 const STORE_BACK_OFF: Duration = Duration::from_secs(1);
 /// How long messages that are on their way may take at the end.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How long a test message may take: somebody waits for it.
+const TEST_LIMIT: Duration = Duration::from_secs(25);
 /// Test messages at a time.
 const MAX_TESTS: usize = 4;
 
@@ -353,9 +355,11 @@ impl Deliverer {
                 let (receiver, clock) = (Arc::clone(&self.receiver), self.clock);
                 self.testing.spawn(async move {
                     let message = compose::test_message(&receiver.id, clock.unix_ms());
-                    let answer = match attempt(&receiver.target, &message, clock).await {
-                        Outcome::Failed(failure) => Err(failure.why),
-                        Outcome::Delivered | Outcome::Vanished => Ok(()),
+                    let sent = timeout(TEST_LIMIT, attempt(&receiver.target, &message, clock));
+                    let answer = match sent.await {
+                        Ok(Outcome::Failed(failure)) => Err(failure.why),
+                        Ok(Outcome::Delivered | Outcome::Vanished) => Ok(()),
+                        Err(_) => Err(format!("there was no answer within {} s", TEST_LIMIT.as_secs())),
                     };
                     let _gave_up = done.try_send(answer);
                 });

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// Longer than an attempt at a webhook takes at most.
+/// Longer than a test message takes at most.
 const PATIENCE: Duration = Duration::from_secs(28);
 /// Orders that wait for one receiver.
 pub(super) const ORDERS_WAITING: usize = 16;

@@ -18,7 +18,7 @@ use super::{EmailTarget, Failure, compose::Composed, settings::TlsSettings};
 /// For each step of the talk with the server.
 const STEP_LIMIT: Duration = Duration::from_secs(20);
 /// For all of it.
-const WHOLE_LIMIT: Duration = Duration::from_secs(90);
+const WHOLE_LIMIT: Duration = Duration::from_secs(60);
 
 pub async fn send(target: &EmailTarget, message: &Composed) -> Result<(), Failure> {
     let mail = mail(target, message).map_err(Failure::permanent)?;

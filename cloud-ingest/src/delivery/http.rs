@@ -38,7 +38,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), whole: Duration::from_secs(30) }
+        Self { connect: Duration::from_secs(10), whole: Duration::from_secs(20) }
     }
 }
 
