@@ -46,6 +46,16 @@ impl RuleBook {
         self.rules.get(id)
     }
 
+    /// Puts rules as they were kept.
+    pub fn restore(rules: impl IntoIterator<Item = RevisedRule>) -> Self {
+        Self { rules: rules.into_iter().map(|rule| (rule.id().clone(), Arc::new(rule))).collect() }
+    }
+
+    /// Those that another book has not, or has otherwise.
+    pub fn changed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Arc<RevisedRule>> {
+        self.rules().filter(|rule| before.get(rule.id()) != Some(rule))
+    }
+
     /// The rules of which any revision watches this channel, of every kind, in the order of their ids. `tag` is the
     /// device's free text. Look this up once per channel and keep it.
     pub fn matching(
@@ -126,5 +136,14 @@ impl RuleBook {
             self.rules.insert(id.clone(), Arc::new(revised));
         }
         is_different
+    }
+}
+
+/// Rules that are in force at all times, but for what is dated.
+impl From<RuleSet> for RuleBook {
+    fn from(rules: RuleSet) -> Self {
+        let mut book = Self::default();
+        book.merge(&rules, i64::MAX);
+        book
     }
 }

@@ -216,6 +216,28 @@ impl AlarmEvent {
         Self { id, transition: TransitionKind::Amend, occurrence: told, message, ..event }
     }
 
+    /// The end of what a rule raised that is retired: no reading did it.
+    pub fn withdrawn(
+        rule: &Rule,
+        place: Place<'_>,
+        raised: &Raised,
+        unix_ms: i64,
+        time_of: impl Fn(Point) -> WallTime,
+    ) -> Self {
+        let event = Self::late_raise(rule, place, raised, time_of);
+        let transition = TransitionKind::Clear;
+        Self {
+            id: event_id(&place, rule.id(), raised.revision, raised.at, transition),
+            transition,
+            provisional: true,
+            late: false,
+            time_unix_ms: Some(unix_ms),
+            time_quality: ClockQuality::Estimated,
+            message: format!("{} {}: the rule {} is retired", place.device, place.channel, rule.id()),
+            ..event
+        }
+    }
+
     /// The raise of an occurrence that is learned of late. It shows the worst value so far.
     pub fn late_raise(
         rule: &Rule,

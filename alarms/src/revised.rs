@@ -5,7 +5,10 @@ use alloc::{sync::Arc, vec::Vec};
 use serde::{Deserialize, Serialize};
 use tidegate_protocol::{ChannelName, DeviceId, SiteId};
 
-use crate::rule::{Rule, RuleId};
+use crate::{
+    digest::Revision,
+    rule::{Rule, RuleId},
+};
 
 /// From when on a rule says what it says, by the readings' own wall time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,6 +78,35 @@ impl RevisedRule {
     /// The times from which on something else is in force, ascending.
     pub fn boundaries(&self) -> impl Iterator<Item = i64> {
         self.revisions.iter().filter_map(|revised| revised.from.unix_ms())
+    }
+
+    /// From which moment on another says something else.
+    pub fn differs_from(&self, other: &Self) -> Option<EffectiveFrom> {
+        let mut moments: Vec<EffectiveFrom> =
+            [self, other].iter().flat_map(|rule| rule.revisions.iter().map(|revised| revised.from)).collect();
+        moments.sort_unstable();
+        let said = |rule: &Self, from: EffectiveFrom| {
+            let end = rule.revisions.partition_point(|revised| revised.from <= from);
+            let last = end.checked_sub(1).and_then(|last| rule.revisions.get(last));
+            last.and_then(|revised| revised.rule.as_ref()).map(|rule| rule.revision())
+        };
+        moments.into_iter().find(|from| said(self, *from) != said(other, *from))
+    }
+
+    /// The revision of that name.
+    pub fn revision(&self, revision: Revision) -> Option<&Arc<Rule>> {
+        self.revisions
+            .iter()
+            .filter_map(|revised| revised.rule.as_ref())
+            .find(|rule| rule.revision() == revision)
+    }
+
+    /// What says the same at all times.
+    pub fn constant(&self) -> Option<&Arc<Rule>> {
+        match self.revisions.as_slice() {
+            [only] if only.from == EffectiveFrom::Always => only.rule.as_ref(),
+            _ => None,
+        }
     }
 
     /// The same with those revisions only that watch this channel, and nothing in force where another is; `None` if none

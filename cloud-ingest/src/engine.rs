@@ -120,9 +120,10 @@ impl<S: Store> Engine<S> {
                     Err(error) => tracing::error!(%error, "settings do not encode"),
                 },
                 Effect::SettingsDone { ticket, done } => self.orders.answer(ticket, Answer::Settings(done)),
+                Effect::RulesDone { ticket, done } => self.orders.answer(ticket, Answer::Rules(done)),
                 Effect::AlarmDone { ticket, done } => self.orders.answer(ticket, Answer::Alarm(done)),
                 Effect::Load { origin, range, told } => self.look(Job::Load { origin, range, told }),
-                Effect::Rewind { origin, seq } => self.look(Job::Rewind { origin, seq }),
+                Effect::Rewind { origin, to } => self.look(Job::Rewind { origin, to }),
                 Effect::Reload => {
                     let snapshot = Box::new(self.store.snapshot()?);
                     let reloaded = Event::Reloaded { snapshot, incarnation: new_incarnation()? };

@@ -7,7 +7,10 @@ use tidegate_protocol::{Origin, SeqRange};
 use tokio::sync::mpsc;
 
 use crate::{
-    core::{Event, Loaded, VerifyJob, batch::OriginNo},
+    core::{
+        Event, Loaded, VerifyJob,
+        batch::{OriginNo, RewindTo},
+    },
     lake::Lake,
     readings::{ReadError, Source},
     retained::Retained,
@@ -18,7 +21,7 @@ use crate::{
 pub enum Job {
     Verify { ticket: u64, job: VerifyJob },
     Load { origin: OriginNo, range: SeqRange, told: bool },
-    Rewind { origin: OriginNo, seq: u64 },
+    Rewind { origin: OriginNo, to: RewindTo },
     RepublishAlarms,
 }
 
@@ -28,7 +31,7 @@ impl Job {
         match self {
             Self::Verify { ticket, .. } => Some(Event::Verified { ticket, differing: None }),
             Self::Load { origin, .. } => Some(Event::Loaded { origin, loaded: None }),
-            Self::Rewind { origin, .. } => Some(Event::Rewound { origin, checkpoint: None }),
+            Self::Rewind { origin, to } => Some(Event::Rewound { origin, to, checkpoint: None }),
             Self::RepublishAlarms => None,
         }
     }
@@ -56,11 +59,11 @@ impl LookThread {
                     let loaded = self.load(origin, range, told);
                     Event::Loaded { origin, loaded: self.said(loaded, "readings could not be settled") }
                 }
-                Job::Rewind { origin, seq } => {
-                    let found = self.store.look().and_then(|look| look.checkpoint(origin, seq));
+                Job::Rewind { origin, to } => {
+                    let found = self.store.look().and_then(|look| look.checkpoint(origin, to));
                     let checkpoint =
                         self.said(found.map_err(ReadError::from), "history could not be taken up");
-                    Event::Rewound { origin, checkpoint }
+                    Event::Rewound { origin, to, checkpoint }
                 }
                 Job::RepublishAlarms => {
                     self.said(

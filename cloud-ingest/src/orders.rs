@@ -17,6 +17,7 @@ use crate::{
         desired::{SettingsDone, SettingsOrder},
         lifecycle::{AlarmDone, KnownAlarm},
         retire::{Operation, RetireOrder},
+        rulebook::{RulesDone, RulesOrder},
     },
     operations::AlarmRequest,
 };
@@ -49,6 +50,7 @@ pub enum Answer {
     Retired(Option<Operation>),
     Settings(SettingsDone),
     Alarm(AlarmDone),
+    Rules(RulesDone),
 }
 
 #[derive(Default)]
@@ -67,7 +69,7 @@ impl Orders {
         let order = Box::new(RetireOrder { unix_ms: self.clock.unix_ms(), ..order });
         match self.ask(|ticket| Event::Retire { ticket, order })? {
             Answer::Retired(done) => done.ok_or(OrderError::NotCommitted),
-            Answer::Settings(_) | Answer::Alarm(_) => Err(OrderError::NoAnswer),
+            _ => Err(OrderError::NoAnswer),
         }
     }
 
@@ -77,7 +79,7 @@ impl Orders {
         match self.ask(|ticket| Event::WantSettings { ticket, order })? {
             Answer::Settings(SettingsDone::NotCommitted) => Err(OrderError::NotCommitted),
             Answer::Settings(done) => Ok(done),
-            Answer::Retired(_) | Answer::Alarm(_) => Err(OrderError::NoAnswer),
+            _ => Err(OrderError::NoAnswer),
         }
     }
 
@@ -91,7 +93,17 @@ impl Orders {
         match self.ask(|ticket| Event::AlarmAction { ticket, order })? {
             Answer::Alarm(AlarmDone::NotCommitted) => Err(OrderError::NotCommitted),
             Answer::Alarm(done) => Ok(done),
-            Answer::Retired(_) | Answer::Settings(_) => Err(OrderError::NoAnswer),
+            _ => Err(OrderError::NoAnswer),
+        }
+    }
+
+    /// Blocks until the rules are others, and that is committed.
+    pub fn change_rules(&self, order: RulesOrder) -> Result<RulesDone, OrderError> {
+        let order = Box::new(RulesOrder { unix_ms: self.clock.unix_ms(), ..order });
+        match self.ask(|ticket| Event::ChangeRules { ticket, order })? {
+            Answer::Rules(RulesDone::NotCommitted) => Err(OrderError::NotCommitted),
+            Answer::Rules(done) => Ok(done),
+            _ => Err(OrderError::NoAnswer),
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use tidegate_alarms::RuleBook;
 use tidegate_protocol::block::Decoder;
 use tidegate_service::Shutdown;
 use tokio::{
@@ -114,7 +115,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (lake_running, until) = sync::channel();
     let (retention_running, retention_until) = sync::channel();
 
-    let core = new_core(&config, &store, &shown)?;
+    let core = new_core(&config, clock, &store, &shown)?;
     let (draining, stopping) = (Shutdown::new(), Shutdown::new());
     let committed = deliverer::Committed::default();
     // Before anything is committed: what is committed is queued for them.
@@ -197,7 +198,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     })
 }
 
-fn new_core(config: &Config, store: &LmdbStore, shown: &Shown) -> Result<Core, StartError> {
+fn new_core(config: &Config, clock: Clock, store: &LmdbStore, shown: &Shown) -> Result<Core, StartError> {
     let settings = core::Settings {
         credit_total_bytes: config.journal.credit_bytes,
         linger_ms: config.journal.commit_interval_ms,
@@ -208,7 +209,9 @@ fn new_core(config: &Config, store: &LmdbStore, shown: &Shown) -> Result<Core, S
     shown.show_latest(snapshot.latest.iter().cloned());
     shown.quota_bytes.store(config.journal.quota_bytes, Ordering::Relaxed);
     shown.used_bytes.store(snapshot.used_bytes, Ordering::Relaxed);
-    Ok(Core::new(settings, config.rules.clone(), decoder, snapshot, new_incarnation()?))
+    let mut book = RuleBook::restore(snapshot.rules.iter().cloned());
+    book.merge(&config.rules, clock.unix_ms());
+    Ok(Core::new(settings, book, decoder, snapshot, new_incarnation()?))
 }
 
 /// The core has a thread to itself: its work is computing, not waiting.

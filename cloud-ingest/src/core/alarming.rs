@@ -4,7 +4,7 @@
 //!   never raises or clears it. Its transitions are notifications: provisional at once, final with the commit.
 //! - *Settled*: in seq order within a boot, from seq 0, as far as there is no open hole. Its transitions are the
 //!   history, a pure function of readings and rules; each boot starts from nothing, so that the order in which boots
-//!   arrive cannot matter. A transition that live evaluation did not see is told as `late`.
+//!   arrive cannot matter. An occurrence that live evaluation did not see is told as `late`.
 //!
 //! A channel that no rule selects costs one look-up when it is described and a comparison per reading; an origin
 //! without such channels costs nothing per reading.
@@ -12,15 +12,15 @@
 use std::sync::Arc;
 
 use tidegate_alarms::{
-    AlarmEvent, ReadingAt, Rule, RuleId, RuleSet, State, Transition, TransitionKind,
-    event::{Place, Standing, WallTime, occurrence_id},
-    step::{Point, Raised},
+    AlarmEvent, EffectiveFrom, ReadingAt, Rule, RuleBook, RuleId,
+    event::{Place, occurrence_id},
 };
 use tidegate_protocol::{ChannelName, ClockAnchor, DeviceId, Origin, Reading, SiteId, block::Description};
 use tidegate_service::Mutant;
 
 use super::{
-    batch::{Checkpoint, LiveChannel, Occurrence, RuleState, States},
+    batch::{Checkpoint, LiveChannel, Occurrence, States},
+    evaluating::{WatchedChannel, WatchedRule},
     told::{Told, ToldOf},
 };
 
@@ -33,23 +33,6 @@ pub struct Watch {
     any: bool,
     /// History raised something that may not have been told of.
     untold: bool,
-}
-
-#[derive(Debug)]
-struct WatchedChannel {
-    name: ChannelName,
-    unit: String,
-    /// The newest seq that was evaluated live.
-    last: Option<u64>,
-    rules: Vec<WatchedRule>,
-}
-
-#[derive(Debug)]
-struct WatchedRule {
-    rule: Arc<Rule>,
-    live: State,
-    settled: State,
-    told: ToldOf,
 }
 
 /// What to do with a run of readings.
@@ -79,34 +62,64 @@ pub struct Outcome {
 
 impl Watch {
     /// Looks the rules up for channels that are newly described.
-    pub fn describe(&mut self, site: SiteId, origin: Origin, description: &Description, rules: &RuleSet) {
+    pub fn describe(&mut self, site: SiteId, origin: Origin, description: &Description, book: &RuleBook) {
         for channel in description.channels.iter().skip(self.channels.len()) {
-            let matching = rules.matching(site, origin.device, channel.name, &channel.unit, &description.tag);
-            let rules = matching.rules.into_iter().map(|rule| WatchedRule {
-                rule,
-                live: State::default(),
-                settled: State::default(),
-                told: ToldOf::default(),
-            });
-            self.channels.push(WatchedChannel {
-                name: channel.name,
-                unit: channel.unit.clone(),
-                last: None,
-                rules: rules.collect(),
-            });
+            let rules = book.matching(site, origin.device, channel.name, &channel.unit, &description.tag);
+            let (name, unit) = (channel.name, channel.unit.clone());
+            let rules = rules.into_iter().map(WatchedRule::new).collect();
+            self.channels.push(WatchedChannel { name, unit, last: None, rules });
         }
         self.any = self.channels.iter().any(|channel| !channel.rules.is_empty());
+    }
+
+    /// Goes on where another stands that watches the same channels under other rules.
+    pub fn take_over(&mut self, before: Self) {
+        self.untold = before.untold;
+        for (channel, old) in self.channels.iter_mut().zip(before.channels) {
+            channel.last = old.last;
+            for known in old.rules {
+                let same = channel.rules.iter_mut().find(|watched| watched.rule.id() == known.rule.id());
+                if let Some(watched) = same {
+                    *watched = WatchedRule { rule: Arc::clone(&watched.rule), ..known };
+                }
+            }
+        }
+    }
+
+    /// From which moment on another says something else of its channels.
+    pub fn differs_from(&self, other: &Self) -> Option<EffectiveFrom> {
+        let begins = |watched: &WatchedRule| watched.rule.revisions().first().map(|revised| revised.from);
+        let differences = self.channels.iter().zip(&other.channels).flat_map(|(channel, other)| {
+            let id = |watched: &WatchedRule| watched.rule.id().clone();
+            let ours = channel.rules.iter().filter_map(move |ours| {
+                match other.rules.iter().find(|theirs| id(theirs) == id(ours)) {
+                    Some(theirs) => ours.rule.differs_from(&theirs.rule),
+                    None => begins(ours),
+                }
+            });
+            let only_theirs = other
+                .rules
+                .iter()
+                .filter(move |theirs| !channel.rules.iter().any(|ours| id(ours) == id(theirs)));
+            ours.chain(only_theirs.filter_map(begins))
+        });
+        differences.min()
     }
 
     pub fn any(&self) -> bool {
         self.any
     }
 
+    /// The times at which another revision of any rule comes into force.
+    pub fn boundaries(&self) -> impl Iterator<Item = i64> {
+        self.rules().flat_map(|(_, watched)| watched.rule.boundaries())
+    }
+
     /// The rule of that name where it watches that channel, and the channel's unit.
     pub fn rule_on(&self, channel: ChannelName, rule: &RuleId) -> Option<(&Rule, &str)> {
         let channel = self.channels.iter().find(|known| known.name == channel)?;
         let watched = channel.rules.iter().find(|watched| watched.rule.id() == rule)?;
-        Some((&watched.rule, &channel.unit))
+        Some((watched.newest()?, &channel.unit))
     }
 
     /// Takes readings in seq order.
@@ -134,15 +147,20 @@ impl Watch {
             let place = Place { site, device, channel: channel.name, unit: &channel.unit };
             for watched in &mut channel.rules {
                 let same = |known: &(ChannelName, &WatchedRule)| {
-                    known.0 == channel.name && Arc::ptr_eq(&known.1.rule, &watched.rule)
+                    known.0 == channel.name && known.1.rule.id() == watched.rule.id()
                 };
                 watched.live = self.rules().find(same).map(|(_, old)| old.live.clone()).unwrap_or_default();
-                if let Some(raised) = watched.live.raised() {
+                if let Some((_, raised)) = watched.live.raised() {
                     let occurrence = occurrence_id(&place, watched.rule.id(), raised.revision, raised.at);
                     watched.told.raised(Told { occurrence, raised: 0, onset: 0, cleared: None });
                 }
             }
         }
+    }
+
+    /// Live alarms of rules that are not in force any more end.
+    pub fn withdraw_retired(&mut self, unix_ms: i64, feed: &Feed<'_>, out: &mut Outcome) {
+        self.channels.iter_mut().for_each(|channel| channel.withdraw_retired(unix_ms, feed, out));
     }
 
     /// All that is stored is settled: tells of what history found to go on, and nobody was told.
@@ -197,7 +215,7 @@ impl Watch {
     }
 
     pub fn live_states(&self) -> Vec<LiveChannel> {
-        let states = |channel: &WatchedChannel| channel.states(|rule| rule.live.clone());
+        let states = |channel: &WatchedChannel| channel.states(|rule| &rule.live);
         let channels = self
             .channels
             .iter()
@@ -206,23 +224,23 @@ impl Watch {
     }
 
     pub fn settled_states(&self) -> States {
-        let channels =
-            self.channels.iter().map(|channel| (channel.name, channel.states(|rule| rule.settled.clone())));
+        let channels = self.channels.iter();
+        let channels = channels.map(|channel| (channel.name, channel.states(|rule| &rule.settled)));
         channels.filter(|(_, states)| !states.is_empty()).collect()
     }
 
-    /// Takes stored states back, for rules that still say the same.
+    /// Takes stored states back.
     pub fn restore_live(&mut self, channels: &[LiveChannel]) {
         for (name, watched) in self.rules_mut() {
             let stored = channels.iter().find(|channel| channel.channel == name);
-            watched.live = stored.and_then(|channel| watched.find(&channel.states)).unwrap_or_default();
+            watched.live = stored.map(|channel| watched.restored(&channel.states)).unwrap_or_default();
         }
     }
 
     pub fn restore_settled(&mut self, states: &States) {
         for (name, watched) in self.rules_mut() {
             let stored = states.iter().find(|(channel, _)| *channel == name);
-            watched.settled = stored.and_then(|(_, states)| watched.find(states)).unwrap_or_default();
+            watched.settled = stored.map(|(_, states)| watched.restored(states)).unwrap_or_default();
         }
     }
 
@@ -231,8 +249,8 @@ impl Watch {
         let channels = self.channels.iter();
         let rules = channels.flat_map(|channel| channel.rules.iter().map(move |watched| (channel, watched)));
         let open = rules.filter_map(|(channel, watched)| {
-            let raised = watched.settled.raised()?;
-            Some(channel.occurrence(site, origin, &watched.rule, raised, None))
+            let (rule, raised) = watched.settled.raised()?;
+            Some(channel.occurrence(site, origin, rule, raised, None))
         });
         open.collect()
     }
@@ -246,188 +264,5 @@ impl Watch {
             let name = channel.name;
             channel.rules.iter_mut().map(move |rule| (name, rule))
         })
-    }
-}
-
-impl WatchedRule {
-    fn find(&self, states: &[RuleState]) -> Option<State> {
-        let same =
-            |known: &&RuleState| known.rule == *self.rule.id() && known.revision == self.rule.revision();
-        states.iter().find(same).map(|known| known.state.clone())
-    }
-}
-
-/// What events speak of.
-struct Subject<'a> {
-    feed: Feed<'a>,
-    channel: ChannelName,
-    unit: String,
-}
-
-impl Subject<'_> {
-    fn place(&self) -> Place<'_> {
-        let Feed { site, origin, .. } = self.feed;
-        Place { site, device: origin.device, channel: self.channel, unit: &self.unit }
-    }
-
-    fn time_of(&self) -> impl Fn(Point) -> WallTime {
-        let (anchor, boot) = (self.feed.anchor.copied(), self.feed.origin.boot);
-        move |point| match anchor {
-            // Another boot has ticks of its own.
-            Some(anchor) if point.boot == boot => {
-                WallTime { unix_ms: Some(anchor.unix_ms_at(point.tick)), quality: anchor.quality }
-            }
-            _ => WallTime::UNKNOWN,
-        }
-    }
-}
-
-/// Tells where a told occurrence began, if it was elsewhere. One that came over from a boot before has no beginning here.
-fn amend(told: &mut Told, rule: &Rule, raised: &Raised, subject: &Subject<'_>, out: &mut Outcome) {
-    let onset = raised.onset.seq.0;
-    if told.raised != 0 && told.onset != onset {
-        told.onset = onset;
-        out.late.push(AlarmEvent::amended(rule, subject.place(), told.occurrence, raised, subject.time_of()));
-        out.settled_changed = true;
-    }
-}
-
-impl WatchedChannel {
-    /// Says whether history raised something that nobody may have been told of.
-    fn step(&mut self, feed: &Feed<'_>, live: bool, at: &ReadingAt, out: &mut Outcome) -> bool {
-        let mut untold = false;
-        for position in 0..self.rules.len() {
-            let Some(watched) = self.rules.get_mut(position) else { break };
-            if live {
-                let before = watched.live.clone();
-                let transition = watched.rule.step(&mut watched.live, at);
-                out.live_changed |= before != watched.live;
-                if let Some(transition) = transition {
-                    self.live(position, feed, &transition, out);
-                }
-            }
-            let Some(watched) = self.rules.get_mut(position).filter(|_| feed.settle) else { continue };
-            let before = watched.settled.clone();
-            let transition = watched.rule.step(&mut watched.settled, at);
-            out.settled_changed |= before != watched.settled;
-            if let Some(transition) = transition {
-                untold |= self.settled(position, feed, &transition, out);
-            }
-        }
-        untold
-    }
-
-    /// A notification.
-    fn live(&mut self, position: usize, feed: &Feed<'_>, transition: &Transition, out: &mut Outcome) {
-        let subject = self.subject(feed);
-        let Some(WatchedRule { rule, told, .. }) = self.rules.get_mut(position) else { return };
-        let standing = Standing { provisional: true, late: false };
-        let mut event = AlarmEvent::new(rule, subject.place(), transition, standing, subject.time_of());
-        let seq = transition.trigger.seq.0;
-        if transition.kind == TransitionKind::Raise {
-            match told.covering(seq, seq) {
-                // History knew it first.
-                Some(known) => event.continues = Some(known.occurrence),
-                None => told.raised(Told {
-                    occurrence: event.occurrence,
-                    raised: seq,
-                    onset: transition.onset.seq.0,
-                    cleared: None,
-                }),
-            }
-        } else {
-            told.cleared(seq);
-        }
-        out.settled_changed = true;
-        out.live.push(event);
-    }
-
-    /// History. What is over and was not told is told now, late; what goes on is told once all is settled that is there.
-    fn settled(
-        &mut self,
-        position: usize,
-        feed: &Feed<'_>,
-        transition: &Transition,
-        out: &mut Outcome,
-    ) -> bool {
-        let subject = self.subject(feed);
-        let Some(WatchedRule { rule, told, .. }) = self.rules.get_mut(position) else { return false };
-        let (here, raised) = (transition.trigger.seq.0, &transition.raised);
-        let is_over = transition.kind == TransitionKind::Clear;
-        if is_over {
-            match told.covering(raised.at.seq.0, here) {
-                Some(known) => amend(known, rule, raised, &subject, out),
-                None => {
-                    let standing = Standing { provisional: false, late: true };
-                    let place = subject.place();
-                    out.late.push(AlarmEvent::late_raise(rule, place, raised, subject.time_of()));
-                    out.late.push(AlarmEvent::new(rule, place, transition, standing, subject.time_of()));
-                }
-            }
-            told.forget_before(here);
-        }
-        let rule = Arc::clone(rule);
-        let cleared = Some(transition.trigger).filter(|_| is_over);
-        out.history.push(self.occurrence(feed.site, feed.origin, &rule, raised, cleared));
-        !is_over
-    }
-
-    /// Says whether there is something to come back to.
-    fn tell_standing(&mut self, feed: &Feed<'_>, out: &mut Outcome) -> bool {
-        let subject = self.subject(feed);
-        let mut untold = false;
-        for WatchedRule { rule, live, settled, told } in &mut self.rules {
-            let Some(raised) = settled.raised() else { continue };
-            let seq = raised.at.seq.0;
-            if let Some(known) = told.covering(seq, u64::MAX) {
-                amend(known, rule, raised, &subject, out);
-            } else if !live.is_active() && live.pending_since().is_none() {
-                let event = AlarmEvent::late_raise(rule, subject.place(), raised, subject.time_of());
-                let (occurrence, onset) = (event.occurrence, raised.onset.seq.0);
-                told.raised(Told { occurrence, raised: seq, onset, cleared: None });
-                out.late.push(event);
-                out.settled_changed = true;
-            } else {
-                // Live evaluation is about to raise it, or has.
-                untold |= !live.is_active();
-            }
-        }
-        untold
-    }
-
-    fn subject<'a>(&self, feed: &Feed<'a>) -> Subject<'a> {
-        Subject { feed: *feed, channel: self.name, unit: self.unit.clone() }
-    }
-
-    fn occurrence(
-        &self,
-        site: SiteId,
-        origin: Origin,
-        rule: &Rule,
-        raised: &Raised,
-        cleared: Option<Point>,
-    ) -> Occurrence {
-        Occurrence {
-            site,
-            device: origin.device,
-            channel: self.name,
-            unit: self.unit.clone(),
-            rule: rule.id().clone(),
-            revision: raised.revision,
-            priority: rule.priority(),
-            onset: raised.onset,
-            raised: raised.at,
-            cleared,
-            peak: raised.peak,
-        }
-    }
-
-    fn states(&self, of: impl Fn(&WatchedRule) -> State) -> Vec<RuleState> {
-        let states = self.rules.iter().map(|watched| RuleState {
-            rule: watched.rule.id().clone(),
-            revision: watched.rule.revision(),
-            state: of(watched),
-        });
-        states.filter(|known| known.state != State::default()).collect()
     }
 }

@@ -14,6 +14,7 @@ use super::{
     desired::{ChannelKey, SettingsRecord},
     ledger::Ledger,
     retire::Operation,
+    rulebook::RulesChange,
     seal::Sealed,
     told::ToldOf,
 };
@@ -44,6 +45,8 @@ pub struct Batch {
     pub sealed: Vec<(OriginNo, Box<Sealed>)>,
     /// How many readings came of sealed origins, and were refused.
     pub refused: Vec<(OriginNo, u64)>,
+    /// Applied in order.
+    pub rules: Vec<RulesChange>,
     /// For the operator log.
     pub operations: Vec<Operation>,
     /// With the gateway that made them; what is a part of another is left out by the store.
@@ -205,8 +208,22 @@ pub struct Retelling {
     pub states: States,
     /// Below this seq there are changes: no agreement before it means anything.
     pub until: u64,
-    /// It is to begin at or before this seq, and has not begun.
-    pub rewind_to: Option<u64>,
+    /// It is to begin there, and has not begun.
+    pub rewind_to: Option<RewindTo>,
+}
+
+/// Where history is to be taken up: at or before a seq, and at or before the first reading of a tick. The highest number
+/// says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RewindTo {
+    pub seq: u64,
+    pub tick: u64,
+}
+
+impl RewindTo {
+    pub fn or_before(self, other: Self) -> Self {
+        Self { seq: self.seq.min(other.seq), tick: self.tick.min(other.tick) }
+    }
 }
 
 /// The settled states before an origin's seq, from which history can be told on.
@@ -263,6 +280,7 @@ impl Batch {
             && self.sealed.is_empty()
             && self.refused.is_empty()
             && self.operations.is_empty()
+            && self.rules.is_empty()
             && self.settings.is_empty()
     }
 }

@@ -1,5 +1,6 @@
 //! When a batch is written, and what follows: acknowledgements after success, a fresh start after failure.
 
+use tidegate_alarms::RuleBook;
 use tidegate_protocol::topic::GatewayPath;
 use tidegate_service::Mutant;
 
@@ -112,6 +113,7 @@ impl Core {
         self.send_acks();
         self.answer_orders();
         self.answer_settings_orders();
+        self.answer_rules_orders();
         self.answer_alarm_orders();
     }
 
@@ -223,6 +225,9 @@ impl Core {
         self.outbox = super::Outbox::default();
         self.refuse_orders();
         self.refuse_settings_orders();
+        if self.refuse_rules_orders() {
+            self.book = RuleBook::restore(snapshot.rules.clone());
+        }
         self.refuse_alarm_orders();
         self.incarnation = incarnation;
         if !Mutant::OverlayKept.is_on() {

@@ -1,7 +1,7 @@
 //! Everything that can happen to the core, and everything that it wants done.
 
 use bytes::Bytes;
-use tidegate_alarms::AlarmEvent;
+use tidegate_alarms::{AlarmEvent, RevisedRule};
 use tidegate_protocol::{
     DeviceId, Origin, RangeSet, Reading, SeqRange, SiteId,
     ack::BlockAck,
@@ -13,12 +13,13 @@ use tidegate_protocol::{
 
 use super::{
     batch::{
-        Batch, Checkpoint, Damaged, GatewayRecord, LiveRecord, Occurrence, OriginNo, OriginRecord,
+        Batch, Checkpoint, Damaged, GatewayRecord, LiveRecord, Occurrence, OriginNo, OriginRecord, RewindTo,
         SettledRecord,
     },
     desired::{ChannelKey, SettingsDone, SettingsOrder, SettingsRecord},
     lifecycle::{AlarmDone, AlarmKey, AlarmOrder, KnownAlarm},
     retire::{Operation, RetireOrder},
+    rulebook::{RulesDone, RulesOrder},
     verifying::VerifyJob,
 };
 
@@ -73,6 +74,7 @@ pub enum Event {
     /// The answer to [`Effect::Rewind`]; `None` where the store could not be read.
     Rewound {
         origin: OriginNo,
+        to: RewindTo,
         checkpoint: Option<Checkpoint>,
     },
     /// A stored journal entry cannot be read.
@@ -90,6 +92,11 @@ pub enum Event {
     WantSettings {
         ticket: u64,
         order: Box<SettingsOrder>,
+    },
+    /// The rules are to be others; [`Effect::RulesDone`] answers under its ticket.
+    ChangeRules {
+        ticket: u64,
+        order: Box<RulesOrder>,
     },
     /// An operator does something with an alarm; [`Effect::AlarmDone`] answers under its ticket.
     AlarmAction {
@@ -133,10 +140,10 @@ pub enum Effect {
         range: SeqRange,
         told: bool,
     },
-    /// Read the origin's last checkpoint at or before this seq; without any, it is the one before all seqs.
+    /// Read the origin's last checkpoint at or before this; without any, it is the one before all seqs.
     Rewind {
         origin: OriginNo,
-        seq: u64,
+        to: RewindTo,
     },
     /// The order is carried out and committed; nothing where it was not, and changed nothing.
     Retired {
@@ -155,6 +162,10 @@ pub enum Effect {
     AlarmDone {
         ticket: u64,
         done: AlarmDone,
+    },
+    RulesDone {
+        ticket: u64,
+        done: RulesDone,
     },
     /// Read the committed state; until then nothing is taken.
     Reload,
@@ -188,5 +199,7 @@ pub struct Snapshot {
     pub next_deed: u64,
     pub live: Vec<((SiteId, DeviceId), LiveRecord)>,
     pub settled: Vec<(OriginNo, SettledRecord)>,
+    pub rules: Vec<RevisedRule>,
+    pub rules_edition: u64,
     pub latest: Vec<(OriginNo, Vec<Reading>)>,
 }

@@ -143,7 +143,7 @@ impl Core {
         let known = self.lifecycles.kept.get(&key);
         let mut lifecycle = known.map(|known| known.lifecycle.clone()).unwrap_or_default();
         match event.transition {
-            TransitionKind::Raise => lifecycle.raise(event.id, self.is_latching(&event.rule)),
+            TransitionKind::Raise => lifecycle.raise(event.id, self.is_latching(event)),
             TransitionKind::Clear => {
                 lifecycle.clear(Seen { occurrence: event.occurrence, transition: event.id })
             }
@@ -156,9 +156,9 @@ impl Core {
         self.lifecycles.put(key, KnownAlarm { lifecycle, told, newest: event.id });
     }
 
-    /// No rule can say yet that it latches.
-    fn is_latching(&self, _rule: &RuleId) -> bool {
-        false
+    fn is_latching(&self, event: &AlarmEvent) -> bool {
+        let rule = self.book.get(&event.rule).and_then(|rule| rule.revision(event.revision));
+        rule.is_some_and(|rule| rule.is_latching())
     }
 
     pub(super) fn alarm_action(&mut self, now_ms: u64, ticket: u64, order: AlarmOrder) {

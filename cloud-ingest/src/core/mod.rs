@@ -6,7 +6,8 @@
 //! ledger    one origin: stored, lost, outstanding
 //! origins   all origins, by number and name      batch     what one commit writes
 //! blocks    a block against the ledger           records   what travels beside readings
-//! alarming  rules over readings, live and settled     current   which boot of a device is live
+//! alarming  rules over an origin's readings, live and settled     evaluating   one reading through its channel's rules
+//! rulebook  rules change                         current   which boot of a device is live
 //! settling  history, behind filled holes too     retelling    a part of it told again     told  what needs no telling
 //! acks      outcomes and credit
 //! verifying blocks that came again, compared with their originals
@@ -31,6 +32,7 @@ mod counters;
 mod current;
 mod damage;
 pub mod desired;
+mod evaluating;
 mod event;
 mod gateways;
 pub mod ledger;
@@ -39,6 +41,7 @@ pub mod origins;
 mod records;
 mod retelling;
 pub mod retire;
+pub mod rulebook;
 pub mod seal;
 mod settling;
 pub mod told;
@@ -46,7 +49,7 @@ mod verifying;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use tidegate_alarms::RuleSet;
+use tidegate_alarms::RuleBook;
 use tidegate_protocol::{block::Decoder, topic::GatewayPath};
 
 use self::{
@@ -86,7 +89,10 @@ pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 pub struct Core {
     settings: Settings,
-    rules: RuleSet,
+    /// What the rules are, and were.
+    book: RuleBook,
+    edition: u64,
+    ruling: Vec<rulebook::Waiting>,
     incarnation: u64,
     decoder: Decoder,
     mode: Mode,
@@ -127,14 +133,16 @@ pub struct Core {
 impl Core {
     pub fn new(
         settings: Settings,
-        rules: RuleSet,
+        rules: impl Into<RuleBook>,
         decoder: Decoder,
         snapshot: Snapshot,
         incarnation: u64,
     ) -> Self {
         let mut core = Self {
             settings,
-            rules,
+            book: rules.into(),
+            edition: 0,
+            ruling: Vec::new(),
             incarnation,
             decoder,
             mode: Mode::Taking,
@@ -189,11 +197,12 @@ impl Core {
             Event::Reloaded { snapshot, incarnation } => self.reloaded(now_ms, *snapshot, incarnation),
             Event::Verified { ticket, differing } => self.verified(now_ms, ticket, differing),
             Event::Loaded { origin, loaded } => self.loaded(now_ms, origin, loaded),
-            Event::Rewound { origin, checkpoint } => self.rewound(now_ms, origin, checkpoint),
+            Event::Rewound { origin, to, checkpoint } => self.rewound(now_ms, origin, to, checkpoint),
             Event::Damaged(damaged) => self.entry_damaged(now_ms, damaged),
             Event::Trimmed { used_bytes } => self.trimmed(used_bytes),
             Event::Retire { ticket, order } => self.retire(now_ms, ticket, *order),
             Event::WantSettings { ticket, order } => self.want_settings(now_ms, ticket, *order),
+            Event::ChangeRules { ticket, order } => self.change_rules(now_ms, ticket, *order),
             Event::AlarmAction { ticket, order } => self.alarm_action(now_ms, ticket, *order),
             Event::Time { unix_ms } => self.lifecycles.set_clock(now_ms, unix_ms),
             Event::Expired { ranges } => self.expired(now_ms, &ranges),
@@ -259,7 +268,7 @@ impl Core {
             let end = record.ledger.stored().end();
             let mut state = OriginState::new(record);
             if let Some(description) = description {
-                state.describe(&description, &self.rules);
+                state.describe(&description, &self.book);
                 state.watch.seen_up_to(end);
             }
             self.origins.put(no, state);
@@ -286,6 +295,7 @@ impl Core {
         self.adopt_gateways(snapshot.gateways);
         self.adopt_settings(snapshot.settings);
         self.adopt_alarms(snapshot.alarms, snapshot.next_deed);
+        self.adopt_rules(snapshot.rules, snapshot.rules_edition);
         self.stalled_loads.clear();
         self.retry_loads_at_ms = None;
         self.to_load =

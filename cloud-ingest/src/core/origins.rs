@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use tidegate_alarms::RuleSet;
+use tidegate_alarms::RuleBook;
 use tidegate_protocol::{
     BootId, ChannelName, ClockAnchor, ClockQuality, DeviceId, Origin, RangeSet, Reading, SiteId, Tick,
     block::Description,
@@ -56,7 +56,7 @@ impl OriginState {
 
     /// Takes a description; the first word on a channel stands, later ones may only add channels. Says whether
     /// anything was new.
-    pub fn describe(&mut self, description: &Description, rules: &RuleSet) -> bool {
+    pub fn describe(&mut self, description: &Description, book: &RuleBook) -> bool {
         if let Some(known) = &self.description {
             let extends = description.channels.len() > known.channels.len()
                 && known.channels.iter().zip(&description.channels).all(|(a, b)| a == b);
@@ -65,7 +65,7 @@ impl OriginState {
             }
         }
         self.latest.resize(description.channels.len(), None);
-        self.watch.describe(self.record.site, self.record.origin, description, rules);
+        self.watch.describe(self.record.site, self.record.origin, description, book);
         self.description = Some(description.clone());
         true
     }

@@ -54,9 +54,10 @@ impl Core {
         }
         let Some(state) = self.origins.get_mut(no) else { return false };
         let ledger = &mut state.record.ledger;
+        let mut anchor_before = None;
         let news = match record {
             Record::Described(description) => {
-                let news = state.describe(description, &self.rules);
+                let news = state.describe(description, &self.book);
                 if news {
                     self.building.descriptions.push((no, description.clone()));
                 }
@@ -75,6 +76,7 @@ impl Core {
                 false
             }
             Record::Anchor { origin, tick, unix_ms, error_ms, quality } => {
+                anchor_before = state.record.anchor;
                 let news = state.anchored(ClockAnchor {
                     origin: *origin,
                     gateway: from.gateway,
@@ -92,6 +94,9 @@ impl Core {
         }
         if news {
             self.mark_dirty(no);
+            if matches!(record, Record::Anchor { .. }) {
+                self.anchor_changed(no, anchor_before);
+            }
             self.settle_on(no);
         }
         news

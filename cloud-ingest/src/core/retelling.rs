@@ -1,4 +1,5 @@
-//! History told again in part, where a reading arrives that had been declared lost and passed over.
+//! History told again in part: where a reading arrives that had been declared lost and passed over, or where other rules
+//! were in force than was thought.
 //!
 //! ```text
 //! checkpoint        the reading          agrees again              frontier
@@ -14,13 +15,13 @@ use tidegate_protocol::SeqRange;
 
 use super::{
     Core, Loaded, alarming,
-    batch::{Checkpoint, HistoryChange, OriginNo, Retelling},
+    batch::{Checkpoint, HistoryChange, OriginNo, Retelling, RewindTo},
     origins::OriginState,
 };
 
 impl OriginState {
     /// Where history is to be taken up before anything else.
-    pub(super) fn rewind_to(&self) -> Option<u64> {
+    pub(super) fn rewind_to(&self) -> Option<RewindTo> {
         self.retelling.as_ref()?.rewind_to
     }
 
@@ -53,20 +54,30 @@ impl Core {
     /// Something behind the frontier has changed: that part of history is told again.
     pub(super) fn retell_from(&mut self, no: OriginNo, changed: SeqRange) {
         let Some(state) = self.origins.get_mut(no).filter(|state| state.watch.any()) else { return };
+        if let Some(retelling) = &mut state.retelling
+            && changed.start >= state.record.settled
+            && retelling.rewind_to.is_none()
+        {
+            // It is on its way there.
+            retelling.until = retelling.until.max(changed.end);
+            let record = state.settled_record();
+            return self.building.settled.push((no, record));
+        }
+        self.retell(no, RewindTo { seq: changed.start, tick: u64::MAX }, changed.end);
+    }
+
+    /// History is told again from there; up to `until` it does not agree with what was told.
+    pub(super) fn retell(&mut self, no: OriginNo, from: RewindTo, until: u64) {
+        let Some(state) = self.origins.get_mut(no).filter(|state| state.watch.any()) else { return };
         let settled = state.record.settled;
         match &mut state.retelling {
             Some(retelling) => {
-                retelling.until = retelling.until.max(changed.end);
-                if changed.start < settled || retelling.rewind_to.is_some() {
-                    // What was told again so far agrees with nothing behind it.
-                    retelling.until = retelling.until.max(settled);
-                    let to = retelling.rewind_to.unwrap_or(changed.start).min(changed.start);
-                    retelling.rewind_to = Some(to);
-                }
+                // What was told again so far agrees with nothing behind it.
+                retelling.until = retelling.until.max(until).max(settled);
+                retelling.rewind_to = Some(retelling.rewind_to.map_or(from, |known| known.or_before(from)));
             }
             None => {
-                let states = state.watch.settled_states();
-                let (until, rewind_to) = (changed.end, Some(changed.start));
+                let (states, rewind_to) = (state.watch.settled_states(), Some(from));
                 state.retelling = Some(Retelling { frontier: settled, states, until, rewind_to });
             }
         }
@@ -76,7 +87,7 @@ impl Core {
     }
 
     /// The store's last checkpoint at or before what was asked for; nothing where it could not be read.
-    pub(super) fn rewound(&mut self, now_ms: u64, no: OriginNo, found: Option<Checkpoint>) {
+    pub(super) fn rewound(&mut self, now_ms: u64, no: OriginNo, asked: RewindTo, found: Option<Checkpoint>) {
         self.loading.remove(&no);
         let Some(checkpoint) = found else {
             self.load_later(now_ms, no);
@@ -85,7 +96,7 @@ impl Core {
         let Some(state) = self.origins.get_mut(no) else { return };
         let Some(retelling) = &mut state.retelling else { return };
         // Unless a change further back came meanwhile.
-        if retelling.rewind_to.is_some_and(|seq| seq >= checkpoint.seq) {
+        if retelling.rewind_to == Some(asked) {
             retelling.rewind_to = None;
             let again = SeqRange::new(checkpoint.seq, retelling.frontier);
             if state.expired.iter().any(|expired| expired.start < again.end && again.start < expired.end) {
@@ -105,7 +116,7 @@ impl Core {
     }
 
     /// Tells loaded readings again, until history agrees with what was told, or its frontier is reached.
-    pub(super) fn retell(&mut self, no: OriginNo, loaded: &Loaded) {
+    pub(super) fn tell_again(&mut self, no: OriginNo, loaded: &Loaded) {
         let Some(state) = self.origins.get_mut(no) else { return };
         let Some(frontier) = state.retelling.as_ref().map(|retelling| retelling.frontier) else { return };
         let from = state.record.settled;

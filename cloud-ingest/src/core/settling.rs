@@ -74,6 +74,12 @@ impl OriginState {
         self.record.settled = seq;
     }
 
+    /// Ends the live alarms of rules that are not in force any more.
+    pub(super) fn withdraw_retired(&mut self, unix_ms: i64, out: &mut alarming::Outcome) {
+        let feed = of(&self.record, true, false);
+        self.watch.withdraw_retired(unix_ms, &feed, out);
+    }
+
     /// Tells of what goes on and was not told, if all is settled that is stored.
     pub(super) fn tell_standing(&mut self, out: &mut alarming::Outcome) {
         if self.retelling.is_none() && self.record.settled >= self.record.ledger.stored().end() {
@@ -135,14 +141,14 @@ impl Core {
             self.to_load.remove(&no);
             let open = self.in_flight.unwrap_or(self.building.number);
             let Some(state) = self.origins.get(no).filter(|state| state.can_settle()) else { continue };
-            if let Some(seq) = state.rewind_to() {
+            if let Some(to) = state.rewind_to() {
                 if state.retold_in.is_some_and(|batch| batch >= open) {
                     // The store still has what was told before.
                     self.stalled_loads.insert(no);
                     continue;
                 }
                 self.loading.insert(no);
-                self.effects.push_back(Effect::Rewind { origin: no, seq });
+                self.effects.push_back(Effect::Rewind { origin: no, to });
                 continue;
             }
             let from = state.passed(state.record.settled);
@@ -183,7 +189,7 @@ impl Core {
         if state.must_rewind() {
             self.to_load.insert(no);
         } else if state.retelling.is_some() {
-            self.retell(no, &loaded);
+            self.tell_again(no, &loaded);
         } else {
             let mut out = alarming::Outcome::default();
             state.settle(&loaded.readings, u64::MAX, |_, _| true, &mut out);

@@ -12,7 +12,10 @@ use super::{
     outbox, seal,
 };
 use crate::{
-    core::batch::{Batch, Entry, HistoryChange, OriginNo, Quarantined},
+    core::{
+        batch::{Batch, Entry, HistoryChange, OriginNo, Quarantined},
+        rulebook::RulesChange,
+    },
     delivery::Filters,
     failpoint::FailPoint,
 };
@@ -50,6 +53,7 @@ pub(super) fn write(lmdb: &Lmdb, batch: &Batch, filters: Option<&Filters>) -> Re
         writer.put(Table::Settled, &keys::origin(*no), &keys::encode(record)?)?;
     }
     write_history(&mut writer, &batch.history)?;
+    write_rules(&mut writer, &batch.rules)?;
     for (no, sealed) in &batch.sealed {
         seal::write(&mut writer, *no, sealed)?;
     }
@@ -112,6 +116,19 @@ fn write_history(writer: &mut Writer<'_>, changes: &[HistoryChange]) -> Result<(
             HistoryChange::Put(no, occurrence) => {
                 writer.put(Table::History, &keys::occurrence(*no, occurrence), &keys::encode(occurrence)?)?;
             }
+        }
+    }
+    Ok(())
+}
+
+fn write_rules(writer: &mut Writer<'_>, changes: &[RulesChange]) -> Result<(), StoreError> {
+    for RulesChange { rules, edition, operation } in changes {
+        for rule in rules {
+            writer.put(Table::Rules, &keys::rule(rule.id()), &keys::encode(rule)?)?;
+        }
+        writer.put(Table::Meta, keys::META_RULES_EDITION, &keys::number(*edition))?;
+        if let Some(operation) = operation {
+            writer.put(Table::RulesLog, &keys::number(*edition), &json(operation)?)?;
         }
     }
     Ok(())

@@ -26,6 +26,8 @@ pub const META_POSITION: &[u8] = b"position";
 pub const META_INTENT: &[u8] = b"intent";
 /// How often this ledger was rolled back by a restore, u32; absent: never.
 pub const META_LEDGER: &[u8] = b"ledger";
+/// How often the rules were changed, u64; absent: never.
+pub const META_RULES_EDITION: &[u8] = b"rules-edition";
 /// Event cursors that are given from now on are above this number, 8 bytes; absent: 0.
 pub const META_CURSOR_BASE: &[u8] = b"cursor-base";
 
@@ -189,6 +191,10 @@ fn two_names(key: &[u8]) -> Result<(&str, &str), StoreError> {
 
 pub fn alarm(site: SiteId, device: DeviceId, channel: ChannelName, rule: &RuleId) -> Vec<u8> {
     texts(&[site.as_str(), device.as_str(), channel.as_str(), rule.as_str()])
+}
+
+pub fn rule(id: &RuleId) -> Vec<u8> {
+    texts(&[id.as_str()])
 }
 
 pub fn alarm_of(key: &AlarmKey) -> Vec<u8> {

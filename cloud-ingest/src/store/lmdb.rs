@@ -78,13 +78,17 @@ pub enum Table {
     Checkpoints,
     /// u64 → AlarmLogEntry (JSON)
     AlarmLog,
+    /// rule, 0 → RevisedRule (postcard)
+    Rules,
+    /// edition u64 → RulesOperation (JSON)
+    RulesLog,
     /// receiver, 0, cursor u64 → OutboxRow (postcard): an event that is to be delivered
     Outbox,
     /// receiver, 0 → ReceiverRecord (postcard)
     Receivers,
 }
 
-const NAMES: [&str; 27] = [
+const NAMES: [&str; 29] = [
     "meta",
     "journal",
     "origins",
@@ -110,6 +114,8 @@ const NAMES: [&str; 27] = [
     "settings",
     "checkpoints",
     "alarm-log",
+    "rules",
+    "rules-log",
     "outbox",
     "receivers",
 ];

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tidegate_alarms::AlarmEvent;
+use tidegate_alarms::{AlarmEvent, RevisedRule};
 use tidegate_protocol::{
     ClockAnchor, DeviceId, Origin, RangeSet, Reading, SeqRange, SiteId, block::Description,
     topic::GatewayPath,
@@ -17,9 +17,10 @@ use super::{
 use crate::core::{
     batch::{
         Checkpoint, EntryHead, GatewayRecord, LiveRecord, Occurrence, OriginNo, OriginRecord, Quarantined,
-        SettledRecord,
+        RewindTo, SettledRecord,
     },
     retire::Operation,
+    rulebook::RulesOperation,
     seal::SealedRecord,
 };
 
@@ -292,8 +293,30 @@ impl<'e> Look<'e> {
         self.reader.last(Table::Events)?.map_or(Ok(0), |(key, _)| keys::read_number(key))
     }
 
-    /// The last checkpoint at or before a seq; the one before all seqs where there is none.
-    pub fn checkpoint(&self, no: OriginNo, seq: u64) -> Result<Checkpoint, StoreError> {
+    /// All revisions of all rules.
+    pub fn rules(&self) -> Result<Vec<RevisedRule>, StoreError> {
+        self.reader.scan(Table::Rules, &[])?.map(|pair| keys::decode(pair?.1)).collect()
+    }
+
+    pub fn rules_edition(&self) -> Result<u64, StoreError> {
+        self.reader.get(Table::Meta, keys::META_RULES_EDITION)?.map_or(Ok(0), keys::read_number)
+    }
+
+    /// The log of rules, oldest first.
+    pub fn rules_log(&self) -> Result<Vec<RulesOperation>, StoreError> {
+        self.reader.scan(Table::RulesLog, &[])?.map(|pair| from_json(pair?.1)).collect()
+    }
+
+    /// The last checkpoint at or before a place; the one before all seqs where there is none.
+    pub fn checkpoint(&self, no: OriginNo, to: RewindTo) -> Result<Checkpoint, StoreError> {
+        let mut seq = to.seq;
+        if to.tick < u64::MAX {
+            self.runs(no, SeqRange::new(0, u64::MAX), |run| {
+                let reaches = run.ticks.1 >= to.tick;
+                seq = if reaches { seq.min(run.range.start) } else { seq };
+                Ok(!reaches)
+            })?;
+        }
         let Some((key, states)) = self.reader.floor(Table::Checkpoints, &keys::index(no, seq))? else {
             return Ok(Checkpoint::default());
         };

@@ -34,6 +34,8 @@ pub(super) fn read(look: &Look<'_>) -> Result<Snapshot, StoreError> {
         next_deed: look.next_deed()?,
         live: look.live()?,
         settled: look.settled()?,
+        rules: look.rules()?,
+        rules_edition: look.rules_edition()?,
         latest: latest(look)?,
     })
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use tidegate_alarms::RuleBook;
 use tidegate_ingest::core::{
     Event, Loaded, MAX_LOADS, Snapshot,
     batch::{LiveRecord, OriginNo, OriginRecord},
 };
 use tidegate_protocol::{SeqRange, SiteId, ValueKind};
 
-use crate::support::{Bench, channel, description, origin};
+use crate::support::{Bench, channel, description, origin, rules};
 
 const ORIGINS: u32 = MAX_LOADS as u32 + 2;
 
@@ -25,7 +26,8 @@ fn unsettled() -> Bench {
         ((record.site, record.origin.device), LiveRecord { current: *no, channels: Vec::new() })
     });
     let live = live.collect();
-    let mut bench = Bench::new(Snapshot { origins, live, ..Snapshot::default() });
+    let rules = RuleBook::from(rules()).rules().map(|rule| (**rule).clone()).collect();
+    let mut bench = Bench::new(Snapshot { origins, live, rules, ..Snapshot::default() });
     bench.carry_out();
     bench
 }

@@ -3,7 +3,7 @@
 use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_ingest::core::{
     Core, Effect, Event, Settings, Snapshot, VerifyJob, batch::Batch, desired::SettingsDone,
-    lifecycle::AlarmDone, retire::Operation,
+    lifecycle::AlarmDone, retire::Operation, rulebook::RulesDone,
 };
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Quality, Reading, Seq,
@@ -73,6 +73,7 @@ pub struct Bench {
     pub told: Vec<(GatewayPath, Vec<DesiredChannel>)>,
     pub wanted: Vec<(u64, SettingsDone)>,
     pub alarms: Vec<(u64, AlarmDone)>,
+    pub ruled: Vec<(u64, RulesDone)>,
     /// Instead of succeeding, the commit stays under way under this number.
     pub held: Option<u64>,
     pub hold_commits: bool,
@@ -96,6 +97,7 @@ impl Bench {
             told: Vec::new(),
             wanted: Vec::new(),
             alarms: Vec::new(),
+            ruled: Vec::new(),
             held: None,
             hold_commits: false,
         }
@@ -131,6 +133,7 @@ impl Bench {
                 Effect::Settings { to, wanted } => self.told.push((to, wanted.channels)),
                 Effect::SettingsDone { ticket, done } => self.wanted.push((ticket, done)),
                 Effect::AlarmDone { ticket, done } => self.alarms.push((ticket, done)),
+                Effect::RulesDone { ticket, done } => self.ruled.push((ticket, done)),
                 Effect::Reload => {}
             }
         }

@@ -190,6 +190,7 @@ impl World {
                 Effect::Retired { .. }
                 | Effect::Settings { .. }
                 | Effect::SettingsDone { .. }
+                | Effect::RulesDone { .. }
                 | Effect::AlarmDone { .. } => {}
                 Effect::Provisional(event) => self.provisional.push(*event),
                 Effect::Verify { ticket, job } => {
@@ -211,10 +212,10 @@ impl World {
                     let loaded = Some(loaded);
                     self.coming.push(Event::Loaded { origin, loaded });
                 }
-                Effect::Rewind { origin, seq } => {
-                    let checkpoint = self.store.look().and_then(|look| look.checkpoint(origin, seq));
+                Effect::Rewind { origin, to } => {
+                    let checkpoint = self.store.look().and_then(|look| look.checkpoint(origin, to));
                     let checkpoint = Some(checkpoint.expect("it reads"));
-                    self.coming.push(Event::Rewound { origin, checkpoint });
+                    self.coming.push(Event::Rewound { origin, to, checkpoint });
                 }
                 Effect::Reload => {
                     self.incarnation += 1;

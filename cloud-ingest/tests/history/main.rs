@@ -2,4 +2,5 @@
 
 mod cost;
 mod late;
+mod revisions;
 mod world;

@@ -3,9 +3,13 @@
 use std::path::Path;
 
 use tempfile::TempDir;
-use tidegate_alarms::{AlarmEvent, RuleSet, RulesSettings};
+use tidegate_alarms::{AlarmEvent, RuleBook, RuleSet, RulesSettings};
 use tidegate_ingest::{
-    core::{Core, Effect, Event, Loaded, Settings, batch::Occurrence},
+    core::{
+        Core, Effect, Event, Loaded, Settings,
+        batch::Occurrence,
+        rulebook::{RulesDone, RulesOrder},
+    },
     lake::Lake,
     readings::Source,
     store::{LmdbStore, Store},
@@ -21,6 +25,9 @@ const MAP_BYTES: u64 = 256 * 1024 * 1024;
 /// Between two readings of an origin.
 pub const TICK_MS: u64 = 1_000;
 pub const ARRIVAL_MS: i64 = 1_800_000_000_000;
+
+/// Of an occurrence: where it began, was raised, ended.
+pub type Span = (u64, u64, Option<u64>);
 
 pub fn rules(rules: serde_json::Value) -> RuleSet {
     let settings: RulesSettings =
@@ -38,7 +45,8 @@ pub fn site() -> SiteId {
 
 pub struct World {
     core: Core,
-    rules: RuleSet,
+    book: RuleBook,
+    ruled: Option<RulesDone>,
     store: LmdbStore,
     lake: Lake,
     encoder: Encoder,
@@ -53,14 +61,21 @@ impl World {
         let folder = folder.expect("a folder");
         let store = LmdbStore::open(&folder.path().join("store"), MAP_BYTES).expect("a store");
         let lake = Lake::open(&folder.path().join("lake")).expect("a lake");
-        let core = core(&store, &rules, 1);
+        let book = RuleBook::from(rules);
+        let core = core(&store, &book, 1);
         let encoder = Encoder::new().expect("an encoder");
-        Self { core, rules, store, lake, encoder, _folder: folder, next_number: 0 }
+        let mut world =
+            Self { core, book, ruled: None, store, lake, encoder, _folder: folder, next_number: 0 };
+        // So that the rules are in the store.
+        world.handle(Event::Wakeup);
+        world
     }
 
-    /// A process that ends, and another that starts on the same store.
+    /// A process that ends, and another that starts on the same store, and takes the rules from it.
     pub fn restart(&mut self) {
-        self.core = core(&self.store, &self.rules, self.next_number + 2);
+        let kept = self.store.look().and_then(|look| look.rules()).expect("rules");
+        self.book = RuleBook::restore(kept);
+        self.core = core(&self.store, &self.book, self.next_number + 2);
         self.carry_out();
     }
 
@@ -99,9 +114,13 @@ impl World {
                     }
                     Event::Loaded { origin, loaded: Some(loaded) }
                 }
-                Effect::Rewind { origin, seq } => {
-                    let checkpoint = self.store.look().and_then(|look| look.checkpoint(origin, seq));
-                    Event::Rewound { origin, checkpoint: Some(checkpoint.expect("it reads")) }
+                Effect::Rewind { origin, to } => {
+                    let checkpoint = self.store.look().and_then(|look| look.checkpoint(origin, to));
+                    Event::Rewound { origin, to, checkpoint: Some(checkpoint.expect("it reads")) }
+                }
+                Effect::RulesDone { done, .. } => {
+                    self.ruled = Some(done);
+                    continue;
                 }
                 _ => continue,
             };
@@ -152,13 +171,21 @@ impl World {
         self.send(Lane::Live, vec![Record::Described(description(origin)), anchor], Vec::new());
     }
 
+    /// The rules are these from now on.
+    pub fn change_rules(&mut self, rules: RuleSet, unix_ms: i64) -> RulesDone {
+        let (operator, reason) = ("eva".to_owned(), "a test".to_owned());
+        let order = Box::new(RulesOrder { rules, operator, reason, expected: None, unix_ms });
+        self.handle(Event::ChangeRules { ticket: 1, order });
+        self.ruled.take().expect("an answer")
+    }
+
     pub fn history(&self) -> Vec<Occurrence> {
         let history = self.store.look().and_then(|look| look.history()).expect("a look");
         history.into_iter().map(|(_, known)| known).collect()
     }
 
     /// In short: where it began, was raised, ended.
-    pub fn spans(&self) -> Vec<(u64, u64, Option<u64>)> {
+    pub fn spans(&self) -> Vec<Span> {
         let span = |known: &Occurrence| {
             (known.onset.seq.0, known.raised.seq.0, known.cleared.map(|point| point.seq.0))
         };
@@ -188,10 +215,10 @@ impl World {
     }
 }
 
-fn core(store: &LmdbStore, rules: &RuleSet, incarnation: u64) -> Core {
+fn core(store: &LmdbStore, book: &RuleBook, incarnation: u64) -> Core {
     let settings = Settings { credit_total_bytes: 8 << 20, linger_ms: 0, quota_bytes: MAP_BYTES / 5 * 4 };
     let decoder = Decoder::new().expect("a decoder");
-    Core::new(settings, rules.clone(), decoder, store.snapshot().expect("a snapshot"), incarnation)
+    Core::new(settings, book.clone(), decoder, store.snapshot().expect("a snapshot"), incarnation)
 }
 
 fn description(origin: Origin) -> Description {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_ingest::core::{
     Core, Settings, VerifyJob,
-    batch::{Batch, OriginNo},
+    batch::{Batch, OriginNo, RewindTo},
 };
 use tidegate_protocol::{SeqRange, block::Decoder, topic::Lane};
 
@@ -36,7 +36,7 @@ pub struct Cloud {
 pub enum Look {
     Verify { ticket: u64, job: VerifyJob },
     Load { origin: OriginNo, range: SeqRange },
-    Rewind { origin: OriginNo, seq: u64 },
+    Rewind { origin: OriginNo, to: RewindTo },
 }
 
 /// A block on its way.

@@ -161,7 +161,10 @@ impl World {
             }
             Effect::Retired { done, .. } => self.check_retired(done),
             // Nothing is wanted of channels here, and nobody acts on alarms.
-            Effect::Settings { .. } | Effect::SettingsDone { .. } | Effect::AlarmDone { .. } => {}
+            Effect::Settings { .. }
+            | Effect::SettingsDone { .. }
+            | Effect::AlarmDone { .. }
+            | Effect::RulesDone { .. } => {}
             Effect::Provisional(event) => {
                 self.coverage.count(Fault::AlarmRaised);
                 self.check_live_event(&event);
@@ -177,9 +180,9 @@ impl World {
                 let look = Look::Load { origin, range };
                 self.plan_in(after, Happening::IngestLooked { life, look });
             }
-            Effect::Rewind { origin, seq } => {
+            Effect::Rewind { origin, to } => {
                 let after = self.store_time();
-                let look = Look::Rewind { origin, seq };
+                let look = Look::Rewind { origin, to };
                 self.plan_in(after, Happening::IngestLooked { life, look });
             }
             Effect::Reload => {
@@ -275,9 +278,9 @@ impl World {
                 let loaded = readings.map(|readings| Loaded { readings, checkpoints, occurrences });
                 (Event::Loaded { origin, loaded: loaded.filter(|_| !unreadable) }, met)
             }
-            Look::Rewind { origin, seq } => {
-                let checkpoint = Some(self.cloud.store.checkpoint(origin, seq));
-                (Event::Rewound { origin, checkpoint: checkpoint.filter(|_| !unreadable) }, None)
+            Look::Rewind { origin, to } => {
+                let checkpoint = Some(self.cloud.store.checkpoint(origin, to.seq));
+                (Event::Rewound { origin, to, checkpoint: checkpoint.filter(|_| !unreadable) }, None)
             }
         };
         match met {

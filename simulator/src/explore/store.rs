@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_alarms::{AlarmEvent, EventId, RuleId};
+use tidegate_alarms::{AlarmEvent, EventId, RevisedRule, RuleId};
 use tidegate_ingest::core::{
     Snapshot, VerifyJob,
     batch::{
@@ -34,6 +34,8 @@ pub struct MemoryStore {
     settled: BTreeMap<OriginNo, SettledRecord>,
     history: BTreeMap<OccurrenceKey, Occurrence>,
     checkpoints: BTreeMap<(OriginNo, u64), States>,
+    rules: BTreeMap<RuleId, RevisedRule>,
+    rules_edition: u64,
     event_ids: BTreeSet<EventId>,
     pub events: Vec<AlarmEvent>,
     latest: BTreeMap<OriginNo, Vec<Reading>>,
@@ -88,6 +90,10 @@ impl MemoryStore {
         self.latest.extend(batch.latest.iter().cloned());
         self.quarantined += batch.quarantine.len() as u64;
         self.change_history(&batch.history);
+        for change in &batch.rules {
+            self.rules.extend(change.rules.iter().map(|rule| (rule.id().clone(), (**rule).clone())));
+            self.rules_edition = change.edition;
+        }
         for event in &batch.events {
             if self.event_ids.insert(event.id) {
                 self.events.push(event.clone());
@@ -211,6 +217,8 @@ impl MemoryStore {
             expired: Vec::new(),
             gateways: self.gateways.clone().into_iter().collect(),
             settings: Vec::new(),
+            rules: self.rules.values().cloned().collect(),
+            rules_edition: self.rules_edition,
             alarms: Vec::new(),
             next_deed: 0,
             live: self.live.clone().into_iter().collect(),

@@ -338,6 +338,7 @@ impl World<'_> {
                 | ingest::Effect::Load { .. }
                 | ingest::Effect::Rewind { .. }
                 | ingest::Effect::Reload
+                | ingest::Effect::RulesDone { .. }
                 | ingest::Effect::Retired { .. }
                 | ingest::Effect::Settings { .. }
                 | ingest::Effect::SettingsDone { .. }
