@@ -64,6 +64,18 @@ pub enum ConditionKind {
 }
 
 impl ConditionKind {
+    pub const ALL: [Self; 9] = [
+        Self::Above,
+        Self::Below,
+        Self::Outside,
+        Self::Inside,
+        Self::Equals,
+        Self::NotEquals,
+        Self::Rate,
+        Self::Deviation,
+        Self::Stale,
+    ];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Above => "above",
