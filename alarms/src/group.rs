@@ -45,7 +45,7 @@ impl Quorum {
             Self::Count(count) => count.max(1),
             Self::Fraction(fraction) => {
                 let exact = fraction * f64::from(selected);
-                // Rounded up, but for what multiplying doubles adds: 0.1 × 30 is 3.
+                // Rounded up, but for what multiplying doubles adds: 0.28 × 25 is 7.
                 let whole = exact as u32;
                 let rest = exact - f64::from(whole);
                 if rest > 1e-9 * exact { whole.saturating_add(1) } else { whole.max(1) }
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_fraction_is_of_those_selected_and_needs_one_at_least() {
         for (fraction, selected, needed) in
-            [(0.5, 4, 2), (0.5, 5, 3), (0.1, 30, 3), (0.3, 10, 3), (1.0, 7, 7), (0.01, 3, 1), (0.5, 0, 1)]
+            [(0.5, 4, 2), (0.5, 5, 3), (0.28, 25, 7), (0.3, 10, 3), (1.0, 7, 7), (0.01, 3, 1), (0.5, 0, 1)]
         {
             assert_eq!(Quorum::Fraction(fraction).needed(selected), needed, "{fraction} of {selected}");
         }

@@ -168,7 +168,8 @@ fn a_window_goes_on_only_if_it_is_the_same_and_a_peak_of_another_quantity_begins
     let rate = |over: &str| rule(&format!("rate = {{ above = 1, per = \"1s\", over = \"{over}\" }}"));
     let mut state = State::default();
     run(&rate("10s"), &mut state, &(0..8).map(|n| at(n, Value::F64(0.0))).collect::<Vec<_>>());
-    let jump = [at(8, Value::F64(99.0))];
+    // A rate of some 125 a second.
+    let jump = [at(8, Value::F64(999.0))];
     assert_eq!(run(&rate("10s"), &mut rate("10s").adopt(state.clone()), &jump).len(), 1);
     assert_eq!(run(&rate("11s"), &mut rate("11s").adopt(state.clone()), &jump).len(), 0);
 

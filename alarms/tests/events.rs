@@ -3,7 +3,8 @@
 use serde_json::json;
 use tidegate_alarms::{
     AlarmEvent, Lifecycle, ReadingAt, RuleSet, RulesSettings, State, Transition, TransitionKind,
-    event::{Deed, Operator, Place, Standing, WallTime, occurrence_id},
+    event::{Deed, Facts, Operator, Place, Standing, WallTime, message_of, occurrence_id},
+    group::Tally,
 };
 use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, Quality, Seq, SiteId, Tick, Value};
 
@@ -132,4 +133,47 @@ fn an_infinite_value_is_null() {
     let json = serde_json::to_value(event(&rules, &raise)).unwrap();
     assert_eq!((&json["value"], &json["limit"]), (&json!(null), &json!(1.0)));
     assert_eq!(json["message"], "board-1 temperature is inf Cel (limit 1 Cel)");
+}
+
+#[test]
+fn a_rate_s_event_has_the_value_that_was_read_and_the_rate_as_its_peak() {
+    let event = |message: &str| {
+        let text = format!(
+            "[[rule]]\nid = \"fast\"\nrate = {{ above = 1, per = \"1m\", over = \"8s\" }}\nmessage = \"{message}\""
+        );
+        let rules = RuleSet::from_settings(toml::from_str(&text).unwrap()).unwrap();
+        let mut state = State::default();
+        let reading = |n: u64| {
+            let value = Value::Decimal { mantissa: 200 + n as i64, scale: 1 };
+            ReadingAt { boot: BootId(1), seq: Seq(n), tick: Tick(n * 1_000), value, quality: Quality::Good }
+        };
+        let raise = (0..9).find_map(|n| rules.rules()[0].step(&mut state, &reading(n))).unwrap();
+        AlarmEvent::new(&rules.rules()[0], place(), &raise, Standing::default(), |_| WallTime::UNKNOWN)
+    };
+    let raise = event("{device} rises by {rate} {unit} a minute, to {value}; {limit} is allowed");
+    assert_eq!((raise.value, raise.limit, raise.seq), (Some(20.4), 1.0, Seq(4)));
+    assert!((raise.peak.value.unwrap() - 6.0).abs() < 1e-9, "{:?}", raise.peak);
+    assert_eq!(raise.message, "board-1 rises by 6 Cel a minute, to 20.4; 1 is allowed");
+}
+
+#[test]
+fn silence_and_groups_have_their_texts() {
+    use TransitionKind::{Clear, Raise};
+    let said = |keys: &str, kind, facts: &Facts| {
+        let text = format!("[[rule]]\nid = \"it\"\n{keys}");
+        let rules = RuleSet::from_settings(toml::from_str(&text).unwrap()).unwrap();
+        message_of(&rules.rules()[0], &place(), kind, facts)
+    };
+    let silence = Facts::Silence { silent_ms: 45_000, allowed_ms: 30_000 };
+    let stale = "stale = { after = 3 }\n";
+    assert_eq!(said(stale, Raise, &silence), "board-1 temperature has said nothing for 45s (limit 30s)");
+    assert_eq!(said(stale, Clear, &silence), "board-1 temperature speaks again");
+    let own = format!("{stale}message = \"{{transition}}: {{silence}} of {{limit}}\"");
+    assert_eq!(said(&own, Clear, &silence), "clear: 45s of 30s");
+
+    let group = Facts::Group { tally: Tally { holding: 3, selected: 5 }, needed: 2 };
+    let above = "above = 1\ngroup = { count = 2 }\n";
+    assert_eq!(said(above, Raise, &group), "plant: it on 3 of 5 devices (limit 2)");
+    let own = format!("{above}message = \"{{count}} of {{selected}} at {{site}}\"");
+    assert_eq!(said(&own, Raise, &group), "3 of 5 at plant");
 }
