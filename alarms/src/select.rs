@@ -1,6 +1,6 @@
 //! Which channels a rule watches: by their names, by the device's tag, by labels that the rules file gives.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 use tidegate_protocol::{ChannelName, DeviceId, SiteId};
@@ -14,8 +14,8 @@ pub struct Selector {
     /// Each label must be there and fit.
     pub labels: Vec<LabelPattern>,
     /// Who has such labels: of the file's `[[labels]]` what gives any of those asked for, in their order. With them in it, a
-    /// rule is complete in itself, and changes when they do.
-    pub given: Vec<GivenLabel>,
+    /// rule is complete in itself, and changes when they do. Shared by rules that ask for the same labels.
+    pub given: Arc<[GivenLabel]>,
 }
 
 /// Patterns on what a channel is called.

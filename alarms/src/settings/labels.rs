@@ -1,6 +1,12 @@
 //! `[[labels]]`: what the file says of channels beyond their names.
 
-use alloc::{collections::BTreeSet, format, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::String,
+    sync::Arc,
+    vec::Vec,
+};
 
 use super::{
     LabelsSettings, MAX_LABELS, MAX_RULE_ID, MAX_TEXT,
@@ -14,7 +20,9 @@ use crate::select::GivenLabel;
 pub(super) struct GivenLabels {
     all: Vec<GivenLabel>,
     /// Those of entries with something wrong in them too, so that rules are not blamed for it.
-    keys: BTreeSet<alloc::string::String>,
+    keys: BTreeSet<String>,
+    /// What was asked for, by the labels.
+    asked: BTreeMap<Vec<String>, Arc<[GivenLabel]>>,
 }
 
 impl GivenLabels {
@@ -62,8 +70,14 @@ impl GivenLabels {
         self.keys.contains(key)
     }
 
-    /// Who has any of these labels.
-    pub fn of(&self, keys: BTreeSet<&str>) -> Vec<GivenLabel> {
-        self.all.iter().filter(|given| keys.contains(given.key.as_str())).cloned().collect()
+    /// Who has any of these labels. Many rules may ask for the same ones of many.
+    pub fn of(&mut self, keys: Vec<String>) -> Arc<[GivenLabel]> {
+        if let Some(known) = self.asked.get(&keys) {
+            return Arc::clone(known);
+        }
+        let given = self.all.iter().filter(|given| keys.contains(&given.key));
+        let given: Arc<[GivenLabel]> = given.cloned().collect();
+        self.asked.insert(keys, Arc::clone(&given));
+        given
     }
 }

@@ -53,7 +53,7 @@ impl RuleSet {
     pub fn from_settings(settings: RulesSettings) -> Result<Self, RuleErrors> {
         let RulesSettings { labels, rule } = settings;
         let mut found = Vec::new();
-        let labels = GivenLabels::validate(labels, &mut found);
+        let mut labels = GivenLabels::validate(labels, &mut found);
         let mut rules = Vec::with_capacity(rule.len().min(MAX_RULES));
         let mut places: BTreeMap<(String, EffectiveFrom), usize> = BTreeMap::new();
         for (index, raw) in rule.into_iter().enumerate() {
@@ -78,7 +78,7 @@ impl RuleSet {
                     }
                 }
             }
-            let content = raw.validate(&labels, &mut notes);
+            let content = raw.validate(&mut labels, &mut notes);
             if let (Some(content), Some(from)) = (content, from) {
                 rules.push((from, Arc::new(Rule::from(content))));
             }
@@ -90,7 +90,7 @@ impl RuleSet {
 
 impl RuleSettings {
     /// What it means; nothing where that cannot be said. What it notes must be looked at in either case.
-    fn validate(self, labels: &GivenLabels, notes: &mut Notes<'_>) -> Option<Content> {
+    fn validate(self, labels: &mut GivenLabels, notes: &mut Notes<'_>) -> Option<Content> {
         if self.id.is_empty() || self.id.len() > MAX_RULE_ID || !self.id.chars().all(slug_character) {
             notes.add("id", RuleProblem::Id);
         }
@@ -188,7 +188,7 @@ impl GroupSettings {
 }
 
 impl SelectSettings {
-    fn validate(&self, labels: &GivenLabels, notes: &mut Notes<'_>) -> Option<Selector> {
+    fn validate(&self, labels: &mut GivenLabels, notes: &mut Notes<'_>) -> Option<Selector> {
         let names = self.names(notes);
         let mut patterns = Vec::new();
         for (key, value) in &self.labels {
@@ -199,7 +199,7 @@ impl SelectSettings {
                 patterns.push(LabelPattern { key: key.clone(), value });
             }
         }
-        let given = labels.of(patterns.iter().map(|pattern| pattern.key.as_str()).collect());
+        let given = labels.of(patterns.iter().map(|pattern| pattern.key.clone()).collect());
         Some(Selector { names: names?, labels: patterns, given })
     }
 

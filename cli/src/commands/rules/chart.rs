@@ -124,7 +124,7 @@ fn panel(svg: &mut String, top: f64, series: &Series, lanes: &[Lane<'_>], end: i
         text(svg, (at, lanes_end + 16.0), "dim", "middle", &label);
     }
     let clock = if extent.has_wall_time { "UTC" } else { "since boot" };
-    text(svg, (LEFT - 8.0, lanes_end + 16.0), "dim", "end", clock);
+    text(svg, (12.0, lanes_end + 16.0), "dim", "start", clock);
     for (index, lane) in lanes.iter().enumerate() {
         let middle = bottom + LANE * index as f64 + LANE / 2.0;
         let name: String = lane.id.as_str().chars().take(22).collect();
