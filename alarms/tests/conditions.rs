@@ -151,6 +151,18 @@ fn another_revision_takes_an_alarm_over() {
 }
 
 #[test]
+fn a_window_that_moves_on_is_no_change_of_phase() {
+    let rule = rule("rate = { above = 1, per = \"1s\", over = \"4s\" }");
+    let mut state = State::default();
+    run(&rule, &mut state, &[at(0, Value::F64(0.0)), at(1, Value::F64(0.0))]);
+    let before = state.clone();
+    run(&rule, &mut state, &[at(2, Value::F64(0.5))]);
+    assert!(state != before && state.is_in_phase_of(&before));
+    run(&rule, &mut state, &[at(3, Value::F64(99.0))]);
+    assert!(state.is_active() && !state.is_in_phase_of(&before));
+}
+
+#[test]
 fn a_delay_goes_on_only_under_the_same_kind_of_condition() {
     let [above, higher, below] =
         ["above = 5", "above = 4", "below = 9"].map(|keys| rule(&format!("{keys}\non_delay = \"2s\"")));

@@ -1,7 +1,7 @@
 //! `tidegate`: the face of Tidegate for people.
 //!
-//! Every command but `demo`, `rules` on files and `watch --raw` asks the HTTP API of a running ingest. Standard output carries what
-//! was asked for and nothing else; one line on standard error says what went wrong.
+//! Every command but `demo`, `rules` on files and `watch --raw` asks the HTTP API of a running ingest. Standard output
+//! carries what was asked for and nothing else; one line on standard error says what went wrong.
 
 mod client;
 mod commands;
