@@ -175,12 +175,17 @@ async fn one_that_is_gone_is_disabled_over_restarts_until_it_is_enabled() {
     hook.next().await;
     let view = served.receiver_when("ops", |view| view.state == ReceiverState::Disabled).await;
     assert!(view.disabled.is_some_and(|why| why.contains("410")));
-    served.stop().await;
-    let served = Served::start(folder.path(), &receivers);
     served.commit(vec![event("plant", "b", 1)]);
+    served.stop().await;
+    // The outbox is read before the first order is taken, and what is on its way is waited for at the end.
+    let served = Served::start(folder.path(), &receivers);
+    served.ask(|desk| desk.test("ops")).await.expect("it is sent");
+    served.stop().await;
+    let types: Vec<_> = hook.came().iter().map(|received| received.json()["type"].clone()).collect();
+    assert_eq!(types, ["test"], "nothing else is sent to it");
+    let served = Served::start(folder.path(), &receivers);
     let view = served.receiver("ops").await;
     assert_eq!((view.state, view.waiting), (ReceiverState::Disabled, 2));
-    assert!(hook.came().is_empty());
     served.ask(|desk| desk.enable("ops")).await.expect("it is enabled");
     let devices: BTreeSet<String> = [hook.next().await.device(), hook.next().await.device()].into();
     assert_eq!(devices, ["a".to_owned(), "b".to_owned()].into());
