@@ -86,6 +86,7 @@ pub fn start(
             tally: Arc::clone(&tally),
             record,
             loaded_up_to: 0,
+            behind: false,
             changes: Vec::new(),
             unsent: Vec::new(),
             sending: JoinSet::new(),
@@ -105,6 +106,8 @@ struct Deliverer {
     tally: Arc<Tally>,
     record: ReceiverRecord,
     loaded_up_to: u64,
+    /// The outbox holds more than there was room for.
+    behind: bool,
     /// What the store did not take yet.
     changes: Vec<OutboxChange>,
     /// Digests that wait for the store.
@@ -135,19 +138,21 @@ impl Deliverer {
                 () = stopping.wait() => break,
                 Some(ended) = self.sending.join_next(), if !self.sending.is_empty() => self.ended(ended),
                 changed = committed.changed() => match changed {
+                    // What there is no room for is read when there is.
+                    Ok(()) if self.behind => {}
                     Ok(()) => self.load().await,
                     Err(_) => break,
                 },
                 Some(order) = orders.recv() => self.order(order).await,
                 Some(_) = self.testing.join_next(), if !self.testing.is_empty() => {}
-                () = sleep(pause) => {
-                    self.handle(Event::Wakeup);
-                    self.load().await;
-                }
+                () = sleep(pause) => self.handle(Event::Wakeup),
             }
             // What has ended meanwhile is noted together.
             while let Some(ended) = self.sending.try_join_next() {
                 self.ended(ended);
+            }
+            if self.behind && self.lane.len() <= MAX_LOADED / 2 {
+                self.load().await;
             }
         }
         let farewell = async {
@@ -181,8 +186,8 @@ impl Deliverer {
         let (store, id, after) = (Arc::clone(&self.store), self.receiver.id.clone(), self.loaded_up_to);
         let read = spawn_blocking(move || read_outbox(&store, &id, after, room)).await;
         match read {
-            Ok(Ok((queued, gone, up_to))) => {
-                self.loaded_up_to = up_to;
+            Ok(Ok(Loaded { queued, gone, up_to, more })) => {
+                (self.loaded_up_to, self.behind) = (up_to, more);
                 for cursor in gone {
                     self.changes.push(OutboxChange::Delete { receiver: self.receiver.id.clone(), cursor });
                 }
@@ -190,11 +195,15 @@ impl Deliverer {
                     self.handle(Event::Queued(queued));
                 }
             }
-            Ok(Err(error)) => {
-                tracing::error!(%error, receiver = self.receiver.id, "the outbox cannot be read")
-            }
-            Err(error) => tracing::error!(%error, receiver = self.receiver.id, "the outbox was not read"),
+            Ok(Err(error)) => self.not_read(&error.to_string()),
+            Err(error) => self.not_read(&error.to_string()),
         }
+    }
+
+    /// It is tried again.
+    fn not_read(&mut self, error: &str) {
+        self.behind = true;
+        tracing::error!(error, receiver = self.receiver.id, "the outbox cannot be read");
     }
 
     /// Takes what the lane wants, and returns what it wants sent.
@@ -368,27 +377,34 @@ impl Deliverer {
     }
 }
 
-type Loaded = (Vec<Queued>, Vec<u64>, u64);
+struct Loaded {
+    queued: Vec<Queued>,
+    /// Rows whose events are gone.
+    gone: Vec<u64>,
+    /// The last cursor that was looked at.
+    up_to: u64,
+    more: bool,
+}
 
-/// At most so many, but of a digest all; with them the rows whose events are gone, and the last cursor that was looked at.
-fn read_outbox(store: &LmdbStore, receiver: &str, mut after: u64, room: usize) -> Result<Loaded, StoreError> {
+/// At most so many, but of a digest all.
+fn read_outbox(store: &LmdbStore, receiver: &str, after: u64, room: usize) -> Result<Loaded, StoreError> {
     let look = store.look()?;
-    let (mut queued, mut gone) = (Vec::new(), Vec::new());
+    let mut loaded = Loaded { queued: Vec::new(), gone: Vec::new(), up_to: after, more: false };
     loop {
-        let page = look.outbox(receiver, after, RowState::Waiting, PAGE)?;
+        let page = look.outbox(receiver, loaded.up_to, RowState::Waiting, PAGE)?;
         let is_last = page.len() < PAGE;
         for (cursor, row, event) in page {
-            if queued.len() >= room && row.digest.is_none() {
-                return Ok((queued, gone, after));
+            if loaded.queued.len() >= room && row.digest.is_none() {
+                return Ok(Loaded { more: true, ..loaded });
             }
-            after = cursor;
+            loaded.up_to = cursor;
             match event {
-                Some(event) => queued.push(Queued::new(cursor, row, &event)),
-                None => gone.push(cursor),
+                Some(event) => loaded.queued.push(Queued::new(cursor, row, &event)),
+                None => loaded.gone.push(cursor),
             }
         }
         if is_last {
-            return Ok((queued, gone, after));
+            return Ok(loaded);
         }
     }
 }

@@ -24,8 +24,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::{address::is_internal, tls::Trust};
 
-const MAX_HEAD_BYTES: usize = 16 * 1024;
-const MAX_BODY_BYTES: usize = 16 * 1024;
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+pub const MAX_BODY_BYTES: usize = 16 * 1024;
 /// What of a body is shown to people.
 const SHOWN_CHARS: usize = 200;
 const USER_AGENT: &str = concat!("tidegate-ingest/", env!("CARGO_PKG_VERSION"));

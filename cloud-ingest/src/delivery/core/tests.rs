@@ -1,5 +1,7 @@
 //! On virtual time: what is sent when.
 
+mod simulation;
+
 use tidegate_alarms::Priority;
 
 use super::{
