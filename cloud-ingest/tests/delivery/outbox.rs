@@ -13,7 +13,7 @@ use tidegate_alarms::{AlarmEvent, Priority};
 use tidegate_ingest::{
     api::DeliverySource,
     core::batch::Batch,
-    delivery::{core::RowState, desk::DeskError, view::ReceiverState},
+    delivery::{Filters, core::RowState, desk::DeskError, view::ReceiverState},
     store::{LmdbStore, Store},
 };
 
@@ -96,10 +96,7 @@ async fn what_was_committed_when_the_process_died_is_delivered_by_the_next() {
     let late = AlarmEvent { late: true, ..event("plant", "b", 1) };
     {
         let store = LmdbStore::open(folder.path(), 1 << 26).expect("a store");
-        let filters = tidegate_ingest::delivery::Filters::new([(
-            "ops".to_owned(),
-            crate::checked(&receivers[0]).filter,
-        )]);
+        let filters = Filters::new([("ops".to_owned(), crate::checked(&receivers[0]).filter)]);
         assert!(store.deliver_to(filters).expect("it opens").is_empty());
         let events = vec![event("plant", "a", 1), late.clone()];
         store.commit(&Batch { events, ..Batch::default() }).expect("it commits");
@@ -116,9 +113,7 @@ async fn a_commit_that_fails_queues_nothing() {
     let hook = Hook::start(|_, _| status("200 OK")).await;
     let receiver = crate::checked(&webhook("ops", &hook.url()));
     let store = LmdbStore::open(folder.path(), 1 << 20).expect("a store");
-    store
-        .deliver_to(tidegate_ingest::delivery::Filters::new([("ops".to_owned(), receiver.filter)]))
-        .expect("it opens");
+    store.deliver_to(Filters::new([("ops".to_owned(), receiver.filter)])).expect("it opens");
     let too_many = (0..2_000).map(|no| event("plant", "a", 2 * no)).collect();
     assert!(store.commit(&Batch { events: too_many, ..Batch::default() }).is_err(), "it does not fit");
     let look = store.look().expect("a look");
@@ -147,6 +142,30 @@ async fn a_new_receiver_starts_from_now_and_the_rows_of_one_that_is_gone_are_dro
     served.stop().await;
     let served = Served::start(folder.path(), &[webhook("old", &hook.url())]);
     assert_eq!(served.receiver("old").await.waiting, 0);
+}
+
+#[tokio::test]
+async fn a_row_does_not_outlive_its_event() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hook = Hook::start(|_, _| status("200 OK")).await;
+    let receivers = [webhook("ops", &hook.url())];
+    {
+        let store = LmdbStore::open(folder.path(), 1 << 26).expect("a store");
+        let filter = crate::checked(&receivers[0]).filter;
+        store.deliver_to(Filters::new([("ops".to_owned(), filter)])).expect("it opens");
+        let events = ["a", "b", "c"].map(|device| event("plant", device, 1)).into();
+        store.commit(&Batch { events, ..Batch::default() }).expect("it commits");
+        store.note_hour(1).expect("it notes");
+        while store.trim_events(2).expect("it trims") > 0 {}
+        let counts = store.look().expect("a look").outbox_counts().expect("counts");
+        // The newest event stays, for its cursor.
+        assert_eq!(counts["ops"].waiting, 1);
+    }
+    let served = Served::start(folder.path(), &receivers);
+    assert_eq!(hook.next().await.device(), "c");
+    served.receiver_when("ops", |view| view.waiting == 0).await;
+    served.stop().await;
+    assert!(hook.came().is_empty());
 }
 
 #[tokio::test]
