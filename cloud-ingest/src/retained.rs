@@ -82,8 +82,8 @@ mod tests {
     use std::sync::Arc;
 
     use tidegate_alarms::{
-        ReadingAt, RuleSet, RulesSettings, State,
-        event::{Place, Standing, WallTime},
+        Lifecycle, ReadingAt, RuleSet, RulesSettings, State, TransitionKind,
+        event::{Deed, Operator, Place, Standing, WallTime},
     };
     use tidegate_protocol::{
         BootId, ChannelIndex, ChannelName, DeviceId, Quality, Reading, Seq, SiteId, Tick, Value,
@@ -115,6 +115,25 @@ mod tests {
             let place = Place { site, device, channel, unit: "" };
             AlarmEvent::new(&rule, place, &transition, Standing::default(), |_| WallTime::UNKNOWN)
         })
+    }
+
+    /// Whoever connects later reads the state of now, not the raise alone.
+    #[test]
+    fn what_was_done_with_an_alarm_is_what_is_published_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = LmdbStore::open(folder.path(), 1 << 24).expect("a store");
+        let [raised, _] = raise_and_clear("board-a");
+        let after = Lifecycle { active: true, ..Lifecycle::default() };
+        let operator = Operator { by: "eva".to_owned(), comment: String::new(), until_unix_ms: None };
+        let kind = TransitionKind::Acknowledge;
+        let done = raised.done(Deed { kind, number: 0, operator, unix_ms: 1, after: &after });
+        store.commit(&Batch { events: vec![raised, done.clone()], ..Batch::default() }).expect("it commits");
+        let (outgoing, mut to_broker) = mpsc::channel(8);
+        Retained::new(outgoing).publish_all(&store).expect("it reads");
+        let said = to_broker.blocking_recv().expect("a message");
+        assert_eq!(Some(&said), message(&done).as_ref());
+        let json: serde_json::Value = serde_json::from_slice(&said.payload).expect("JSON");
+        assert_eq!((&json["state"], &json["lifecycle"]["active"]), (&"acknowledged".into(), &true.into()));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! What operators do with alarms, and what becomes of it when alarms are raised and cleared, and when shelves end.
 //!
-//! Kept in memory are the alarms that are not plain normal. Every deed is an event in the stream of raises and clears, and a line
+//! Kept in memory are the alarms that are not plain normal, and those that were not until a moment ago: an order brings the
+//! alarm as it was committed when it was given, and by the time it comes that must not be older than what is forgotten here. Every deed is an event in the stream of raises and clears, and a line
 //! of the operator log; both, and the alarm's record, commit in one batch, and the answer waits for it. A refusal waits as well:
 //! what it is founded on may not be committed yet. After a failed commit all of it is read again from the store.
 //!
 //! The core has no clock. Wall time comes with [`Event::Time`] and with orders, and goes on with the core's own milliseconds
 //! between; while anything is shelved it is asked for every [`CLOCK_LOOK_MS`], so that a step of the clock is noticed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tidegate_alarms::{
     AlarmEvent, EventId, Lifecycle, RuleId, TransitionKind,
@@ -20,6 +21,8 @@ use super::{Core, Effect, Mode};
 
 /// How soon to look at the clock again while a shelf waits for its end.
 const CLOCK_LOOK_MS: u64 = 60_000;
+/// An alarm that is plain normal is forgotten so long after; no order is on its way for longer.
+const FORGET_AFTER_MS: u64 = 60_000;
 
 /// An alarm: a rule on a channel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,8 +88,11 @@ struct Waiting {
 
 #[derive(Debug, Default)]
 pub(super) struct Lifecycles {
-    /// Those that are not plain normal.
+    /// Those that are not plain normal, or are to be forgotten.
     kept: BTreeMap<AlarmKey, KnownAlarm>,
+    /// When, and after which batch, what has become plain normal is forgotten; in this order.
+    to_forget: VecDeque<(u64, u64, AlarmKey)>,
+    now_ms: u64,
     /// By the end of their time.
     shelves: BTreeSet<(i64, AlarmKey)>,
     next_deed: u64,
@@ -96,7 +102,8 @@ pub(super) struct Lifecycles {
 }
 
 impl Lifecycles {
-    fn put(&mut self, key: AlarmKey, alarm: KnownAlarm) {
+    /// `batch` will say it.
+    fn put(&mut self, batch: u64, key: AlarmKey, alarm: KnownAlarm) {
         let shelf = |alarm: &KnownAlarm| alarm.lifecycle.shelved_until_unix_ms;
         let before = self.kept.remove(&key);
         if let Some(until) = before.as_ref().and_then(shelf) {
@@ -105,9 +112,24 @@ impl Lifecycles {
         if let Some(until) = shelf(&alarm) {
             self.shelves.insert((until, key.clone()));
         }
-        if !alarm.lifecycle.is_plain() {
-            self.kept.insert(key, alarm);
+        if alarm.lifecycle.is_plain() {
+            self.to_forget.push_back((self.now_ms.saturating_add(FORGET_AFTER_MS), batch, key.clone()));
         }
+        self.kept.insert(key, alarm);
+    }
+
+    /// `open` is the first batch that is not committed.
+    fn forget(&mut self, open: u64) {
+        let is_due = |(due_ms, batch, _): &mut (u64, u64, AlarmKey)| *due_ms <= self.now_ms && *batch < open;
+        while let Some((_, _, key)) = self.to_forget.pop_front_if(is_due) {
+            if self.kept.get(&key).is_some_and(|alarm| alarm.lifecycle.is_plain()) {
+                self.kept.remove(&key);
+            }
+        }
+    }
+
+    pub fn set_now(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
     }
 
     pub fn set_clock(&mut self, now_ms: u64, unix_ms: i64) {
@@ -130,10 +152,10 @@ impl Lifecycles {
 
 impl Core {
     pub(super) fn adopt_alarms(&mut self, alarms: Vec<(AlarmKey, KnownAlarm)>, next_deed: u64) {
-        let clock = self.lifecycles.clock;
-        self.lifecycles = Lifecycles { next_deed, clock, ..Lifecycles::default() };
+        let (clock, now_ms) = (self.lifecycles.clock, self.lifecycles.now_ms);
+        self.lifecycles = Lifecycles { next_deed, clock, now_ms, ..Lifecycles::default() };
         for (key, alarm) in alarms {
-            self.lifecycles.put(key, alarm);
+            self.lifecycles.put(self.building.number, key, alarm);
         }
     }
 
@@ -153,7 +175,7 @@ impl Core {
         event.state = Some(lifecycle.state());
         event.lifecycle = Some(lifecycle.clone());
         let told = Box::new(AlarmEvent { provisional: false, ..event.clone() });
-        self.lifecycles.put(key, KnownAlarm { lifecycle, told, newest: event.id });
+        self.lifecycles.put(self.building.number, key, KnownAlarm { lifecycle, told, newest: event.id });
     }
 
     fn is_latching(&self, event: &AlarmEvent) -> bool {
@@ -210,7 +232,7 @@ impl Core {
         self.building.events.push(event.clone());
         self.touch_batch(now_ms);
         self.urgent = true;
-        self.lifecycles.put(key, KnownAlarm { newest: event.id, ..alarm });
+        self.lifecycles.put(self.building.number, key, KnownAlarm { newest: event.id, ..alarm });
         Box::new(event)
     }
 
@@ -226,6 +248,7 @@ impl Core {
 
     /// Shelves whose time is over. An alarm that is active then is told again by it.
     pub(super) fn expire_shelves(&mut self, now_ms: u64) {
+        self.lifecycles.forget(self.in_flight.unwrap_or(self.building.number));
         if self.mode != Mode::Taking || self.lifecycles.shelves.is_empty() {
             return;
         }

@@ -179,6 +179,7 @@ impl Core {
     }
 
     pub fn handle(&mut self, now_ms: u64, event: Event) {
+        self.lifecycles.set_now(now_ms);
         match event {
             Event::Block { from, lane, bytes, arrival_unix_ms } => {
                 self.block(now_ms, from, lane, bytes, arrival_unix_ms)

@@ -7,6 +7,7 @@ mod descriptions;
 mod history;
 mod holes;
 mod lifecycle;
+mod lifecycle_seeds;
 mod live;
 mod retiring;
 mod rolling;
