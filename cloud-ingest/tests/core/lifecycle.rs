@@ -284,6 +284,32 @@ fn an_alarm_that_is_plain_normal_is_taken_as_it_was_committed() {
     );
 }
 
+/// The order brings what was committed when it was given; the core knows of an occurrence since, however long its commit takes.
+#[test]
+fn an_order_does_not_bring_back_what_was_before() {
+    let (mut bench, seen) = raised();
+    bench.act(1, Action::Acknowledge(seen));
+    bench.measure(1, 0.0);
+    let (store, _folder) = bench.committed();
+    bench.hold_commits = true;
+    bench.now_ms += 120_000;
+    bench.measure(2, 99.0);
+    let raise = bench.last_event().id;
+    bench.act(2, Action::Acknowledge(Seen { occurrence: raise, transition: raise }));
+    bench.measure(3, 0.0);
+    bench.now_ms += 120_000;
+    bench.handle(Event::Wakeup);
+    let mut order = order(Action::Comment);
+    order.committed = store.look().unwrap().known_alarm(&key()).unwrap().map(Box::new);
+    assert_eq!(order.committed.as_ref().map(|known| known.told.occurrence), Some(seen.occurrence));
+    bench.handle(Event::AlarmAction { ticket: 3, order });
+    while let Some(batch) = bench.held.take() {
+        bench.handle(Event::Committed { batch, used_bytes: 0 });
+    }
+    let event = bench.last_event();
+    assert_eq!((event.transition, event.occurrence), (TransitionKind::Comment, raise));
+}
+
 #[test]
 fn late_news_changes_no_state() {
     let (mut bench, _) = raised();
