@@ -214,7 +214,7 @@ fn add(sum: &mut Lifecycle, event: &AlarmEvent) {
         TransitionKind::Unsuppress => sum.suppressed_by_design = false,
         TransitionKind::OutOfService => sum.out_of_service = true,
         TransitionKind::InService => sum.out_of_service = false,
-        TransitionKind::Reset | TransitionKind::Comment => {}
+        TransitionKind::Amend | TransitionKind::Reset | TransitionKind::Comment => {}
     }
 }
 
