@@ -123,6 +123,7 @@ impl MqttIntake {
         }
         polling.abort();
         self.shown.broker_connected.store(false, Ordering::Relaxed);
+        events.put(Event::BrokerLost).await;
         end
     }
 

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use tidegate_alarms::{
-    AlarmEvent, EffectiveFrom, ReadingAt, Rule, RuleBook, RuleId,
+    AlarmEvent, EffectiveFrom, ReadingAt, Rule, RuleBook, RuleId, RuleKind,
     event::{Place, occurrence_id},
 };
 use tidegate_protocol::{ChannelName, ClockAnchor, DeviceId, Origin, Reading, SiteId, block::Description};
@@ -21,6 +21,8 @@ use tidegate_service::Mutant;
 use super::{
     batch::{Checkpoint, LiveChannel, Occurrence, States},
     evaluating::{WatchedChannel, WatchedRule},
+    hearing::{Hearing, SilentChannel},
+    silence::Spoke,
     told::{Told, ToldOf},
 };
 
@@ -45,6 +47,8 @@ pub struct Feed<'a> {
     pub live: bool,
     /// They continue the settled history.
     pub settle: bool,
+    /// Of live ones, when that is.
+    pub now_ms: u64,
 }
 
 /// What came of it.
@@ -58,6 +62,8 @@ pub struct Outcome {
     pub settled: u64,
     pub live_changed: bool,
     pub settled_changed: bool,
+    /// Channels that are listened for.
+    pub spoke: Vec<Spoke>,
 }
 
 impl Watch {
@@ -66,8 +72,9 @@ impl Watch {
         for channel in description.channels.iter().skip(self.channels.len()) {
             let rules = book.matching(site, origin.device, channel.name, &channel.unit, &description.tag);
             let (name, unit) = (channel.name, channel.unit.clone());
-            let rules = rules.into_iter().map(WatchedRule::new).collect();
-            self.channels.push(WatchedChannel { name, unit, last: None, rules });
+            let rules: Vec<_> = rules.into_iter().map(WatchedRule::new).collect();
+            let hearing = rules.iter().any(WatchedRule::is_of_silence).then(Hearing::default);
+            self.channels.push(WatchedChannel { name, unit, last: None, rules, hearing });
         }
         self.any = self.channels.iter().any(|channel| !channel.rules.is_empty());
     }
@@ -77,6 +84,9 @@ impl Watch {
         self.untold = before.untold;
         for (channel, old) in self.channels.iter_mut().zip(before.channels) {
             channel.last = old.last;
+            if let (Some(hearing), Some(known)) = (&mut channel.hearing, old.hearing) {
+                *hearing = known;
+            }
             for known in old.rules {
                 let same = channel.rules.iter_mut().find(|watched| watched.rule.id() == known.rule.id());
                 if let Some(watched) = same {
@@ -134,10 +144,14 @@ impl Watch {
             }
             let live = feed.live
                 && channel.last.is_none_or(|last| reading.seq.0 > last || Mutant::LateDataLive.is_on());
+            let at = ReadingAt::new(feed.origin.boot, reading);
             if live {
                 channel.last = Some(reading.seq.0);
+                out.spoke.extend(channel.hearing.as_mut().and_then(|hearing| {
+                    hearing.hear(usize::from(reading.channel.0), at.point(), feed.now_ms)
+                }));
             }
-            self.untold |= channel.step(feed, live, &ReadingAt::new(feed.origin.boot, reading), out);
+            self.untold |= channel.step(feed, live, &at, out);
         }
     }
 
@@ -253,6 +267,48 @@ impl Watch {
             Some(channel.occurrence(site, origin, rule, raised, None))
         });
         open.collect()
+    }
+
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// A channel that is listened for, and what is in force for its silence.
+    pub fn silent_channel(&self, channel: usize, unix_ms: i64) -> Option<SilentChannel> {
+        let channel = self.channels.get(channel)?;
+        let rules = channel.rules.iter().filter_map(|watched| watched.rule.at(Some(unix_ms)));
+        let rules = rules.filter(|rule| rule.rule_kind() == RuleKind::Stale).cloned().collect();
+        Some(channel.hearing.as_ref()?.silent_channel(channel.name, &channel.unit, rules))
+    }
+
+    /// The channel has its whole time again from now on.
+    pub fn put_off(&mut self, channel: usize, now_ms: u64) {
+        if let Some(hearing) = self.hearing(channel) {
+            hearing.put_off(now_ms);
+        }
+    }
+
+    /// Its next reading asks for a timer.
+    pub fn without_timer(&mut self, channel: usize) {
+        if let Some(hearing) = self.hearing(channel) {
+            hearing.without_timer();
+        }
+    }
+
+    /// Every channel that is listened for has its whole time again; says which have.
+    pub fn restart_silence(&mut self, now_ms: u64) -> Vec<usize> {
+        let listened = self.channels.iter_mut().enumerate();
+        let listened = listened.filter_map(|(place, channel)| Some((place, channel.hearing.as_mut()?)));
+        listened
+            .map(|(place, hearing)| {
+                hearing.restart(now_ms);
+                place
+            })
+            .collect()
+    }
+
+    fn hearing(&mut self, channel: usize) -> Option<&mut Hearing> {
+        self.channels.get_mut(channel)?.hearing.as_mut()
     }
 
     fn rules(&self) -> impl Iterator<Item = (ChannelName, &WatchedRule)> {

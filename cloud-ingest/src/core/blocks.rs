@@ -82,7 +82,7 @@ impl Core {
         };
         let news = self.records(from, unix_ms, &block.records, &mut arrival.sealed);
         for (entry, readings) in block.origins.iter().enumerate() {
-            self.origin_readings(&mut arrival, entry as u32, readings);
+            self.origin_readings(now_ms, &mut arrival, entry as u32, readings);
         }
         self.keep(now_ms, arrival, stamp, bytes, news);
     }
@@ -131,7 +131,7 @@ impl Core {
     }
 
     /// One origin's readings: accepted, known, or undescribed.
-    fn origin_readings(&mut self, arrival: &mut Arrival, entry: u32, readings: &OriginReadings) {
+    fn origin_readings(&mut self, now_ms: u64, arrival: &mut Arrival, entry: u32, readings: &OriginReadings) {
         let OriginReadings { origin, readings } = readings;
         let ranges = ranges_of(readings);
         let site = arrival.from.site;
@@ -188,11 +188,18 @@ impl Core {
         if let Some(changed) = changed {
             self.retell_from(no, changed);
         }
-        self.evaluate(no, arrival.lane, &new);
+        self.evaluate(now_ms, no, arrival.lane, arrival.unix_ms, &new);
     }
 
     /// Rules over what was just accepted of an origin.
-    fn evaluate(&mut self, no: OriginNo, lane: Lane, runs: &[(SeqRange, &[Reading])]) {
+    fn evaluate(
+        &mut self,
+        now_ms: u64,
+        no: OriginNo,
+        lane: Lane,
+        unix_ms: i64,
+        runs: &[(SeqRange, &[Reading])],
+    ) {
         if runs.is_empty() {
             return;
         }
@@ -203,9 +210,11 @@ impl Core {
             for (range, run) in runs {
                 let at = state.record.ledger.lost_run_end(state.record.settled);
                 let settle = at == range.start && state.retelling.is_none();
-                state.feed(run, live, settle, &mut out);
+                state.feed(run, live.then_some(now_ms), settle, &mut out);
             }
+            let spoke = std::mem::take(&mut out.spoke);
             self.emit(no, out);
+            self.spoke(now_ms, no, &spoke, unix_ms);
         }
         self.settle_on(no);
     }

@@ -243,6 +243,7 @@ impl Core {
             && now_ms >= until_ms
         {
             self.mode = Mode::Taking;
+            self.listen_anew(now_ms);
             self.announce_to_all();
             self.ask_everyone(now_ms);
         }

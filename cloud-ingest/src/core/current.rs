@@ -85,7 +85,7 @@ fn is_newer(old: &OriginState, new: &OriginState, lane: Lane) -> bool {
     }
 }
 
-fn has_ended(state: &OriginState) -> bool {
+pub(super) fn has_ended(state: &OriginState) -> bool {
     state.record.ledger.tail().is_some()
 }
 

@@ -13,6 +13,7 @@ use tidegate_protocol::{ChannelName, Origin, SiteId};
 use super::{
     alarming::{Feed, Outcome},
     batch::{Occurrence, RuleState},
+    hearing::Hearing,
     told::{Told, ToldOf},
 };
 
@@ -23,6 +24,8 @@ pub(super) struct WatchedChannel {
     /// The newest seq that was evaluated live.
     pub last: Option<u64>,
     pub rules: Vec<WatchedRule>,
+    /// Where any rule watches for its silence.
+    pub hearing: Option<Hearing>,
 }
 
 #[derive(Debug)]
@@ -85,6 +88,12 @@ impl WatchedRule {
     pub fn new(rule: Arc<RevisedRule>) -> Self {
         let (live, settled, told) = Default::default();
         Self { rule, live, settled, told }
+    }
+
+    /// Whether any revision watches for silence.
+    pub fn is_of_silence(&self) -> bool {
+        let rules = self.rule.revisions().iter().filter_map(|revised| revised.rule.as_ref());
+        rules.into_iter().any(|rule| rule.rule_kind() == RuleKind::Stale)
     }
 
     /// The newest revision that says anything.

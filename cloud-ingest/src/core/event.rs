@@ -44,6 +44,8 @@ pub enum Event {
     },
     /// The broker can be reached (again): gateways are told of this incarnation.
     BrokerConnected,
+    /// It cannot be reached any more: nothing is heard.
+    BrokerLost,
     Committed {
         batch: u64,
         used_bytes: u64,

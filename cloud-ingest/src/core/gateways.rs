@@ -39,6 +39,7 @@ impl Core {
             self.building.gateways.push((from, gateway.record.clone()));
             self.touch_batch(now_ms);
         }
+        self.gateway_spoke(now_ms, from, status.online);
         if status.online {
             self.announce(from);
             self.ask_gateway(now_ms, from);

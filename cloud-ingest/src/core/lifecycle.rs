@@ -132,11 +132,16 @@ impl Lifecycles {
         self.now_ms = now_ms;
     }
 
+    /// The raise of an alarm that is active.
+    pub fn active(&self, key: &AlarmKey) -> Option<&AlarmEvent> {
+        self.kept.get(key).filter(|alarm| alarm.lifecycle.active).map(|alarm| alarm.told.as_ref())
+    }
+
     pub fn set_clock(&mut self, now_ms: u64, unix_ms: i64) {
         self.clock = Some((now_ms, unix_ms));
     }
 
-    fn unix_ms_at(&self, now_ms: u64) -> Option<i64> {
+    pub fn unix_ms_at(&self, now_ms: u64) -> Option<i64> {
         let (then_ms, unix_ms) = self.clock?;
         Some(unix_ms.saturating_add_unsigned(now_ms.saturating_sub(then_ms)))
     }

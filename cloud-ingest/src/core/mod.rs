@@ -7,6 +7,7 @@
 //! origins   all origins, by number and name      batch     what one commit writes
 //! blocks    a block against the ledger           records   what travels beside readings
 //! alarming  rules over an origin's readings, live and settled     evaluating   one reading through its channel's rules
+//! silence   what nobody says: stale channels, gateways that are gone     hearing   when a channel was heard last
 //! rulebook  rules change                         current   which boot of a device is live
 //! settling  history, behind filled holes too     retelling    a part of it told again     told  what needs no telling
 //! acks      outcomes and credit
@@ -35,6 +36,7 @@ pub mod desired;
 mod evaluating;
 mod event;
 mod gateways;
+mod hearing;
 pub mod ledger;
 pub mod lifecycle;
 pub mod origins;
@@ -44,6 +46,7 @@ pub mod retire;
 pub mod rulebook;
 pub mod seal;
 mod settling;
+pub mod silence;
 pub mod told;
 mod verifying;
 
@@ -62,6 +65,7 @@ use self::{
     lifecycle::Lifecycles,
     origins::{OriginState, Origins},
     retire::Waiting,
+    silence::Silence,
     verifying::Verifying,
 };
 pub use self::{
@@ -122,6 +126,7 @@ pub struct Core {
     retiring: Vec<Waiting>,
     desired: Desired,
     lifecycles: Lifecycles,
+    silence: Silence,
     /// Positions of damaged entries, and the batch that takes each out.
     damaged: BTreeMap<u64, u64>,
     outbox: Outbox,
@@ -168,6 +173,7 @@ impl Core {
             retiring: Vec::new(),
             desired: Desired::default(),
             lifecycles: Lifecycles::default(),
+            silence: Silence::default(),
             damaged: BTreeMap::new(),
             outbox: Outbox::default(),
             credits: Credits::new(settings.credit_total_bytes),
@@ -188,7 +194,9 @@ impl Core {
             Event::SettingsReported { from, reported, unix_ms } => {
                 self.settings_reported(now_ms, from, &reported, unix_ms)
             }
+            Event::BrokerLost => self.broker_lost(),
             Event::BrokerConnected => {
+                self.broker_found(now_ms);
                 self.announce_to_all();
                 self.ask_everyone(now_ms);
             }
@@ -214,6 +222,7 @@ impl Core {
             }
         }
         self.expire_shelves(now_ms);
+        self.look_for_silence(now_ms);
         self.seal_if_asked(now_ms);
         self.commit_if_due(now_ms);
         self.tell_gateways(now_ms);
@@ -232,7 +241,8 @@ impl Core {
             Mode::Taking => {
                 let lingered =
                     self.building_since_ms.map(|since| since.saturating_add(self.settings.linger_ms));
-                let told = [self.desired.next_wakeup(), self.lifecycles.next_wakeup()];
+                let told =
+                    [self.desired.next_wakeup(), self.lifecycles.next_wakeup(), self.silence.next_wakeup()];
                 [lingered, self.retry_loads_at_ms].into_iter().chain(told).flatten().min()
             }
         }

@@ -85,7 +85,8 @@ impl Core {
                 && order.boot.is_none_or(|boot| boot == origin.boot)
         });
         let numbers: Vec<OriginNo> = of_device.map(|(no, _)| no).collect();
-        let boots = numbers.into_iter().filter_map(|no| self.retire_boot(no)).collect();
+        let boots = numbers.iter().filter_map(|no| self.retire_boot(*no)).collect();
+        numbers.into_iter().for_each(|no| self.end_silence_of(now_ms, no));
         let RetireOrder { site, device, operator, reason, unix_ms, .. } = order;
         let done = Operation { unix_ms, operator, reason, site, device, boots };
         if !done.boots.is_empty() {

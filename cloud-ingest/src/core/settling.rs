@@ -44,8 +44,14 @@ impl OriginState {
         }
     }
 
-    /// Feeds readings to the rules, live or settled or both; where they are settled, they continue history.
-    pub(super) fn feed(&mut self, run: &[Reading], live: bool, settle: bool, out: &mut alarming::Outcome) {
+    /// Feeds readings to the rules, live (at this time) or settled or both; where they are settled, they continue history.
+    pub(super) fn feed(
+        &mut self,
+        run: &[Reading],
+        live: Option<u64>,
+        settle: bool,
+        out: &mut alarming::Outcome,
+    ) {
         let mut rest = run;
         while let Some(first) = rest.first() {
             let here = next_checkpoint(first.seq.0) - first.seq.0;
@@ -76,14 +82,14 @@ impl OriginState {
 
     /// Ends the live alarms of rules that are not in force any more.
     pub(super) fn withdraw_retired(&mut self, unix_ms: i64, out: &mut alarming::Outcome) {
-        let feed = of(&self.record, true, false);
+        let feed = of(&self.record, Some(0), false);
         self.watch.withdraw_retired(unix_ms, &feed, out);
     }
 
     /// Tells of what goes on and was not told, if all is settled that is stored.
     pub(super) fn tell_standing(&mut self, out: &mut alarming::Outcome) {
         if self.retelling.is_none() && self.record.settled >= self.record.ledger.stored().end() {
-            let feed = of(&self.record, false, true);
+            let feed = of(&self.record, None, true);
             self.watch.tell_standing(&feed, out);
         }
     }
@@ -94,8 +100,10 @@ impl OriginState {
     }
 }
 
-fn of(record: &OriginRecord, live: bool, settle: bool) -> Feed<'_> {
-    Feed { site: record.site, origin: record.origin, anchor: record.anchor.as_ref(), live, settle }
+fn of(record: &OriginRecord, live: Option<u64>, settle: bool) -> Feed<'_> {
+    let OriginRecord { site, origin, ref anchor, .. } = *record;
+    let (live, now_ms) = (live.is_some(), live.unwrap_or_default());
+    Feed { site, origin, anchor: anchor.as_ref(), live, settle, now_ms }
 }
 
 impl Core {
@@ -208,8 +216,8 @@ impl Core {
 
     /// Puts what evaluation brought into the batch; provisional events leave at once.
     pub(super) fn emit(&mut self, no: OriginNo, out: alarming::Outcome) {
-        let alarming::Outcome { live, late, history, checkpoints, settled, live_changed, settled_changed } =
-            out;
+        let alarming::Outcome { live, late, history, checkpoints, settled, .. } = out;
+        let alarming::Outcome { live_changed, settled_changed, .. } = out;
         self.counters.readings_settled += settled;
         // What arrived last is what taught it.
         let learned = self.origins.get(no).map(|state| state.record.last_arrival_unix_ms);
@@ -263,7 +271,7 @@ impl OriginState {
                 let checkpoint = last_checkpoint(up_to);
                 let crosses = checkpoint > self.record.settled;
                 if settles {
-                    self.feed(std::slice::from_ref(reading), false, true, out);
+                    self.feed(std::slice::from_ref(reading), None, true, out);
                 } else {
                     self.settled_up_to(up_to, out);
                 }

@@ -13,6 +13,7 @@
 //! summaries what stands for thinned readings
 //! seal      origins that have ended, as one row each
 //! desired   what is wanted of channels
+//! history   alarm history, states on its way, rules
 //! alarms    alarms as they stand, and what operators did with them
 //! outbox    events that are to be delivered, by receiver
 //! migrate   a store of a format before into the present one
@@ -22,6 +23,7 @@ pub mod alarms;
 mod commit;
 mod damage;
 mod desired;
+mod history;
 pub mod journal;
 pub mod keys;
 mod lmdb;

@@ -13,5 +13,6 @@ mod retiring;
 mod rolling;
 mod sealing;
 mod settings;
+mod silence;
 mod support;
 mod verifying;

@@ -1,5 +1,7 @@
 //! Blocks, and a core whose commits always succeed at once unless a test says otherwise.
 
+use std::collections::BTreeMap;
+
 use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_ingest::core::{
     Core, Effect, Event, Settings, Snapshot, VerifyJob, batch::Batch, desired::SettingsDone,
@@ -81,9 +83,13 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(snapshot: Snapshot) -> Self {
+        Self::with_rules(rules(), snapshot)
+    }
+
+    pub fn with_rules(rules: RuleSet, snapshot: Snapshot) -> Self {
         let settings = Settings { credit_total_bytes: TOTAL_CREDIT, linger_ms: 0, quota_bytes: 1 << 30 };
         Self {
-            core: Core::new(settings, rules(), Decoder::new().unwrap(), snapshot, 1),
+            core: Core::new(settings, rules, Decoder::new().unwrap(), snapshot, 1),
             now_ms: 1,
             unix_ms: 0,
             next_number: 0,
@@ -101,6 +107,23 @@ impl Bench {
             held: None,
             hold_commits: false,
         }
+    }
+
+    /// What was committed of origins, gateways and rules.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let (mut origins, mut descriptions) = (BTreeMap::new(), BTreeMap::new());
+        for batch in &self.batches {
+            origins.extend(batch.origins.iter().cloned());
+            descriptions.extend(batch.descriptions.iter().cloned());
+            snapshot.gateways.extend(batch.gateways.iter().cloned());
+            snapshot.live.extend(batch.live.iter().cloned());
+            let rules = batch.rules.iter().flat_map(|change| &change.rules);
+            snapshot.rules.extend(rules.map(|rule| (**rule).clone()));
+        }
+        let described = |(no, record)| (no, record, descriptions.remove(&no));
+        snapshot.origins = origins.into_iter().map(described).collect();
+        snapshot
     }
 
     pub fn handle(&mut self, event: Event) {
