@@ -21,6 +21,7 @@ use tidegate_service::Mutant;
 use super::{
     batch::{Checkpoint, LiveChannel, Occurrence, States},
     evaluating::{WatchedChannel, WatchedRule},
+    grouping::MemberChange,
     hearing::{Hearing, SilentChannel},
     silence::Spoke,
     told::{Told, ToldOf},
@@ -64,6 +65,7 @@ pub struct Outcome {
     pub settled_changed: bool,
     /// Channels that are listened for.
     pub spoke: Vec<Spoke>,
+    pub members: Vec<MemberChange>,
 }
 
 impl Watch {
@@ -267,6 +269,12 @@ impl Watch {
             Some(channel.occurrence(site, origin, rule, raised, None))
         });
         open.collect()
+    }
+
+    /// Of the channels that a group rule watches, whether its condition holds now.
+    pub fn members(&self, rule: &RuleId) -> impl Iterator<Item = bool> {
+        let members = self.rules().filter(move |(_, watched)| watched.rule.id() == rule);
+        members.map(|(_, watched)| watched.live.raised().is_some())
     }
 
     pub fn channel_count(&self) -> usize {

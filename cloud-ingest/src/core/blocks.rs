@@ -212,9 +212,10 @@ impl Core {
                 let settle = at == range.start && state.retelling.is_none();
                 state.feed(run, live.then_some(now_ms), settle, &mut out);
             }
-            let spoke = std::mem::take(&mut out.spoke);
+            let (spoke, members) = (std::mem::take(&mut out.spoke), std::mem::take(&mut out.members));
             self.emit(no, out);
             self.spoke(now_ms, no, &spoke, unix_ms);
+            self.members_changed(now_ms, no, members, unix_ms);
         }
         self.settle_on(no);
     }

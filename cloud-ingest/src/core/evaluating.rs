@@ -13,6 +13,7 @@ use tidegate_protocol::{ChannelName, Origin, SiteId};
 use super::{
     alarming::{Feed, Outcome},
     batch::{Occurrence, RuleState},
+    grouping::MemberChange,
     hearing::Hearing,
     told::{Told, ToldOf},
 };
@@ -117,7 +118,7 @@ impl WatchedRule {
 fn in_force<'a>(rule: &'a RevisedRule, feed: &Feed<'_>, at: &ReadingAt) -> Option<&'a Arc<Rule>> {
     let constant = rule.constant();
     let rule = constant.or_else(|| rule.at(feed.anchor.map(|anchor| anchor.unix_ms_at(at.tick))));
-    rule.filter(|rule| rule.rule_kind() == RuleKind::Channel)
+    rule.filter(|rule| rule.rule_kind() != RuleKind::Stale)
 }
 
 /// What events speak of.
@@ -166,12 +167,18 @@ impl WatchedChannel {
                 let in_force = in_force(&watched.rule, feed, at).filter(|_| watched.rule.at(None).is_some());
                 let (changed, happened) = watched.live.step(in_force, at);
                 out.live_changed |= changed;
-                if let Some((rule, transition)) = happened {
-                    self.live(position, feed, &rule, &transition, out);
+                match happened {
+                    Some((rule, transition)) if rule.rule_kind() == RuleKind::Group => {
+                        out.members.push(MemberChange { rule, at: transition.trigger });
+                    }
+                    Some((rule, transition)) => self.live(position, feed, &rule, &transition, out),
+                    None => {}
                 }
             }
             let Some(watched) = self.rules.get_mut(position).filter(|_| feed.settle) else { continue };
-            let (changed, happened) = watched.settled.step(in_force(&watched.rule, feed, at), at);
+            let in_force =
+                in_force(&watched.rule, feed, at).filter(|rule| rule.rule_kind() == RuleKind::Channel);
+            let (changed, happened) = watched.settled.step(in_force, at);
             out.settled_changed |= changed;
             if let Some((rule, transition)) = happened {
                 untold |= self.settled(position, feed, &rule, &transition, out);

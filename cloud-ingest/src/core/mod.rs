@@ -8,6 +8,7 @@
 //! blocks    a block against the ledger           records   what travels beside readings
 //! alarming  rules over an origin's readings, live and settled     evaluating   one reading through its channel's rules
 //! silence   what nobody says: stale channels, gateways that are gone     hearing   when a channel was heard last
+//! grouping  many devices at once
 //! rulebook  rules change                         current   which boot of a device is live
 //! settling  history, behind filled holes too     retelling    a part of it told again     told  what needs no telling
 //! acks      outcomes and credit
@@ -36,6 +37,7 @@ pub mod desired;
 mod evaluating;
 mod event;
 mod gateways;
+mod grouping;
 mod hearing;
 pub mod ledger;
 pub mod lifecycle;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use tidegate_alarms::{
-    AlarmEvent, Priority, Rule, RuleSet, RulesSettings, TransitionKind,
+    AlarmEvent, Priority, Rule, RuleId, RuleSet, RulesSettings, TransitionKind,
     event::{Facts, Place, Standing, WallTime, message_of},
     step::{Peak, Point, Raised, Transition},
 };
@@ -238,7 +238,7 @@ impl Core {
     }
 
     /// Raises an alarm that does not stand, or clears one that does.
-    fn by_clock(&mut self, now_ms: u64, what: ByClock<'_>) {
+    pub(super) fn by_clock(&mut self, now_ms: u64, what: ByClock<'_>) {
         let ByClock { rule, place, at, since_unix_ms, unix_ms, raise, message } = what;
         let Place { site, device, channel, .. } = place;
         let key = AlarmKey { site, device, channel, rule: rule.id().clone() };
@@ -263,6 +263,12 @@ impl Core {
         self.touch_batch(now_ms);
     }
 
+    /// Whether an alarm is raised and not cleared.
+    pub(super) fn stands(&self, place: Place<'_>, rule: &RuleId) -> bool {
+        let Place { site, device, channel, .. } = place;
+        self.standing(&AlarmKey { site, device, channel, rule: rule.clone() }).is_some()
+    }
+
     /// The occurrence that stands, as it was raised.
     fn standing(&self, key: &AlarmKey) -> Option<Raised> {
         let told = self.lifecycles.active(key)?;
@@ -273,17 +279,17 @@ impl Core {
     }
 }
 
-/// What the clock says of an alarm.
-struct ByClock<'a> {
-    rule: &'a Rule,
-    place: Place<'a>,
+/// What becomes of an alarm by the clock, or by many readings.
+pub(super) struct ByClock<'a> {
+    pub rule: &'a Rule,
+    pub place: Place<'a>,
     /// The last reading before, or the first after.
-    at: Point,
+    pub at: Point,
     /// When it began, or ended.
-    since_unix_ms: i64,
-    unix_ms: i64,
-    raise: bool,
-    message: String,
+    pub since_unix_ms: i64,
+    pub unix_ms: i64,
+    pub raise: bool,
+    pub message: String,
 }
 
 /// A live reading's word to those who watch for silence.

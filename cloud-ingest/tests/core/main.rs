@@ -4,6 +4,7 @@ mod clocks;
 mod credit;
 mod damage;
 mod descriptions;
+mod grouping;
 mod history;
 mod holes;
 mod lifecycle;
