@@ -49,8 +49,8 @@ impl Evaluated {
         self.under.as_ref().zip(self.state.raised())
     }
 
-    fn is_pending(&self) -> bool {
-        self.state.pending_since().is_some()
+    fn is_normal(&self) -> bool {
+        !self.state.is_active() && self.state.pending_since().is_none()
     }
 
     /// Takes one reading under what is in force; says whether the state is another now, and what happened under which
@@ -65,10 +65,14 @@ impl Evaluated {
             self.state = rule.adopt(std::mem::take(&mut self.state));
             self.under = Some(Arc::clone(rule));
         }
-        // A window is another one with every reading.
-        let before = rule.span().is_none().then(|| self.state.clone());
+        let before = (!self.is_normal()).then(|| self.state.clone());
         let transition = rule.step(&mut self.state, at);
-        let changed = before.is_none_or(|before| !before.is_in_phase_of(&self.state));
+        let is_in_phase = match before {
+            None => self.is_normal(),
+            Some(before) => before.is_in_phase_of(&self.state),
+        };
+        // A window is another one with every reading.
+        let changed = rule.span().is_some() || !is_in_phase;
         (changed, transition.map(|transition| (Arc::clone(rule), transition)))
     }
 
@@ -277,7 +281,7 @@ impl WatchedChannel {
             let seq = raised.at.seq.0;
             if let Some(known) = told.covering(seq, u64::MAX) {
                 amend(known, rule, raised, &subject, out);
-            } else if live.raised().is_none() && !live.is_pending() {
+            } else if live.is_normal() {
                 let event = AlarmEvent::late_raise(rule, subject.place(), raised, subject.time_of());
                 let (occurrence, onset) = (event.occurrence, raised.onset.seq.0);
                 told.raised(Told { occurrence, raised: seq, onset, cleared: None });

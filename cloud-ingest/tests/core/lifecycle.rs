@@ -1,7 +1,7 @@
 //! What operators do with alarms: one event, one line of the log, one batch; and what becomes of it.
 
 use tidegate_alarms::{
-    AlarmEvent, AlarmState, EventId, RuleId, TransitionKind,
+    AlarmEvent, AlarmState, EventId, RuleId, RuleSet, RulesSettings, TransitionKind,
     lifecycle::{Action, Refusal, Seen},
 };
 use tidegate_ingest::{
@@ -324,4 +324,21 @@ fn late_news_changes_no_state() {
         store.look().unwrap().alarm(&key()).unwrap().map(|record| record.lifecycle.state()),
         Some(AlarmState::Unacknowledged)
     );
+}
+
+#[test]
+fn a_rule_that_latches_keeps_its_alarm_until_it_is_reset() {
+    let rule = serde_json::json!({ "rule": [
+        { "id": "hot", "select": { "channel": "x" }, "above": 60.0, "latching": true },
+    ] });
+    let rules = RuleSet::from_settings(serde_json::from_value::<RulesSettings>(rule).unwrap()).unwrap();
+    let mut bench = Bench::with_rules(rules, Snapshot::default());
+    bench.measure(0, 70.0);
+    bench.measure(1, 20.0);
+    assert_eq!(bench.last_event().state, Some(AlarmState::LatchedUnacknowledged));
+    let seen = bench.last_event().lifecycle.as_ref().and_then(|life| life.latest).expect("what was seen");
+    bench.act(1, Action::Acknowledge(seen));
+    assert_eq!(bench.last_event().state, Some(AlarmState::LatchedAcknowledged));
+    bench.act(2, Action::Reset);
+    assert_eq!(bench.last_event().state, Some(AlarmState::Normal));
 }
