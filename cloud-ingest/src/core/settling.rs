@@ -241,8 +241,11 @@ impl Core {
             self.put_live(no);
         }
         if settled_changed && let Some(state) = self.origins.get(no) {
-            let open = state.watch.open_occurrences(state.record.site, state.record.origin);
-            self.building.history.extend(open.into_iter().map(put));
+            // What is open half-way through a telling may have a row that says how it ended.
+            if state.retelling.is_none() {
+                let open = state.watch.open_occurrences(state.record.site, state.record.origin);
+                self.building.history.extend(open.into_iter().map(put));
+            }
             self.building.settled.push((no, state.settled_record()));
         }
     }
