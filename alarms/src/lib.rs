@@ -6,6 +6,7 @@
 //! select       which channels a rule watches: names, the device's tag, labels
 //! condition    what a rule watches for
 //! rule         one validated rule; its revision
+//! written      conditions as a file writes them
 //! rule_set     all rules of a file; which of them watch a channel
 //! revised      one rule through time; book: all of them, and how a changed file changes what comes
 //! warning      rules that are allowed and hardly meant
@@ -58,6 +59,7 @@ mod state;
 pub mod step;
 pub mod warning;
 pub mod window;
+mod written;
 
 pub use book::RuleBook;
 pub use condition::{Condition, ConditionKind};

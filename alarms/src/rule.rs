@@ -243,6 +243,11 @@ impl Rule {
         }
     }
 
+    /// The message's template, as written.
+    pub fn message_text(&self) -> Option<&str> {
+        self.message().map(Template::source)
+    }
+
     pub(crate) fn message(&self) -> Option<&Template> {
         self.content.message.as_ref()
     }
