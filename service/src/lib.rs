@@ -2,7 +2,7 @@
 //!
 //! - [`settings`]: one TOML file, environment overrides, and errors that name the file, the key, the line and the remedy
 //! - [`logging`]: logs to standard error, as text or JSON
-//! - [`signals`]: the signal that ends a service, the shutdown token its tasks watch, the service manager's notices
+//! - [`signals`]: the signals that end a service and have it read its files again, the shutdown token its tasks watch, the service manager's notices
 //! - [`failpoint`]: named points where a test may kill the process, compiled to nothing in release builds
 //! - [`mutant`]: deliberate faults that show that checks would find them, compiled to nothing in release builds
 //! - [`durable`]: files that are there whole or not at all, and folders whose names outlive a power cut
@@ -21,4 +21,4 @@ pub mod signals;
 pub use logging::{LogFormat, init_logging};
 pub use mutant::Mutant;
 pub use settings::{SettingsError, load, load_with_env, parse};
-pub use signals::{Shutdown, notify_ready, notify_stopping, termination};
+pub use signals::{Hangups, Shutdown, notify_ready, notify_reloading, notify_stopping, termination};

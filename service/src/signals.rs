@@ -28,6 +28,34 @@ impl Shutdown {
     }
 }
 
+/// SIGHUP, which asks a service to read its files again. From the first of these on it does not end the process any more.
+#[derive(Debug)]
+pub struct Hangups {
+    #[cfg(unix)]
+    heard: Option<tokio::signal::unix::Signal>,
+}
+
+impl Hangups {
+    /// Within a runtime. Where no handler can be installed, none is ever heard.
+    pub fn listen() -> Self {
+        Self {
+            #[cfg(unix)]
+            heard: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
+        }
+    }
+
+    /// Resolves on the next one; several that came meanwhile are one. Cancel-safe.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(heard) = &mut self.heard
+            && heard.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Resolves on SIGTERM or SIGINT. Where a handler cannot be installed, the other one still counts.
 pub async fn termination() {
     #[cfg(unix)]
@@ -57,14 +85,27 @@ pub fn notify_ready() {
     notify(NotifyState::Ready);
 }
 
+/// Tells systemd that the service reads its files again; [`notify_ready`] ends that.
+pub fn notify_reloading() {
+    // `Type=notify-reload` waits for an answer that is newer than its signal.
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify_all(&[NotifyState::Reloading, now]),
+        Err(_) => notify(NotifyState::Reloading),
+    }
+}
+
 /// Tells systemd that the service is draining.
 pub fn notify_stopping() {
     notify(NotifyState::Stopping);
 }
 
 fn notify(state: NotifyState<'_>) {
+    notify_all(&[state]);
+}
+
+fn notify_all(states: &[NotifyState<'_>]) {
     // A service manager that cannot be reached is no reason to stop moving readings.
-    let _unreachable = sd_notify::notify(&[state]);
+    let _unreachable = sd_notify::notify(states);
 }
 
 #[cfg(test)]

@@ -45,6 +45,15 @@ impl SettingsError {
         }
     }
 
+    /// What is wrong, without where.
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+
+    pub fn remedy(&self) -> &str {
+        &self.remedy
+    }
+
     /// What is wrong and what to do, without where.
     pub fn advice(&self) -> String {
         format!("{}; {}", self.problem, self.remedy)
