@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tidegate_alarms::{RuleSet, RulesSettings};
+use tidegate_alarms::RuleSet;
 use tidegate_service::{SettingsError, settings};
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     delivery::{Receiver, heartbeat::Heartbeat, receiver::receivers},
     lake::RollSettings,
     retention::Retention,
+    rules_file::{RulesFile, WrongRules},
     settings::{BrokerSettings, JournalSettings, RetentionSettings, Settings},
 };
 
@@ -22,7 +23,10 @@ pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_INGEST";
 #[derive(Clone, Debug)]
 pub struct Config {
     pub data_dir: PathBuf,
+    /// Of the rules file; none where there is no such file.
     pub rules: RuleSet,
+    /// `None`: the rules are those that the API was given.
+    pub rules_file: Option<RulesFile>,
     pub broker: Broker,
     pub http: SocketAddr,
     pub journal: Journal,
@@ -70,7 +74,9 @@ impl Config {
     /// Checks settings; `file` is where relative paths start, and what messages name.
     pub fn from_settings(file: &Path, settings: Settings) -> Result<Self, SettingsError> {
         let folder = file.parent().unwrap_or(Path::new(""));
-        let rules = settings.rules.map_or(Ok(RuleSet::default()), |path| rules(file, &folder.join(path)))?;
+        let rules_file = settings.rules.map(|path| RulesFile::new(folder.join(path), file));
+        let rules = rules_file.as_ref().map_or(Ok(RuleSet::default()), RulesFile::read);
+        let rules = rules.map_err(WrongRules::first)?;
         let data_dir = folder.join(settings.data_dir);
         let lake = settings.lake;
         if lake.roll_interval_ms < MIN_ROLL_INTERVAL_MS {
@@ -80,6 +86,7 @@ impl Config {
         }
         Ok(Self {
             rules,
+            rules_file,
             broker: broker(file, settings.broker)?,
             http: listen(file, &settings.http.listen)?,
             journal: journal(file, &settings.journal)?,
@@ -107,20 +114,6 @@ fn certificate_key(
         SettingsError::invalid(file, "certificate.key_file", error, remedy)
     };
     CertificateKey::read(&path).map(Some).map_err(refused)
-}
-
-/// Reads and checks the rules file; `settings_file` is named where it is missing.
-fn rules(settings_file: &Path, path: &Path) -> Result<RuleSet, SettingsError> {
-    let raw: RulesSettings = settings::load_named(settings_file, "rules", path)?;
-    RuleSet::from_settings(raw).map_err(|errors| {
-        let error = errors.first();
-        let more = match errors.more() {
-            0 => String::new(),
-            more => format!(" (and {more} more, which `tidegate rules check` lists)"),
-        };
-        let problem = format!("rule \"{}\": {}{more}", error.id, error.problem);
-        SettingsError::invalid(path, &error.key_path(), problem, error.problem.remedy())
-    })
 }
 
 fn listen(file: &Path, text: &str) -> Result<SocketAddr, SettingsError> {

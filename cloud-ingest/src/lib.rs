@@ -17,6 +17,7 @@
 //! certificate/       signed statements of where every reading is
 //! query, view        what the API asks, and what it shows  shown   what lives in memory only
 //! operations, orders what operators want, and its way to the core    desired  settings of channels, as the API has them
+//! rules              what is watched for, as the API has it     rules_file  the file that owns it, if there is one
 //! events, api/, page/  the event stream, the HTTP API and the web page
 //! running            all of it started, watched, drained
 //! ```
@@ -46,6 +47,8 @@ pub mod query;
 pub mod readings;
 mod retained;
 mod retention;
+pub mod rules;
+mod rules_file;
 pub mod running;
 pub mod settings;
 mod shown;

@@ -1,6 +1,6 @@
 //! `tidegate-ingest`: reads arguments and settings, starts, waits for a signal, drains.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, pin::pin, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -14,9 +14,9 @@ use tidegate_ingest::{
     start,
 };
 use tidegate_service::{
-    LogFormat, exit,
+    Hangups, LogFormat, exit,
     exit::{Exit, in_full},
-    init_logging, notify_ready, notify_stopping, termination,
+    init_logging, notify_ready, notify_reloading, notify_stopping, termination,
 };
 
 /// How long it may take to commit and acknowledge what was taken before it ends.
@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run until SIGTERM or SIGINT.
+    /// Run until SIGTERM or SIGINT; on SIGHUP read the rules file again.
     Run(SettingsFile),
     /// Check the settings and rules, say what they mean, and end.
     Check(SettingsFile),
@@ -118,7 +118,10 @@ fn explain(config: &Config) {
     println!("data in {}", config.data_dir.display());
     println!("broker {}:{} as {}", config.broker.host, config.broker.port, config.broker.client_id);
     println!("page and API on http://{}", config.http);
-    println!("{} alarm rules", config.rules.rules().len());
+    match &config.rules_file {
+        Some(_) => println!("{} alarm rules", config.rules.rules().len()),
+        None => println!("alarm rules as the API was given them"),
+    }
     for (rule, unit) in config.rules.unknown_units() {
         println!(
             "warning: rule {rule}: SenML knows no unit {unit:?}; it watches channels with that very unit only"
@@ -145,11 +148,19 @@ fn run(config: Config) -> anyhow::Result<()> {
         .build()
         .context("starting the runtime")?
         .block_on(async {
+            let mut hangups = Hangups::listen();
             let mut running = start(config).await?;
             notify_ready();
-            tokio::select! {
-                () = termination() => {}
-                ended = running.stopped() => return Ok(ended?),
+            let mut ending = pin!(termination());
+            loop {
+                tokio::select! {
+                    () = &mut ending => break,
+                    ended = running.stopped() => return Ok(ended?),
+                    () = hangups.next() => {}
+                }
+                notify_reloading();
+                running.reload().await;
+                notify_ready();
             }
             notify_stopping();
             Ok(running.drain(DRAIN_DEADLINE).await?)

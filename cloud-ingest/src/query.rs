@@ -6,7 +6,7 @@
 //! alarms    alarms now, history, events  shapes  records as views
 //! certificate  what a completeness certificate states
 //! operations  what operators did, and can do    selection  the devices that a question selects
-//! desired   what is wanted of channels
+//! desired   what is wanted of channels   rules   what is watched for
 //! summaries what stands for thinned readings   source  all of it as what the API asks
 //! ```
 
@@ -18,6 +18,7 @@ mod certificate;
 mod desired;
 mod operations;
 mod readings;
+mod rules;
 mod selection;
 mod shapes;
 mod source;
@@ -25,7 +26,10 @@ mod summaries;
 
 pub use certificate::CertificateRequest;
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
 
 use tidegate_alarms::{AlarmEvent, Lifecycle, lifecycle::Refusal};
 use tidegate_protocol::{BootId, ChannelName, DeviceId, SiteId};
@@ -112,6 +116,15 @@ pub enum QueryError {
     AlarmRefused { refusal: Refusal, lifecycle: Box<Lifecycle> },
     #[error("the alarm was changed meanwhile; look at it again")]
     AlarmChanged,
+    #[error("no rule of that name is known; /api/v1/rules lists those that are")]
+    UnknownRule,
+    #[error("the rules were changed meanwhile: they have edition {edition} now; look at them again")]
+    RulesChanged { edition: u64 },
+    #[error(
+        "the rules are those of {file}: change that file and have it read again (SIGHUP); they are changed here only where \
+         the ingest's settings name no rules file"
+    )]
+    RulesOfFile { file: String },
     #[error(transparent)]
     Order(#[from] OrderError),
     #[error(transparent)]
@@ -150,6 +163,8 @@ pub struct Query {
     key: Option<Arc<CertificateKey>>,
     orders: Arc<Orders>,
     desk: Arc<Desk>,
+    /// Whose rules they are, if not the API's.
+    rules_file: Option<Arc<str>>,
 }
 
 impl Query {
@@ -161,7 +176,7 @@ impl Query {
         orders: Arc<Orders>,
     ) -> Self {
         let desk = Arc::new(Desk::new(Arc::clone(&store), Vec::new()));
-        Self { store, lake, shown, events, key: None, orders, desk }
+        Self { store, lake, shown, events, key: None, orders, desk, rules_file: None }
     }
 
     /// The key that certificates are signed with.
@@ -172,6 +187,11 @@ impl Query {
     /// Where deliveries are asked for; without one there are no receivers.
     pub fn with_desk(self, desk: Arc<Desk>) -> Self {
         Self { desk, ..self }
+    }
+
+    /// The file that owns the rules; without one they are changed here.
+    pub fn with_rules_file(self, file: Option<&Path>) -> Self {
+        Self { rules_file: file.map(|file| file.display().to_string().into()), ..self }
     }
 
     pub fn devices(&self) -> Result<DevicesView, QueryError> {

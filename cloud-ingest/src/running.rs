@@ -35,6 +35,7 @@ use crate::{
     query::Query,
     retained::Retained,
     retention::RetentionThread,
+    rules_file::RulesFile,
     shown::Shown,
     store::{LmdbStore, Store, StoreError},
     writer::CommitThread,
@@ -78,6 +79,8 @@ pub struct Running {
     /// Where the API and the page are.
     pub http: SocketAddr,
     query: Query,
+    orders: Arc<Orders>,
+    rules_file: Option<RulesFile>,
     draining: Shutdown,
     stopping: Shutdown,
     /// Gone once its end has been told.
@@ -172,8 +175,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let engine = spawn_engine(engine, intake, done_events)?;
     let mqtt = MqttIntake { broker: config.broker, clock, shown: Arc::clone(&shown) };
     let intake = tokio::spawn(mqtt.run(postbox, to_broker));
-    let query = Query::new(store, lake, shown, events, orders).with_key(config.certificate_key);
+    let query = Query::new(store, lake, shown, events, Arc::clone(&orders)).with_key(config.certificate_key);
     let query = query.with_desk(delivery.desk);
+    let query = query.with_rules_file(config.rules_file.as_ref().map(RulesFile::path));
     let router = api::router(Arc::new(query.clone()), stopping.clone());
     let serving = api::serve(api::HttpListener::new(listener), router, stopping.clone());
     let http_server = tokio::spawn(async move {
@@ -185,6 +189,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     Ok(Running {
         http,
         query,
+        orders,
+        rules_file: config.rules_file,
         draining,
         stopping,
         engine: Some(engine),
@@ -210,7 +216,9 @@ fn new_core(config: &Config, clock: Clock, store: &LmdbStore, shown: &Shown) -> 
     shown.quota_bytes.store(config.journal.quota_bytes, Ordering::Relaxed);
     shown.used_bytes.store(snapshot.used_bytes, Ordering::Relaxed);
     let mut book = RuleBook::restore(snapshot.rules.iter().cloned());
-    book.merge(&config.rules, clock.unix_ms());
+    if config.rules_file.is_some() {
+        book.merge(&config.rules, clock.unix_ms());
+    }
     Ok(Core::new(settings, book, decoder, snapshot, new_incarnation()?))
 }
 
@@ -246,6 +254,18 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<Ended, Start
 impl Running {
     pub fn query(&self) -> &Query {
         &self.query
+    }
+
+    /// Reads the rules file again; what came of it is logged.
+    pub async fn reload(&self) {
+        let Some(file) = self.rules_file.clone() else {
+            tracing::info!("there is nothing to read again: the settings name no rules file");
+            return;
+        };
+        let orders = Arc::clone(&self.orders);
+        if let Err(error) = tokio::task::spawn_blocking(move || file.reload(&orders)).await {
+            tracing::error!(%error, "the rules file was not read to its end");
+        }
     }
 
     /// Resolves when the ingest cannot go on.

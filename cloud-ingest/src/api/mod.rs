@@ -6,7 +6,8 @@
 //! problem     every error as an RFC 9457 document
 //! data        devices, channels, readings, gateways, audit, health
 //! alarms      alarms now, their settled history, the log     alarm_actions  what operators do with them
-//! operations  what operators did, and do     desired  settings of channels: these, alarm_actions and deliveries change things, the rest reads
+//! operations  what operators did, and do     desired  settings of channels: these, alarm_actions, rules and deliveries change things, the rest reads
+//! rules       what is watched for, and its changes
 //! idempotency  the same order is carried out once     if_match  under which condition
 //! deliveries  receivers, and what waits for them
 //! stream      server-sent events that resume without gaps
@@ -32,6 +33,7 @@ mod operations;
 mod page;
 mod parameters;
 mod problem;
+mod rules;
 mod server;
 mod source;
 mod stream;
@@ -126,6 +128,9 @@ pub fn router(source: Arc<dyn Source>, shutdown: Shutdown) -> Router {
         .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/in-service", post(alarm_actions::act))
         .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/reset", post(alarm_actions::act))
         .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/comment", post(alarm_actions::act))
+        .route("/api/v1/rules", get(rules::list).put(rules::put))
+        .route("/api/v1/rules/log", get(rules::log))
+        .route("/api/v1/rules/{rule}", get(rules::show))
         .route("/api/v1/receivers", get(deliveries::receivers))
         .route("/api/v1/receivers/{receiver}/enable", post(deliveries::enable))
         .route("/api/v1/receivers/{receiver}/test", post(deliveries::test))

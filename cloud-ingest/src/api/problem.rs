@@ -1,5 +1,5 @@
 //! Errors as RFC 9457 problem documents: `{"type", "title", "status", "detail"}`, and `parameter` where one is wrong;
-//! an alarm that refuses adds `refusal`, `state` and `lifecycle`.
+//! an alarm that refuses adds `refusal`, `state` and `lifecycle`, rules that are wrong `problems`.
 
 use axum::{
     http::{StatusCode, header},
@@ -39,6 +39,12 @@ impl Problem {
         Self { members: Some(Box::new(members)), ..Self::new(StatusCode::CONFLICT, refusal.to_string()) }
     }
 
+    /// With a further member in the document.
+    pub fn with(mut self, name: &str, member: Value) -> Self {
+        self.members.get_or_insert_default().insert(name.to_owned(), member);
+        self
+    }
+
     pub fn busy(detail: String, retry_after_s: u32) -> Self {
         Self { retry_after_s: Some(retry_after_s), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
@@ -54,11 +60,14 @@ impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Cursor => Self::parameter("cursor", format!("{error}; start again without one")),
-            QueryError::UnknownDevice | QueryError::UnknownChannel { .. } | QueryError::UnknownAlarm => {
-                Self::new(StatusCode::NOT_FOUND, error.to_string())
-            }
+            QueryError::UnknownDevice
+            | QueryError::UnknownChannel { .. }
+            | QueryError::UnknownAlarm
+            | QueryError::UnknownRule => Self::new(StatusCode::NOT_FOUND, error.to_string()),
             QueryError::WrongSetting(wrong) => Self::parameter(wrong.field, wrong.to_string()),
-            QueryError::SettingsChanged { .. } | QueryError::AlarmChanged => {
+            QueryError::SettingsChanged { .. }
+            | QueryError::AlarmChanged
+            | QueryError::RulesChanged { .. } => {
                 Self::new(StatusCode::PRECONDITION_FAILED, error.to_string())
             }
             QueryError::AlarmRefused { refusal, lifecycle } => Self::alarm_refused(refusal, &lifecycle),
@@ -70,9 +79,10 @@ impl From<QueryError> for Problem {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string())
             }
             QueryError::SeveralSites => Self::parameter("site", error.to_string()),
-            QueryError::NotBracketed(_) | QueryError::NoKey | QueryError::NoRevision => {
-                Self::new(StatusCode::CONFLICT, error.to_string())
-            }
+            QueryError::NotBracketed(_)
+            | QueryError::NoKey
+            | QueryError::NoRevision
+            | QueryError::RulesOfFile { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
             QueryError::NothingToRetire { .. } => {
                 Self::new(StatusCode::NOT_FOUND, format!("{error}; /api/v1/audit lists what is known"))
             }

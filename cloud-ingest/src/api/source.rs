@@ -17,6 +17,7 @@ use crate::{
     },
     operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
     query::{CertificateRequest, QueryError, ReadingsRequest, Selection, SummariesRequest},
+    rules::{RuleView, RulesChangeView, RulesLogView, RulesRequest, RulesView},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
         SummariesView,
@@ -48,6 +49,13 @@ pub trait Source: Send + Sync + 'static {
     fn alarm_log(&self, selection: &LogSelection) -> Result<AlarmLogPage, QueryError>;
     /// Does something with an alarm; answers once it is committed.
     fn act_on_alarm(&self, request: &AlarmRequest) -> Result<AlarmEvent, QueryError>;
+    /// All rules, retired ones too.
+    fn rules(&self) -> Result<RulesView, QueryError>;
+    /// One of them, and the edition of all.
+    fn rule(&self, id: &str) -> Result<(RuleView, u64), QueryError>;
+    fn rules_log(&self, limit: usize) -> Result<RulesLogView, QueryError>;
+    /// Changes the rules, unless it is only asked what that would change; answers once it is committed.
+    fn put_rules(&self, request: &RulesRequest) -> Result<RulesChangeView, QueryError>;
     /// At most `limit` committed events after the cursor, in its order; fewer only at the end.
     fn events_after(&self, cursor: Cursor, limit: usize) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError>;
     /// The newest committed event's cursor; 0 before the first.

@@ -21,8 +21,8 @@ pub struct RulesOrder {
     pub rules: RuleSet,
     pub operator: String,
     pub reason: String,
-    /// Only if this is the edition that is changed.
-    pub expected: Option<u64>,
+    /// Only if the edition that is changed is one of these.
+    pub expected: Option<Vec<u64>>,
     pub unix_ms: i64,
 }
 
@@ -73,7 +73,7 @@ impl Core {
     pub(super) fn change_rules(&mut self, now_ms: u64, ticket: u64, order: RulesOrder) {
         let done = if self.mode != Mode::Taking {
             RulesDone::NotCommitted
-        } else if order.expected.is_some_and(|expected| expected != self.edition) {
+        } else if order.expected.as_ref().is_some_and(|expected| !expected.contains(&self.edition)) {
             RulesDone::Changed { edition: self.edition }
         } else {
             self.take_rules(now_ms, order)

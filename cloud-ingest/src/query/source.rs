@@ -14,6 +14,7 @@ use crate::{
         LogSelection, Streamed,
     },
     operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
+    rules::{RuleView, RulesChangeView, RulesLogView, RulesRequest, RulesView},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
         SummariesView,
@@ -80,6 +81,18 @@ impl api::Source for Query {
     }
     fn alarm_history(&self, selection: &HistorySelection) -> Result<HistoryView, QueryError> {
         Query::alarm_history(self, selection)
+    }
+    fn rules(&self) -> Result<RulesView, QueryError> {
+        Query::rules(self)
+    }
+    fn rule(&self, id: &str) -> Result<(RuleView, u64), QueryError> {
+        Query::rule(self, id)
+    }
+    fn rules_log(&self, limit: usize) -> Result<RulesLogView, QueryError> {
+        Query::rules_log(self, limit)
+    }
+    fn put_rules(&self, request: &RulesRequest) -> Result<RulesChangeView, QueryError> {
+        Query::put_rules(self, request)
     }
     fn events_after(&self, cursor: Cursor, limit: usize) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError> {
         Query::events_after(self, cursor, limit)

@@ -78,6 +78,12 @@ async fn answers_have_the_documented_fields() {
         let answer = served.json(&asked(path)).await;
         assert_eq!(of(&answer), fields(&schemas[name]), "{path}");
     }
+    let revision = &schemas["RuleRevisions"]["properties"]["revisions"]["items"];
+    let rule = served.json("/api/v1/rules/hot").await;
+    assert_eq!(of(&rule["revisions"][0]), fields(revision));
+    assert_eq!(of(&rule["revisions"][0]["says"]), fields(&revision["properties"]["says"]));
+    let change = serde_json::to_value(tidegate_ingest::rules::RulesChangeView::default()).unwrap();
+    assert_eq!(of(&change), fields(&schemas["RulesChange"]));
     let mut event = serde_json::to_value(crate::raise(1)).unwrap();
     let required = schemas["AlarmEvent"]["required"].as_array().unwrap();
     let required: BTreeSet<String> = required.iter().map(|name| name.as_str().unwrap().to_owned()).collect();

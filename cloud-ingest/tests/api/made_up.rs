@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, mpsc::Receiver};
 
-use tidegate_alarms::{AlarmEvent, AlarmState, Lifecycle};
+use tidegate_alarms::{AlarmEvent, AlarmState, Lifecycle, RuleBook};
 use tidegate_ingest::{
     api::{DeliverySource, Source},
     certificate::Certificate,
@@ -21,6 +21,7 @@ use tidegate_ingest::{
     },
     operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
     query::{CertificateRequest, QueryError, ReadingsRequest, Selection, SummariesRequest},
+    rules::{RuleView, RulesChangeView, RulesLogView, RulesRequest, RulesView},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
         SummariesView,
@@ -227,6 +228,31 @@ impl Source for MadeUp {
 
     fn alarm_history(&self, selection: &HistorySelection) -> Result<HistoryView, QueryError> {
         self.see(format!("{selection:?}"), |world| &world.history)
+    }
+
+    fn rules(&self) -> Result<RulesView, QueryError> {
+        let book = RuleBook::from(crate::rules());
+        let rules = book.rules().filter_map(|rule| RuleView::new(rule, 0)).collect();
+        Ok(RulesView { edition: 5, owner: "api", rules })
+    }
+
+    fn rule(&self, id: &str) -> Result<(RuleView, u64), QueryError> {
+        let RulesView { edition, rules, .. } = Source::rules(self)?;
+        let found = rules.into_iter().find(|rule| rule.id.as_str() == id);
+        Ok((found.ok_or(QueryError::UnknownRule)?, edition))
+    }
+
+    fn rules_log(&self, limit: usize) -> Result<RulesLogView, QueryError> {
+        self.world.lock().unwrap().asked = format!("the last {limit} lines of the log of rules");
+        Ok(RulesLogView::default())
+    }
+
+    fn put_rules(&self, request: &RulesRequest) -> Result<RulesChangeView, QueryError> {
+        let mut world = self.world.lock().unwrap();
+        let refusal = world.refusal.take();
+        refusal.map_or(Ok(()), Err)?;
+        world.asked = format!("{request:?}");
+        Ok(RulesChangeView { dry_run: request.dry_run, edition: 6, ..RulesChangeView::default() })
     }
 
     fn events_after(&self, cursor: Cursor, limit: usize) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError> {

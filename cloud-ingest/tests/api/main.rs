@@ -8,6 +8,7 @@ mod made_up;
 mod orders;
 mod page;
 mod questions;
+mod rules;
 mod server;
 mod settings;
 mod streams;
@@ -75,6 +76,12 @@ impl Served {
 
 fn header<'r>(response: &'r Response, name: &str) -> &'r str {
     response.headers().get(name).unwrap_or_else(|| panic!("no header {name}")).to_str().unwrap()
+}
+
+/// One rule.
+fn rules() -> RuleSet {
+    let text: RulesSettings = serde_json::from_str(r#"{"rule":[{"id":"hot","above":60}]}"#).unwrap();
+    RuleSet::from_settings(text).unwrap()
 }
 
 /// The raise that a reading with this seq triggers.
