@@ -157,6 +157,22 @@ impl Client {
         self.answer(path, request.header(header::IF_MATCH, format!("\"{revision}\""))).await
     }
 
+    /// Puts a TOML text in the place of what had this revision, if one is named.
+    pub async fn put_toml<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        text: String,
+        revision: Option<u64>,
+    ) -> Result<Answer<T>, ClientError> {
+        let request = self.http.put(format!("{}{path}", self.base)).query(query).timeout(ANSWER_TIMEOUT);
+        let mut request = request.header(header::CONTENT_TYPE, "application/toml").body(text);
+        if let Some(revision) = revision {
+            request = request.header(header::IF_MATCH, format!("\"{revision}\""));
+        }
+        self.answer(path, request).await
+    }
+
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ClientError> {
         let request = self.http.delete(format!("{}{path}", self.base)).timeout(ANSWER_TIMEOUT);
         self.answer(path, request).await

@@ -47,6 +47,8 @@ pub enum CliError {
     Rules(#[from] tidegate_service::SettingsError),
     #[error("{} has {problems} that `tidegate rules check` lists", file.display())]
     WrongRules { file: PathBuf, problems: String },
+    #[error("`{id}` is no rule's name: those are of a-z, 0-9 and -; `tidegate rules list` lists them")]
+    RuleId { id: String },
     #[error(transparent)]
     Recording(#[from] RecordingError),
     #[error("--timezone {name}: no such time zone; write it as Europe/Berlin")]

@@ -1,5 +1,7 @@
 //! `tidegate rules`.
 
+mod kept;
+
 use std::path::{Path, PathBuf};
 
 use axum::{

@@ -32,10 +32,14 @@ impl RulesFile {
 }
 
 pub fn read(path: &Path) -> Result<RulesFile, SettingsError> {
-    let text = settings::read(path)?;
+    Ok(check(path, &settings::read(path)?))
+}
+
+/// What was read of a file.
+pub fn check(path: &Path, text: &str) -> RulesFile {
     let mut notes = Vec::new();
-    let (settings, masked) = entries(path, &text, &mut notes);
-    let Some(settings) = settings else { return Ok(RulesFile { rules: None, notes }) };
+    let (settings, masked) = entries(path, text, &mut notes);
+    let Some(settings) = settings else { return RulesFile { rules: None, notes } };
     let note = |is_problem, key: &str, text: String| {
         let line = SettingsError::invalid(path, key, "", "").line();
         Note { line, is_problem, text }
@@ -64,7 +68,7 @@ pub fn read(path: &Path) -> Result<RulesFile, SettingsError> {
         }
     };
     notes.sort_by_key(|note| note.line);
-    Ok(RulesFile { rules: rules.filter(|_| masked.is_empty()), notes })
+    RulesFile { rules: rules.filter(|_| masked.is_empty()), notes }
 }
 
 type Masked = Vec<(Section, usize)>;
