@@ -210,6 +210,11 @@ impl Chain {
         Api::new(self.agent.address("status"))
     }
 
+    /// The ingest's.
+    pub fn rules_file(&self) -> PathBuf {
+        self.folder.path().join("rules.toml")
+    }
+
     pub fn ingest_data(&self) -> PathBuf {
         self.folder.path().join("ingest")
     }
