@@ -118,7 +118,7 @@ impl RuleView {
         let (state, shown) = match (rule.at(Some(now_unix_ms)), announced()) {
             (Some(rule), _) => ("in-force", rule),
             (None, Some(rule)) => ("announced", rule),
-            (None, None) => ("retired", says().last()?.1),
+            (None, None) => ("retired", says().next_back()?.1),
         };
         let revisions = rule.revisions().iter().map(|known| RevisionView {
             effective_from_unix_ms: known.from.unix_ms(),
