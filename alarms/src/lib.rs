@@ -21,6 +21,7 @@
 //! message      the text an operator reads
 //! event        a raise or clear, or what was done with the alarm, as it is stored and published
 //! lifecycle    what operators do with an alarm: acknowledged, latched, shelved, suppressed, out of service
+//! report       what the alarms of a stretch of time were like
 //! digest       stable hashes: event ids and rule revisions
 //! ```
 //!
@@ -49,6 +50,7 @@ mod judge;
 pub mod lifecycle;
 mod message;
 pub mod quiet_hours;
+pub mod report;
 pub mod revised;
 pub mod rule;
 pub mod rule_set;
