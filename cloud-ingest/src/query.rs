@@ -4,12 +4,16 @@
 //! ```text
 //! readings  latest, and a range          audit   where every reading is
 //! alarms    alarms now, history, events  shapes  records as views
+//! alarm_report  what the alarms of a stretch of time were like
 //! certificate  what a completeness certificate states
 //! operations  what operators did, and can do    selection  the devices that a question selects
 //! desired   what is wanted of channels   rules   what is watched for
 //! summaries what stands for thinned readings   source  all of it as what the API asks
 //! ```
 
+mod alarm_report;
+#[cfg(test)]
+mod alarm_report_tests;
 mod alarms;
 #[cfg(test)]
 mod alarms_tests;
@@ -24,6 +28,7 @@ mod shapes;
 mod source;
 mod summaries;
 
+pub use alarm_report::{AlarmReportRequest, AlarmReportView, AlarmsNowView};
 pub use certificate::CertificateRequest;
 
 use std::{
@@ -302,6 +307,11 @@ impl Query {
         alarms::history(&self.store.look()?, selection)
     }
 
+    /// Reads all events of the stretch, and of a week before.
+    pub fn alarm_report(&self, request: &AlarmReportRequest) -> Result<AlarmReportView, QueryError> {
+        alarm_report::report(&self.store.look()?, request)
+    }
+
     pub fn alarm_log(&self, selection: &LogSelection) -> Result<AlarmLogPage, QueryError> {
         alarms::log(&self.store.look()?, selection)
     }
@@ -375,6 +385,9 @@ impl Query {
             acks_dropped: count(&shown.acks_dropped),
             alarm_events_provisional: counters.alarm_events_provisional,
             alarm_events_committed: count(&shown.events_committed),
+            alarm_raises: shown.alarm_raises.each_ref().map(count),
+            alarms_active: counters.alarms_active,
+            alarms_unacknowledged: counters.alarms_unacknowledged,
             lake_files_written: count(&shown.lake_files),
             lake_rows_written: count(&shown.lake_rows),
             journal_entries_damaged: count(&shown.entries_damaged),

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use tidegate_alarms::{AlarmEvent, Priority, TransitionKind};
 use tidegate_protocol::Reading;
 
 use crate::core::{Counters, batch::OriginNo};
@@ -22,6 +23,8 @@ pub struct Shown {
     pub broker_connects: AtomicU64,
     pub last_commit_micros: AtomicU64,
     pub events_committed: AtomicU64,
+    /// By priority, the most urgent first.
+    pub alarm_raises: [AtomicU64; 4],
     pub used_bytes: AtomicU64,
     pub quota_bytes: AtomicU64,
     pub lake_files: AtomicU64,
@@ -66,6 +69,15 @@ impl Shown {
 
     pub fn counters(&self) -> Counters {
         *self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was told as late already is the same raise.
+    pub fn note_raise(&self, event: &AlarmEvent) {
+        let place = Priority::ALL.iter().position(|known| *known == event.priority);
+        let is_raise = event.transition == TransitionKind::Raise && event.continues.is_none();
+        if let Some(count) = place.filter(|_| is_raise).and_then(|place| self.alarm_raises.get(place)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// What last went wrong; `None` once it goes right again.

@@ -269,6 +269,10 @@ pub struct Figures {
     pub acks_dropped: u64,
     pub alarm_events_provisional: u64,
     pub alarm_events_committed: u64,
+    /// By priority, the most urgent first; so are the gauges of alarms.
+    pub alarm_raises: [u64; 4],
+    pub alarms_active: [u64; 4],
+    pub alarms_unacknowledged: [u64; 4],
     pub lake_files_written: u64,
     pub lake_rows_written: u64,
     /// Journal entries that could not be read and went to quarantine.

@@ -85,6 +85,7 @@ impl<S: Store> CommitThread<S> {
             self.committed.send_modify(|commits| *commits = commits.wrapping_add(1));
         }
         for (cursor, event) in receipt.events {
+            self.shown.note_raise(&event);
             if !event.late {
                 self.retained.publish(&event);
             }

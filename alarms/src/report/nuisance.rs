@@ -133,6 +133,10 @@ pub(super) struct Tracked {
     crosses: Option<bool>,
 }
 
+// Of the 2 KiB that are promised, the tree has its part.
+const _: () =
+    assert!(size_of::<Tracked>() + size_of::<AlarmName>() + 3 * SAMPLES * size_of::<u64>() <= 2_048 * 3 / 4);
+
 impl Tracked {
     pub const fn new(priority: Priority) -> Self {
         const LANE: Lane = Lane { raises: [None; 2], raised: None, cleared: None, acknowledged: false };

@@ -96,7 +96,7 @@ fn names(given: &Parameters) -> Result<AlarmNames, Problem> {
     })
 }
 
-fn glob(given: &Parameters, name: &'static str) -> Result<Option<Glob>, Problem> {
+pub fn glob(given: &Parameters, name: &'static str) -> Result<Option<Glob>, Problem> {
     let Some(text) = given.text(name) else { return Ok(None) };
     if text.chars().all(|c| is_of_a_name(c) || matches!(c, '*' | '?')) {
         return Ok(Some(Glob::new(text)));

@@ -21,7 +21,8 @@ use prometheus_client::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    ApiState, delivery_metrics::OfTheDesk, parameters::Parameters, problem::Problem, source::Source,
+    ApiState, alarm_metrics::OfAlarms, delivery_metrics::OfTheDesk, parameters::Parameters, problem::Problem,
+    source::Source,
 };
 
 pub struct Metrics {
@@ -59,6 +60,7 @@ impl Metrics {
         let help = "Event streams ended because the watcher was too slow";
         registry.register("event_streams_too_slow", help, streams_too_slow.clone());
         registry.register_collector(Box::new(OfTheDesk(Arc::clone(&source))));
+        registry.register_collector(Box::new(OfAlarms(Arc::clone(&source))));
         registry.register_collector(Box::new(OfTheSource(source)));
         Self { registry, requests, streams_open, streams_too_slow }
     }

@@ -8,10 +8,11 @@
 //! alarms      alarms now, their settled history, the log     alarm_actions  what operators do with them
 //! operations  what operators did, and do     desired  settings of channels: these, alarm_actions, rules and deliveries change things, the rest reads
 //! rules       what is watched for, and its changes
+//! alarm_report  what the alarms of a stretch of time were like
 //! idempotency  the same order is carried out once     if_match  under which condition
 //! deliveries  receivers, and what waits for them
 //! stream      server-sent events that resume without gaps
-//! metrics     Prometheus    delivery_metrics  of receivers
+//! metrics     Prometheus    delivery_metrics  of receivers    alarm_metrics  of alarms
 //! page        the web page and its assets
 //! server      the listener's limits; serving until shutdown
 //! openapi.json  the API as a document; a test holds it against the routes
@@ -21,6 +22,8 @@
 //! streams, then 503; `server::MAX_CONNECTIONS` connections, then they wait in the listener's backlog.
 
 mod alarm_actions;
+mod alarm_metrics;
+mod alarm_report;
 mod alarms;
 mod data;
 mod deliveries;
@@ -118,6 +121,7 @@ pub fn router(source: Arc<dyn Source>, shutdown: Shutdown) -> Router {
         .route("/api/v1/alarms", get(alarms::now))
         .route("/api/v1/alarms/history", get(alarms::history))
         .route("/api/v1/alarms/log", get(alarms::log))
+        .route("/api/v1/alarms/report", get(alarm_report::report))
         .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}", get(alarms::one))
         .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/acknowledge", post(alarm_actions::act))
         .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/shelve", post(alarm_actions::act))

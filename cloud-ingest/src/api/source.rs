@@ -16,7 +16,10 @@ use crate::{
         LogSelection, Streamed,
     },
     operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
-    query::{CertificateRequest, QueryError, ReadingsRequest, Selection, SummariesRequest},
+    query::{
+        AlarmReportRequest, AlarmReportView, CertificateRequest, QueryError, ReadingsRequest, Selection,
+        SummariesRequest,
+    },
     rules::{RuleView, RulesChangeView, RulesLogView, RulesRequest, RulesView},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
@@ -46,6 +49,7 @@ pub trait Source: Send + Sync + 'static {
     fn alarms(&self, selection: &AlarmSelection) -> Result<AlarmsView, QueryError>;
     fn alarm(&self, key: &AlarmKey) -> Result<AlarmDetailView, QueryError>;
     fn alarm_history(&self, selection: &HistorySelection) -> Result<HistoryView, QueryError>;
+    fn alarm_report(&self, request: &AlarmReportRequest) -> Result<AlarmReportView, QueryError>;
     fn alarm_log(&self, selection: &LogSelection) -> Result<AlarmLogPage, QueryError>;
     /// Does something with an alarm; answers once it is committed.
     fn act_on_alarm(&self, request: &AlarmRequest) -> Result<AlarmEvent, QueryError>;

@@ -28,5 +28,8 @@ pub struct Counters {
     pub commit_failures: u64,
     pub acks_sent: u64,
     pub alarm_events_provisional: u64,
+    /// As they stand, by priority, the most urgent first.
+    pub alarms_active: [u64; 4],
+    pub alarms_unacknowledged: [u64; 4],
     pub uncommitted_bytes: u64,
 }

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tidegate_alarms::{
-    AlarmEvent, EventId, Lifecycle, RuleId, TransitionKind,
+    AlarmEvent, EventId, Lifecycle, Priority, RuleId, TransitionKind,
     event::{Deed, Operator, Place},
     lifecycle::{Action, Refusal, Seen},
 };
@@ -99,6 +99,9 @@ pub(super) struct Lifecycles {
     /// The core's milliseconds and the wall's at one moment.
     clock: Option<(u64, i64)>,
     waiting: Vec<Waiting>,
+    /// Of those kept, by priority.
+    active: [u64; 4],
+    unacknowledged: [u64; 4],
 }
 
 impl Lifecycles {
@@ -106,6 +109,10 @@ impl Lifecycles {
     fn put(&mut self, batch: u64, key: AlarmKey, alarm: KnownAlarm) {
         let shelf = |alarm: &KnownAlarm| alarm.lifecycle.shelved_until_unix_ms;
         let before = self.kept.remove(&key);
+        if let Some(before) = &before {
+            self.count(before, u64::wrapping_sub);
+        }
+        self.count(&alarm, u64::wrapping_add);
         if let Some(until) = before.as_ref().and_then(shelf) {
             self.shelves.remove(&(until, key.clone()));
         }
@@ -116,6 +123,24 @@ impl Lifecycles {
             self.to_forget.push_back((self.now_ms.saturating_add(FORGET_AFTER_MS), batch, key.clone()));
         }
         self.kept.insert(key, alarm);
+    }
+
+    /// Adds an alarm to the counts, or takes it off. What is plain normal is in none of them.
+    fn count(&mut self, alarm: &KnownAlarm, change: fn(u64, u64) -> u64) {
+        let place = Priority::ALL.iter().position(|known| *known == alarm.told.priority);
+        let lifecycle = &alarm.lifecycle;
+        for (counts, is_one) in
+            [(&mut self.active, lifecycle.active), (&mut self.unacknowledged, !lifecycle.acknowledged)]
+        {
+            if let Some(count) = place.and_then(|place| counts.get_mut(place)) {
+                *count = change(*count, u64::from(is_one));
+            }
+        }
+    }
+
+    /// How many are active, and how many wait to be acknowledged.
+    pub const fn standing(&self) -> ([u64; 4], [u64; 4]) {
+        (self.active, self.unacknowledged)
     }
 
     /// `open` is the first batch that is not committed.

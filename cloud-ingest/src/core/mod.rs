@@ -265,7 +265,13 @@ impl Core {
 
     pub fn counters(&self) -> Counters {
         let waiting: usize = self.fates.iter().map(|fate| fate.block.len()).sum();
-        Counters { uncommitted_bytes: (waiting + self.verifying.bytes()) as u64, ..self.counters }
+        let (alarms_active, alarms_unacknowledged) = self.lifecycles.standing();
+        Counters {
+            uncommitted_bytes: (waiting + self.verifying.bytes()) as u64,
+            alarms_active,
+            alarms_unacknowledged,
+            ..self.counters
+        }
     }
 
     /// Starts over from committed state.

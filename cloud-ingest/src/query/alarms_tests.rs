@@ -25,9 +25,9 @@ use crate::{
     store::{LmdbStore, Store},
 };
 
-const BOARDS: u64 = 7;
+pub(super) const BOARDS: u64 = 7;
 
-fn key(board: u64) -> AlarmKey {
+pub(super) fn key(board: u64) -> AlarmKey {
     AlarmKey {
         site: "plant".parse().unwrap(),
         device: format!("board-{board}").parse().unwrap(),
@@ -67,7 +67,7 @@ fn block(board: u64, clears: bool) -> Event {
 }
 
 /// Boards with an odd number have cleared.
-fn served(folder: &std::path::Path) -> Query {
+pub(super) fn served(folder: &std::path::Path) -> Query {
     let store = Arc::new(LmdbStore::open(&folder.join("store"), 16 << 20).unwrap());
     let (events, mut told) = mpsc::channel(8);
     let orders = Arc::new(Orders::new(events.clone(), Clock::start()));
@@ -104,7 +104,7 @@ fn served(folder: &std::path::Path) -> Query {
     query
 }
 
-fn act(query: &Query, board: u64, action: Action) -> Result<AlarmEvent, QueryError> {
+pub(super) fn act(query: &Query, board: u64, action: Action) -> Result<AlarmEvent, QueryError> {
     query.act_on_alarm(&AlarmRequest {
         key: key(board),
         deed: Deed::Act(action),
@@ -114,7 +114,7 @@ fn act(query: &Query, board: u64, action: Action) -> Result<AlarmEvent, QueryErr
     })
 }
 
-fn acknowledge(query: &Query, board: u64) -> Result<AlarmEvent, QueryError> {
+pub(super) fn acknowledge(query: &Query, board: u64) -> Result<AlarmEvent, QueryError> {
     let seen = query.alarm(&key(board)).unwrap().alarm.lifecycle.latest.unwrap();
     act(query, board, Action::Acknowledge(seen))
 }

@@ -3,7 +3,10 @@
 use tidegate_alarms::AlarmEvent;
 use tokio::sync::broadcast;
 
-use super::{CertificateRequest, Query, QueryError, ReadingsRequest, Selection, SummariesRequest};
+use super::{
+    AlarmReportRequest, AlarmReportView, CertificateRequest, Query, QueryError, ReadingsRequest, Selection,
+    SummariesRequest,
+};
 use crate::{
     api,
     certificate::Certificate,
@@ -72,6 +75,9 @@ impl api::Source for Query {
     }
     fn alarm(&self, key: &AlarmKey) -> Result<AlarmDetailView, QueryError> {
         Query::alarm(self, key)
+    }
+    fn alarm_report(&self, request: &AlarmReportRequest) -> Result<AlarmReportView, QueryError> {
+        Query::alarm_report(self, request)
     }
     fn alarm_log(&self, selection: &LogSelection) -> Result<AlarmLogPage, QueryError> {
         Query::alarm_log(self, selection)

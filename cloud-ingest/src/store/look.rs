@@ -306,7 +306,7 @@ impl<'e> Look<'e> {
     }
 
     /// The newest hour before this one that noted a cursor.
-    pub(super) fn noted_before(&self, unix_hour: u64) -> Result<Option<(u64, u64)>, StoreError> {
+    pub fn noted_before(&self, unix_hour: u64) -> Result<Option<(u64, u64)>, StoreError> {
         let Some(last) = unix_hour.checked_sub(1) else { return Ok(None) };
         let noted = self.reader.floor(Table::EventHours, &keys::number(last))?;
         noted.map(|(hour, cursor)| Ok((keys::read_number(hour)?, keys::read_number(cursor)?))).transpose()

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
-use tidegate_alarms::AlarmEvent;
+use tidegate_alarms::{AlarmEvent, TransitionKind};
+use tidegate_protocol::Seq;
 
 use crate::Served;
 
@@ -105,4 +106,55 @@ async fn answers_have_the_documented_fields() {
     assert_eq!(of(&done["operator"]), fields(&schemas["Operator"]));
     event["onset"] = done["onset"].clone();
     assert_eq!(of(&event["onset"]), fields(&schemas["Point"]));
+}
+
+/// The report is deep: everything in it is held against its schema.
+#[tokio::test]
+async fn the_alarm_report_is_documented_all_through() {
+    let served = Served::start().await;
+    let document = served.json("/api/v1/openapi.json").await;
+    // Ten at once, that clear within a second each: a flood, a bad actor, chatter, all of them fleeting.
+    let events = (0..20_u64).map(|n| {
+        let raised = crate::raise(n / 2);
+        let at = (n / 2 * 2_000 + n % 2 * 500) as i64;
+        let transition = [TransitionKind::Raise, TransitionKind::Clear][n as usize % 2];
+        AlarmEvent { transition, seq: Seq(n), time_unix_ms: Some(at), ..raised }
+    });
+    served.source.world.lock().unwrap().events.extend(events);
+    let answer = served.json("/api/v1/alarms/report?from=0&to=3600000").await;
+    for list in ["/load/floods", "/bad_actors", "/chattering", "/fleeting", "/priorities", "/now/priorities"]
+    {
+        assert!(
+            answer.pointer(list).unwrap().as_array().unwrap().len() > usize::from(list.ends_with("ties")),
+            "{list}: {answer}"
+        );
+    }
+    let schemas = &document["components"]["schemas"];
+    let mut held = BTreeSet::new();
+    hold(schemas, "AlarmReport", &answer, &mut held);
+    // Lists that are empty here.
+    let standing = serde_json::json!({ "site": "a", "device": "a", "channel": "a", "rule": "a", "priority": "low",
+        "state": "shelved", "raised_unix_ms": null, "shelved_until_unix_ms": 1 });
+    hold(schemas, "StandingAlarm", &standing, &mut held);
+    assert_eq!(held.len(), 13, "{held:?}");
+}
+
+fn hold(schemas: &Json, name: &str, value: &Json, held: &mut BTreeSet<String>) {
+    held.insert(name.to_owned());
+    let properties = schemas[name]["properties"].as_object().unwrap();
+    let fields = value.as_object().unwrap();
+    assert_eq!(fields.keys().collect::<BTreeSet<_>>(), properties.keys().collect(), "{name}");
+    let required = schemas[name]["required"].as_array().unwrap();
+    assert_eq!(required.len(), properties.len(), "{name}: all are required");
+    for (field, schema) in properties {
+        let target =
+            |schema: &Json| schema["$ref"].as_str().and_then(|to| to.rsplit('/').next()).map(str::to_owned);
+        let of_items = target(&schema["items"])
+            .into_iter()
+            .flat_map(|to| fields[field].as_array().unwrap().iter().map(move |item| (to.clone(), item)));
+        let itself = target(schema).filter(|_| fields[field].is_object()).map(|to| (to, &fields[field]));
+        for (to, value) in of_items.chain(itself) {
+            hold(schemas, &to, value, held);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, mpsc::Receiver};
 
-use tidegate_alarms::{AlarmEvent, AlarmState, Lifecycle, RuleBook};
+use tidegate_alarms::{AlarmEvent, AlarmState, Lifecycle, RuleBook, report::Reporter};
 use tidegate_ingest::{
     api::{DeliverySource, Source},
     certificate::Certificate,
@@ -20,7 +20,10 @@ use tidegate_ingest::{
         HistorySelection, HistoryView, LogSelection, Streamed,
     },
     operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
-    query::{CertificateRequest, QueryError, ReadingsRequest, Selection, SummariesRequest},
+    query::{
+        AlarmReportRequest, AlarmReportView, AlarmsNowView, CertificateRequest, QueryError, ReadingsRequest,
+        Selection, SummariesRequest,
+    },
     rules::{RuleView, RulesChangeView, RulesLogView, RulesRequest, RulesView},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
@@ -205,6 +208,16 @@ impl Source for MadeUp {
             done: None,
         };
         Ok(AlarmDetailView { newest: raised.id, alarm, log: Vec::new(), occurrences: Vec::new() })
+    }
+
+    fn alarm_report(&self, request: &AlarmReportRequest) -> Result<AlarmReportView, QueryError> {
+        // The time of now is not to be known.
+        let AlarmReportRequest { names, from_unix_ms, to_unix_ms, now_unix_ms: _ } = request;
+        self.world.lock().unwrap().asked = format!("{names:?}, {from_unix_ms} to {to_unix_ms}");
+        let mut reporter = Reporter::new(request.from_unix_ms, request.to_unix_ms);
+        self.world.lock().unwrap().events.iter().for_each(|event| reporter.take(event));
+        let now = AlarmsNowView::nothing(request.now_unix_ms);
+        Ok(AlarmReportView { report: reporter.finish(), now })
     }
 
     fn alarm_log(&self, selection: &LogSelection) -> Result<AlarmLogPage, QueryError> {

@@ -98,6 +98,14 @@ async fn parameters_reach_the_source() {
              rule: None }, limit: 2, after: Some(7) }",
         ),
         (
+            "alarms/report?site=p*&from=1000&to=1970-01-01T00:00:05Z",
+            "AlarmNames { site: Some(Glob { pattern: \"p*\" }), device: None, channel: None, rule: None }, 1000 to 5000",
+        ),
+        (
+            "alarms/report?to=86400007",
+            "AlarmNames { site: None, device: None, channel: None, rule: None }, 7 to 86400007",
+        ),
+        (
             "alarms/plant/a/level/hot",
             "AlarmKey { site: \"plant\", device: \"a\", channel: \"level\", rule: \"hot\" }",
         ),
@@ -139,6 +147,10 @@ async fn wrong_questions_are_answered_with_the_parameter_and_the_remedy() {
         ("alarms?device=A", Some("device"), "wildcards"),
         ("alarms?after=7", Some("after"), "start again"),
         ("alarms/history?after=!", Some("after"), "start again"),
+        ("alarms/report?from=5&to=5", Some("from"), "swap them"),
+        ("alarms/report?from=0&to=2592000001", Some("from"), "more than 30 days"),
+        ("alarms/report?from=yesterday", Some("from"), "RFC 3339"),
+        ("alarms/report?site=P", Some("site"), "wildcards"),
         ("events?since=tomorrow", Some("since"), "now, beginning, nor a cursor"),
         ("events?provisional=maybe", Some("provisional"), "true or false"),
     ] {

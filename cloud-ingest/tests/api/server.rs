@@ -15,8 +15,14 @@ use crate::{PATIENCE, Served, header, raise};
 #[tokio::test]
 async fn metrics_are_open_metrics_and_name_no_device() {
     let served = Served::start().await;
-    served.source.world.lock().unwrap().figures =
-        Figures { readings_stored: 12_345, map_used_bytes: 7, ..Figures::default() };
+    served.source.world.lock().unwrap().figures = Figures {
+        readings_stored: 12_345,
+        map_used_bytes: 7,
+        alarm_raises: [1, 2, 3, 4],
+        alarms_active: [5, 6, 7, 8],
+        alarms_unacknowledged: [9, 10, 11, 12],
+        ..Figures::default()
+    };
     served.get("/api/v1/readings?device=board-1").await;
     served.get("/api/v1/latest?nonsense=board-1").await;
     served.get("/board-1").await;
@@ -26,6 +32,9 @@ async fn metrics_are_open_metrics_and_name_no_device() {
     for line in [
         "tidegate_ingest_readings_stored_total 12345",
         "tidegate_ingest_map_used_bytes 7",
+        "tidegate_ingest_alarm_raises_total{priority=\"critical\"} 1",
+        "tidegate_ingest_alarms_active{priority=\"high\"} 6",
+        "tidegate_ingest_alarms_unacknowledged{priority=\"low\"} 12",
         "tidegate_ingest_broker_connected 1",
         "tidegate_ingest_http_requests_total{route=\"/api/v1/readings\",status=\"200\"} 1",
         "tidegate_ingest_http_requests_total{route=\"/api/v1/latest\",status=\"400\"} 1",
