@@ -1,5 +1,7 @@
 //! `tidegate alarms`, and what of it `watch` shows.
 
+mod report;
+
 use axum::{
     Json,
     http::StatusCode,

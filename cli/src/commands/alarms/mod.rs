@@ -4,6 +4,7 @@
 //! list     those that are not normal, or that fit a filter     show     one, with its log
 //! history  settled occurrences                                 act      what an operator does
 //! named    an alarm by its place, or by an occurrence          filter   which alarms
+//! report   what the alarms of a stretch of time were like
 //! ```
 
 mod act;
@@ -11,6 +12,7 @@ pub mod filter;
 mod history;
 pub mod list;
 pub mod named;
+mod report;
 mod show;
 
 use std::process::ExitCode;
@@ -52,6 +54,7 @@ enum Command {
     Reset(act::Plain),
     Comment(act::Comment),
     History(history::Arguments),
+    Report(report::Arguments),
 }
 
 pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, CliError> {
@@ -60,6 +63,7 @@ pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, Cli
         Some(Command::List(asked)) => list::run(asked, client).await,
         Some(Command::Show(asked)) => show::run(asked, client).await,
         Some(Command::History(asked)) => history::run(asked, client).await,
+        Some(Command::Report(asked)) => report::run(asked, client).await,
         Some(Command::Ack(asked)) => act::acknowledge(asked, client).await,
         Some(Command::Shelve(asked)) => act::shelve(asked, client).await,
         Some(Command::Unshelve(asked)) => act::plain("unshelve", asked, client).await,
