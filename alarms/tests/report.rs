@@ -125,6 +125,17 @@ fn a_flood_is_from_its_first_raise_until_there_are_fewer_than_five() {
 }
 
 #[test]
+fn a_flood_does_not_count_what_was_of_the_one_before() {
+    // Ten at 0:00 and four at 9:50: over at 10:10. Six at 10:20 make ten with those four.
+    let at = [(10, 0), (4, 590_000), (6, 620_000)];
+    let events = at.into_iter().flat_map(|(count, at)| (0..count).map(move |n| raise(n, at)));
+    let load = report(0, HOUR, &events.collect::<Vec<_>>()).load;
+    let floods: Vec<_> =
+        load.floods.iter().map(|flood| (flood.began_unix_ms, flood.ended_unix_ms, flood.raises)).collect();
+    assert_eq!(floods, [(0, Some(610_000), 14), (620_000, Some(1_230_000), 6)]);
+}
+
+#[test]
 fn bad_actors_are_those_that_are_raised_most() {
     // Device n is raised n times: 78 in all.
     let events = (1..=12).flat_map(|device| (0..device).map(move |n| raise(device, n as i64 * HOUR)));
