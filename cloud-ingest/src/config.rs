@@ -29,6 +29,7 @@ pub struct Config {
     pub rules_file: Option<RulesFile>,
     pub broker: Broker,
     pub http: SocketAddr,
+    pub max_event_streams: usize,
     pub journal: Journal,
     pub lake_folder: PathBuf,
     /// `None`: the journal keeps everything.
@@ -61,6 +62,8 @@ const MIN_MAP_SIZE_BYTES: u64 = 64 * 1024 * 1024;
 /// One block must fit.
 const MIN_CREDIT_BYTES: u32 = 512 * 1024;
 const MAX_COMMIT_INTERVAL_MS: u64 = 1_000;
+/// What was never tried is not promised.
+const MAX_EVENT_STREAMS: usize = 65_535;
 const MIN_ROLL_INTERVAL_MS: u64 = 100;
 /// A hundred years.
 const MAX_RETENTION_DAYS: u32 = 36_500;
@@ -89,6 +92,7 @@ impl Config {
             rules_file,
             broker: broker(file, settings.broker)?,
             http: listen(file, &settings.http.listen)?,
+            max_event_streams: max_event_streams(file, settings.http.max_event_streams)?,
             journal: journal(file, &settings.journal)?,
             lake_folder: lake.folder.map_or_else(|| data_dir.join("lake"), |path| folder.join(path)),
             lake: lake
@@ -126,6 +130,15 @@ fn listen(file: &Path, text: &str) -> Result<SocketAddr, SettingsError> {
             "write it as \"127.0.0.1:8080\" or \"[::1]:8080\"",
         )
     })
+}
+
+fn max_event_streams(file: &Path, given: usize) -> Result<usize, SettingsError> {
+    if (1..=MAX_EVENT_STREAMS).contains(&given) {
+        return Ok(given);
+    }
+    let problem = format!("{given} is not a number of event streams that can be open");
+    let remedy = format!("give 1 to {MAX_EVENT_STREAMS}");
+    Err(SettingsError::invalid(file, "http.max_event_streams", problem, remedy))
 }
 
 fn broker(file: &Path, raw: BrokerSettings) -> Result<Broker, SettingsError> {

@@ -9,7 +9,7 @@
 //! writer             the thread that commits batches      looker  the thread that looks back for the core
 //! store/             LMDB: journal, ledger, alarm state, events
 //! lake/              the journal's readings as Parquet
-//! data_folder        one program at a time on a data folder
+//! data_folder        one program at a time on a data folder       descriptors   room for every connection
 //! doctor/            looking into a data folder, repairing, backing up, restoring
 //! entries            one journal entry, read whole or called damaged
 //! readings           stored readings, from journal and lake alike
@@ -31,6 +31,7 @@ pub mod config;
 pub mod core;
 pub mod data_folder;
 pub mod delivery;
+mod descriptors;
 pub mod desired;
 pub mod doctor;
 mod engine;

@@ -25,6 +25,7 @@ use crate::{
     core::{self, Core, Event},
     data_folder::{self, FolderError, FolderLock},
     delivery::deliverer,
+    descriptors,
     engine::{Engine, new_incarnation},
     events,
     inbox::{Inbox, inbox},
@@ -178,8 +179,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let query = Query::new(store, lake, shown, events, Arc::clone(&orders)).with_key(config.certificate_key);
     let query = query.with_desk(delivery.desk);
     let query = query.with_rules_file(config.rules_file.as_ref().map(RulesFile::path));
-    let router = api::router(Arc::new(query.clone()), stopping.clone());
-    let serving = api::serve(api::HttpListener::new(listener), router, stopping.clone());
+    let router = api::router(Arc::new(query.clone()), config.max_event_streams, stopping.clone());
+    let connections = descriptors::make_room(config.max_event_streams + api::OTHER_CONNECTIONS);
+    let listener = api::HttpListener::new(listener, connections);
+    let serving = api::serve(listener, router, stopping.clone());
     let http_server = tokio::spawn(async move {
         if let Err(error) = serving.await {
             tracing::error!(%error, "the HTTP listener ended");

@@ -87,11 +87,13 @@ impl Default for BrokerSettings {
 pub struct HttpSettings {
     /// `address:port`; port 0 takes any that is free.
     pub listen: String,
+    /// How many event streams are open at most; each is a file descriptor.
+    pub max_event_streams: usize,
 }
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned() }
+        Self { listen: "127.0.0.1:8080".to_owned(), max_event_streams: 16_384 }
     }
 }
 

@@ -35,6 +35,7 @@ fn settings_that_are_refused_say_why() {
     insta::assert_snapshot!(settings("[broker]\npassword = \"x\"\n"), @r#"ingest.toml: broker.user (line 2): there is a password and no user; add `user = "ingest"`"#);
     insta::assert_snapshot!(settings("[broker]\nuser = \"ingest\"\npassword_file = \"nowhere\"\n"), @r#"ingest.toml: broker.password_file (line 4): cannot read nowhere (No such file or directory (os error 2)); create the file with the secret on one line, readable by this program's user"#);
     insta::assert_snapshot!(settings("[http]\nlisten = \"8080\"\n"), @r#"ingest.toml: http.listen (line 3): "8080" is not an address with a port; write it as "127.0.0.1:8080" or "[::1]:8080""#);
+    insta::assert_snapshot!(settings("[http]\nmax_event_streams = 0\n"), @r#"ingest.toml: http.max_event_streams (line 3): 0 is not a number of event streams that can be open; give 1 to 65535"#);
     insta::assert_snapshot!(settings("rules = \"no-rules.toml\"\n"), @r#"ingest.toml: rules (line 2): there is no file at no-rules.toml; create it, or correct the path"#);
 }
 

@@ -18,8 +18,8 @@
 //! openapi.json  the API as a document; a test holds it against the routes
 //! ```
 //!
-//! Bounds: [`QUERIES_AT_ONCE`] questions run at a time and the rest wait; `stream::MAX_STREAMS` event
-//! streams, then 503; `server::MAX_CONNECTIONS` connections, then they wait in the listener's backlog.
+//! Bounds: [`QUERIES_AT_ONCE`] questions run at a time and the rest wait; `http.max_event_streams` event
+//! streams, then 503; [`OTHER_CONNECTIONS`] more connections, then they wait in the listener's backlog.
 
 mod alarm_actions;
 mod alarm_metrics;
@@ -54,7 +54,7 @@ use axum::{
 use tidegate_service::Shutdown;
 use tokio::sync::Semaphore;
 
-pub use server::{HttpListener, serve};
+pub use server::{HttpListener, OTHER_CONNECTIONS, serve};
 pub use source::{DeliverySource, Source};
 
 use crate::query::QueryError;
@@ -70,6 +70,7 @@ struct Api {
     source: Arc<dyn Source>,
     queries: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    max_streams: usize,
     metrics: Arc<Metrics>,
     shutdown: Shutdown,
 }
@@ -93,12 +94,13 @@ impl Api {
     }
 }
 
-/// The routes over any source. Event streams end when `shutdown` is triggered.
-pub fn router(source: Arc<dyn Source>, shutdown: Shutdown) -> Router {
+/// The routes over any source. `max_streams` event streams are open at most; they end when `shutdown` is triggered.
+pub fn router(source: Arc<dyn Source>, max_streams: usize, shutdown: Shutdown) -> Router {
     let api = Api {
         metrics: Arc::new(Metrics::new(Arc::clone(&source))),
         queries: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
-        streams: Arc::new(Semaphore::new(stream::MAX_STREAMS)),
+        streams: Arc::new(Semaphore::new(max_streams)),
+        max_streams,
         source,
         shutdown,
     };
@@ -147,6 +149,7 @@ pub fn router(source: Arc<dyn Source>, shutdown: Shutdown) -> Router {
         .merge(page::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(problem::of_every_error))
         .layer(from_fn_with_state(Arc::new(idempotency::Answers::default()), idempotency::once))
         .layer(from_fn_with_state(api.clone(), metrics::count))
         .layer(from_fn(careful_headers))

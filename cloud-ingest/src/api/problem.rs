@@ -2,13 +2,20 @@
 //! an alarm that refuses adds `refusal`, `state` and `lifecycle`, rules that are wrong `problems`.
 
 use axum::{
+    body::to_bytes,
+    extract::Request,
     http::{StatusCode, header},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
 use tidegate_alarms::{Lifecycle, lifecycle::Refusal};
 
 use crate::{delivery::desk::DeskError, orders::OrderError, query::QueryError};
+
+const CONTENT_TYPE: header::HeaderValue = header::HeaderValue::from_static("application/problem+json");
+/// What is read of an answer that is none.
+const MAX_DETAIL_BYTES: usize = 4_096;
 
 #[derive(Debug)]
 pub struct Problem {
@@ -54,6 +61,19 @@ impl Problem {
         tracing::error!(detail, "a question to the API failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail.to_owned())
     }
+}
+
+/// What is refused before a handler is called (a path that is not UTF-8, a body that is too large) is refused in
+/// plain text, which becomes a document too.
+pub async fn of_every_error(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || response.headers().get(header::CONTENT_TYPE) == Some(&CONTENT_TYPE) {
+        return response;
+    }
+    let text = to_bytes(response.into_body(), MAX_DETAIL_BYTES).await.unwrap_or_default();
+    Problem::new(status, String::from_utf8_lossy(&text).into_owned()).into_response()
 }
 
 impl From<QueryError> for Problem {
@@ -117,7 +137,7 @@ impl IntoResponse for Problem {
         }
         let mut response = (self.status, body.to_string()).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }

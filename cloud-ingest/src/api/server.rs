@@ -21,8 +21,8 @@ use tokio::{
 
 use super::operations::Peer;
 
-/// How many connections are served at once; more wait in the listener's backlog.
-pub const MAX_CONNECTIONS: usize = 2_048;
+/// How many connections are served at once beside those of event streams; more wait in the listener's backlog.
+pub const OTHER_CONNECTIONS: usize = 1_024;
 /// How long a client may take nothing of what is being written to it before its connection is closed.
 pub const WRITE_STALL_LIMIT: Duration = Duration::from_secs(30);
 
@@ -42,8 +42,8 @@ pub struct HttpListener {
 }
 
 impl HttpListener {
-    pub fn new(listener: TcpListener) -> Self {
-        Self::with_limits(listener, MAX_CONNECTIONS, WRITE_STALL_LIMIT)
+    pub fn new(listener: TcpListener, max_connections: usize) -> Self {
+        Self::with_limits(listener, max_connections, WRITE_STALL_LIMIT)
     }
 
     pub fn with_limits(listener: TcpListener, max_connections: usize, write_stall_limit: Duration) -> Self {

@@ -37,8 +37,6 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use super::{Api, ApiState, parameters::Parameters, problem::Problem};
 use crate::events::{Cursor, Streamed};
 
-/// How many event streams are open at most.
-pub const MAX_STREAMS: usize = 1_024;
 /// How many events are read from the store at a time.
 const REPLAY_PAGE: usize = 256;
 /// A comment this often keeps middle boxes from closing a quiet stream.
@@ -67,7 +65,8 @@ pub async fn events(State(api): ApiState, uri: Uri, headers: HeaderMap) -> Resul
     let watch =
         Watch { after: after.min(newest), unknown_cursor: after > newest, from_beginning, provisional };
     let place = Arc::clone(&api.streams).try_acquire_owned().map_err(|_| {
-        Problem::busy(format!("{MAX_STREAMS} event streams are open, which is the most; close some"), 10)
+        let most = api.max_streams;
+        Problem::busy(format!("{most} event streams are open, which is the most; close some"), 10)
     })?;
     let stream = Sse::new(follow(api, watch, live, place)).keep_alive(KeepAlive::new().interval(HEARTBEAT));
     Ok(stream.into_response())

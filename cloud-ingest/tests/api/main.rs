@@ -29,6 +29,9 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 /// How many events wait for a watcher here.
 const EVENTS_WAITING: usize = 64;
+/// How many connections and event streams are open at most.
+const MAX_CONNECTIONS: usize = 64;
+const MAX_STREAMS: usize = 32;
 /// Longer than anything awaited in these tests takes on a busy machine; reaching it is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -41,14 +44,14 @@ struct Served {
 
 impl Served {
     async fn start() -> Self {
-        Self::start_with(HttpListener::new).await
+        Self::start_with(|listener| HttpListener::new(listener, MAX_CONNECTIONS)).await
     }
 
     async fn start_with(limits: impl FnOnce(TcpListener) -> HttpListener) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (source, shutdown) = (Arc::new(MadeUp::new(EVENTS_WAITING)), Shutdown::new());
-        let router = api::router(source.clone(), shutdown.clone());
+        let router = api::router(source.clone(), MAX_STREAMS, shutdown.clone());
         let serving = tokio::spawn(api::serve(limits(listener), router, shutdown.clone()));
         Self { address, source, shutdown, serving }
     }

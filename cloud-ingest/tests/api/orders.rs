@@ -34,6 +34,14 @@ async fn an_order_reaches_the_source_and_changes_nothing_unless_it_is_confirmed(
 }
 
 #[tokio::test]
+async fn an_order_that_is_too_large_is_a_problem_as_every_other() {
+    let served = Served::start().await;
+    let (status, problem) = post(&served, &[JSON], "x".repeat(2 * 1024 * 1024 + 1)).await;
+    assert_eq!((status, &problem["status"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!(413)));
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("limit")), "{problem}");
+}
+
+#[tokio::test]
 async fn what_is_no_order_is_refused_with_what_is_wrong() {
     let served = Served::start().await;
     let good = json!({ "operator": "eva", "reason": "gone" }).to_string();

@@ -176,6 +176,14 @@ async fn unknown_paths_and_methods_are_problems_too() {
 }
 
 #[tokio::test]
+async fn a_path_that_is_not_utf_8_is_a_problem_too() {
+    let served = Served::start().await;
+    let (status, detail, _) = problem(&served, "/api/v1/alarms/plant/board-1/%FF/hot").await;
+    assert_eq!(status, 400);
+    assert!(detail.contains("UTF-8"), "{detail}");
+}
+
+#[tokio::test]
 async fn what_the_source_refuses_is_told_apart_from_what_it_cannot_do() {
     let served = Served::start().await;
     let refuse = |refusal| served.source.world.lock().unwrap().refusal = Some(refusal);

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use tidegate_alarms::AlarmEvent;
 use tokio::time::timeout;
 
-use crate::{EVENTS_WAITING, PATIENCE, Served, header, made_up::MadeUp, raise};
+use crate::{EVENTS_WAITING, MAX_STREAMS, PATIENCE, Served, header, made_up::MadeUp, raise};
 
 /// One server-sent event; fields that it has not are empty.
 #[derive(Debug, Default, PartialEq)]
@@ -223,6 +223,28 @@ async fn coming_and_going_watchers_see_every_event_once_and_in_order() {
     });
     futures_util::stream::iter(watchers).for_each_concurrent(None, |watcher| watcher).await;
     committing.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_more_than_are_open_at_most_is_refused_until_one_ends() {
+    let served = Served::start().await;
+    let mut open = Vec::new();
+    for _ in 0..MAX_STREAMS {
+        let mut watcher = Watcher::open(&served, "", None).await;
+        watcher.some().await;
+        open.push(watcher);
+    }
+    let refused = served.get("/api/v1/events").await;
+    assert_eq!(refused.status(), 503);
+    assert_eq!(header(&refused, "retry-after"), "10");
+    assert!(refused.text().await.unwrap().contains("32 event streams are open"));
+    open.pop();
+    let again = async {
+        while served.get("/api/v1/events").await.status() == 503 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, again).await.expect("its place is free");
 }
 
 #[tokio::test]
