@@ -8,8 +8,13 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Exact versions, so that a run means the same tomorrow.
-const REQUIREMENTS: &[&str] =
-    &["duckdb==1.5.6", "paho-mqtt==2.1.0", "aiosmtpd==1.4.6", "standardwebhooks==1.1.0"];
+const REQUIREMENTS: &[&str] = &[
+    "duckdb==1.5.6",
+    "paho-mqtt==2.1.0",
+    "aiosmtpd==1.4.6",
+    "standardwebhooks==1.1.0",
+    "schemathesis==4.32.5",
+];
 
 /// The environment's interpreter, made if it is not there or was made for other versions.
 pub fn ensure(repository: &Repository, step: &mut Step) -> Result<PathBuf> {
