@@ -45,6 +45,22 @@ const BENCHES: &[Bench] = &[
         command: &["run", "--release", "--package", "tidegate-tests", "--bin", "chain-bench", "--", "--json"],
     },
     Bench {
+        choice: Choice::Alarms,
+        title: "Alarms: latency under load, evaluation, and many watchers",
+        before: Some(&["build", "--release", "--workspace", "--bins"]),
+        command: &[
+            "run",
+            "--release",
+            "--package",
+            "tidegate-tests",
+            "--bin",
+            "chain-bench",
+            "--",
+            "alarms",
+            "--json",
+        ],
+    },
+    Bench {
         choice: Choice::Firmware,
         title: "The firmware library on a Cortex-M0",
         before: None,
@@ -58,6 +74,8 @@ pub enum Choice {
     Wire,
     /// Throughput, alarm latency, disk bytes and memory of all the parts together
     Chain,
+    /// Alarm latency at several loads, the cost of rules, and ten thousand watchers of the event stream
+    Alarms,
     /// Flash, RAM, stack and instructions of the firmware library
     Firmware,
     /// Every bench

@@ -19,8 +19,40 @@ const PERIOD: Duration = Duration::from_millis(25);
 const BOARDS: u64 = 200;
 const READINGS_PER_S_EACH: f64 = 50.0;
 const BACKLOG_READINGS: u64 = 1_000_000;
+/// Of the alarms' own table: enough that one in a thousand is more than one.
+const MANY_CROSSINGS: u64 = 4_000;
+const SHORT_PERIOD: Duration = Duration::from_millis(5);
+/// Boards, readings/s of each, and what that is together.
+const LOADS: [(u64, f64, &str); 3] = [(20, 50.0, "1,000"), (200, 50.0, "10,000"), (200, 500.0, "100,000")];
+const MEDIAN_AND_TAIL: &[(&str, f64)] = &[("p50", 0.5), ("p99", 0.99)];
+const LONG_TAIL: &[(&str, f64)] = &[("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
+
+/// At each load on a chain of its own, and then beside a backlog that drains.
+pub async fn measure_loads(report: &mut Report) {
+    for (boards, rate, together) in LOADS {
+        let mut chain = Chain::new(&format!("{QUIET_RULES}{}", probe::RULE));
+        with_default_intervals(&mut chain);
+        chain.start();
+        let plan = FleetPlan { boards, rate, ..fleet_plan() };
+        let shutdown = Shutdown::new();
+        let fleet = Fleet::spawn(&plan, chain.board_link(), &shutdown).expect("a good plan");
+        let begun = (Instant::now(), fleet.status().measured);
+        let seen = probe::run(&chain.api(), chain.board_link(), MANY_CROSSINGS, SHORT_PERIOD).await;
+        let measured = (fleet.status().measured - begun.1) as f64 / begun.0.elapsed().as_secs_f64();
+        report.row(format!("readings/s that the boards really gave, of {together}"), measured, "readings/s");
+        show(report, &format!("at {together} readings/s"), &seen, LONG_TAIL);
+        let status = fleet.finish(Duration::from_secs(60)).await;
+        assert_eq!(status.lost, 0, "the load is within what the chain can take");
+    }
+    beside_a_backlog(report, MANY_CROSSINGS, SHORT_PERIOD, LONG_TAIL).await;
+}
 
 pub async fn measure(report: &mut Report) {
+    beside_a_backlog(report, CROSSINGS, PERIOD, MEDIAN_AND_TAIL).await;
+}
+
+/// At 10,000 readings/s, idle and from the link's return with a backlog.
+async fn beside_a_backlog(report: &mut Report, crossings: u64, period: Duration, shares: &[(&str, f64)]) {
     let mut chain = Chain::new(&format!("{QUIET_RULES}{}", probe::RULE));
     with_default_intervals(&mut chain);
     chain.start_broker();
@@ -31,8 +63,8 @@ pub async fn measure(report: &mut Report) {
     let memory = MemoryWatch::start(chain.agent.daemon().id());
     let shutdown = Shutdown::new();
     let fleet = Fleet::spawn(&fleet_plan(), chain.board_link(), &shutdown).expect("a good plan");
-    let idle = probe::run(&chain.api(), chain.board_link(), CROSSINGS, PERIOD).await;
-    show(report, "at 10,000 readings/s", &idle);
+    let idle = probe::run(&chain.api(), chain.board_link(), crossings, period).await;
+    show(report, "at 10,000 readings/s", &idle, shares);
     report.row("agent's peak anonymous memory at 10,000 readings/s", memory.peak_bytes() as f64 / 1e6, "MB");
 
     proxy.cut();
@@ -40,11 +72,11 @@ pub async fn measure(report: &mut Report) {
     let restored = Instant::now();
     proxy.restore();
     let (api, status) = (chain.api(), chain.agent_status());
-    let crossings = probe::run(&api, chain.board_link(), CROSSINGS, PERIOD);
-    let (draining, connected) = tokio::join!(crossings, connected(&status));
+    let probing = probe::run(&api, chain.board_link(), crossings, period);
+    let (draining, connected) = tokio::join!(probing, connected(&status));
     // What crosses before waits for the agent's next attempt, whose pause is drawn.
     let draining: Vec<Seen> = draining.into_iter().filter(|seen| seen.is_sent_after(connected)).collect();
-    show(report, "the same, from the link's return with 1,000,000 readings behind it", &draining);
+    show(report, "the same, from the link's return with 1,000,000 readings behind it", &draining, shares);
     let pause_ms = connected.duration_since(restored).as_secs_f64() * 1e3;
     report.row("end of the cut to the agent's next connection, a pause drawn at random", pause_ms, "ms");
     let status = fleet.finish(Duration::from_secs(60)).await;
@@ -70,13 +102,18 @@ async fn connected(status: &Api) -> Instant {
     Instant::now()
 }
 
-fn show(report: &mut Report, when: &str, seen: &[Seen]) {
+fn show(report: &mut Report, when: &str, seen: &[Seen], shares: &[(&str, f64)]) {
     type Event = fn(&Seen) -> Option<Instant>;
     let events: [(&str, Event); 2] =
         [("provisional", |seen| seen.provisional), ("committed", |seen| seen.committed)];
     for (event, of) in events {
         let mut values: Vec<f64> = seen.iter().filter_map(|seen| seen.latency_ms(of(seen))).collect();
-        report.row(format!("frame to {event} event, p50, {when}"), quantile(&mut values, 0.5), "ms");
-        report.row(format!("frame to {event} event, p99, {when}"), quantile(&mut values, 0.99), "ms");
+        for (name, share) in shares {
+            report.row(
+                format!("frame to {event} event, {name}, {when}"),
+                quantile(&mut values, *share),
+                "ms",
+            );
+        }
     }
 }

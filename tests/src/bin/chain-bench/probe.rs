@@ -33,7 +33,7 @@ priority = "critical"
 
 #[derive(Clone, Copy, Default)]
 pub struct Seen {
-    sent: Option<Instant>,
+    pub sent: Option<Instant>,
     pub provisional: Option<Instant>,
     pub committed: Option<Instant>,
 }

@@ -52,7 +52,8 @@ impl MemoryWatch {
     }
 }
 
-fn anonymous_bytes(process: u32) -> u64 {
+/// Anonymous memory now.
+pub fn anonymous_bytes(process: u32) -> u64 {
     field(&format!("/proc/{process}/status"), "RssAnon:") * 1024
 }
 

@@ -30,8 +30,8 @@ impl Report {
         self.note.push_str(note);
     }
 
-    pub fn print(mut self, json: bool) {
-        self.name = "chain";
+    pub fn print(mut self, name: &'static str, json: bool) {
+        self.name = name;
         if json {
             println!("{}", serde_json::to_string(&self).expect("rows are JSON"));
         } else {
