@@ -67,7 +67,7 @@ fn a_seed_gives_its_schedule_again_and_another_seed_another() {
 const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::AckBeforeCommit, 200),
     (Mutant::ResendAckedEarly, 200),
-    (Mutant::BootTagIgnored, 228),
+    (Mutant::BootTagIgnored, 373),
     (Mutant::AckAcrossHole, 201),
     (Mutant::DeleteOnPuback, 200),
     (Mutant::BlockNumbersReused, 200),
@@ -85,17 +85,17 @@ const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::BlockAckedEarly, 200),
     (Mutant::DuplicateAckedEarly, 200),
     (Mutant::DedupOutsideTransaction, 201),
-    (Mutant::OverlayKept, 203),
+    (Mutant::OverlayKept, 205),
     (Mutant::LostBeatsStored, 201),
     (Mutant::LedgerOffByOne, 200),
-    (Mutant::ConflictAcked, 371),
+    (Mutant::ConflictAcked, 228),
     (Mutant::HistoryAcrossHoles, 226),
     (Mutant::HolesSealed, 441),
     (Mutant::RetiredEarly, 217),
     (Mutant::LateDataLive, 201),
     (Mutant::LakeOutsideTransaction, 202),
     (Mutant::LakeEntriesUncounted, 527),
-    (Mutant::LakeFileLeft, 351),
+    (Mutant::LakeFileLeft, 306),
 ];
 
 #[test]

@@ -1,6 +1,6 @@
 //! The report over a store: which events it reads, and what stands.
 
-use tidegate_alarms::{AlarmState, Glob, Priority, lifecycle::Action, report::AlarmName};
+use tidegate_alarms::{AlarmEvent, AlarmState, Glob, Priority, lifecycle::Action, report::AlarmName};
 
 use super::{
     alarm_report::{AlarmReportRequest, CONTEXT_MS, ListedView, MAX_LISTED, STANDING_MS, StandingView},
@@ -66,6 +66,17 @@ fn events_are_read_from_a_week_before_the_stretch() {
     assert_eq!((told.raises, told.clears), (0, 0));
     let told = query.alarm_report(&over(5_000, CONTEXT_MS, last)).unwrap().report;
     assert_eq!((told.raises, told.clears), (2, 3));
+}
+
+#[test]
+fn raises_are_counted_once_for_the_metrics_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let query = served(folder.path());
+    for (_, event) in query.events_after(0, 100).unwrap() {
+        query.shown.note_raise(&event);
+        query.shown.note_raise(&AlarmEvent { continues: Some(event.id), ..event });
+    }
+    assert_eq!(query.figures().alarm_raises, [0, BOARDS, 0, 0]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_alarms::{
-    AlarmEvent, EventId, Lifecycle, RuleId, TransitionKind,
+    AlarmEvent, EventId, Lifecycle, Priority, RuleId, TransitionKind,
     lifecycle::{Action, Seen},
 };
 use tidegate_ingest::{
@@ -175,12 +175,26 @@ impl World {
             self.commit();
             self.take_answers();
         }
+        self.check_counts();
         let events = self.store.look().unwrap().events_after(0, usize::MAX).unwrap();
         let by_eva =
             events.iter().filter(|(_, event)| event.operator.as_ref().is_some_and(|o| o.by == "eva"));
         let by_eva: BTreeSet<EventId> = by_eva.map(|(_, event)| event.id).collect();
         assert_eq!(by_eva, self.done);
         by_eva.len()
+    }
+
+    /// What the core counts for the metrics page is what is stored.
+    fn check_counts(&self) {
+        let (mut active, mut unacknowledged) = ([0; 4], [0; 4]);
+        for (_, record) in self.store.look().unwrap().alarms().unwrap() {
+            let Some(told) = record.raised.as_ref().or(record.done.as_ref()) else { continue };
+            let place = Priority::ALL.iter().position(|known| *known == told.priority).unwrap();
+            active[place] += u64::from(record.lifecycle.active);
+            unacknowledged[place] += u64::from(!record.lifecycle.acknowledged);
+        }
+        let counters = self.bench.core.counters();
+        assert_eq!((counters.alarms_active, counters.alarms_unacknowledged), (active, unacknowledged));
     }
 
     fn take_answers(&mut self) {
