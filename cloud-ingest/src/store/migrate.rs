@@ -111,7 +111,10 @@ fn reach_5(mut writer: Writer<'_>) -> Result<(), StoreError> {
     writer.commit()
 }
 
-fn rows(writer: &Writer<'_>, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+/// A key and its value.
+type Row = (Vec<u8>, Vec<u8>);
+
+fn rows(writer: &Writer<'_>, table: Table) -> Result<Vec<Row>, StoreError> {
     writer.scan(table, &[])?.map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
 }
 

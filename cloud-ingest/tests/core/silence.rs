@@ -80,7 +80,7 @@ fn a_channel_that_falls_silent_is_told_of_and_its_next_reading_ends_it() {
     assert!(told(&bench).is_empty(), "50 s is in time");
     at(&mut bench, 51);
     let raised = (TransitionKind::Raise, "silent".to_owned(), 50, 50);
-    assert_eq!(told(&bench), [raised.clone()]);
+    assert_eq!(told(&bench), std::slice::from_ref(&raised));
     at(&mut bench, 500);
     assert_eq!(told(&bench).len(), 1, "once");
     measure(&mut bench, 2);
@@ -98,7 +98,7 @@ fn a_gateway_that_is_gone_raises_one_alarm_and_holds_back_those_of_its_devices()
     assert!(told(&bench).is_empty(), "it may be back soon");
     at(&mut bench, 600);
     let gone = (TransitionKind::Raise, "gateway-offline".to_owned(), 10, 25);
-    assert_eq!(told(&bench), [gone.clone()], "and no channel is said to be silent");
+    assert_eq!(told(&bench), std::slice::from_ref(&gone), "and no channel is said to be silent");
     status(&mut bench, true);
     assert_eq!(told(&bench), [gone, (TransitionKind::Clear, "gateway-offline".to_owned(), 600, 600)]);
     at(&mut bench, 620);
