@@ -1,5 +1,6 @@
 //! The validated configuration.
 
+mod local_alarms;
 mod sources;
 
 use std::{
@@ -21,6 +22,7 @@ use tidegate_service::{
 
 use crate::{
     core::{BacklogOrder, LaneCap, LaneCaps, Policy},
+    local_actions::ActionSettings,
     settings::{
         BrokerSettings, CapSettings, CapsSettings, LimitSettings, LinkSettings, QueueSettings, Settings,
     },
@@ -48,6 +50,7 @@ pub struct Config {
     pub queue: Queue,
     pub limits: Limits,
     pub link: Link,
+    pub local_actions: ActionSettings,
     pub sources: Vec<Source>,
 }
 
@@ -149,6 +152,9 @@ impl Config {
         let site: SiteId = check.name("site", &settings.site)?;
         let gateway: GatewayId = check.name("gateway", &settings.gateway)?;
         let folder = file.parent().unwrap_or(Path::new(""));
+        let local = settings
+            .local_alarms
+            .map(|local| local_alarms::local_alarms(&check, local, folder, settings.rules.is_some()));
         Ok(Self {
             path: GatewayPath::new(site, gateway),
             data_dir: folder.join(&settings.data_dir),
@@ -158,6 +164,7 @@ impl Config {
             queue: queue(&check, &settings.queue)?,
             limits: limits(&check, &settings.limits)?,
             link: link(&check, &settings.link)?,
+            local_actions: local.transpose()?.unwrap_or_default(),
             sources: sources::sources(&check, settings.sources, &settings.status.listen)?,
         })
     }

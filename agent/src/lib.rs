@@ -7,6 +7,7 @@
 //! core/       custody, blocks, lanes, resends: pure
 //! queue/      LMDB, behind its own threads (store.rs alone names heed)
 //! uplink      MQTT (alone names rumqttc)     links   frames back to boards
+//! local_actions/  alarms that are active here: a state file, GPIO lines
 //! outlook     how long the queue lasts, from rates of this run or the last
 //! status      /status, /metrics, /health     clock, random   the only places that read either
 //! failpoint   where tests may kill the process
@@ -18,6 +19,7 @@ pub mod config;
 pub mod core;
 pub mod failpoint;
 mod links;
+pub mod local_actions;
 mod metrics;
 mod outlook;
 pub mod queue;

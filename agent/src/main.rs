@@ -80,6 +80,9 @@ fn main() -> ExitCode {
     let result = match run_with {
         None => {
             println!("{}", summary(&file.path, &config));
+            for warning in config.local_actions.warnings() {
+                println!("warning: {warning}");
+            }
             print!("{}", serial_command::found(&config.serial()));
             Ok(())
         }

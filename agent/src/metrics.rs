@@ -10,10 +10,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{core::View, outlook::Outlook, sources::board_serial::SerialView};
+use crate::{core::View, local_actions::ActionErrors, outlook::Outlook, sources::board_serial::SerialView};
 
 /// Gauges and counters, in the order they are shown.
-pub fn text(view: &View, outlook: &Outlook, lines: &SerialView) -> String {
+pub fn text(view: &View, outlook: &Outlook, lines: &SerialView, errors: &ActionErrors) -> String {
     let mut registry = Registry::with_prefix("tidegate_agent");
     let counters = &view.counters;
     let counts: [(&str, &str, u64); 20] = [
@@ -68,6 +68,7 @@ pub fn text(view: &View, outlook: &Outlook, lines: &SerialView) -> String {
     }
     lanes(view, &mut registry);
     serial(lines, &mut registry);
+    local_alarms(view, errors, &mut registry);
     // What is not known yet is absent.
     let known: [(&str, &str, Option<f64>); 3] = [
         ("queue_holds_days", "How long an outage may last from an empty queue on", outlook.holds_days),
@@ -113,6 +114,26 @@ fn lanes(view: &View, registry: &mut Registry) {
     registry.register("lane_block_bytes_sent", "Bytes of blocks published on a lane", sent);
     registry.register("lane_bytes_today", "Bytes counted against a lane's budget of the day", today);
     registry.register("lane_budget_spent", "Nothing more goes on this lane today", spent);
+}
+
+fn local_alarms(view: &View, errors: &ActionErrors, registry: &mut Registry) {
+    let active: Family<Vec<(&str, &str)>, Gauge> = Family::default();
+    for (&priority, &count) in &view.local_alarms {
+        active.get_or_create(&vec![("priority", priority)]).set(count as i64);
+    }
+    registry.register("local_alarms_active", "Alarms that are active at this gateway", active);
+    let counts: [(&str, &str, u64); 3] = [
+        (
+            "local_alarms_refused",
+            "Readings of alarms not kept, since as many are active as may be",
+            view.counters.local_alarms_refused,
+        ),
+        ("local_output_errors", "Times that an output for alarms could not be set", errors.of_outputs()),
+        ("local_state_file_errors", "Times that the state file could not be written", errors.of_file()),
+    ];
+    for (name, help, value) in counts {
+        registry.register(name, help, ConstCounter::new(value));
+    }
 }
 
 /// No line's path either: what is wrong with which line is in `/status`.

@@ -15,6 +15,7 @@ use crate::{
     config::{Config, Source},
     core::{Core, CoreSettings, Rates, View},
     links::Links,
+    local_actions::LocalActions,
     outlook::{self, Outlook},
     queue::{Queue, QueueError, QueueSettings},
     random,
@@ -111,11 +112,23 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Core::new(core_settings(&config, epoch), recovered, clock.now()).map_err(StartError::Memory)?;
     let uplink = Uplink::start(uplink_settings(&config, epoch), clock, answer);
     let (links, (events, sourced)) = (Links::default(), channel(SOURCE_MESSAGES));
-    let (shell, questions) = Shell::new(core, clock, queue, uplink, links.clone(), answers, sourced);
+    let local_actions = LocalActions::start(&config.local_actions, config.path, clock);
+    let action_errors = local_actions.errors();
+    let (shell, questions) =
+        Shell::new(core, clock, queue, uplink, links.clone(), local_actions, answers, sourced);
     let shell = tokio::spawn(shell.run());
     let stop_status = Shutdown::new();
     let lines = SerialLines::default();
-    let page = status::Page::new(&config, epoch, questions.clone(), reader, clock, last_run, lines.clone());
+    let page = status::Page::new(
+        &config,
+        epoch,
+        questions.clone(),
+        reader,
+        clock,
+        last_run,
+        lines.clone(),
+        action_errors,
+    );
     let status_task = tokio::spawn(status::serve(bound.status, page, stop_status.clone()));
     let stop_sources = Shutdown::new();
     let boards = BoardLinks { links, events, clock };

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use tidegate_alarms::Priority;
 
 use crate::core::{BacklogOrder, Policy};
 
@@ -24,6 +25,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     #[serde(default)]
     pub link: LinkSettings,
+    /// What is done here, whatever the link is like, while rules are active.
+    pub local_alarms: Option<LocalAlarmSettings>,
     #[serde(default, rename = "source")]
     pub sources: Vec<SourceSettings>,
 }
@@ -103,6 +106,56 @@ pub struct CapSettings {
     pub bytes_per_day: Option<u64>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalAlarmSettings {
+    /// Where the alarms that are active are written, as JSON.
+    pub state_file: Option<PathBuf>,
+    #[serde(default, rename = "output")]
+    pub outputs: Vec<OutputSettings>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSettings {
+    pub line: LineSettings,
+    /// It is on while an alarm of this priority or a more urgent one is active.
+    #[serde(default = "default_min_priority")]
+    pub min_priority: Priority,
+    #[serde(default)]
+    pub active_low: bool,
+    #[serde(default)]
+    pub select: OutputSelectSettings,
+    /// How the line is left when the agent ends.
+    #[serde(default)]
+    pub fail_safe: FailSafe,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineSettings {
+    pub chip: PathBuf,
+    pub offset: u32,
+}
+
+/// Patterns with `*` and `?`; what is not said selects everything.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputSelectSettings {
+    pub device: String,
+    pub channel: String,
+    pub tag: String,
+    pub rule: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailSafe {
+    On,
+    #[default]
+    Off,
+}
+
 /// A `[[source]]` section. Which keys it may have depends on its type; [`crate::config`] checks that.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -137,6 +190,17 @@ pub enum FlowControl {
     None,
     /// RTS and CTS.
     Hardware,
+}
+
+const fn default_min_priority() -> Priority {
+    Priority::Low
+}
+
+impl Default for OutputSelectSettings {
+    fn default() -> Self {
+        let [device, channel, tag, rule] = ["*"; 4].map(str::to_owned);
+        Self { device, channel, tag, rule }
+    }
 }
 
 const fn default_keep_alive_ms() -> u64 {

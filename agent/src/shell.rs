@@ -17,6 +17,7 @@ use crate::{
     core::{Core, Effect, Event, View},
     failpoint::FailPoint,
     links::Links,
+    local_actions::LocalActions,
     queue::Queue,
     running::StoppedError,
     uplink::Uplink,
@@ -64,6 +65,7 @@ pub struct Shell {
     pub queue: Queue,
     pub uplink: Uplink,
     pub links: Links,
+    pub local_actions: LocalActions,
     pub answers: Receiver<Event>,
     pub sources: Receiver<Event>,
     questions: Receiver<Question>,
@@ -77,12 +79,14 @@ impl Shell {
         queue: Queue,
         uplink: Uplink,
         links: Links,
+        local_actions: LocalActions,
         answers: Receiver<Event>,
         sources: Receiver<Event>,
     ) -> (Self, Questions) {
         let (ask, questions) = channel(QUESTIONS);
+        let waiting = Vec::new();
         let shell =
-            Self { core, clock, queue, uplink, links, answers, sources, questions, waiting: Vec::new() };
+            Self { core, clock, queue, uplink, links, local_actions, answers, sources, questions, waiting };
         (shell, Questions(ask))
     }
 
@@ -119,8 +123,12 @@ impl Shell {
         self.uplink.stop().await;
         drop(self.answers);
         // Closing waits for the transaction under way.
-        let queue = self.queue;
-        let _panicked = tokio::task::spawn_blocking(move || drop(queue)).await;
+        let (queue, local_actions) = (self.queue, self.local_actions);
+        let closing = move || {
+            drop(queue);
+            local_actions.stop();
+        };
+        let _panicked = tokio::task::spawn_blocking(closing).await;
         ended
     }
 
@@ -146,6 +154,7 @@ impl Shell {
                 Effect::Load { keys } => self.queue.load(keys),
                 Effect::Publish { lane, number, block } => self.uplink.publish(lane, number, block),
                 Effect::Report(reported) => self.uplink.report(&reported),
+                Effect::LocalAlarm { key, alarm } => self.local_actions.changed(key, alarm),
             }
         }
     }

@@ -19,6 +19,7 @@ use crate::{
     clock::ShellClock,
     config::Config,
     core::{Rates, View},
+    local_actions::ActionErrors,
     outlook::Outlook,
     queue::{QuarantineView, QueueReader},
     shell::Questions,
@@ -38,6 +39,7 @@ struct Parts {
     clock: ShellClock,
     last_run: Option<Rates>,
     lines: SerialLines,
+    action_errors: ActionErrors,
 }
 
 #[derive(Serialize)]
@@ -75,6 +77,7 @@ impl Page {
         clock: ShellClock,
         last_run: Option<Rates>,
         lines: SerialLines,
+        action_errors: ActionErrors,
     ) -> Self {
         Self(Arc::new(Parts {
             site: config.path.site.to_string(),
@@ -85,6 +88,7 @@ impl Page {
             clock,
             last_run,
             lines,
+            action_errors,
         }))
     }
 
@@ -172,7 +176,8 @@ async fn metrics(State(page): State<Page>) -> Response {
     const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match page.status().await {
         Some(status) => {
-            let text = crate::metrics::text(&status.core, &status.outlook, &status.serial);
+            let errors = &page.0.action_errors;
+            let text = crate::metrics::text(&status.core, &status.outlook, &status.serial, errors);
             ([(header::CONTENT_TYPE, TEXT)], text).into_response()
         }
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),

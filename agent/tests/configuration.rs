@@ -38,6 +38,9 @@ fn wrong_configurations() {
     let added = |text: &str| format!("{GOOD}{text}");
     let entry = |keys: &str| format!("[[source]]\ntype = \"board-serial\"\n{keys}\n");
     let serial = |keys: &str| added(&entry(keys));
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/rules.toml");
+    let ruled = |text: &str| format!("rules = \"{rules}\"\n{GOOD}{text}");
+    let output = |keys: &str| format!("[[local_alarms.output]]\n{keys}\n");
     let cases = [
         ("unknown key", changed("gateway =", "gatway =")),
         ("name with capitals", changed("\"gw-a\"\ndata", "\"GW A\"\ndata")),
@@ -84,6 +87,33 @@ fn wrong_configurations() {
         ("unknown order", added("[link]\nbacklog_order = \"newest\"\n")),
         ("tiny cap", added("[link.caps.live]\nbytes_per_day = 1000\n")),
         ("no address", added("[status]\nlisten = \"localhost\"\n")),
+        ("actions without rules", added("[local_alarms]\nstate_file = \"/run/alarms.json\"\n")),
+        ("no action", ruled("[local_alarms]\n")),
+        ("state file that is a folder", ruled("[local_alarms]\nstate_file = \"/run/\"\n")),
+        ("relative chip", ruled(&output("line = { chip = \"gpiochip0\", offset = 1 }"))),
+        ("no such line", ruled(&output("line = { chip = \"/dev/gpiochip0\", offset = 70000 }"))),
+        (
+            "unknown priority",
+            ruled(&output("line = { chip = \"/dev/gpiochip0\", offset = 1 }\nmin_priority = \"urgent\"")),
+        ),
+        (
+            "unknown fail-safe state",
+            ruled(&output("line = { chip = \"/dev/gpiochip0\", offset = 1 }\nfail_safe = \"keep\"")),
+        ),
+        (
+            "impossible pattern",
+            ruled(&output(
+                "line = { chip = \"/dev/gpiochip0\", offset = 1 }\nselect = { device = \"Boiler 7\" }",
+            )),
+        ),
+        (
+            "same line twice, however it is driven",
+            ruled(&format!(
+                "{}{}",
+                output("line = { chip = \"/dev/gpiochip0\", offset = 1 }"),
+                output("line = { chip = \"/dev//gpiochip0\", offset = 1 }\nactive_low = true")
+            )),
+        ),
     ];
     let messages: Vec<String> =
         cases.iter().map(|(what, text)| format!("{what}\n  → {}", refused(text))).collect();

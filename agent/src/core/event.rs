@@ -12,7 +12,12 @@ use tidegate_protocol::{
     topic::Lane,
 };
 
-use super::{caps::SentToday, parcel::Stored, time::Time};
+use super::{
+    caps::SentToday,
+    local_alarms::{AlarmKey, LocalAlarm},
+    parcel::Stored,
+    time::Time,
+};
 
 /// One connection of a board. Numbers are never used again, so that a late frame cannot meet a new board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -159,6 +164,11 @@ pub enum Effect {
     },
     /// What became of settings. May be lost: the cloud asks again.
     Report(ReportedSettings),
+    /// An alarm became active here, stands otherwise than before, or (`None`) is active no more.
+    LocalAlarm {
+        key: AlarmKey,
+        alarm: Option<LocalAlarm>,
+    },
 }
 
 /// One transaction of the queue.

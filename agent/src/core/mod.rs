@@ -15,6 +15,7 @@
 //! - clock: wall time, and anchors once it is better        - backoff: when a lost link is tried again
 //! - account: told anew after a restore of the cloud, or damage to the queue   - retire: ended origins are forgotten
 //! - desired: settings for boards' channels, and what became of them
+//! - watch, local_alarms: which readings are urgent, and which rules are active here
 //! - view, pace: figures for people
 //!
 //! Memory is bounded by `ram_limit_bytes`: at the bound [`Core::takes_frames`] says no, boards are not read, and their
@@ -36,6 +37,7 @@ mod failure;
 mod hello;
 mod jitter;
 mod local;
+mod local_alarms;
 mod merge;
 mod origin;
 mod origins;
@@ -70,6 +72,7 @@ pub use event::{
     ALARM_KEYS, Batch, BoardFrame, CommitFailure, ENTRY_HEAD_BYTES, Effect, Entry, Event, Key, LinkId,
     OriginRecord, Put, Quarantined, Recovered, Totals, footprint, is_alarm, number_of,
 };
+pub use local_alarms::{AlarmKey, LocalAlarm, MAX_LOCAL_ALARMS};
 pub use outbox::MAX_UNPUBACKED;
 pub use pace::Rates;
 pub use quota::Policy;
@@ -83,6 +86,7 @@ use clock::WallClock;
 use custody::Custodian;
 use desired::Desired;
 use jitter::Jitter;
+use local_alarms::LocalAlarms;
 use origins::Origins;
 use outbox::Outbox;
 use pace::Pace;
@@ -137,6 +141,7 @@ pub struct Core {
     backlog: Backlog,
     account: Account,
     desired: Desired,
+    local_alarms: LocalAlarms,
     decoder: Decoder,
     counters: Counters,
     pace: Pace,
@@ -171,6 +176,7 @@ impl Core {
             backlog: Backlog::new(keys, settings.backlog_order),
             account: Account::recovered(ledger, account_due),
             desired: Desired::recovered(desired),
+            local_alarms: LocalAlarms::default(),
             origins: Origins::recovered(origins.clone(), next_key),
             clock: WallClock::new(now),
             counters: Counters::default(),

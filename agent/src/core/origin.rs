@@ -142,6 +142,10 @@ impl OriginState {
         self.closed && content.closes == Some(self.closings)
     }
 
+    pub const fn live_from(&self) -> u64 {
+        self.live_from
+    }
+
     pub fn record(&self) -> OriginRecord {
         OriginRecord {
             description: self.description.clone(),

@@ -38,6 +38,8 @@ pub struct Counters {
     pub frames_misaddressed: u64,
     pub origins_refused: u64,
     pub local_samples_skipped: u64,
+    /// Active here and not kept: there are too many that are no less urgent.
+    pub local_alarms_refused: u64,
     /// How often the wall clock was set while this process ran.
     pub clock_steps: u64,
     pub bad_frames: BTreeMap<&'static str, u64>,
@@ -92,6 +94,8 @@ pub struct View {
     pub ram: RamView,
     pub link: LinkView,
     pub clock: ClockView,
+    /// How many alarms are active here, by priority.
+    pub local_alarms: BTreeMap<&'static str, u64>,
     pub counters: Counters,
     pub devices: Vec<DeviceView>,
 }
@@ -232,6 +236,7 @@ impl Core {
                 quality: self.clock.quality(),
                 error_ms: Some(self.clock.error_ms()).filter(|error| *error < u32::MAX),
             },
+            local_alarms: self.local_alarms.by_priority(),
             counters: self.counters.clone(),
             devices,
         }

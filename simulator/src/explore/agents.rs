@@ -141,7 +141,7 @@ impl World {
                 self.publish_up(at, lane, number, block);
             }
             // Nothing is wanted of channels here.
-            Effect::Report(_) => {}
+            Effect::Report(_) | Effect::LocalAlarm { .. } => {}
         }
     }
 

@@ -17,6 +17,7 @@ const fn confined(within: &'static str, library: &'static str, files_at_most: us
 const CONFINED: &[Confined] = &[
     confined("agent/src/", "rumqttc", 1),
     confined("agent/src/", "heed", 1),
+    confined("agent/src/", "gpiocdev", 1),
     confined("cloud-ingest/src/", "rumqttc", 1),
     confined("cloud-ingest/src/", "heed", 1),
     confined("agent/src/", "rumqttd", 0),

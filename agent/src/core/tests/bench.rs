@@ -14,8 +14,8 @@ use tidegate_protocol::{
 };
 
 use crate::core::{
-    BacklogOrder, Batch, BoardFrame, Core, CoreSettings, Effect, Entry, Event, Key, LaneCaps, LinkId, Now,
-    OriginRecord, Policy, Recovered, SentToday, Time, Totals, number_of,
+    AlarmKey, BacklogOrder, Batch, BoardFrame, Core, CoreSettings, Effect, Entry, Event, Key, LaneCaps,
+    LinkId, LocalAlarm, Now, OriginRecord, Policy, Recovered, SentToday, Time, Totals, number_of,
 };
 
 pub const EPOCH: u64 = 0xe9;
@@ -140,6 +140,8 @@ pub struct Bench {
     pub frames: Vec<(LinkId, Down)>,
     /// What became of settings.
     pub reported: Vec<ReportedChannel>,
+    /// What changed of the alarms that are active here.
+    pub local_alarms: Vec<(AlarmKey, Option<LocalAlarm>)>,
     pub batch: Option<Batch>,
     pub load: Option<Vec<Key>>,
     /// The boot each link was welcomed with last.
@@ -167,6 +169,7 @@ impl Bench {
             published,
             frames,
             reported,
+            local_alarms: Vec::new(),
             batch: None,
             load: None,
             boots: BTreeMap::new(),
@@ -192,6 +195,7 @@ impl Bench {
                     self.published.push(Published { lane, number, block });
                 }
                 Effect::Report(reported) => self.reported.extend(reported.channels),
+                Effect::LocalAlarm { key, alarm } => self.local_alarms.push((key, alarm)),
             }
         }
     }

@@ -12,6 +12,7 @@ mod custody;
 mod desired;
 mod failure;
 mod lanes;
+mod local_alarms;
 mod quota;
 mod retire;
 mod rollback;
