@@ -19,7 +19,7 @@ use crate::{
     outlook::{self, Outlook},
     queue::{Queue, QueueError, QueueSettings},
     random,
-    shell::{ANSWERS, Questions, SOURCE_MESSAGES, Shell},
+    shell::{ANSWERS, Incoming, Questions, SOURCE_MESSAGES, Shell},
     sources::{
         board_link::BoardLinks,
         board_serial::{self, SerialLines},
@@ -112,23 +112,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Core::new(core_settings(&config, epoch), recovered, clock.now()).map_err(StartError::Memory)?;
     let uplink = Uplink::start(uplink_settings(&config, epoch), clock, answer);
     let (links, (events, sourced)) = (Links::default(), channel(SOURCE_MESSAGES));
+    let incoming = Incoming { answers, sources: sourced };
     let local_actions = LocalActions::start(&config.local_actions, config.path, clock);
     let action_errors = local_actions.errors();
-    let (shell, questions) =
-        Shell::new(core, clock, queue, uplink, links.clone(), local_actions, answers, sourced);
+    let (shell, questions) = Shell::new(core, clock, queue, uplink, links.clone(), local_actions, incoming);
     let shell = tokio::spawn(shell.run());
     let stop_status = Shutdown::new();
     let lines = SerialLines::default();
-    let page = status::Page::new(
-        &config,
-        epoch,
-        questions.clone(),
-        reader,
-        clock,
-        last_run,
-        lines.clone(),
-        action_errors,
-    );
+    let aside = status::Aside { lines: lines.clone(), action_errors };
+    let page = status::Page::new(&config, epoch, questions.clone(), reader, clock, last_run, aside);
     let status_task = tokio::spawn(status::serve(bound.status, page, stop_status.clone()));
     let stop_sources = Shutdown::new();
     let boards = BoardLinks { links, events, clock };

@@ -59,6 +59,13 @@ impl Questions {
     }
 }
 
+/// Where events come from.
+pub struct Incoming {
+    /// Of the queue and the uplink.
+    pub answers: Receiver<Event>,
+    pub sources: Receiver<Event>,
+}
+
 pub struct Shell {
     pub core: Core,
     pub clock: ShellClock,
@@ -80,9 +87,9 @@ impl Shell {
         uplink: Uplink,
         links: Links,
         local_actions: LocalActions,
-        answers: Receiver<Event>,
-        sources: Receiver<Event>,
+        incoming: Incoming,
     ) -> (Self, Questions) {
+        let Incoming { answers, sources } = incoming;
         let (ask, questions) = channel(QUESTIONS);
         let waiting = Vec::new();
         let shell =

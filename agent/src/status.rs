@@ -38,8 +38,13 @@ struct Parts {
     reader: QueueReader,
     clock: ShellClock,
     last_run: Option<Rates>,
-    lines: SerialLines,
-    action_errors: ActionErrors,
+    aside: Aside,
+}
+
+/// What is to be seen beside the core.
+pub struct Aside {
+    pub lines: SerialLines,
+    pub action_errors: ActionErrors,
 }
 
 #[derive(Serialize)]
@@ -76,8 +81,7 @@ impl Page {
         reader: QueueReader,
         clock: ShellClock,
         last_run: Option<Rates>,
-        lines: SerialLines,
-        action_errors: ActionErrors,
+        aside: Aside,
     ) -> Self {
         Self(Arc::new(Parts {
             site: config.path.site.to_string(),
@@ -87,8 +91,7 @@ impl Page {
             reader,
             clock,
             last_run,
-            lines,
-            action_errors,
+            aside,
         }))
     }
 
@@ -114,7 +117,7 @@ impl Page {
                 blocks: core.counters.block_bytes_committed,
                 process: process_write_bytes(),
             },
-            serial: parts.lines.view(parts.clock.at()),
+            serial: parts.aside.lines.view(parts.clock.at()),
             core,
         })
     }
@@ -176,7 +179,7 @@ async fn metrics(State(page): State<Page>) -> Response {
     const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match page.status().await {
         Some(status) => {
-            let errors = &page.0.action_errors;
+            let errors = &page.0.aside.action_errors;
             let text = crate::metrics::text(&status.core, &status.outlook, &status.serial, errors);
             ([(header::CONTENT_TYPE, TEXT)], text).into_response()
         }

@@ -39,7 +39,7 @@ pub(super) fn local_alarms(
         return Err(check.refuse(
             "local_alarms.state_file",
             problem,
-            "such as \"/run/tidegate/alarms.json\"",
+            "name one, such as \"/run/tidegate/alarms.json\"",
         ));
     }
     if settings.outputs.len() > MAX_OUTPUTS {
