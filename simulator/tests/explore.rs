@@ -67,7 +67,7 @@ fn a_seed_gives_its_schedule_again_and_another_seed_another() {
 const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::AckBeforeCommit, 200),
     (Mutant::ResendAckedEarly, 200),
-    (Mutant::BootTagIgnored, 373),
+    (Mutant::BootTagIgnored, 365),
     (Mutant::AckAcrossHole, 201),
     (Mutant::DeleteOnPuback, 200),
     (Mutant::BlockNumbersReused, 200),
@@ -79,7 +79,7 @@ const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::DamageUndeclared, 253),
     (Mutant::LiveBehindBacklog, 201),
     (Mutant::BootReused, 228),
-    (Mutant::TailForgotten, 233),
+    (Mutant::TailForgotten, 228),
     (Mutant::EndUnwritten, 215),
     (Mutant::NeverResent, 200),
     (Mutant::BlockAckedEarly, 200),
@@ -94,7 +94,7 @@ const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::RetiredEarly, 217),
     (Mutant::LateDataLive, 201),
     (Mutant::LakeOutsideTransaction, 202),
-    (Mutant::LakeEntriesUncounted, 527),
+    (Mutant::LakeEntriesUncounted, 589),
     (Mutant::LakeFileLeft, 306),
 ];
 

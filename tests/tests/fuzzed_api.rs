@@ -15,6 +15,7 @@ use std::{
 use serde_json::Value as Json;
 use tidegate_tests::{
     chain::{Chain, SITE},
+    eventually::eventually,
     measured::{Measured, RULES},
     tidegate::tidegate,
 };
@@ -108,9 +109,14 @@ async fn the_api_answers_as_its_document_says() {
     let alarm = format!("{SITE}/board-1/temperature/too-cold");
     for arguments in [&["ack"][..], &["shelve", "--for", "1h"], &["comment", "--comment", "seen"]] {
         let (action, more) = arguments.split_first().expect("an action");
-        let mut order = tidegate(&url, &["alarms", action, &alarm, "--as", "eva"]);
-        let output = order.args(more).output().expect("tidegate starts");
-        assert!(output.status.success(), "{action}: {}", String::from_utf8_lossy(&output.stderr));
+        // The alarm may move on between the look and the order.
+        eventually(action, async || {
+            let mut order = tidegate(&url, &["alarms", action, &alarm, "--as", "eva"]);
+            let output = order.args(more).output().expect("tidegate starts");
+            let refused = || String::from_utf8_lossy(&output.stderr).into_owned();
+            if output.status.success() { Ok(()) } else { Err(refused()) }
+        })
+        .await;
     }
     let known = format!(
         "[parameters]\n\"path.site\" = \"{SITE}\"\n\"path.device\" = \"board-1\"\n\

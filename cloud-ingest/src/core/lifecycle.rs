@@ -5,8 +5,8 @@
 //! of the operator log; both, and the alarm's record, commit in one batch, and the answer waits for it. A refusal waits as well:
 //! what it is founded on may not be committed yet. After a failed commit all of it is read again from the store.
 //!
-//! The core has no clock. Wall time comes with [`Event::Time`] and with orders, and goes on with the core's own milliseconds
-//! between; while anything is shelved it is asked for every [`CLOCK_LOOK_MS`], so that a step of the clock is noticed.
+//! The core has no clock. Wall time comes with `Event::Time` and with orders, and goes on with the core's own milliseconds
+//! between; while anything is shelved it is asked for every `CLOCK_LOOK_MS`, so that a step of the clock is noticed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -5,7 +5,7 @@
 //! channel `link` of a device of its name; while all gateways that brought a device are gone, its channels' silence is held back.
 //!
 //! Silence is only judged while this ingest hears what there is to hear: not without the broker, not while what arrives is
-//! older than [`LAG_MS`] (a backlog behind a restart), nor for [`SETTLE_MS`] after either; and then every channel has its
+//! older than `LAG_MS` (a backlog behind a restart), nor for `SETTLE_MS` after either; and then every channel has its
 //! whole time again. Timers are per channel with a stale rule, and are put off when they fire, not with every reading.
 
 use std::{
