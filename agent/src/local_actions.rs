@@ -2,7 +2,7 @@
 //!
 //! A thread of its own does it, since disks and lines may take their time: the core's task tells it what changed and never
 //! waits. Memory is bounded by the alarms that the core keeps. Outputs are set at once; the file is written at most every
-//! [`FILE_INTERVAL_MS`], and where only values and peaks moved, every [`VALUES_INTERVAL_MS`]. What fails is logged once, counted,
+//! `FILE_INTERVAL_MS`, and where only values and peaks moved, every `VALUES_INTERVAL_MS`. What fails is logged once, counted,
 //! and tried again. At the end of the agent lines are left in their fail-safe states.
 
 mod gpio;

@@ -23,7 +23,7 @@ pub struct Load {
     pub flood_count: u64,
     /// How long there was a flood.
     pub flooded_ms: u64,
-    /// In the order of time; the first [`MAX_FLOODS`].
+    /// In the order of time; the first `MAX_FLOODS`.
     pub floods: Vec<Flood>,
 }
 

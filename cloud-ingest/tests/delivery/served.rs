@@ -77,16 +77,32 @@ impl Served {
     /// Ends as a process does that is asked to.
     pub async fn stop(self) {
         self.stopping.trigger();
-        for task in self.tasks {
+        let Self { store, desk, tasks, .. } = self;
+        for task in tasks {
             in_time("a deliverer's end", task).await.expect("it ends");
         }
+        drop(desk);
+        let_go(store).await;
     }
 
     /// Ends as a process does that is killed: nothing more is noted.
     pub async fn kill(self) {
-        for task in self.tasks {
+        let Self { store, desk, tasks, .. } = self;
+        for task in tasks {
             task.abort();
             assert!(in_time("a deliverer's end", task).await.is_err(), "it was running");
         }
+        drop(desk);
+        let_go(store).await;
     }
+}
+
+/// What was begun of the store in a thread of its own goes on to its end.
+async fn let_go(store: Arc<LmdbStore>) {
+    in_time("the store's end", async {
+        while Arc::strong_count(&store) > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
