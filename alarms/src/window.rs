@@ -203,8 +203,8 @@ mod tests {
                 tick += step;
                 let (a, b) = (full.take(boot, Tick(tick), value as f64 / 7.0), fresh.take(boot, Tick(tick), value as f64 / 7.0));
                 prop_assert!(full.buckets.len() <= BUCKETS as usize);
-                // The bucket that `start` falls into is a width wide at most.
-                if tick - start > over_ms + over_ms.div_ceil(BUCKETS) {
+                // So long are all its buckets together.
+                if tick - start >= over_ms.div_ceil(BUCKETS) * BUCKETS {
                     prop_assert_eq!(&full, &fresh);
                     prop_assert_eq!(a.to_bits(), b.to_bits());
                 }
