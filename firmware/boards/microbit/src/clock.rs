@@ -4,7 +4,7 @@
 use core::cell::Cell;
 
 use embedded_hal::delay::DelayNs;
-use tidegate_board_support::register::unmask;
+use tidegate_board_support::{register::unmask, sleep::sleep_while};
 use tidegate_protocol::Tick;
 
 use crate::registers::*;
@@ -63,9 +63,7 @@ impl<'a> Sleep<'a> {
     fn until_count_is(&self, end: u32, length: u32) {
         // Time must not stand still in the clock while it sleeps over a wrap.
         self.clock.now();
-        while end.wrapping_sub(count()).wrapping_sub(1) < length {
-            cortex_m::asm::wfi();
-        }
+        sleep_while(|| end.wrapping_sub(count()).wrapping_sub(1) < length);
     }
 }
 

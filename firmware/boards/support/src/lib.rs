@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! register  a chip's register          serial, received  a UART as a node's link
-//! systick   milliseconds since boot    example           what boards without sensors measure, and their main loop
+//! systick   milliseconds since boot    sleep             until something has happened
+//! example   what boards without sensors measure, and their main loop
 //! ```
 //!
 //! All but the example is for Cortex-M.
@@ -17,5 +18,7 @@ pub mod received;
 pub mod register;
 #[cfg(target_arch = "arm")]
 pub mod serial;
+#[cfg(target_arch = "arm")]
+pub mod sleep;
 #[cfg(target_arch = "arm")]
 pub mod systick;

@@ -4,6 +4,8 @@
 
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
+use crate::sleep::sleep_while;
+
 /// Two of the longest frames that a gateway sends.
 const BYTES: usize = 128;
 
@@ -41,9 +43,7 @@ impl Received {
 
     /// Waits for a byte, and takes as many as there are. By the main loop alone.
     pub fn read(&self, buffer: &mut [u8]) -> usize {
-        while self.is_empty() {
-            cortex_m::asm::wfi();
-        }
+        sleep_while(|| self.is_empty());
         let mut len = 0;
         for target in buffer {
             let taken = self.taken.load(Ordering::Relaxed);

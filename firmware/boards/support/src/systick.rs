@@ -10,6 +10,8 @@ use cortex_m::peripheral::{SYST, syst::SystClkSource};
 use embedded_hal::delay::DelayNs;
 use tidegate_protocol::Tick;
 
+use crate::sleep::sleep_while;
+
 static MILLISECONDS: AtomicU32 = AtomicU32::new(0);
 
 /// The board's SysTick exception calls this, and nobody else.
@@ -46,8 +48,6 @@ impl Clock {
 impl DelayNs for &Clock {
     fn delay_ns(&mut self, ns: u32) {
         let until = self.now().0 + u64::from(ns.div_ceil(1_000_000));
-        while self.now().0 < until {
-            cortex_m::asm::wfi();
-        }
+        sleep_while(|| self.now().0 < until);
     }
 }
