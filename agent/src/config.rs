@@ -152,9 +152,7 @@ impl Config {
         let site: SiteId = check.name("site", &settings.site)?;
         let gateway: GatewayId = check.name("gateway", &settings.gateway)?;
         let folder = file.parent().unwrap_or(Path::new(""));
-        let local = settings
-            .local_alarms
-            .map(|local| local_alarms::local_alarms(&check, local, folder, settings.rules.is_some()));
+        let local = settings.local_alarms.map(|local| local_alarms::local_alarms(&check, local, folder));
         Ok(Self {
             path: GatewayPath::new(site, gateway),
             data_dir: folder.join(&settings.data_dir),

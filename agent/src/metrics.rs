@@ -122,6 +122,16 @@ fn local_alarms(view: &View, errors: &ActionErrors, registry: &mut Registry) {
         active.get_or_create(&vec![("priority", priority)]).set(count as i64);
     }
     registry.register("local_alarms_active", "Alarms that are active at this gateway", active);
+    let rules: Family<Vec<(&str, &str)>, Gauge> = Family::default();
+    rules.get_or_create(&vec![("from", view.rules.from)]).set(view.rules.rules as i64);
+    registry.register(
+        "rules",
+        "Alarm rules in force here, by where they are from: file, cloud or none",
+        rules,
+    );
+    let edition = Gauge::<i64>::default();
+    edition.set(view.rules.edition.map_or(0, |edition| i64::try_from(edition).unwrap_or(i64::MAX)));
+    registry.register("rules_edition", "The edition of the cloud's rules that is in force; 0: none", edition);
     let counts: [(&str, &str, u64); 3] = [
         (
             "local_alarms_refused",

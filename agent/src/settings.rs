@@ -14,7 +14,8 @@ pub struct Settings {
     pub gateway: String,
     /// Where the queue lives; a relative path starts at the configuration file's folder.
     pub data_dir: PathBuf,
-    /// Alarm rules, in the form that the ingest reads: what they raise or clear at leaves first.
+    /// Alarm rules of this gateway's own, in the form that the ingest reads; without a file those that the cloud brings hold.
+    /// What they raise or clear at leaves first.
     pub rules: Option<PathBuf>,
     pub broker: BrokerSettings,
     #[serde(default)]

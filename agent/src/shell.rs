@@ -161,6 +161,8 @@ impl Shell {
                 Effect::Load { keys } => self.queue.load(keys),
                 Effect::Publish { lane, number, block } => self.uplink.publish(lane, number, block),
                 Effect::Report(reported) => self.uplink.report(&reported),
+                Effect::AnswerRules(answer) => self.uplink.answer_rules(&answer),
+                Effect::Verdicts(verdicts) => self.uplink.tell_verdicts(&verdicts),
                 Effect::LocalAlarm { key, alarm } => self.local_actions.changed(key, alarm),
             }
         }

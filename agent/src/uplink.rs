@@ -19,6 +19,8 @@ use rumqttc::{
 };
 use tidegate_protocol::{
     ack::BlockAck,
+    rules::{RulesDown, RulesUp, Verdicts},
+    sealed::SealError,
     settings::{DesiredSettings, ReportedSettings},
     status::GatewayStatus,
     topic::{Down, GatewayPath, Lane},
@@ -61,6 +63,8 @@ pub struct Uplink {
     shared: Arc<Mutex<Option<Connection>>>,
     topics: [String; 4],
     settings_topic: String,
+    rules_topic: String,
+    verdicts_topic: String,
     status_topic: String,
     goodbye: Vec<u8>,
     stop: Shutdown,
@@ -78,10 +82,22 @@ impl Uplink {
         let stop = Shutdown::new();
         let shared = Arc::default();
         let topics = Lane::ALL.map(|lane| settings.path.up(lane));
+        let (rules_topic, verdicts_topic) = (settings.path.up_rules(), settings.path.up_verdicts());
         let (settings_topic, status_topic) = (settings.path.up_settings(), settings.path.status());
         let goodbye = status_json(&settings, &clock, false);
         let runner = Runner { settings, clock, events, stop: stop.clone(), shared: Arc::clone(&shared) };
-        Self { shared, topics, settings_topic, status_topic, goodbye, stop, task: tokio::spawn(runner.run()) }
+        let task = tokio::spawn(runner.run());
+        Self {
+            shared,
+            topics,
+            settings_topic,
+            rules_topic,
+            verdicts_topic,
+            status_topic,
+            goodbye,
+            stop,
+            task,
+        }
     }
 
     /// Publishes a block; without a connection it is dropped, and the core will hear of the lost link.
@@ -107,17 +123,29 @@ impl Uplink {
 
     /// Tells what became of settings; without a connection nobody is told, and the cloud will ask again.
     pub fn report(&self, reported: &ReportedSettings) {
-        let bytes = match reported.encode() {
+        self.tell(&self.settings_topic, reported.encode());
+    }
+
+    /// The same of rules.
+    pub fn answer_rules(&self, answer: &RulesUp) {
+        self.tell(&self.rules_topic, answer.encode());
+    }
+
+    pub fn tell_verdicts(&self, verdicts: &Verdicts) {
+        self.tell(&self.verdicts_topic, verdicts.encode());
+    }
+
+    /// What is no block, and may be lost.
+    fn tell(&self, topic: &str, encoded: Result<Vec<u8>, SealError>) {
+        let bytes = match encoded {
             Ok(bytes) => bytes,
-            Err(error) => return tracing::error!(%error, "what became of settings cannot be told"),
+            Err(error) => return tracing::error!(topic, %error, "a message does not encode"),
         };
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(connection) = shared.as_mut() else { return };
         connection.unnumbered.push_back(None);
-        if let Err(error) =
-            connection.client.try_publish(&self.settings_topic, QoS::AtLeastOnce, false, bytes)
-        {
-            tracing::debug!(%error, "what became of settings was not taken");
+        if let Err(error) = connection.client.try_publish(topic, QoS::AtLeastOnce, false, bytes) {
+            tracing::debug!(topic, %error, "a message was not taken");
             connection.unnumbered.pop_back();
         }
     }
@@ -282,7 +310,10 @@ impl Runner {
 
     fn came_down(&self, topic: &str, payload: &[u8]) -> Option<Event> {
         if topic == self.settings.path.down(Down::Settings) {
-            return settings_wanted(payload);
+            return read("settings", DesiredSettings::decode(payload)).map(Event::SettingsWanted);
+        }
+        if topic == self.settings.path.down(Down::Rules) {
+            return read("rules", RulesDown::decode(payload)).map(Event::Rules);
         }
         if topic != self.settings.path.down(Down::Ack) {
             tracing::debug!(topic, "nothing here knows what to do with this");
@@ -301,12 +332,10 @@ impl Runner {
     }
 }
 
-fn settings_wanted(payload: &[u8]) -> Option<Event> {
-    match DesiredSettings::decode(payload) {
-        Ok(wanted) => Some(Event::SettingsWanted(wanted)),
-        Err(error) => {
-            tracing::warn!(%error, "settings from the cloud cannot be read; it will ask again");
-            None
-        }
-    }
+fn read<T>(what: &str, decoded: Result<T, SealError>) -> Option<T> {
+    decoded
+        .inspect_err(
+            |error| tracing::warn!(%error, "{what} from the cloud cannot be read; it will send them again"),
+        )
+        .ok()
 }

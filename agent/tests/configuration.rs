@@ -87,7 +87,6 @@ fn wrong_configurations() {
         ("unknown order", added("[link]\nbacklog_order = \"newest\"\n")),
         ("tiny cap", added("[link.caps.live]\nbytes_per_day = 1000\n")),
         ("no address", added("[status]\nlisten = \"localhost\"\n")),
-        ("actions without rules", added("[local_alarms]\nstate_file = \"/run/alarms.json\"\n")),
         ("no action", ruled("[local_alarms]\n")),
         ("state file that is a folder", ruled("[local_alarms]\nstate_file = \"/run/\"\n")),
         ("relative chip", ruled(&output("line = { chip = \"gpiochip0\", offset = 1 }"))),

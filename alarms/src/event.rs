@@ -327,6 +327,8 @@ fn sentence(event: &AlarmEvent, kind: TransitionKind, operator: &Operator) -> St
         TransitionKind::InService => "back in service",
         TransitionKind::Reset => "reset",
         TransitionKind::Comment => "commented",
+        TransitionKind::Disagree => "judged otherwise",
+        TransitionKind::Agree => "judged the same again",
     };
     let by = if operator.by.is_empty() { String::new() } else { format!(" by {}", operator.by) };
     let comment = if operator.comment.is_empty() { String::new() } else { format!(": {}", operator.comment) };

@@ -9,12 +9,13 @@
 //! written      conditions as a file writes them
 //! rule_set     all rules of a file; which of them watch a channel
 //! revised      one rule through time; book: all of them, and how a changed file changes what comes
+//! document     how rules travel to gateways
 //! warning      rules that are allowed and hardly meant
 //! instant      RFC 3339 times
 //! band, judge  limits and deadband as plain comparisons; lists of values
 //! window       rates and deviations over a stretch of ticks
 //! state        where an alarm on a channel stands; how it goes on under another revision
-//! step         one reading through one rule: raise, clear, or nothing
+//! step         one reading through one rule: raise, clear, or nothing; evaluated: through its revisions
 //! stale        channels that fall silent
 //! group        many devices at once
 //! quiet_hours  when people are not to be woken
@@ -42,6 +43,8 @@ mod band;
 pub mod book;
 pub mod condition;
 mod digest;
+pub mod document;
+mod evaluated;
 pub mod event;
 mod glob;
 pub mod group;
@@ -66,6 +69,7 @@ mod written;
 pub use book::RuleBook;
 pub use condition::{Condition, ConditionKind};
 pub use digest::{EventId, Revision};
+pub use evaluated::{Evaluated, Stepped};
 pub use event::AlarmEvent;
 pub use glob::Glob;
 pub use lifecycle::{AlarmState, Lifecycle};

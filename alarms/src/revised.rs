@@ -8,6 +8,7 @@ use tidegate_protocol::{ChannelName, DeviceId, SiteId};
 use crate::{
     digest::Revision,
     rule::{Rule, RuleId},
+    settings::{MAX_RULE_ID, slug_character},
 };
 
 /// From when on a rule says what it says, by the readings' own wall time.
@@ -134,6 +135,30 @@ impl RevisedRule {
             ..revised.clone()
         };
         Some(Arc::new(Self { id: self.id.clone(), revisions: self.revisions.iter().map(only).collect() }))
+    }
+
+    /// Its newest revisions, and nothing in force where another is than asked for; `None` if none is.
+    pub(crate) fn newest(&self, most: usize, is_asked: impl Fn(&Rule) -> bool) -> Option<Self> {
+        let newest = self.revisions.get(self.revisions.len().saturating_sub(most)..)?;
+        let only = |revised: &Revised| Revised {
+            rule: revised.rule.as_ref().filter(|rule| is_asked(rule)).cloned(),
+            ..revised.clone()
+        };
+        let revisions: Vec<_> = newest.iter().map(only).collect();
+        let any = revisions.iter().any(|revised| revised.rule.is_some());
+        any.then(|| Self { id: self.id.clone(), revisions })
+    }
+
+    /// What holds of every rule that was made here, and need not of one that was read.
+    pub(crate) fn is_sound(&self, most: usize) -> bool {
+        let ascends = self.revisions.is_sorted_by(|one, next| one.from < next.from);
+        let is_of_id = |rule: &Arc<Rule>| *rule.id() == self.id;
+        let id = self.id.as_str();
+        ascends
+            && (1..=most).contains(&self.revisions.len())
+            && (1..=MAX_RULE_ID).contains(&id.len())
+            && id.chars().all(slug_character)
+            && self.revisions.iter().filter_map(|revised| revised.rule.as_ref()).all(is_of_id)
     }
 
     /// Puts a revision in its place; one of the same moment goes.

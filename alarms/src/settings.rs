@@ -34,6 +34,7 @@ use serde::Deserialize;
 
 pub use duration::{duration_ms, duration_text};
 pub use problem::{RuleError, RuleErrors, RuleProblem, Section};
+pub(crate) use validate::slug_character;
 
 use crate::rule::Priority;
 

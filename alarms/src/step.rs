@@ -64,6 +64,10 @@ pub enum TransitionKind {
     InService,
     Reset,
     Comment,
+    /// A gateway's verdict on the alarm differs from the cloud's.
+    Disagree,
+    /// It does not any more.
+    Agree,
 }
 
 impl TransitionKind {
@@ -82,6 +86,8 @@ impl TransitionKind {
             Self::InService => "in-service",
             Self::Reset => "reset",
             Self::Comment => "comment",
+            Self::Disagree => "disagree",
+            Self::Agree => "agree",
         }
     }
 

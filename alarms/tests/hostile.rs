@@ -86,4 +86,37 @@ proptest! {
         }
         hostile::rules(&bytes);
     }
+
+    #[test]
+    fn a_damaged_document_is_judged_by_or_refused(
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+    ) {
+        let rules: tidegate_alarms::RulesSettings = toml::from_str(ON_ITS_WAY).expect("a good file");
+        let rules = tidegate_alarms::RuleSet::from_settings(rules).expect("good rules");
+        let whole = tidegate_alarms::RuleBook::from(rules).document().expect("it is short");
+        let mut body = whole[1..whole.len() - 4].to_vec();
+        for (at, byte) in damage {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        hostile::document(&body);
+    }
 }
+
+const ON_ITS_WAY: &str = r#"
+    [[rule]]
+    id = "hot"
+    above = 80.0
+    message = "{device} is {value}"
+    [[rule]]
+    id = "hot"
+    effective_from = "2026-12-01T00:00:00Z"
+    outside = [1.0, 70.0]
+    quiet_hours = { from = "22:00", to = "06:00" }
+    [[rule]]
+    id = "rising"
+    rate = { above = 1.0, per = "1m", over = "5m" }
+    [[rule]]
+    id = "state"
+    equals = [1, 3]
+"#;

@@ -2,7 +2,7 @@
 //!
 //! | role | subscribes | publishes (wills too) |
 //! |---|---|---|
-//! | gateway | below its own `…/down/` | its own `…/up/{lane}`, `…/up/settings` and `…/status` |
+//! | gateway | below its own `…/down/` | its own `…/up/{lane}`, `…/up/settings`, `…/up/rules`, `…/up/verdicts` and `…/status` |
 //! | ingest | `tidegate/v1/+/+/+/up/+`, `tidegate/v1/+/+/+/status`, or narrower | `tidegate/v1/+/+/+/down/#`, `tidegate/v1/alarms/#` |
 //! | observer | `tidegate/v1/#` or narrower | nothing |
 //! | operator | everything | everything outside `tidegate/v1` |
@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use tidegate_protocol::topic::{ALL_BLOCKS, ALL_STATUS, GatewayPath, Lane, UP_SETTINGS};
+use tidegate_protocol::topic::{ALL_BLOCKS, ALL_STATUS, GatewayPath, Lane, UP_WORDS};
 
 use crate::mqtt::{covers, matches};
 
@@ -67,7 +67,7 @@ impl Role {
         }
         match self {
             Self::Gateway(gateway) => match topic.strip_prefix(&gateway.up_prefix) {
-                Some(kind) => kind == UP_SETTINGS || kind.parse::<Lane>().is_ok(),
+                Some(kind) => UP_WORDS.contains(&kind) || kind.parse::<Lane>().is_ok(),
                 None => topic == gateway.status,
             },
             Self::Ingest => matches(ALL_DOWN, topic) || matches(ALL_ALARMS, topic),
@@ -169,12 +169,30 @@ mod tests {
     fn a_gateway_speaks_on_its_own_topics_only() {
         let role = gateway("plant", "gw1").role;
         let root = root();
-        for topic in ["up/alarm", "up/live", "up/backlog", "up/bulk", "up/settings", "status"] {
+        for topic in [
+            "up/alarm",
+            "up/live",
+            "up/backlog",
+            "up/bulk",
+            "up/settings",
+            "up/rules",
+            "up/verdicts",
+            "status",
+        ] {
             assert!(role.may_publish(&format!("{root}/{topic}")), "{topic}");
         }
-        for topic in
-            ["up/other", "up/live/x", "up/settings/x", "down/settings", "up/", "down/ack", "status/x", ""]
-        {
+        for topic in [
+            "up/other",
+            "up/live/x",
+            "up/settings/x",
+            "up/rules/x",
+            "down/settings",
+            "down/rules",
+            "up/",
+            "down/ack",
+            "status/x",
+            "",
+        ] {
             assert!(!role.may_publish(&format!("{root}/{topic}")), "{topic}");
         }
         let wrong_partition = format!("tidegate/v1/zz/plant/gw1/{}", "up/live");

@@ -41,6 +41,7 @@ struct Arguments {
 enum Command {
     Demo(demo::Arguments),
     Devices(devices::Arguments),
+    Gateways(gateways::Arguments),
     Device(device::Arguments),
     Readings(readings::Arguments),
     Settings(settings::Arguments),
@@ -75,6 +76,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     match arguments.command {
         Command::Demo(asked) => demo::run(&asked).await,
         Command::Devices(asked) => devices::run(&asked, &client()?).await,
+        Command::Gateways(asked) => gateways::run(&asked, &client()?).await,
         Command::Device(asked) => device::run(&asked, &client()?).await,
         Command::Settings(asked) => settings::run(&asked, &client()?).await,
         Command::Readings(asked) => readings::run(&asked, &client()?).await,

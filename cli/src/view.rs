@@ -25,6 +25,58 @@ pub struct Device {
 }
 
 #[derive(Debug, Deserialize)]
+pub struct Gateways {
+    pub gateways: Vec<Box<RawValue>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Gateway {
+    pub site: String,
+    pub gateway: String,
+    pub online: bool,
+    #[serde(default)]
+    pub version: String,
+    #[serde(default)]
+    pub last_block_unix_ms: Option<i64>,
+    #[serde(default)]
+    pub rules: Option<GatewayRules>,
+}
+
+/// What a gateway made of the alarm rules that it was offered.
+#[derive(Debug, Deserialize)]
+pub struct GatewayRules {
+    pub edition: u64,
+    pub state: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Verdicts {
+    pub verdicts: Vec<Box<RawValue>>,
+}
+
+/// What a gateway says of an alarm, and the cloud.
+#[derive(Debug, Deserialize)]
+pub struct Verdict {
+    pub site: String,
+    pub device: String,
+    pub channel: String,
+    pub rule: String,
+    pub gateway: String,
+    #[serde(default)]
+    pub at_gateway: Option<RaisedAtGateway>,
+    #[serde(default)]
+    pub here: Option<String>,
+    #[serde(default)]
+    pub difference: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct RaisedAtGateway {
+    pub revision: String,
+    pub since_unix_ms: i64,
+}
+
+#[derive(Debug, Deserialize)]
 pub struct Channel {
     pub name: String,
     #[serde(default)]
@@ -130,6 +182,8 @@ pub struct Operator {
 pub struct AlarmDetail {
     #[serde(flatten)]
     pub alarm: Alarm,
+    #[serde(default)]
+    pub verdicts: Vec<Verdict>,
     pub log: Vec<LogLine>,
     pub occurrences: Vec<Occurrence>,
 }

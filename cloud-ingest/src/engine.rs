@@ -119,6 +119,13 @@ impl<S: Store> Engine<S> {
                     }
                     Err(error) => tracing::error!(%error, "settings do not encode"),
                 },
+                Effect::Rules { to, down } => match down.encode() {
+                    Ok(payload) => {
+                        self.publish(Outgoing { topic: to.down(Down::Rules), retain: false, payload })
+                    }
+                    Err(error) => tracing::error!(%error, "rules do not encode"),
+                },
+                Effect::Compared(compared) => self.shown.show_compared(compared),
                 Effect::SettingsDone { ticket, done } => self.orders.answer(ticket, Answer::Settings(done)),
                 Effect::RulesDone { ticket, done } => self.orders.answer(ticket, Answer::Rules(done)),
                 Effect::AlarmDone { ticket, done } => self.orders.answer(ticket, Answer::Alarm(done)),

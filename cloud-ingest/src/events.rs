@@ -14,7 +14,7 @@ use tidegate_alarms::{
 use tidegate_protocol::{BootId, ChannelName, DeviceId, Seq, SiteId};
 use tokio::sync::broadcast;
 
-use crate::{core::lifecycle::AlarmKey, store::alarms::AlarmLogEntry};
+use crate::{core::lifecycle::AlarmKey, store::alarms::AlarmLogEntry, verdicts::VerdictView};
 
 /// How many events wait for the slowest watcher before it is told that it missed some.
 pub const EVENTS_WAITING: usize = 4_096;
@@ -175,6 +175,8 @@ pub struct AlarmDetailView {
     pub newest: EventId,
     #[serde(flatten)]
     pub alarm: AlarmView,
+    /// What gateways say of it.
+    pub verdicts: Vec<VerdictView>,
     /// What operators did with it, newest first; the last [`DETAIL_LINES`].
     pub log: Vec<AlarmLogView>,
     /// Its last occurrences in settled history, in the order of raising; at most [`DETAIL_LINES`].

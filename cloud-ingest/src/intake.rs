@@ -15,6 +15,8 @@ use rumqttc::{
 };
 use tidegate_protocol::{
     block::MAX_BLOCK_BYTES,
+    rules::{RulesUp, Verdicts},
+    sealed::SealError,
     settings::ReportedSettings,
     status::{GatewayStatus, MAX_STATUS_BYTES},
     topic::{ALL_BLOCKS, ALL_STATUS, GatewayPath, UpTopic},
@@ -228,16 +230,19 @@ impl Poll {
                 let bytes: Bytes = publish.payload;
                 Some(Event::Block { from, lane, bytes, arrival_unix_ms: self.clock.unix_ms() })
             }
-            UpTopic::Settings => match ReportedSettings::decode(&publish.payload) {
-                Ok(reported) => {
-                    Some(Event::SettingsReported { from, reported, unix_ms: self.clock.unix_ms() })
-                }
-                Err(error) => {
-                    let (site, gateway) = (from.site, from.gateway);
-                    tracing::warn!(%site, %gateway, %error, "what became of settings cannot be read; it is asked again");
-                    None
-                }
-            },
+            UpTopic::Settings => {
+                let reported = ReportedSettings::decode(&publish.payload);
+                let reported = readable(from, "what became of settings", reported)?;
+                Some(Event::SettingsReported { from, reported, unix_ms: self.clock.unix_ms() })
+            }
+            UpTopic::Rules => {
+                let up = readable(from, "what became of rules", RulesUp::decode(&publish.payload))?;
+                Some(Event::RulesAnswered { from, up, unix_ms: self.clock.unix_ms() })
+            }
+            UpTopic::Verdicts => {
+                let verdicts = readable(from, "a gateway's verdicts", Verdicts::decode(&publish.payload))?;
+                Some(Event::Verdicts { from, verdicts })
+            }
             UpTopic::Status => {
                 let status = status(&publish.payload);
                 if status.is_none() {
@@ -254,4 +259,14 @@ fn status(payload: &[u8]) -> Option<GatewayStatus> {
         return None;
     }
     serde_json::from_slice(payload).ok()
+}
+
+/// What cannot be read is asked for again.
+fn readable<T>(from: GatewayPath, what: &str, decoded: Result<T, SealError>) -> Option<T> {
+    let (site, gateway) = (from.site, from.gateway);
+    decoded
+        .inspect_err(
+            |error| tracing::warn!(%site, %gateway, %error, "{what} cannot be read; it is asked again"),
+        )
+        .ok()
 }

@@ -17,6 +17,7 @@
 //! certificate/       signed statements of where every reading is
 //! query, view        what the API asks, and what it shows  shown   what lives in memory only
 //! operations, orders what operators want, and its way to the core    desired  settings of channels, as the API has them
+//! verdicts           what gateways say is active, as the API has it
 //! rules              what is watched for, as the API has it     rules_file  the file that owns it, if there is one
 //! events, api/, page/  the event stream, the HTTP API and the web page
 //! running            all of it started, watched, drained
@@ -54,6 +55,7 @@ pub mod running;
 pub mod settings;
 mod shown;
 pub mod store;
+pub mod verdicts;
 pub mod view;
 mod writer;
 

@@ -8,6 +8,7 @@
 //! certificate  what a completeness certificate states
 //! operations  what operators did, and can do    selection  the devices that a question selects
 //! desired   what is wanted of channels   rules   what is watched for
+//! verdicts  what gateways say is active
 //! summaries what stands for thinned readings   source  all of it as what the API asks
 //! ```
 
@@ -27,11 +28,13 @@ mod selection;
 mod shapes;
 mod source;
 mod summaries;
+mod verdicts;
 
 pub use alarm_report::{AlarmReportRequest, AlarmReportView, AlarmsNowView};
 pub use certificate::CertificateRequest;
 
 use std::{
+    collections::HashMap,
     path::Path,
     sync::{Arc, atomic::Ordering},
 };
@@ -260,7 +263,10 @@ impl Query {
     }
 
     pub fn gateways(&self) -> Result<GatewaysView, QueryError> {
-        let views = self.store.look()?.gateways()?.into_iter().map(|(path, record)| GatewayView {
+        let look = self.store.look()?;
+        let mut standing: HashMap<_, _> = look.rules_standing()?.into_iter().collect();
+        let views = look.gateways()?.into_iter().map(|(path, record)| GatewayView {
+            rules: standing.remove(&path),
             site: path.site,
             gateway: path.gateway,
             online: record.online,
@@ -300,7 +306,7 @@ impl Query {
     }
 
     pub fn alarm(&self, key: &AlarmKey) -> Result<AlarmDetailView, QueryError> {
-        alarms::one(&self.store.look()?, key)
+        alarms::one(&self.store.look()?, key, self.verdicts_on(key))
     }
 
     pub fn alarm_history(&self, selection: &HistorySelection) -> Result<HistoryView, QueryError> {
@@ -388,6 +394,8 @@ impl Query {
             alarm_raises: shown.alarm_raises.each_ref().map(count),
             alarms_active: counters.alarms_active,
             alarms_unacknowledged: counters.alarms_unacknowledged,
+            verdicts_differing: counters.verdicts_differing,
+            verdict_differences: counters.verdict_differences,
             lake_files_written: count(&shown.lake_files),
             lake_rows_written: count(&shown.lake_rows),
             journal_entries_damaged: count(&shown.entries_damaged),

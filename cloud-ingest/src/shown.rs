@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, PoisonError, RwLock, RwLockReadGuard,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
@@ -11,13 +11,15 @@ use std::{
 use tidegate_alarms::{AlarmEvent, Priority, TransitionKind};
 use tidegate_protocol::Reading;
 
-use crate::core::{Counters, batch::OriginNo};
+use crate::core::{Counters, batch::OriginNo, verdicts::Compared};
 
 #[derive(Debug, Default)]
 pub struct Shown {
     /// The newest committed reading of each channel, bounded by the channels there are.
     latest: RwLock<HashMap<OriginNo, Vec<Reading>>>,
     counters: Mutex<Counters>,
+    /// How gateways' verdicts compare, as it was looked at last.
+    compared: Mutex<Arc<[Compared]>>,
     problem: Mutex<Option<String>>,
     pub broker_connected: AtomicBool,
     pub broker_connects: AtomicU64,
@@ -65,6 +67,14 @@ impl Shown {
 
     pub fn show_counters(&self, counters: Counters) {
         *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+    }
+
+    pub fn show_compared(&self, compared: Vec<Compared>) {
+        *self.compared.lock().unwrap_or_else(PoisonError::into_inner) = compared.into();
+    }
+
+    pub fn compared(&self) -> Arc<[Compared]> {
+        Arc::clone(&self.compared.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn counters(&self) -> Counters {

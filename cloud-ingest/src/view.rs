@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, GatewayId, Quality, SiteId, ValueKind};
 
+use crate::core::bringing::RulesStanding;
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DevicesView {
     pub devices: Vec<DeviceView>,
@@ -221,6 +223,8 @@ pub struct GatewayView {
     /// Empty until its birth message was seen.
     pub version: String,
     pub last_block_unix_ms: Option<i64>,
+    /// What it made of the alarm rules that it was offered last.
+    pub rules: Option<RulesStanding>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -273,6 +277,9 @@ pub struct Figures {
     pub alarm_raises: [u64; 4],
     pub alarms_active: [u64; 4],
     pub alarms_unacknowledged: [u64; 4],
+    /// Verdicts of gateways that differ, and how often one began to.
+    pub verdicts_differing: u64,
+    pub verdict_differences: u64,
     pub lake_files_written: u64,
     pub lake_rows_written: u64,
     /// Journal entries that could not be read and went to quarantine.

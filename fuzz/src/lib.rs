@@ -7,4 +7,4 @@ mod hostile;
 mod rules_file;
 
 pub use hostile::*;
-pub use rules_file::rules;
+pub use rules_file::{document, rules};

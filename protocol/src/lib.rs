@@ -9,6 +9,8 @@
 //! block/   agent → cloud: many origins' readings, columnar            (feature `std`)
 //! ack      cloud → agent: outcomes per block, credit                  (feature `alloc`)
 //! settings cloud ⇄ agent: what is wanted of channels, what became of it (feature `alloc`)
+//! rules    cloud ⇄ agent: alarm rules, and what is active by them        (feature `alloc`)
+//! sealed   how such messages are closed and opened                      (feature `alloc`)
 //! ranges   sets of seqs as sorted ranges                              (feature `alloc`)
 //! topic    MQTT topics and the partition law    status   a gateway's birth and will
 //! ```
@@ -42,6 +44,10 @@ pub mod ack;
 pub mod block;
 #[cfg(feature = "alloc")]
 pub mod ranges;
+#[cfg(feature = "alloc")]
+pub mod rules;
+#[cfg(feature = "alloc")]
+pub mod sealed;
 #[cfg(feature = "alloc")]
 pub mod settings;
 #[cfg(feature = "alloc")]

@@ -4,18 +4,17 @@
 //! something does not know which boot is running. The gateway that the board is joined to finds the index. Revisions
 //! count per channel; of two the higher one holds.
 //!
-//! Layout of both messages: version byte, postcard body, CRC-32C (little-endian) over both. At most
-//! [`MAX_SETTINGS_BYTES`] with at most [`MAX_SETTINGS`] channels.
+//! Both messages are [`sealed`](crate::sealed), of at most [`MAX_SETTINGS_BYTES`] with at most [`MAX_SETTINGS`] channels.
 
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    WIRE_VERSION,
-    frame::{Deadband, Settings, SettingsCode, crc::crc32c},
+    frame::{Deadband, Settings, SettingsCode},
     id::{ChannelIndex, ChannelName, DeviceId},
     reading::{MAX_SCALE, Value},
+    sealed::{SealError, seal, unseal_counted},
 };
 
 /// The largest message, in bytes.
@@ -143,80 +142,38 @@ impl From<SettingsCode> for SettingsOutcome {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SettingsError {
-    #[error("the settings are {0} bytes long; at most {MAX_SETTINGS_BYTES} are read")]
-    TooLong(usize),
-    #[error("the settings are truncated or their checksum is wrong")]
-    Corrupt,
-    #[error("the settings have version {0}; this program reads version {WIRE_VERSION}")]
-    Version(u8),
-    #[error("the settings do not decode, or name a scale that does not exist")]
-    Malformed,
-    #[error("the settings are of more than {MAX_SETTINGS} channels")]
-    TooMany,
-}
-
 impl DesiredSettings {
-    pub fn encode(&self) -> Result<Vec<u8>, SettingsError> {
+    pub fn encode(&self) -> Result<Vec<u8>, SealError> {
         self.check()?;
         sealed(self, self.channels.len())
     }
 
-    pub fn decode(bytes: &[u8]) -> Result<Self, SettingsError> {
-        let desired: Self = unsealed(bytes)?;
+    pub fn decode(bytes: &[u8]) -> Result<Self, SealError> {
+        let desired: Self = unseal_counted(bytes, MAX_SETTINGS_BYTES, MAX_SETTINGS)?;
         desired.check()?;
         Ok(desired)
     }
 
     /// What both sides refuse: a deadband whose scale does not exist.
-    fn check(&self) -> Result<(), SettingsError> {
+    fn check(&self) -> Result<(), SealError> {
         let settings = self.channels.iter().filter_map(|channel| channel.settings.as_ref());
-        if settings.into_iter().all(ChannelSettings::is_sound) {
-            Ok(())
-        } else {
-            Err(SettingsError::Malformed)
-        }
+        if settings.into_iter().all(ChannelSettings::is_sound) { Ok(()) } else { Err(SealError::Malformed) }
     }
 }
 
 impl ReportedSettings {
-    pub fn encode(&self) -> Result<Vec<u8>, SettingsError> {
+    pub fn encode(&self) -> Result<Vec<u8>, SealError> {
         sealed(self, self.channels.len())
     }
 
-    pub fn decode(bytes: &[u8]) -> Result<Self, SettingsError> {
-        unsealed(bytes)
+    pub fn decode(bytes: &[u8]) -> Result<Self, SealError> {
+        unseal_counted(bytes, MAX_SETTINGS_BYTES, MAX_SETTINGS)
     }
 }
 
-fn sealed(message: &impl Serialize, channels: usize) -> Result<Vec<u8>, SettingsError> {
+fn sealed(message: &impl Serialize, channels: usize) -> Result<Vec<u8>, SealError> {
     if channels > MAX_SETTINGS {
-        return Err(SettingsError::TooMany);
+        return Err(SealError::TooMany(MAX_SETTINGS as u64));
     }
-    let mut bytes =
-        postcard::to_extend(message, Vec::from([WIRE_VERSION])).map_err(|_| SettingsError::Malformed)?;
-    bytes.extend_from_slice(&crc32c(&bytes).to_le_bytes());
-    if bytes.len() > MAX_SETTINGS_BYTES { Err(SettingsError::TooLong(bytes.len())) } else { Ok(bytes) }
-}
-
-fn unsealed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, SettingsError> {
-    if bytes.len() > MAX_SETTINGS_BYTES {
-        return Err(SettingsError::TooLong(bytes.len()));
-    }
-    let (signed, crc) = bytes.split_last_chunk::<4>().ok_or(SettingsError::Corrupt)?;
-    let (&version, body) = signed.split_first().ok_or(SettingsError::Corrupt)?;
-    if crc32c(signed) != u32::from_le_bytes(*crc) {
-        return Err(SettingsError::Corrupt);
-    }
-    if version != WIRE_VERSION {
-        return Err(SettingsError::Version(version));
-    }
-    // Both messages begin with their count, which is looked at before any room is made for so many.
-    let (count, _) = postcard::take_from_bytes::<u64>(body).map_err(|_| SettingsError::Malformed)?;
-    if count > MAX_SETTINGS as u64 {
-        return Err(SettingsError::TooMany);
-    }
-    let (message, rest) = postcard::take_from_bytes(body).map_err(|_| SettingsError::Malformed)?;
-    if rest.is_empty() { Ok(message) } else { Err(SettingsError::Malformed) }
+    seal(message, MAX_SETTINGS_BYTES)
 }

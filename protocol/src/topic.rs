@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! tidegate/v1/{pp}/{site}/{gateway}/up/{lane}
-//! tidegate/v1/{pp}/{site}/{gateway}/up/settings
+//! tidegate/v1/{pp}/{site}/{gateway}/up/settings | rules | verdicts
 //! tidegate/v1/{pp}/{site}/{gateway}/down/{what}
 //! tidegate/v1/{pp}/{site}/{gateway}/status
 //! tidegate/v1/alarms/{site}/{device}/{channel}/{rule}
@@ -19,12 +19,18 @@ use crate::id::{ChannelName, DeviceId, GatewayId, SiteId};
 /// What every topic starts with.
 pub const ROOT: &str = "tidegate/v1";
 
-/// What the ingest subscribes to: blocks, and beside them what became of settings.
+/// What the ingest subscribes to: blocks, and beside them what gateways have to say of settings and rules.
 pub const ALL_BLOCKS: &str = "tidegate/v1/+/+/+/up/+";
 pub const ALL_STATUS: &str = "tidegate/v1/+/+/+/status";
 
 /// The last level of the topic on which a gateway tells what became of settings, where a block's lane would be.
 pub const UP_SETTINGS: &str = "settings";
+/// The same of what it makes of rules that it is offered.
+pub const UP_RULES: &str = "rules";
+/// And of what is active by them.
+pub const UP_VERDICTS: &str = "verdicts";
+/// What a gateway says there besides blocks.
+pub const UP_WORDS: [&str; 3] = [UP_SETTINGS, UP_RULES, UP_VERDICTS];
 
 /// The order in which an agent spends its link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,6 +84,8 @@ pub enum Down {
     Ack,
     /// Settings for devices.
     Settings,
+    /// Alarm rules.
+    Rules,
 }
 
 impl Down {
@@ -85,6 +93,7 @@ impl Down {
         match self {
             Self::Ack => "ack",
             Self::Settings => "settings",
+            Self::Rules => "rules",
         }
     }
 }
@@ -119,6 +128,9 @@ pub enum UpTopic {
     Block(Lane),
     /// What became of settings.
     Settings,
+    /// What became of rules.
+    Rules,
+    Verdicts,
     Status,
 }
 
@@ -139,6 +151,16 @@ impl GatewayPath {
     /// Where it tells what became of settings.
     pub fn up_settings(&self) -> String {
         format!("{}/up/{UP_SETTINGS}", self.root())
+    }
+
+    /// Where it tells what became of rules.
+    pub fn up_rules(&self) -> String {
+        format!("{}/up/{UP_RULES}", self.root())
+    }
+
+    /// Where it tells what is active by its own evaluation.
+    pub fn up_verdicts(&self) -> String {
+        format!("{}/up/{UP_VERDICTS}", self.root())
     }
 
     pub fn down(&self, what: Down) -> String {
@@ -167,6 +189,8 @@ impl GatewayPath {
             "status" => UpTopic::Status,
             "up" => match next()? {
                 UP_SETTINGS => UpTopic::Settings,
+                UP_RULES => UpTopic::Rules,
+                UP_VERDICTS => UpTopic::Verdicts,
                 lane => UpTopic::Block(lane.parse()?),
             },
             _ => return Err(TopicError::Shape),
@@ -200,6 +224,8 @@ mod tests {
             assert_eq!(GatewayPath::parse_up(&path().up(lane)), Ok((path(), UpTopic::Block(lane))));
         }
         assert_eq!(GatewayPath::parse_up(&path().up_settings()), Ok((path(), UpTopic::Settings)));
+        assert_eq!(GatewayPath::parse_up(&path().up_rules()), Ok((path(), UpTopic::Rules)));
+        assert_eq!(GatewayPath::parse_up(&path().up_verdicts()), Ok((path(), UpTopic::Verdicts)));
         assert_eq!(GatewayPath::parse_up(&path().status()), Ok((path(), UpTopic::Status)));
     }
 

@@ -13,6 +13,7 @@ use tidegate_protocol::{
     ack::BlockAck,
     block::{self, Block, Decoder, Encoder, Header, Stamp},
     frame::{MAX_FRAME, Up, decode_down, decode_up, encode_down, encode_up, encoded_len},
+    rules::{RulesDown, RulesUp, Verdicts},
     settings::{DesiredSettings, ReportedSettings},
     topic::Lane,
 };
@@ -87,6 +88,28 @@ fn settings() {
         let committed = golden(name, description, &format!("{reported:?}"), &bytes);
         assert_eq!(committed, bytes, "{name}");
         assert_eq!(ReportedSettings::decode(&committed), Ok(reported), "{name}");
+    }
+}
+
+#[test]
+fn rules() {
+    for (name, description, down) in samples::rules_down() {
+        let bytes = down.encode().unwrap();
+        let committed = golden(name, description, &format!("{down:?}"), &bytes);
+        assert_eq!(committed, bytes, "{name}");
+        assert_eq!(RulesDown::decode(&committed), Ok(down), "{name}");
+    }
+    for (name, description, up) in samples::rules_up() {
+        let bytes = up.encode().unwrap();
+        let committed = golden(name, description, &format!("{up:?}"), &bytes);
+        assert_eq!(committed, bytes, "{name}");
+        assert_eq!(RulesUp::decode(&committed), Ok(up), "{name}");
+    }
+    for (name, description, verdicts) in samples::verdicts() {
+        let bytes = verdicts.encode().unwrap();
+        let committed = golden(name, description, &format!("{verdicts:?}"), &bytes);
+        assert_eq!(committed, bytes, "{name}");
+        assert_eq!(Verdicts::decode(&committed), Ok(verdicts), "{name}");
     }
 }
 

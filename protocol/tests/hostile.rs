@@ -16,7 +16,9 @@ use tidegate_protocol::{
         Deadband, Down, FrameError, Lost, MAX_FRAME, Settings, Up, crc::crc32c, decode_down, decode_up,
         encode_down, encode_up, encoded_len,
     },
-    settings::{DesiredSettings, MAX_SETTINGS, ReportedSettings, SettingsError},
+    rules::{MAX_RULES_BYTES, MAX_VERDICTS, RulesDown, RulesUp, Verdicts},
+    sealed::SealError,
+    settings::{DesiredSettings, MAX_SETTINGS, ReportedSettings},
 };
 
 /// Mutated inputs for each body.
@@ -51,6 +53,18 @@ fn desired() -> Vec<Vec<u8>> {
 
 fn reported() -> Vec<Vec<u8>> {
     samples::reported().into_iter().map(|(_, _, reported)| reported.encode().unwrap()).collect()
+}
+
+fn rules_down() -> Vec<Vec<u8>> {
+    samples::rules_down().into_iter().map(|(_, _, down)| down.encode().unwrap()).collect()
+}
+
+fn rules_up() -> Vec<Vec<u8>> {
+    samples::rules_up().into_iter().map(|(_, _, up)| up.encode().unwrap()).collect()
+}
+
+fn verdicts() -> Vec<Vec<u8>> {
+    samples::verdicts().into_iter().map(|(_, _, verdicts)| verdicts.encode().unwrap()).collect()
 }
 
 fn blocks() -> Vec<Vec<u8>> {
@@ -165,6 +179,13 @@ fn mutated_down_frames() {
 }
 
 #[test]
+fn no_damaged_word_of_rules_passes() {
+    assert_no_damage_passes(&rules_down(), |bytes| RulesDown::decode(bytes).is_ok());
+    assert_no_damage_passes(&rules_up(), |bytes| RulesUp::decode(bytes).is_ok());
+    assert_no_damage_passes(&verdicts(), |bytes| Verdicts::decode(bytes).is_ok());
+}
+
+#[test]
 fn mutated_acks() {
     let unsigned = acks().into_iter().map(|ack| ack[..ack.len() - 4].to_vec());
     run(&unsigned.chain(acks()).collect::<Vec<_>>(), 3, hostile::ack);
@@ -175,6 +196,13 @@ fn mutated_settings() {
     let whole: Vec<_> = desired().into_iter().chain(reported()).collect();
     let unsigned = whole.iter().map(|message| message[..message.len() - 4].to_vec());
     run(&unsigned.chain(whole.iter().cloned()).collect::<Vec<_>>(), 5, hostile::settings);
+}
+
+#[test]
+fn mutated_words_of_rules() {
+    let whole: Vec<_> = rules_down().into_iter().chain(rules_up()).chain(verdicts()).collect();
+    let unsigned = whole.iter().map(|message| message[..message.len() - 4].to_vec());
+    run(&unsigned.chain(whole.iter().cloned()).collect::<Vec<_>>(), 6, hostile::rules_on_their_way);
 }
 
 /// What [`hostile::assembled`] makes this block of, if its directory is short.
@@ -258,20 +286,51 @@ fn settings_that_promise_too_many_channels_or_hold_more_than_their_fields_are_re
     };
     for count in [&[0x81, 0x02][..], &[0xff, 0xff, 0xff, 0xff, 0x0f]] {
         let promised = signed([&[0], count, &[1; 64]].concat());
-        assert_eq!(DesiredSettings::decode(&promised), Err(SettingsError::TooMany), "{count:02x?}");
-        assert_eq!(ReportedSettings::decode(&promised), Err(SettingsError::TooMany), "{count:02x?}");
+        assert_eq!(
+            DesiredSettings::decode(&promised),
+            Err(SealError::TooMany(MAX_SETTINGS as u64)),
+            "{count:02x?}"
+        );
+        assert_eq!(
+            ReportedSettings::decode(&promised),
+            Err(SealError::TooMany(MAX_SETTINGS as u64)),
+            "{count:02x?}"
+        );
     }
     let most = signed([&[0, 0x80, 0x02][..], &[1; 64]].concat());
-    assert_eq!(DesiredSettings::decode(&most), Err(SettingsError::Malformed), "{MAX_SETTINGS} may be");
+    assert_eq!(DesiredSettings::decode(&most), Err(SealError::Malformed), "{MAX_SETTINGS} may be");
     for message in desired() {
         let longer = signed([&message[..message.len() - 4], &[0]].concat());
-        assert_eq!(DesiredSettings::decode(&longer), Err(SettingsError::Malformed));
+        assert_eq!(DesiredSettings::decode(&longer), Err(SealError::Malformed));
         let newer = signed([&[1], &message[1..message.len() - 4]].concat());
-        assert_eq!(DesiredSettings::decode(&newer), Err(SettingsError::Version(1)));
+        assert_eq!(DesiredSettings::decode(&newer), Err(SealError::Version(1)));
     }
     // One channel whose deadband has scale 19.
     let body = [&[0, 1, 1, b'b', 1, b'c', 1, 1, 1, 1, 1, 0, 1, 0, 19, 0][..]].concat();
-    assert_eq!(DesiredSettings::decode(&signed(body)), Err(SettingsError::Malformed));
+    assert_eq!(DesiredSettings::decode(&signed(body)), Err(SealError::Malformed));
+}
+
+#[test]
+fn words_of_rules_beyond_their_bounds_are_refused() {
+    let signed = |mut bytes: Vec<u8>| {
+        bytes.extend_from_slice(&crc32c(&bytes).to_le_bytes());
+        bytes
+    };
+    // Version, offer, edition 1, checksum 0, and how many bytes.
+    let offer = |bytes: &[u8]| RulesDown::decode(&signed([&[0, 0, 1, 0], bytes].concat()));
+    assert!(offer(&[0x80, 0x80, 0x40]).is_ok(), "{MAX_RULES_BYTES} may be");
+    assert_eq!(offer(&[0x81, 0x80, 0x40]), Err(SealError::Malformed));
+    let part = |at: &[u8], part: &[u8]| RulesDown::decode(&signed([&[0, 1, 1, 0], at, part].concat()));
+    assert!(part(&[5], &[1, 7]).is_ok());
+    assert_eq!(part(&[5], &[0]), Err(SealError::Malformed), "nothing");
+    assert_eq!(part(&[0x80, 0x80, 0x40], &[1, 7]), Err(SealError::Malformed), "behind the end");
+    let long = [&[0x81, 0x80, 0x02][..], &[7; 32_769]].concat();
+    assert_eq!(part(&[0], &long), Err(SealError::Malformed));
+    let promised = signed([&[0, 0x81, 0x01], &[1; 64][..]].concat());
+    assert_eq!(Verdicts::decode(&promised), Err(SealError::TooMany(MAX_VERDICTS as u64)));
+    // A verdict on board b, channel c, of a rule without a name.
+    let nameless = signed(vec![0, 1, 1, b'b', 1, b'c', 0, 0, 9, 1, 1]);
+    assert_eq!(Verdicts::decode(&nameless), Err(SealError::Malformed));
 }
 
 #[test]

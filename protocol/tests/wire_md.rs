@@ -12,7 +12,7 @@ use tidegate_protocol::{
     SiteId, ack,
     block::{self, Encoder, HEADER_BYTES, Header, Stamp},
     frame::{self, MAX_FRAME, encode_down, encode_up, encoded_len},
-    id, reading, settings, status,
+    id, reading, rules, settings, status,
     topic::{self, Lane},
     unit,
 };
@@ -41,6 +41,15 @@ fn messages() -> BTreeMap<String, Vec<u8>> {
     }
     for (name, _, ack) in samples::acks() {
         all.insert(name.to_owned(), ack.encode().unwrap());
+    }
+    for (name, _, down) in samples::rules_down() {
+        all.insert(name.to_owned(), down.encode().unwrap());
+    }
+    for (name, _, up) in samples::rules_up() {
+        all.insert(name.to_owned(), up.encode().unwrap());
+    }
+    for (name, _, verdicts) in samples::verdicts() {
+        all.insert(name.to_owned(), verdicts.encode().unwrap());
     }
     for (name, _, desired) in samples::desired() {
         all.insert(name.to_owned(), desired.encode().unwrap());
@@ -96,7 +105,9 @@ fn every_example_is_what_the_code_writes() {
     for expected in ["up-heartbeat", "up-hello raw", "up-readings raw", "down-ack raw", "ack-outcomes"] {
         assert!(examples.iter().any(|(_, name, _)| name == expected), "the page lost its example {expected}");
     }
-    for expected in ["settings-desired", "settings-reported"] {
+    for expected in
+        ["settings-desired", "settings-reported", "rules-offer", "rules-part", "rules-wanting", "verdicts"]
+    {
         assert!(examples.iter().any(|(_, name, _)| name == expected), "the page lost its example {expected}");
     }
     for expected in ["block-board header", "block-board directory", "block-board body"] {
@@ -135,6 +146,11 @@ fn every_bound_is_the_codes() {
         ("MAX_OUTCOMES", ack::MAX_OUTCOMES),
         ("MAX_SETTINGS_BYTES", settings::MAX_SETTINGS_BYTES),
         ("MAX_SETTINGS", settings::MAX_SETTINGS),
+        ("MAX_RULES_BYTES", rules::MAX_RULES_BYTES),
+        ("MAX_RULES_PART", rules::MAX_RULES_PART),
+        ("MAX_RULES_MESSAGE", rules::MAX_RULES_MESSAGE),
+        ("MAX_VERDICTS", rules::MAX_VERDICTS),
+        ("MAX_RULE_NAME", rules::MAX_RULE_NAME),
         ("MAX_STATUS_BYTES", status::MAX_STATUS_BYTES),
     ];
     let code: BTreeMap<_, _> =

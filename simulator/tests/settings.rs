@@ -268,7 +268,9 @@ impl World {
                     self.up.push_back((which, reported));
                 }
                 // No block arrives anywhere: settings need none.
-                agent::Effect::Publish { .. }
+                agent::Effect::AnswerRules(_)
+                | agent::Effect::Verdicts(_)
+                | agent::Effect::Publish { .. }
                 | agent::Effect::Load { .. }
                 | agent::Effect::LocalAlarm { .. } => {}
             }

@@ -106,3 +106,86 @@ async fn without_a_file_the_rules_are_what_the_api_was_given_also_after_a_kill()
     assert_eq!(chain.api().get("/api/v1/rules").await, rules);
     board.finish().await;
 }
+
+/// How many alarms are active on the spot by a rule, by the gateway's state file.
+async fn active_there(file: &std::path::Path, rule: &str) {
+    eventually(&format!("an alarm of {rule} in the state file"), || {
+        let read = std::fs::read(file).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+        let alarms = read.as_ref().and_then(|state| state["alarms"].as_array().cloned()).unwrap_or_default();
+        let found = alarms.iter().any(|alarm| alarm["rule"] == rule);
+        async move { if found { Ok(()) } else { Err(format!("{alarms:?}")) } }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_reach_a_gateway_and_hold_there_without_a_cloud_also_after_a_kill() {
+    let mut chain = Chain::new(RULES);
+    chain.ingest.settings.remove("rules");
+    chain.agent.settings.remove("rules");
+    let state_file = chain.ingest_data().with_file_name("alarms.json");
+    let local = toml::toml! { state_file = "alarms.json" };
+    chain.agent.settings.insert("local_alarms".to_owned(), local.into());
+    chain.start();
+    let measured = Measured::default();
+    let board = measured.board(1, 10, chain.board_link());
+    let none = chain.agent_status().get("/status").await;
+    assert_eq!(none["rules"]["from"], "none");
+
+    let (code, said) = put(&chain, &chain.rules_file());
+    assert_eq!(code, Some(0), "{said}");
+    let in_force = |gateways: &Value| {
+        let rules = &gateways["gateways"][0]["rules"];
+        rules["edition"] == 1 && rules["state"] == "in-force"
+    };
+    chain.api().get_when("rules in force at the gateway", "/api/v1/gateways", in_force).await;
+    active_there(&state_file, "too-cold").await;
+    let told = |verdicts: &Value| {
+        let one = &verdicts["verdicts"][0];
+        one["gateway"] == "gw-a" && one["at_gateway"]["revision"] == one["here"] && one["here"].is_string()
+    };
+    chain.api().get_when("the same verdict here and there", "/api/v1/verdicts", told).await;
+    let output = tidegate(&chain.api().url(), &["gateways"]).output().expect("tidegate starts");
+    let listed = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(listed.contains("gw-a") && listed.contains("edition 1"), "{listed}");
+
+    // Nobody is there to bring them again.
+    chain.ingest.kill();
+    chain.broker.kill();
+    board.finish().await;
+    chain.agent.kill();
+    std::fs::remove_file(&state_file).expect("it was there");
+    chain.agent.start();
+    let status = chain.agent_status().get("/status").await;
+    assert_eq!((&status["rules"]["from"], &status["rules"]["edition"]), (&"cloud".into(), &1.into()));
+    let board = measured.board(2, 10, chain.board_link());
+    active_there(&state_file, "too-cold").await;
+    board.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_judges_by_its_own_rules_is_shown_where_it_differs_and_raises_nothing() {
+    let mut chain = Chain::new(RULES);
+    chain.agent.settings.insert("rules".to_owned(), "own.toml".into());
+    let own = "[[rule]]\nid = \"too-cold\"\nselect = { channel = \"temperature\" }\nbelow = 1000.0\n";
+    std::fs::write(chain.rules_file().with_file_name("own.toml"), own).expect("it writes");
+    chain.start();
+    let measured = Measured::default();
+    let board = measured.board(1, 10, chain.board_link());
+    let declined = |gateways: &Value| gateways["gateways"][0]["rules"]["state"] == "declined";
+    chain.api().get_when("a gateway with rules of its own", "/api/v1/gateways", declined).await;
+    // Under another revision while both are active, and alone when only the gateway is.
+    for difference in ["revision", "gateway-only"] {
+        let path = "/api/v1/verdicts?differing=true";
+        let what = format!("the difference {difference}");
+        let is_told = |verdicts: &Value| verdicts["verdicts"][0]["difference"] == difference;
+        chain.api().get_when(&what, path, is_told).await;
+    }
+    let log = |log: &Value| {
+        log["log"].as_array().is_some_and(|log| {
+            log.iter().any(|line| line["action"] == "disagree" && line["operator"]["by"] == "gateway gw-a")
+        })
+    };
+    chain.api().get_when("the difference in the alarm's log", "/api/v1/alarms/log", log).await;
+    board.finish().await;
+}

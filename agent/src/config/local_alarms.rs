@@ -23,12 +23,7 @@ pub(super) fn local_alarms(
     check: &Checked<'_>,
     settings: LocalAlarmSettings,
     folder: &Path,
-    has_rules: bool,
 ) -> Result<ActionSettings, SettingsError> {
-    if !has_rules {
-        let remedy = "name the file of alarm rules with the key rules, or remove the section";
-        return Err(check.refuse("local_alarms", "there are no rules that could be active", remedy));
-    }
     if settings.state_file.is_none() && settings.outputs.is_empty() {
         let remedy = "give a state_file, or add [[local_alarms.output]]";
         return Err(check.refuse("local_alarms", "nothing is to be done", remedy));

@@ -211,6 +211,7 @@ impl Core {
             || (self.custodian.evicted.is_some() && !self.backlog.is_evicting())
             || self.account.is_declaring()
             || self.desired.must_be_saved(now)
+            || self.rules.must_be_saved(now)
             || self.outbox.meters.must_be_saved()
             || (std::mem::take(&mut self.custodian.forced_all) && !self.outbox.meters.is_saved());
         if !chosen.is_empty() || housekeeping {
@@ -310,6 +311,7 @@ impl Core {
         batch.forgotten.clone_from(&forgotten);
         batch.sent_today = self.outbox.meters.save();
         batch.desired = self.desired.save(self.now.at);
+        batch.rules = self.rules.save(self.now.at);
         let gone = gone.chain(condemned.iter().flat_map(|condemned| &condemned.stored));
         batch.totals = totals_after(self.custodian.totals, &batch.puts, gone);
         let recorded = self.record_origins(concerned, &mut batch);
@@ -362,6 +364,7 @@ impl Core {
         }
         self.counters.commits += 1;
         self.account_committed();
+        self.rules_committed();
         for (id, _) in done.parcels {
             self.parcel_committed(id);
         }

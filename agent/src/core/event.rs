@@ -8,6 +8,7 @@ use tidegate_protocol::{
     ack::BlockAck,
     block::Description,
     frame::{Down, FrameError, Heartbeat, SettingsResult, Standing},
+    rules::{RulesDown, RulesUp, Verdicts},
     settings::{DesiredChannel, DesiredSettings, ReportedSettings},
     topic::Lane,
 };
@@ -16,6 +17,7 @@ use super::{
     caps::SentToday,
     local_alarms::{AlarmKey, LocalAlarm},
     parcel::Stored,
+    rules::BroughtRules,
     time::Time,
 };
 
@@ -81,6 +83,8 @@ pub enum Event {
     Acked(BlockAck),
     /// What the cloud wants of channels; it says so again until it is answered.
     SettingsWanted(DesiredSettings),
+    /// It offers alarm rules, or brings a part of them.
+    Rules(RulesDown),
     /// The last batch is on the disk.
     Committed,
     CommitFailed(CommitFailure),
@@ -164,6 +168,10 @@ pub enum Effect {
     },
     /// What became of settings. May be lost: the cloud asks again.
     Report(ReportedSettings),
+    /// May be lost, as well: the cloud offers again.
+    AnswerRules(RulesUp),
+    /// What is active here. Where one is lost, the cloud notices by the next.
+    Verdicts(Verdicts),
     /// An alarm became active here, stands otherwise than before, or (`None`) is active no more.
     LocalAlarm {
         key: AlarmKey,
@@ -185,6 +193,8 @@ pub struct Batch {
     pub ledger: Option<u32>,
     /// All that the cloud wants of channels, where that changed.
     pub desired: Option<Vec<DesiredChannel>>,
+    /// The alarm rules that the cloud brought, where they are others.
+    pub rules: Option<BroughtRules>,
     pub unix_ms: i64,
     /// The queue's totals once this batch is committed.
     pub totals: Totals,
@@ -200,6 +210,7 @@ impl Batch {
             && self.sent_today.is_none()
             && self.ledger.is_none()
             && self.desired.is_none()
+            && self.rules.is_none()
     }
 }
 
@@ -275,6 +286,8 @@ pub struct Recovered {
     pub account_due: bool,
     /// What the cloud wants of channels.
     pub desired: Vec<DesiredChannel>,
+    /// The alarm rules that it brought.
+    pub rules: Option<BroughtRules>,
 }
 
 /// What precedes a block in its entry: format, count of readings, time of the commit.

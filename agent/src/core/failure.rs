@@ -45,6 +45,7 @@ impl Core {
         }
         self.outbox.meters.not_saved();
         self.desired.not_saved(self.now.at);
+        self.rules.not_saved(self.now.at);
         self.custodian.restore(self.now.at, failed.deletes, failed.condemned, failed.forgotten);
         // More may have been evicted while the commit was under way.
         if let Some(evicted) = failed.evicted {

@@ -8,14 +8,14 @@
 //! At most [`MAX_LOCAL_ALARMS`] are kept: at the bound a more urgent one takes the place of a less urgent one, and others are
 //! counted and not kept.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tidegate_alarms::{
-    AlarmEvent, Priority, Revision, RuleId, State, Transition, TransitionKind,
+    AlarmEvent, Evaluated, Priority, Revision, RuleId, Transition, TransitionKind,
     event::{Place, Standing, WallTime},
     step::Point,
 };
-use tidegate_protocol::{ChannelName, DeviceId, Tick, Value};
+use tidegate_protocol::{ChannelName, DeviceId, Tick, Value, rules::VerdictRaise};
 
 use super::{Core, Effect, clock::Anchored, origin::Slot, time::Now, watch::Stand};
 
@@ -53,7 +53,18 @@ struct Kept {
     /// Which occurrence it is.
     raised_at: Point,
     /// For the next boot of the device.
-    state: State,
+    evaluated: Evaluated,
+}
+
+impl Kept {
+    fn raise(&self) -> VerdictRaise {
+        VerdictRaise {
+            revision: self.alarm.revision.0,
+            boot: self.raised_at.boot,
+            seq: self.raised_at.seq,
+            since_unix_ms: self.alarm.since_unix_ms,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -62,8 +73,13 @@ pub struct LocalAlarms {
 }
 
 impl LocalAlarms {
-    pub fn state(&self, device: DeviceId, channel: ChannelName, rule: &RuleId) -> Option<&State> {
-        self.kept.get(&AlarmKey { device, channel, rule: rule.clone() }).map(|kept| &kept.state)
+    pub fn evaluated(&self, device: DeviceId, channel: ChannelName, rule: &RuleId) -> Option<&Evaluated> {
+        self.kept.get(&AlarmKey { device, channel, rule: rule.clone() }).map(|kept| &kept.evaluated)
+    }
+
+    /// What raised each.
+    pub fn raises(&self) -> impl Iterator<Item = (&AlarmKey, VerdictRaise)> {
+        self.kept.iter().map(|(key, kept)| (key, kept.raise()))
     }
 
     pub fn by_priority(&self) -> BTreeMap<&'static str, u64> {
@@ -79,14 +95,13 @@ impl LocalAlarms {
         &mut self,
         device: DeviceId,
         is_watched: impl Fn(ChannelName, &RuleId) -> bool,
-    ) -> Vec<Effect> {
+    ) -> Vec<AlarmKey> {
         let is_gone = |key: &AlarmKey| key.device == device && !is_watched(key.channel, &key.rule);
-        let gone = self.kept.extract_if(.., |key, _| is_gone(key));
-        gone.map(|(key, _)| Effect::LocalAlarm { key, alarm: None }).collect()
+        self.kept.extract_if(.., |key, _| is_gone(key)).map(|(key, _)| key).collect()
     }
 
-    /// Makes room for one of this priority, if it must and can.
-    fn make_room(&mut self, priority: Priority) -> Result<Option<Effect>, Full> {
+    /// Makes room for one of this priority, if it must and can; says what went.
+    fn make_room(&mut self, priority: Priority) -> Result<Option<AlarmKey>, Full> {
         if self.kept.len() < MAX_LOCAL_ALARMS {
             return Ok(None);
         }
@@ -94,7 +109,7 @@ impl LocalAlarms {
         let less = least.filter(|(_, kept)| kept.alarm.priority < priority).map(|(key, _)| key.clone());
         let key = less.ok_or(Full)?;
         self.kept.remove(&key);
-        Ok(Some(Effect::LocalAlarm { key, alarm: None }))
+        Ok(Some(key))
     }
 }
 
@@ -115,18 +130,20 @@ impl Core {
                 continue;
             };
             let key = AlarmKey { device, channel: channel.name, rule: watched.rule.id().clone() };
-            let Some(raised) = watched.state.raised().copied() else {
+            let Some((rule, raised)) =
+                watched.live.raised().map(|(rule, raised)| (Arc::clone(rule), *raised))
+            else {
                 watched.is_shown = false;
                 if self.local_alarms.kept.remove(&key).is_some() {
-                    self.effects.push_back(Effect::LocalAlarm { key, alarm: None });
+                    self.local_alarm_ended(key);
                 }
                 continue;
             };
-            let (rule, state) = (watched.rule.clone(), watched.state.clone());
+            let evaluated = watched.live.clone();
             if let Some(kept) =
                 self.local_alarms.kept.get_mut(&key).filter(|kept| kept.raised_at == raised.at)
             {
-                kept.state = state;
+                kept.evaluated = evaluated;
                 let before = (kept.alarm.value.to_bits(), kept.alarm.peak.to_bits());
                 (kept.alarm.value, kept.alarm.peak) = (stand.value, raised.peak.value);
                 if before != (stand.value.to_bits(), raised.peak.value.to_bits()) {
@@ -136,8 +153,8 @@ impl Core {
                 continue;
             }
             // One that late readings raised is told by the first live one.
-            let raise = stand.raise.filter(|raise| raise.trigger == raised.at);
-            let transition = raise.unwrap_or(Transition {
+            let raise = stand.raise.clone().filter(|(_, raise)| raise.trigger == raised.at);
+            let transition = raise.map(|(_, raise)| raise).unwrap_or(Transition {
                 kind: TransitionKind::Raise,
                 onset: raised.onset,
                 trigger: raised.at,
@@ -164,21 +181,27 @@ impl Core {
                 message: event.message,
             };
             match self.local_alarms.make_room(alarm.priority) {
-                Ok(left) => self.effects.extend(left),
+                Ok(left) => left.into_iter().for_each(|key| self.local_alarm_ended(key)),
                 Err(Full) => {
                     self.counters.local_alarms_refused += 1;
                     continue;
                 }
             }
-            let kept = Kept { alarm: alarm.clone(), raised_at: raised.at, state };
+            let kept = Kept { alarm: alarm.clone(), raised_at: raised.at, evaluated };
+            self.verdicts.changed(&key, Some(kept.raise()));
             self.local_alarms.kept.insert(key.clone(), kept);
             self.effects.push_back(Effect::LocalAlarm { key, alarm: Some(alarm) });
         }
     }
+
+    pub(super) fn local_alarm_ended(&mut self, key: AlarmKey) {
+        self.verdicts.changed(&key, None);
+        self.effects.push_back(Effect::LocalAlarm { key, alarm: None });
+    }
 }
 
 /// When it was this tick, by the clock as it shows now; not after now.
-fn unix_ms_of(tick: Tick, anchored: Anchored, now: Now) -> i64 {
+pub(super) fn unix_ms_of(tick: Tick, anchored: Anchored, now: Now) -> i64 {
     let at_anchor = now.unix_ms.saturating_sub_unsigned(now.at.us_since(anchored.at) / 1_000);
     let ahead = tick.0.saturating_sub(anchored.tick.0);
     let behind = anchored.tick.0.saturating_sub(tick.0);

@@ -15,7 +15,9 @@
 //! - clock: wall time, and anchors once it is better        - backoff: when a lost link is tried again
 //! - account: told anew after a restore of the cloud, or damage to the queue   - retire: ended origins are forgotten
 //! - desired: settings for boards' channels, and what became of them
+//! - rules: alarm rules that the cloud brings
 //! - watch, local_alarms: which readings are urgent, and which rules are active here
+//! - verdicts: the cloud is told what is active here
 //! - view, pace: figures for people
 //!
 //! Memory is bounded by `ram_limit_bytes`: at the bound [`Core::takes_frames`] says no, boards are not read, and their
@@ -48,11 +50,13 @@ mod parcel;
 mod pending;
 mod quota;
 mod retire;
+mod rules;
 
 #[cfg(test)]
 mod tests;
 mod thin;
 mod time;
+mod verdicts;
 mod view;
 mod watch;
 mod window;
@@ -76,6 +80,7 @@ pub use local_alarms::{AlarmKey, LocalAlarm, MAX_LOCAL_ALARMS};
 pub use outbox::MAX_UNPUBACKED;
 pub use pace::Rates;
 pub use quota::Policy;
+pub use rules::{BroughtRules, RulesView};
 pub use time::{Now, Time};
 pub use view::{Counters, DeviceView, View};
 
@@ -92,6 +97,8 @@ use outbox::Outbox;
 use pace::Pace;
 use packer::{Awaited, Packer};
 use parcel::Due;
+use rules::Rules;
+use verdicts::Telling;
 
 /// How often an origin is anchored to wall time, and its board told the time.
 const ANCHOR_INTERVAL_MS: u64 = 60_000;
@@ -126,7 +133,7 @@ pub struct CoreSettings {
     pub backlog_order: BacklogOrder,
     pub caps: LaneCaps,
     pub site: SiteId,
-    /// What they raise or clear at goes ahead of everything.
+    /// This gateway's own; without any the cloud's are taken. What they raise or clear at goes ahead of everything.
     pub rules: RuleSet,
 }
 
@@ -141,7 +148,9 @@ pub struct Core {
     backlog: Backlog,
     account: Account,
     desired: Desired,
+    rules: Rules,
     local_alarms: LocalAlarms,
+    verdicts: Telling,
     decoder: Decoder,
     counters: Counters,
     pace: Pace,
@@ -163,7 +172,7 @@ impl Core {
     /// Starts with what the queue holds. Fails only when zstd gets no memory for its contexts.
     pub fn new(settings: CoreSettings, recovered: Recovered, now: Now) -> std::io::Result<Self> {
         let jitter = Jitter::new(settings.jitter_seed);
-        let Recovered { keys, next_key, totals, origins, sent_today, ledger, account_due, desired } =
+        let Recovered { keys, next_key, totals, origins, sent_today, ledger, account_due, desired, rules } =
             recovered;
         let meters = Meters::new(settings.caps, sent_today, now);
         let (most, credit) = (settings.max_in_flight_bytes, settings.initial_credit_bytes);
@@ -176,7 +185,9 @@ impl Core {
             backlog: Backlog::new(keys, settings.backlog_order),
             account: Account::recovered(ledger, account_due),
             desired: Desired::recovered(desired),
+            rules: Rules::recovered(&settings.rules, rules),
             local_alarms: LocalAlarms::default(),
+            verdicts: Telling::default(),
             origins: Origins::recovered(origins.clone(), next_key),
             clock: WallClock::new(now),
             counters: Counters::default(),
@@ -213,11 +224,15 @@ impl Core {
             }
             Event::LocalClosed { origin } => self.local_closed(origin),
             Event::Clock { error_ms, quality } => self.clock_told(error_ms, quality),
-            Event::UplinkUp => self.outbox.link_came_up(),
+            Event::UplinkUp => {
+                self.outbox.link_came_up();
+                self.verdicts_link_came_up();
+            }
             Event::UplinkDown => self.uplink_went_down(),
             Event::PubAcked { number } => self.pubacked(number),
             Event::Acked(ack) => self.acked(&ack),
             Event::SettingsWanted(wanted) => self.settings_wanted(&wanted),
+            Event::Rules(down) => self.rules_came(down),
             Event::Committed => self.committed(),
             Event::CommitFailed(_) if Mutant::FailedCommitTrusted.is_on() => self.committed(),
             Event::CommitFailed(failure) => self.commit_failed(failure),
@@ -269,6 +284,7 @@ impl Core {
         }
         self.load_backlog();
         self.send_acks();
+        self.tell_verdicts();
     }
 
     /// Live readings leave at once while the broker keeps up; otherwise they wait until a block is full, the broker
@@ -355,7 +371,9 @@ impl Core {
             sooner(Some(lingered).filter(|at| *at > self.now.at));
         }
         sooner(self.custodian.next_wakeup(self.is_outage(), self.backlog.is_evicting()));
-        sooner(self.desired.save_at().filter(|at| *at > self.now.at));
+        for at in [self.desired.save_at(), self.rules.save_at(), self.verdicts.due_at()] {
+            sooner(at.filter(|at| *at > self.now.at));
+        }
         // Once silence has begun there is nothing to wake up for: time alone changes nothing more.
         sooner(self.outbox.silent_from().filter(|at| *at > self.now.at));
         next

@@ -411,6 +411,10 @@ impl Outbox {
     }
 
     /// What was granted before the link went was for those that were there then: the ingest answers each arrival anew.
+    pub const fn is_up(&self) -> bool {
+        self.link_up
+    }
+
     pub fn link_came_up(&mut self) {
         self.link_up = true;
         self.credit.window_bytes = self.credit.window_bytes.min(self.initial_credit_bytes);

@@ -9,7 +9,7 @@ use tidegate_protocol::{
     topic::Lane,
 };
 
-use super::{BacklogOrder, Core, Policy, Rates, Time};
+use super::{BacklogOrder, Core, Policy, Rates, RulesView, Time};
 
 /// What happened since the process started.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -94,6 +94,8 @@ pub struct View {
     pub ram: RamView,
     pub link: LinkView,
     pub clock: ClockView,
+    /// The alarm rules that are in force here.
+    pub rules: RulesView,
     /// How many alarms are active here, by priority.
     pub local_alarms: BTreeMap<&'static str, u64>,
     pub counters: Counters,
@@ -236,6 +238,7 @@ impl Core {
                 quality: self.clock.quality(),
                 error_ms: Some(self.clock.error_ms()).filter(|error| *error < u32::MAX),
             },
+            rules: self.rules.view(),
             local_alarms: self.local_alarms.by_priority(),
             counters: self.counters.clone(),
             devices,

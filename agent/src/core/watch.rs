@@ -5,12 +5,20 @@
 
 use std::sync::Arc;
 
-use tidegate_alarms::{ReadingAt, Rule, RuleId, RuleSet, State, Transition, TransitionKind};
+use tidegate_alarms::{
+    Evaluated, ReadingAt, RevisedRule, Rule, RuleBook, RuleId, RuleKind, Transition, TransitionKind,
+};
 use tidegate_protocol::{
-    BootId, ChannelName, Quality, Reading, SeqRange, SiteId, block::Description, topic::Lane,
+    BootId, ChannelName, ClockQuality, Quality, Reading, SeqRange, SiteId, Tick, block::Description,
+    topic::Lane,
 };
 
-use super::{Core, local_alarms::LocalAlarms, origin::Slot};
+use super::{
+    Core,
+    clock::Anchored,
+    local_alarms::{LocalAlarms, unix_ms_of},
+    origin::Slot,
+};
 
 /// The rules of one origin's channels, and where each of them stands.
 #[derive(Debug, Default)]
@@ -24,31 +32,37 @@ pub struct Watch {
 /// One rule on one channel.
 #[derive(Debug)]
 pub struct Watched {
-    pub rule: Arc<Rule>,
-    pub state: State,
+    pub rule: Arc<RevisedRule>,
+    pub live: Evaluated,
     /// It stands among the local alarms.
     pub is_shown: bool,
 }
 
 /// Where a rule stands after live readings, if it is active or was.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Stand {
     pub channel: usize,
     /// Its place among the rules of the channel.
     pub place: usize,
     /// The last good reading's.
     pub value: f64,
-    /// Its raise, if that was among these.
-    pub raise: Option<Transition>,
+    /// Its raise, if that was among these, and the revision that raised it.
+    pub raise: Option<(Arc<Rule>, Transition)>,
+}
+
+/// What is in force for a reading: by its own time, where that is known.
+fn in_force(rule: &RevisedRule, unix_ms: Option<i64>) -> Option<&Arc<Rule>> {
+    let rule = rule.constant().or_else(|| rule.at(unix_ms));
+    rule.filter(|rule| rule.rule_kind() == RuleKind::Channel)
 }
 
 impl Watch {
-    pub fn of(site: SiteId, description: &Description, rules: &RuleSet) -> Self {
+    pub fn of(site: SiteId, description: &Description, rules: &RuleBook) -> Self {
         let device = description.origin.device;
         let matching = description.channels.iter().map(|channel| {
             let matching = rules.matching(site, device, channel.name, &channel.unit, &description.tag);
-            let watched = |rule| Watched { rule, state: State::default(), is_shown: false };
-            matching.rules.into_iter().map(watched).collect()
+            let watched = |rule| Watched { rule, live: Evaluated::default(), is_shown: false };
+            matching.into_iter().map(watched).collect()
         });
         Self { channels: matching.collect(), seen: 0 }
     }
@@ -58,9 +72,22 @@ impl Watch {
         for (channel, watched) in description.channels.iter().zip(&mut self.channels) {
             for watched in watched {
                 let id = watched.rule.id();
-                if let Some(state) = alarms.state(description.origin.device, channel.name, id) {
-                    watched.state = watched.rule.adopt(state.clone());
+                if let Some(known) = alarms.evaluated(description.origin.device, channel.name, id) {
+                    watched.live = known.clone();
                     watched.is_shown = true;
+                }
+            }
+        }
+    }
+
+    /// Goes on where another stands that watches the same channels under other rules.
+    pub fn take_over(&mut self, before: Self) {
+        self.seen = before.seen;
+        for (channel, old) in self.channels.iter_mut().zip(before.channels) {
+            for known in old {
+                let same = channel.iter_mut().find(|watched| watched.rule.id() == known.rule.id());
+                if let Some(watched) = same {
+                    (watched.live, watched.is_shown) = (known.live, known.is_shown);
                 }
             }
         }
@@ -73,21 +100,23 @@ impl Watch {
         boot: BootId,
         readings: &[Reading],
         live_from: u64,
+        time_of: impl Fn(Tick) -> Option<i64>,
         stands: &mut Vec<Stand>,
     ) -> bool {
         let mut crosses = false;
         for reading in readings.iter().filter(|reading| reading.seq.0 >= self.seen) {
             let channel = usize::from(reading.channel.0);
             let watched = self.channels.get_mut(channel).into_iter().flatten();
+            let at = ReadingAt::new(boot, reading);
             for (place, watched) in watched.enumerate() {
-                let transition = watched.rule.step(&mut watched.state, &ReadingAt::new(boot, reading));
-                crosses |= transition.is_some();
+                let happened = watched.live.step(in_force(&watched.rule, time_of(at.tick)), &at).happened;
+                crosses |= happened.is_some();
                 let value = reading.value.as_f64();
                 let is_passed_over = reading.quality == Quality::Bad || value.is_nan();
                 let is_live = reading.seq.0 >= live_from;
-                if is_live && !is_passed_over && (watched.is_shown || watched.state.is_active()) {
+                if is_live && !is_passed_over && (watched.is_shown || watched.live.state().is_active()) {
                     watched.is_shown = true;
-                    let raise = transition.filter(|transition| transition.kind == TransitionKind::Raise);
+                    let raise = happened.filter(|(_, happened)| happened.kind == TransitionKind::Raise);
                     note(stands, channel, place, value, raise);
                 }
             }
@@ -109,12 +138,18 @@ impl Watch {
     }
 }
 
-fn note(stands: &mut Vec<Stand>, channel: usize, place: usize, value: f64, raise: Option<Transition>) {
+fn note(
+    stands: &mut Vec<Stand>,
+    channel: usize,
+    place: usize,
+    value: f64,
+    raise: Option<(Arc<Rule>, Transition)>,
+) {
     let known = stands.iter_mut().rev().find(|stand| (stand.channel, stand.place) == (channel, place));
     match known {
         Some(stand) => {
             stand.value = value;
-            stand.raise = raise.or(stand.raise);
+            stand.raise = raise.or(stand.raise.take());
         }
         None => stands.push(Stand { channel, place, value, raise }),
     }
@@ -123,7 +158,7 @@ fn note(stands: &mut Vec<Stand>, channel: usize, place: usize, value: f64, raise
 impl Core {
     /// These go ahead of everything, if any rule says so.
     pub(super) fn urgent(&mut self, slot: Slot, readings: &[Reading]) -> Option<SeqRange> {
-        if self.settings.rules.rules().is_empty() {
+        if self.rules.book.is_empty() {
             return None;
         }
         let (first, last) = (readings.first()?, readings.last()?);
@@ -132,28 +167,40 @@ impl Core {
         let state = self.origins.get(slot)?;
         // What comes of a boot that its device left is late, all of it.
         let is_current = self.origins.current(state.origin().device) == Some(slot);
+        let (now, knows_time) = (self.now, self.clock.quality() != ClockQuality::Unsynced);
         let state = self.origins.get_mut(slot)?;
         let live_from = if is_current { state.live_from() } else { u64::MAX };
-        let boot = state.boot();
+        // One that was never anchored measures now.
+        let anchored = state.anchored.unwrap_or(Anchored { tick: last.tick, at: now.at, delay_ms: 0 });
+        let (boot, time_of) = (state.boot(), |tick| knows_time.then(|| unix_ms_of(tick, anchored, now)));
         let mut stands = Vec::new();
-        let crosses = state.watch.as_mut()?.crosses(boot, readings, live_from, &mut stands);
+        let crosses = state.watch.as_mut()?.crosses(boot, readings, live_from, time_of, &mut stands);
         self.stand_locally(slot, last.tick, &stands);
         crosses.then_some(range)
     }
 
     fn begin_watch(&mut self, slot: Slot) {
         let Some(state) = self.origins.get(slot).filter(|state| state.watch.is_none()) else { return };
-        let mut watch = Watch::of(self.settings.site, &state.description, &self.settings.rules);
+        let mut watch = Watch::of(self.settings.site, &state.description, &self.rules.book);
         if self.origins.current(state.origin().device) == Some(slot) {
             watch.inherit(&state.description, &self.local_alarms);
-            let description = &state.description;
-            let gone = self.local_alarms.remove_unwatched(description.origin.device, |channel, rule| {
-                watch.has(description, channel, rule)
-            });
-            self.effects.extend(gone);
         }
         if let Some(state) = self.origins.get_mut(slot) {
             state.watch = Some(watch);
+        }
+        self.drop_unwatched(slot);
+    }
+
+    /// What the present boot of a device has no channel or rule for is active no more.
+    pub(super) fn drop_unwatched(&mut self, slot: Slot) {
+        let Some(state) = self.origins.get(slot) else { return };
+        let (description, device) = (&state.description, state.origin().device);
+        let Some(watch) = state.watch.as_ref().filter(|_| self.origins.current(device) == Some(slot)) else {
+            return;
+        };
+        let is_watched = |channel, rule: &RuleId| watch.has(description, channel, rule);
+        for key in self.local_alarms.remove_unwatched(device, is_watched) {
+            self.local_alarm_ended(key);
         }
     }
 

@@ -39,6 +39,7 @@ const QUARANTINE_BYTES: u64 = 8 * 1024 * 1024;
 const SENT_TODAY: &str = "sent-today";
 const LEDGER: &str = "ledger";
 const SETTINGS: &str = "settings";
+const RULES: &str = "rules";
 /// Readers of other processes that died are forgotten every so many batches: what they looked at could not be used again.
 const BATCHES_PER_READER_CHECK: u64 = 256;
 
@@ -255,7 +256,8 @@ impl Tables<'_> {
         let ledger = self.meta.get(txn, LEDGER)?.and_then(records::unseal).unwrap_or_default();
         let account_due = self.meta.get(txn, ACCOUNT_DUE)?.is_some();
         let desired = self.meta.get(txn, SETTINGS)?.and_then(records::unseal).unwrap_or_default();
-        Ok(Recovered { next_key, totals, keys, origins, sent_today, ledger, account_due, desired })
+        let rules = self.meta.get(txn, RULES)?.and_then(records::unseal);
+        Ok(Recovered { next_key, totals, keys, origins, sent_today, ledger, account_due, desired, rules })
     }
 
     fn origins(&self, txn: &RoTxn<'_>) -> heed::Result<Vec<OriginRecord>> {
@@ -322,6 +324,9 @@ impl Tables<'_> {
         }
         if let Some(sealed) = batch.desired.as_ref().and_then(records::seal) {
             self.meta.put(txn, SETTINGS, &sealed)?;
+        }
+        if let Some(sealed) = batch.rules.as_ref().and_then(records::seal) {
+            self.meta.put(txn, RULES, &sealed)?;
         }
         meta.totals = batch.totals;
         if let Some(sealed) = records::seal(&meta) {

@@ -265,7 +265,7 @@ fn delay(
     0
 }
 
-pub(super) fn slug_character(c: char) -> bool {
+pub(crate) fn slug_character(c: char) -> bool {
     c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
 }
 

@@ -4,7 +4,9 @@
 use tidegate_alarms::{
     EffectiveFrom, ReadingAt, Rule, RuleBook, RuleErrors, RuleSet, RulesSettings, State, TransitionKind,
 };
-use tidegate_protocol::{BootId, ChannelName, DeviceId, Quality, Seq, SiteId, Tick, Value};
+use tidegate_protocol::{
+    BootId, ChannelName, DeviceId, Quality, Seq, SiteId, Tick, Value, WIRE_VERSION, frame::crc::crc32c,
+};
 
 /// The text of a file.
 pub fn rules(bytes: &[u8]) {
@@ -13,6 +15,23 @@ pub fn rules(bytes: &[u8]) {
     match RuleSet::from_settings(settings) {
         Ok(rules) => check(&rules),
         Err(errors) => explained(&errors),
+    }
+}
+
+/// A document of rules as gateways get it, once more with its checksum put right.
+pub fn document(bytes: &[u8]) {
+    let mut signed = [&[WIRE_VERSION], bytes].concat();
+    signed.extend_from_slice(&crc32c(&signed).to_le_bytes());
+    for bytes in [bytes, &signed] {
+        let Ok(book) = RuleBook::from_document(bytes) else { continue };
+        for rule in book.rules() {
+            assert!(rule.boundaries().is_sorted());
+            rule.revisions().iter().filter_map(|revised| revised.rule.as_deref()).for_each(judge);
+        }
+        let again = book.document().expect("what was received can be sent");
+        // Not a number is not itself.
+        let read = RuleBook::from_document(&again).expect("what was sent is read");
+        assert_eq!(format!("{read:?}"), format!("{book:?}"));
     }
 }
 

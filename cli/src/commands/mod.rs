@@ -4,6 +4,7 @@ pub mod alarms;
 pub mod audit;
 pub mod device;
 pub mod devices;
+pub mod gateways;
 pub mod keys;
 pub mod raw;
 pub mod readings;

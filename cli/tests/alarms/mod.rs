@@ -30,6 +30,12 @@ fn alarm(device: &str, occurrence: &str) -> Value {
         "cleared": null, "done": null})
 }
 
+fn verdict(difference: &str) -> Value {
+    json!({"site": "plant", "device": "b1", "channel": "t", "rule": "too-cold", "gateway": "gw-a",
+        "at_gateway": {"revision": "00000000000000ab", "boot": "0a", "seq": 1, "since_unix_ms": 1000},
+        "here": null, "difference": difference})
+}
+
 fn deed(transition: &str, state: &str) -> Value {
     let mut done = event(transition, 9, false);
     done["state"] = state.into();
@@ -51,6 +57,7 @@ fn ingest() -> FakeIngest {
         }
         if line == format!("GET {PATH}") {
             let mut detail = alarm("b1", "77aa");
+            detail["verdicts"] = json!([verdict("gateway-only")]);
             detail["log"] = json!([{"number": 3, "unix_ms": 2000, "action": "comment", "event": "1",
                 "operator": {"by": "eva", "comment": "looking", "until_unix_ms": null}, "site": "plant",
                 "device": "b1", "channel": "t", "rule": "too-cold", "occurrence": "77aa", "state": "unacknowledged"}]);
@@ -59,6 +66,9 @@ fn ingest() -> FakeIngest {
                 "onset": {"boot": "0a", "seq": 1, "tick_ms": 5, "time_unix_ms": 1000},
                 "peak": {"seq": 1, "value": 39.5}}]);
             return Json(detail).into_response();
+        }
+        if line == "GET /api/v1/verdicts" {
+            return Json(json!({"verdicts": [verdict("gateway-only")]})).into_response();
         }
         assert!(line.starts_with("POST /api/v1/alarms/plant/"), "{line}");
         Json(deed("acknowledge", "acknowledged")).into_response()
@@ -79,18 +89,38 @@ fn alone_it_lists_all_pages_of_what_is_not_normal() {
     let ingest = ingest();
     let (code, out, _) = run(ingest.url(), &["alarms"]);
     let lines: Vec<&str> = out.lines().collect();
-    assert_eq!((code, lines.len()), (Some(0), 3), "{out}");
+    assert_eq!((code, lines.len()), (Some(0), 5), "{out}");
+    assert_eq!(lines[4], "1 verdicts of gateways differ: tidegate alarms verdicts --differing");
     assert!(lines[1].starts_with("high      unacknowledged  1970-01-01 00:00:01.000"), "{out}");
     assert!(lines[2].contains("plant  b2"), "{out}");
     assert_eq!(ingest.requests()[0].query("state"), Some("standing"));
     let (_, json_lines, _) = run(ingest.url(), &["alarms", "list", "--json"]);
     assert_eq!(json_lines.lines().count(), 2);
     run(ingest.url(), &["alarms", "--all", "--device", "b*", "--priority", "high,low", "--unacknowledged"]);
-    let asked = ingest.requests().pop().expect("a request");
+    let mut asked = ingest.requests();
+    let asked =
+        asked.extract_if(.., |request| request.line == "GET /api/v1/alarms").last().expect("a request");
     let query = ["state", "device", "priority", "unacknowledged"].map(|name| asked.query(name));
     assert_eq!(query, [Some("all"), Some("b*"), Some("high,low"), Some("true")]);
     let (code, _, err) = run(ingest.url(), &["alarms", "--priority", "urgent"]);
     assert!(code == Some(2) && err.contains("critical, high, medium, low"), "{err}");
+}
+
+#[test]
+fn verdicts_of_gateways_are_listed_and_shown_with_their_alarm() {
+    let ingest = ingest();
+    let (code, out, err) = run(ingest.url(), &["alarms", "verdicts", "--differing", "--rule", "too-*"]);
+    assert_eq!(code, Some(0), "{err}");
+    let line = out.lines().nth(1).expect("a verdict");
+    for said in [HOT, "gw-a", "1970-01-01 00:00:01.000", "00000000000000ab", "not active", "gateway-only"] {
+        assert!(line.contains(said), "{said}: {out}");
+    }
+    let asked = ingest.requests().pop().expect("a request");
+    assert_eq!((asked.query("differing"), asked.query("rule")), (Some("true"), Some("too-*")));
+    let (_, json_lines, _) = run(ingest.url(), &["alarms", "verdicts", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&json_lines).expect("JSON"), verdict("gateway-only"));
+    let (_, shown, _) = run(ingest.url(), &["alarms", "show", HOT]);
+    assert!(shown.contains("gateway-only"), "{shown}");
 }
 
 #[test]

@@ -39,6 +39,15 @@ impl Collector for OfAlarms {
                 }
             }
         }
+        let differing = ("verdicts_differing", "Verdicts of gateways that differ from the ingest's now");
+        let mut gauge = encoder.encode_descriptor(differing.0, differing.1, None, MetricType::Gauge)?;
+        let count = i64::try_from(figures.verdicts_differing).unwrap_or(i64::MAX);
+        ConstGauge::new(count).encode(gauge.encode_family(&NO_LABELS)?)?;
+        let began = ("verdict_differences", "How often a gateway's verdict began to differ");
+        let mut counter = encoder.encode_descriptor(began.0, began.1, None, MetricType::Counter)?;
+        ConstCounter::new(figures.verdict_differences).encode(counter.encode_family(&NO_LABELS)?)?;
         Ok(())
     }
 }
+
+const NO_LABELS: [(&str, &str); 0] = [];

@@ -87,7 +87,7 @@ fn is_of_a_name(c: char) -> bool {
     c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.')
 }
 
-fn names(given: &Parameters) -> Result<AlarmNames, Problem> {
+pub fn names(given: &Parameters) -> Result<AlarmNames, Problem> {
     Ok(AlarmNames {
         site: glob(given, "site")?,
         device: glob(given, "device")?,

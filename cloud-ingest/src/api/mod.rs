@@ -7,7 +7,7 @@
 //! data        devices, channels, readings, gateways, audit, health
 //! alarms      alarms now, their settled history, the log     alarm_actions  what operators do with them
 //! operations  what operators did, and do     desired  settings of channels: these, alarm_actions, rules and deliveries change things, the rest reads
-//! rules       what is watched for, and its changes
+//! rules       what is watched for, and its changes       verdicts  what gateways say is active by them
 //! alarm_report  what the alarms of a stretch of time were like
 //! idempotency  the same order is carried out once     if_match  under which condition
 //! deliveries  receivers, and what waits for them
@@ -40,6 +40,7 @@ mod rules;
 mod server;
 mod source;
 mod stream;
+mod verdicts;
 
 use std::sync::Arc;
 
@@ -134,6 +135,7 @@ pub fn router(source: Arc<dyn Source>, max_streams: usize, shutdown: Shutdown) -
         .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/in-service", post(alarm_actions::act))
         .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/reset", post(alarm_actions::act))
         .route("/api/v1/alarms/{site}/{device}/{channel}/{rule}/comment", post(alarm_actions::act))
+        .route("/api/v1/verdicts", get(verdicts::list))
         .route("/api/v1/rules", get(rules::list).put(rules::put))
         .route("/api/v1/rules/log", get(rules::log))
         .route("/api/v1/rules/{rule}", get(rules::show))

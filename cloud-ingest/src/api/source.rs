@@ -21,6 +21,7 @@ use crate::{
         SummariesRequest,
     },
     rules::{RuleView, RulesChangeView, RulesLogView, RulesRequest, RulesView},
+    verdicts::{VerdictSelection, VerdictsView},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
         SummariesView,
@@ -44,6 +45,8 @@ pub trait Source: Send + Sync + 'static {
     fn want_settings(&self, request: &SettingsRequest) -> Result<SettingsView, QueryError>;
     fn summaries(&self, request: &SummariesRequest) -> Result<SummariesView, QueryError>;
     fn gateways(&self) -> Result<GatewaysView, QueryError>;
+    /// What gateways say is active, beside this ingest's verdict.
+    fn verdicts(&self, selection: &VerdictSelection) -> VerdictsView;
     fn health(&self) -> HealthView;
     fn figures(&self) -> Figures;
     fn alarms(&self, selection: &AlarmSelection) -> Result<AlarmsView, QueryError>;

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use tidegate_alarms::{
-    AlarmEvent, EffectiveFrom, ReadingAt, Rule, RuleBook, RuleId, RuleKind,
+    AlarmEvent, EffectiveFrom, ReadingAt, Revision, Rule, RuleBook, RuleId, RuleKind,
     event::{Place, occurrence_id},
 };
 use tidegate_protocol::{ChannelName, ClockAnchor, DeviceId, Origin, Reading, SiteId, block::Description};
@@ -275,6 +275,14 @@ impl Watch {
     pub fn members(&self, rule: &RuleId) -> impl Iterator<Item = bool> {
         let members = self.rules().filter(move |(_, watched)| watched.rule.id() == rule);
         members.map(|(_, watched)| watched.live.raised().is_some())
+    }
+
+    /// Rules of channels that are active by the live verdict, each with the revision that raised it.
+    pub fn active(&self) -> impl Iterator<Item = (ChannelName, &RuleId, Revision)> {
+        self.rules().filter_map(|(channel, watched)| {
+            let (rule, raised) = watched.live.raised()?;
+            (rule.rule_kind() == RuleKind::Channel).then_some((channel, rule.id(), raised.revision))
+        })
     }
 
     pub fn channel_count(&self) -> usize {

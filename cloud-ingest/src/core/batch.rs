@@ -11,6 +11,7 @@ use tidegate_protocol::{
 };
 
 use super::{
+    bringing::RulesStanding,
     desired::{ChannelKey, SettingsRecord},
     ledger::Ledger,
     retire::Operation,
@@ -30,6 +31,7 @@ pub struct Batch {
     pub origins: Vec<(OriginNo, OriginRecord)>,
     pub descriptions: Vec<(OriginNo, Description)>,
     pub gateways: Vec<(GatewayPath, GatewayRecord)>,
+    pub rules_standing: Vec<(GatewayPath, RulesStanding)>,
     /// Applied in order.
     pub settings: Vec<(ChannelKey, SettingsRecord)>,
     /// Some origin has a better anchor now. Not stored: for those who keep anchors elsewhere.
@@ -271,6 +273,7 @@ impl Batch {
             && self.origins.is_empty()
             && self.descriptions.is_empty()
             && self.gateways.is_empty()
+            && self.rules_standing.is_empty()
             && self.quarantine.is_empty()
             && self.events.is_empty()
             && self.live.is_empty()

@@ -276,6 +276,7 @@ impl OriginState {
     fn arrived(&mut self, gateway: GatewayId, unix_ms: i64) {
         self.record.last_arrival_unix_ms = self.record.last_arrival_unix_ms.max(unix_ms);
         self.record.heard(unix_ms);
+        self.brought_by = Some(gateway);
         let gateways = &mut self.record.gateways;
         if !gateways.contains(&gateway) && gateways.len() < MAX_GATEWAYS_PER_ORIGIN {
             gateways.push(gateway);

@@ -31,5 +31,8 @@ pub struct Counters {
     /// As they stand, by priority, the most urgent first.
     pub alarms_active: [u64; 4],
     pub alarms_unacknowledged: [u64; 4],
+    /// Verdicts of gateways that differ as it stands, and how often one began to.
+    pub verdicts_differing: u64,
+    pub verdict_differences: u64,
     pub uncommitted_bytes: u64,
 }

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use tidegate_alarms::{
-    AlarmEvent, ReadingAt, RevisedRule, Rule, RuleKind, State, Transition, TransitionKind,
+    AlarmEvent, Evaluated, ReadingAt, RevisedRule, Rule, RuleKind, State, Stepped, Transition,
+    TransitionKind,
     event::{Place, Standing, WallTime},
     step::{Point, Raised},
 };
@@ -37,58 +38,6 @@ pub(super) struct WatchedRule {
     pub told: ToldOf,
 }
 
-/// A state, and the revision under which it came to be.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Evaluated {
-    state: State,
-    under: Option<Arc<Rule>>,
-}
-
-impl Evaluated {
-    pub fn raised(&self) -> Option<(&Arc<Rule>, &Raised)> {
-        self.under.as_ref().zip(self.state.raised())
-    }
-
-    fn is_normal(&self) -> bool {
-        !self.state.is_active() && self.state.pending_since().is_none()
-    }
-
-    /// Takes one reading under what is in force; says whether the state is another now, and what happened under which
-    /// revision.
-    fn step(
-        &mut self,
-        in_force: Option<&Arc<Rule>>,
-        at: &ReadingAt,
-    ) -> (bool, Option<(Arc<Rule>, Transition)>) {
-        let Some(rule) = in_force else { return self.withdraw(at) };
-        if !self.under.as_ref().is_some_and(|under| Arc::ptr_eq(under, rule)) {
-            self.state = rule.adopt(std::mem::take(&mut self.state));
-            self.under = Some(Arc::clone(rule));
-        }
-        let before = (!self.is_normal()).then(|| self.state.clone());
-        let transition = rule.step(&mut self.state, at);
-        let is_in_phase = match before {
-            None => self.is_normal(),
-            Some(before) => before.is_in_phase_of(&self.state),
-        };
-        // A window is another one with every reading.
-        let changed = rule.span().is_some() || !is_in_phase;
-        (changed, transition.map(|transition| (Arc::clone(rule), transition)))
-    }
-
-    /// No rule is in force here: what was raised ends with this reading.
-    fn withdraw(&mut self, at: &ReadingAt) -> (bool, Option<(Arc<Rule>, Transition)>) {
-        let Self { state, under } = std::mem::take(self);
-        let changed = state != State::default();
-        let ended = under.zip(state.raised().copied()).map(|(rule, raised)| {
-            let (onset, trigger) = (at.point(), at.point());
-            let (value, measure) = (at.value, at.value.as_f64());
-            (rule, Transition { kind: TransitionKind::Clear, onset, trigger, value, measure, raised })
-        });
-        (changed, ended)
-    }
-}
-
 impl WatchedRule {
     pub fn new(rule: Arc<RevisedRule>) -> Self {
         let (live, settled, told) = Default::default();
@@ -110,10 +59,8 @@ impl WatchedRule {
     pub fn restored(&self, states: &[RuleState]) -> Evaluated {
         let known = states.iter().find(|known| known.rule == *self.rule.id());
         let known = known.and_then(|known| Some((known, self.rule.revision(known.revision)?)));
-        let evaluated = |(known, rule): (&RuleState, _)| Evaluated {
-            state: known.state.clone(),
-            under: Some(Arc::clone(rule)),
-        };
+        let evaluated =
+            |(known, rule): (&RuleState, _)| Evaluated::restored(known.state.clone(), Arc::clone(rule));
         known.map(evaluated).unwrap_or_default()
     }
 }
@@ -169,7 +116,7 @@ impl WatchedChannel {
             if live {
                 // What was withdrawn is not raised again by readings on their way from before.
                 let in_force = in_force(&watched.rule, feed, at).filter(|_| watched.rule.at(None).is_some());
-                let (changed, happened) = watched.live.step(in_force, at);
+                let Stepped { changed, happened } = watched.live.step(in_force, at);
                 out.live_changed |= changed;
                 match happened {
                     Some((rule, transition)) if rule.rule_kind() == RuleKind::Group => {
@@ -182,7 +129,7 @@ impl WatchedChannel {
             let Some(watched) = self.rules.get_mut(position).filter(|_| feed.settle) else { continue };
             let in_force =
                 in_force(&watched.rule, feed, at).filter(|rule| rule.rule_kind() == RuleKind::Channel);
-            let (changed, happened) = watched.settled.step(in_force, at);
+            let Stepped { changed, happened } = watched.settled.step(in_force, at);
             out.settled_changed |= changed;
             if let Some((rule, transition)) = happened {
                 untold |= self.settled(position, feed, &rule, &transition, out);
@@ -260,10 +207,8 @@ impl WatchedChannel {
             if rule.at(Some(unix_ms)).is_some() {
                 continue;
             }
-            let Evaluated { state, under } = std::mem::take(live);
-            if let Some((rule, raised)) = under.zip(state.raised().copied()) {
-                let event =
-                    AlarmEvent::withdrawn(&rule, subject.place(), &raised, unix_ms, subject.time_of());
+            if let Some((rule, raised)) = std::mem::take(live).raised() {
+                let event = AlarmEvent::withdrawn(rule, subject.place(), raised, unix_ms, subject.time_of());
                 told.cleared(raised.at.seq.0);
                 out.live_changed = true;
                 out.settled_changed = true;
@@ -324,8 +269,8 @@ impl WatchedChannel {
 
     pub fn states(&self, of: impl Fn(&WatchedRule) -> &Evaluated) -> Vec<RuleState> {
         let states = self.rules.iter().filter_map(|watched| {
-            let Evaluated { state, under } = of(watched);
-            let (rule, revision) = (watched.rule.id().clone(), under.as_ref()?.revision());
+            let state = of(watched).state();
+            let (rule, revision) = (watched.rule.id().clone(), of(watched).under()?.revision());
             (*state != State::default()).then(|| RuleState { rule, revision, state: state.clone() })
         });
         states.collect()

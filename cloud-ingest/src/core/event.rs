@@ -6,6 +6,7 @@ use tidegate_protocol::{
     DeviceId, Origin, RangeSet, Reading, SeqRange, SiteId,
     ack::BlockAck,
     block::Description,
+    rules::{RulesDown, RulesUp, Verdicts},
     settings::{DesiredSettings, ReportedSettings},
     status::GatewayStatus,
     topic::{GatewayPath, Lane},
@@ -20,6 +21,7 @@ use super::{
     lifecycle::{AlarmDone, AlarmKey, AlarmOrder, KnownAlarm},
     retire::{Operation, RetireOrder},
     rulebook::{RulesDone, RulesOrder},
+    verdicts::Compared,
     verifying::VerifyJob,
 };
 
@@ -41,6 +43,17 @@ pub enum Event {
         from: GatewayPath,
         reported: ReportedSettings,
         unix_ms: i64,
+    },
+    /// What a gateway says became of rules.
+    RulesAnswered {
+        from: GatewayPath,
+        up: RulesUp,
+        unix_ms: i64,
+    },
+    /// What a gateway says is active by its own evaluation.
+    Verdicts {
+        from: GatewayPath,
+        verdicts: Verdicts,
     },
     /// The broker can be reached (again): gateways are told of this incarnation.
     BrokerConnected,
@@ -161,6 +174,13 @@ pub enum Effect {
         ticket: u64,
         done: SettingsDone,
     },
+    /// Offer a gateway rules, or bring a part of them; it is offered them again where this is lost.
+    Rules {
+        to: GatewayPath,
+        down: Box<RulesDown>,
+    },
+    /// How all gateways' verdicts compare, for people.
+    Compared(Vec<Compared>),
     AlarmDone {
         ticket: u64,
         done: AlarmDone,

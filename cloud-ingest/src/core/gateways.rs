@@ -40,9 +40,11 @@ impl Core {
             self.touch_batch(now_ms);
         }
         self.gateway_spoke(now_ms, from, status.online);
+        self.forget_verdicts(now_ms, from);
         if status.online {
             self.announce(from);
             self.ask_gateway(now_ms, from);
+            self.offer_rules(now_ms, from, true);
         }
     }
 }

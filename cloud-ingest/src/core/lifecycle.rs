@@ -204,6 +204,7 @@ impl Core {
         event.suppressed = lifecycle.is_suppressed();
         event.state = Some(lifecycle.state());
         event.lifecycle = Some(lifecycle.clone());
+        self.look_at_verdicts(self.lifecycles.now_ms);
         let told = Box::new(AlarmEvent { provisional: false, ..event.clone() });
         self.lifecycles.put(self.building.number, key, KnownAlarm { lifecycle, told, newest: event.id });
     }
@@ -246,8 +247,13 @@ impl Core {
         }
     }
 
+    /// An alarm that is kept, or that a rule would raise.
+    pub(super) fn known_alarm(&self, key: &AlarmKey) -> Option<KnownAlarm> {
+        self.lifecycles.kept.get(key).cloned().or_else(|| self.never_raised(key))
+    }
+
     /// Writes down what was done; the alarm is given as it is after that.
-    fn write_deed(
+    pub(super) fn write_deed(
         &mut self,
         now_ms: u64,
         key: AlarmKey,

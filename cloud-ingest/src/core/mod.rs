@@ -29,6 +29,7 @@ mod acks;
 pub mod alarming;
 pub mod batch;
 mod blocks;
+pub mod bringing;
 mod commits;
 mod counters;
 mod current;
@@ -50,6 +51,7 @@ pub mod seal;
 mod settling;
 pub mod silence;
 pub mod told;
+pub mod verdicts;
 mod verifying;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -61,6 +63,7 @@ use self::{
     acks::{Credits, Outbox},
     batch::{Batch, OriginNo},
     blocks::Fate,
+    bringing::Bringing,
     commits::Mode,
     desired::Desired,
     gateways::Gateway,
@@ -68,6 +71,7 @@ use self::{
     origins::{OriginState, Origins},
     retire::Waiting,
     silence::Silence,
+    verdicts::Accounts,
     verifying::Verifying,
 };
 pub use self::{
@@ -127,6 +131,8 @@ pub struct Core {
     /// Operators' orders, in the order of their batches.
     retiring: Vec<Waiting>,
     desired: Desired,
+    bringing: Bringing,
+    verdicts: Accounts,
     lifecycles: Lifecycles,
     silence: Silence,
     /// Positions of damaged entries, and the batch that takes each out.
@@ -174,6 +180,8 @@ impl Core {
             seal_before_unix_ms: None,
             retiring: Vec::new(),
             desired: Desired::default(),
+            bringing: Bringing::default(),
+            verdicts: Accounts::default(),
             lifecycles: Lifecycles::default(),
             silence: Silence::default(),
             damaged: BTreeMap::new(),
@@ -196,11 +204,14 @@ impl Core {
             Event::SettingsReported { from, reported, unix_ms } => {
                 self.settings_reported(now_ms, from, &reported, unix_ms)
             }
+            Event::RulesAnswered { from, up, unix_ms } => self.rules_answered(now_ms, from, up, unix_ms),
+            Event::Verdicts { from, verdicts } => self.verdicts_came(now_ms, from, verdicts),
             Event::BrokerLost => self.broker_lost(),
             Event::BrokerConnected => {
                 self.broker_found(now_ms);
                 self.announce_to_all();
                 self.ask_everyone(now_ms);
+                self.offer_rules_to_all(now_ms);
             }
             Event::Committed { batch, used_bytes } => self.committed(batch, used_bytes),
             Event::StoreFull { batch } => self.store_full(batch),
@@ -225,9 +236,11 @@ impl Core {
         }
         self.expire_shelves(now_ms);
         self.look_for_silence(now_ms);
+        self.compare_verdicts(now_ms);
         self.seal_if_asked(now_ms);
         self.commit_if_due(now_ms);
         self.tell_gateways(now_ms);
+        self.bring_rules(now_ms);
     }
 
     pub fn poll(&mut self) -> Option<Effect> {
@@ -243,9 +256,10 @@ impl Core {
             Mode::Taking => {
                 let lingered =
                     self.building_since_ms.map(|since| since.saturating_add(self.settings.linger_ms));
-                let told =
-                    [self.desired.next_wakeup(), self.lifecycles.next_wakeup(), self.silence.next_wakeup()];
-                [lingered, self.retry_loads_at_ms].into_iter().chain(told).flatten().min()
+                let told = [self.desired.next_wakeup(), self.bringing.next_wakeup()];
+                let judged =
+                    [self.lifecycles.next_wakeup(), self.silence.next_wakeup(), self.verdicts.next_wakeup()];
+                [lingered, self.retry_loads_at_ms].into_iter().chain(told).chain(judged).flatten().min()
             }
         }
     }

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use tidegate_alarms::RuleBook;
 use tidegate_protocol::{
-    BootId, ChannelName, ClockAnchor, ClockQuality, DeviceId, Origin, RangeSet, Reading, SiteId, Tick,
-    block::Description,
+    BootId, ChannelName, ClockAnchor, ClockQuality, DeviceId, GatewayId, Origin, RangeSet, Reading, SiteId,
+    Tick, block::Description,
 };
 
 use super::{
@@ -26,6 +26,8 @@ pub struct OriginState {
     pub record: OriginRecord,
     pub description: Option<Description>,
     pub watch: Watch,
+    /// Who brought its last block.
+    pub brought_by: Option<GatewayId>,
     /// The newest reading of each channel, by index.
     pub latest: Vec<Option<Reading>>,
     /// To be written with the next batch.
@@ -45,6 +47,7 @@ impl OriginState {
             record,
             description: None,
             watch: Watch::default(),
+            brought_by: None,
             latest: Vec::new(),
             dirty: false,
             latest_changed: false,

@@ -87,6 +87,7 @@ impl Core {
     pub(super) fn adopt_rules(&mut self, kept: Vec<RevisedRule>, edition: u64) {
         self.edition = edition;
         let kept = RuleBook::restore(kept);
+        self.adopt_bringing(kept.clone(), edition);
         if kept == self.book {
             return;
         }
@@ -134,6 +135,7 @@ impl Core {
     pub(super) fn put_rules(&mut self, before: &RuleBook, operation: Option<RulesOperation>) {
         let rules = self.book.changed_since(before).cloned().collect();
         self.building.rules.push(RulesChange { rules, edition: self.edition, operation });
+        self.bringing.wait_for(self.building.number);
     }
 
     /// Every channel is watched by what the rules are now.

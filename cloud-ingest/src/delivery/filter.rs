@@ -17,7 +17,10 @@ impl Filter {
     /// Nobody is told of what is suppressed, nor again of an occurrence that was told already.
     pub fn takes(&self, event: &AlarmEvent) -> bool {
         let is_wanted = match &self.transitions {
-            None => event.transition != TransitionKind::Amend,
+            None => !matches!(
+                event.transition,
+                TransitionKind::Amend | TransitionKind::Disagree | TransitionKind::Agree
+            ),
             Some(wanted) => wanted.contains(&event.transition),
         };
         let is_silent = event.suppressed && event.transition.is_of_process();

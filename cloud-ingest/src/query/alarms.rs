@@ -19,6 +19,7 @@ use crate::{
         OccurrenceView, States, mark_as_text,
     },
     store::{Look, alarms::AlarmRecord},
+    verdicts::VerdictView,
 };
 
 /// How many lines of the log are looked through for those of one alarm.
@@ -87,7 +88,11 @@ fn selects(selection: &AlarmSelection, alarm: &AlarmView) -> bool {
         && !(selection.unacknowledged && alarm.lifecycle.acknowledged)
 }
 
-pub(super) fn one(look: &Look<'_>, key: &AlarmKey) -> Result<AlarmDetailView, QueryError> {
+pub(super) fn one(
+    look: &Look<'_>,
+    key: &AlarmKey,
+    verdicts: Vec<VerdictView>,
+) -> Result<AlarmDetailView, QueryError> {
     let record = look.alarm(key)?.ok_or(QueryError::UnknownAlarm)?;
     let newest = record.newest.ok_or(QueryError::UnknownAlarm)?;
     let alarm = shown(key.clone(), record).ok_or(QueryError::UnknownAlarm)?;
@@ -97,6 +102,7 @@ pub(super) fn one(look: &Look<'_>, key: &AlarmKey) -> Result<AlarmDetailView, Qu
     Ok(AlarmDetailView {
         newest,
         alarm,
+        verdicts,
         log: log(look, &of_log)?.log,
         occurrences: history(look, &of_history)?.occurrences,
     })

@@ -18,6 +18,7 @@ use crate::{
     },
     operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
     rules::{RuleView, RulesChangeView, RulesLogView, RulesRequest, RulesView},
+    verdicts::{VerdictSelection, VerdictsView},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
         SummariesView,
@@ -63,6 +64,9 @@ impl api::Source for Query {
     }
     fn gateways(&self) -> Result<GatewaysView, QueryError> {
         Query::gateways(self)
+    }
+    fn verdicts(&self, selection: &VerdictSelection) -> VerdictsView {
+        Query::verdicts(self, selection)
     }
     fn health(&self) -> HealthView {
         Query::health(self)

@@ -43,6 +43,9 @@ pub(super) fn write(lmdb: &Lmdb, batch: &Batch, filters: Option<&Filters>) -> Re
     for (path, record) in &batch.gateways {
         writer.put(Table::Gateways, &keys::gateway(*path), &keys::encode(record)?)?;
     }
+    for (path, standing) in &batch.rules_standing {
+        writer.put(Table::RulesStanding, &keys::gateway(*path), &keys::encode(standing)?)?;
+    }
     for (key, record) in &batch.settings {
         writer.put(Table::Settings, &keys::channel(*key), &keys::encode(record)?)?;
     }

@@ -86,9 +86,11 @@ pub enum Table {
     Outbox,
     /// receiver, 0 → ReceiverRecord (postcard)
     Receivers,
+    /// site, 0, gateway → RulesStanding (postcard)
+    RulesStanding,
 }
 
-const NAMES: [&str; 29] = [
+const NAMES: [&str; 30] = [
     "meta",
     "journal",
     "origins",
@@ -118,6 +120,7 @@ const NAMES: [&str; 29] = [
     "rules-log",
     "outbox",
     "receivers",
+    "rules-standing",
 ];
 
 pub struct Lmdb {

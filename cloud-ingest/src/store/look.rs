@@ -16,6 +16,7 @@ use super::{
 };
 use crate::core::{
     batch::{EntryHead, GatewayRecord, LiveRecord, OriginNo, OriginRecord, Quarantined, SettledRecord},
+    bringing::RulesStanding,
     retire::Operation,
     seal::SealedRecord,
 };
@@ -151,6 +152,11 @@ impl<'e> Look<'e> {
 
     pub fn gateways(&self) -> Result<Vec<(GatewayPath, GatewayRecord)>, StoreError> {
         self.all(Table::Gateways, keys::read_gateway)
+    }
+
+    /// What gateways made of the rules that they were offered.
+    pub fn rules_standing(&self) -> Result<Vec<(GatewayPath, RulesStanding)>, StoreError> {
+        self.all(Table::RulesStanding, keys::read_gateway)
     }
 
     pub fn live(&self) -> Result<Vec<LiveOfDevice>, StoreError> {

@@ -25,6 +25,7 @@ use tidegate_ingest::{
         Selection, SummariesRequest,
     },
     rules::{RuleView, RulesChangeView, RulesLogView, RulesRequest, RulesView},
+    verdicts::{VerdictSelection, VerdictView, VerdictsView},
     view::{
         AuditView, ChannelsView, DevicesView, Figures, GatewaysView, HealthView, LatestView, ReadingsView,
         SummariesView,
@@ -41,6 +42,7 @@ pub struct World {
     pub readings: ReadingsView,
     pub audit: AuditView,
     pub gateways: GatewaysView,
+    pub verdicts: Vec<VerdictView>,
     pub figures: Figures,
     pub alarms: AlarmsView,
     pub history: HistoryView,
@@ -173,6 +175,12 @@ impl Source for MadeUp {
         self.see("gateways".into(), |world| &world.gateways)
     }
 
+    fn verdicts(&self, selection: &VerdictSelection) -> VerdictsView {
+        let mut world = self.world.lock().unwrap();
+        world.asked = format!("{selection:?}");
+        VerdictsView { verdicts: world.verdicts.clone() }
+    }
+
     fn health(&self) -> HealthView {
         HealthView {
             status: "ok",
@@ -207,7 +215,9 @@ impl Source for MadeUp {
             cleared: None,
             done: None,
         };
-        Ok(AlarmDetailView { newest: raised.id, alarm, log: Vec::new(), occurrences: Vec::new() })
+        let (verdicts, log, occurrences) =
+            (self.world.lock().unwrap().verdicts.clone(), Vec::new(), Vec::new());
+        Ok(AlarmDetailView { newest: raised.id, alarm, verdicts, log, occurrences })
     }
 
     fn alarm_report(&self, request: &AlarmReportRequest) -> Result<AlarmReportView, QueryError> {

@@ -1,11 +1,17 @@
 //! What is asked reaches the source, what it answers goes out; every error is a problem document that says what to do.
 
 use serde_json::json;
+use tidegate_alarms::{Revision, RuleId};
 use tidegate_ingest::{
+    core::{
+        bringing::{RulesStanding, RulesState},
+        verdicts::Difference,
+    },
     query::QueryError,
-    view::{ReadingView, ReadingsView, ValueView},
+    verdicts::{RaisedView, VerdictView},
+    view::{GatewayView, GatewaysView, ReadingView, ReadingsView, ValueView},
 };
-use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, Quality, SiteId};
+use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, GatewayId, Quality, SiteId};
 
 use crate::{Served, header};
 
@@ -53,6 +59,58 @@ async fn readings_go_out_as_documented() {
         (&answer["readings"][3]["value"], &answer["readings"][4]["value"]),
         (&json!(true), &json!(null))
     );
+}
+
+#[tokio::test]
+async fn gateways_go_out_with_what_became_of_their_rules() {
+    let served = Served::start().await;
+    let gateway = |name: &str, rules| GatewayView {
+        site: SiteId::new("plant").unwrap(),
+        gateway: GatewayId::new(name).unwrap(),
+        online: true,
+        version: "1".into(),
+        last_block_unix_ms: None,
+        rules,
+    };
+    let standing = RulesStanding { edition: 7, state: RulesState::InForce, unix_ms: 5 };
+    let gateways = vec![gateway("gw-a", Some(standing)), gateway("gw-b", None)];
+    served.source.world.lock().unwrap().gateways = GatewaysView { gateways };
+    let answer = served.json("/api/v1/gateways").await;
+    let rules = json!({ "edition": 7, "state": "in-force", "unix_ms": 5 });
+    assert_eq!((&answer["gateways"][0]["rules"], &answer["gateways"][1]["rules"]), (&rules, &json!(null)));
+}
+
+#[tokio::test]
+async fn verdicts_of_gateways_go_out_alone_and_with_their_alarm() {
+    let served = Served::start().await;
+    let verdict = VerdictView {
+        site: SiteId::new("plant").unwrap(),
+        device: DeviceId::new("board-1").unwrap(),
+        channel: ChannelName::new("temperature").unwrap(),
+        rule: RuleId::new("hot"),
+        gateway: GatewayId::new("gw-a").unwrap(),
+        at_gateway: Some(RaisedView {
+            revision: Revision(0x1f),
+            boot: "0000000000000abc".into(),
+            seq: 3,
+            since_unix_ms: 5,
+        }),
+        here: None,
+        difference: Some(Difference::GatewayOnly),
+    };
+    served.source.world.lock().unwrap().verdicts = vec![verdict];
+    let expected = json!({
+        "site": "plant", "device": "board-1", "channel": "temperature", "rule": "hot", "gateway": "gw-a",
+        "at_gateway": {
+            "revision": "000000000000001f", "boot": "0000000000000abc", "seq": 3, "since_unix_ms": 5,
+        },
+        "here": null, "difference": "gateway-only",
+    });
+    assert_eq!(served.json("/api/v1/verdicts?differing=true&rule=h*").await["verdicts"], json!([expected]));
+    let asked = served.source.world.lock().unwrap().asked.clone();
+    assert!(asked.contains("differing: true") && asked.contains("\"h*\""), "{asked}");
+    let alarm = served.json("/api/v1/alarms/plant/board-1/temperature/hot").await;
+    assert_eq!(alarm["verdicts"], json!([expected]));
 }
 
 #[tokio::test]

@@ -131,6 +131,7 @@ fn a_refusal_that_rests_on_what_is_not_committed_waits_too() {
 #[test]
 fn what_is_raised_on_the_shelf_is_marked_and_told_again_when_its_time_is_over() {
     let mut bench = Bench::new(Snapshot::default());
+    bench.rules_are_declined = true;
     bench.measure(0, 1.0);
     bench.act(1, shelve(90));
     assert!(matches!(bench.done(), Some(AlarmDone::Done(_))));

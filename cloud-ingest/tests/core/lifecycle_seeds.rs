@@ -229,6 +229,7 @@ fn add(sum: &mut Lifecycle, event: &AlarmEvent) {
         TransitionKind::OutOfService => sum.out_of_service = true,
         TransitionKind::InService => sum.out_of_service = false,
         TransitionKind::Amend | TransitionKind::Reset | TransitionKind::Comment => {}
+        TransitionKind::Disagree | TransitionKind::Agree => panic!("no gateway judges here"),
     }
 }
 

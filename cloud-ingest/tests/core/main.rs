@@ -1,5 +1,6 @@
 //! What the core decides where something is wrong: descriptions, clocks, holes, failed looks; and what the store makes of it.
 
+mod bringing;
 mod clocks;
 mod credit;
 mod damage;
@@ -16,4 +17,5 @@ mod sealing;
 mod settings;
 mod silence;
 mod support;
+mod verdicts;
 mod verifying;

@@ -109,7 +109,7 @@ fn what_was_not_committed_was_never_wanted() {
 
 #[test]
 fn a_gateway_is_asked_again_and_less_and_less_until_the_board_has_answered() {
-    let mut bench = Bench::new(Snapshot::default());
+    let mut bench = Bench::with_rules(Default::default(), Snapshot::default());
     born(&mut bench, "gw-a", true);
     want(&mut bench, 1, Some(each(500)), None);
     told(&mut bench);

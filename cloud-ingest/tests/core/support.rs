@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_ingest::core::{
     Core, Effect, Event, Settings, Snapshot, VerifyJob, batch::Batch, desired::SettingsDone,
-    lifecycle::AlarmDone, retire::Operation, rulebook::RulesDone,
+    lifecycle::AlarmDone, retire::Operation, rulebook::RulesDone, verdicts::Compared,
 };
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Quality, Reading, Seq,
     SeqRange, SiteId, Tick, Value, ValueKind,
     ack::{BlockAck, Outcome},
     block::{Block, Decoder, Description, Encoder, OriginReadings, Record, Stamp, stamp},
+    rules::{RulesAnswer, RulesDown, RulesUp},
     settings::DesiredChannel,
     topic::{GatewayPath, Lane},
 };
@@ -74,6 +75,12 @@ pub struct Bench {
     /// What gateways were told of settings.
     pub told: Vec<(GatewayPath, Vec<DesiredChannel>)>,
     pub wanted: Vec<(u64, SettingsDone)>,
+    /// Gateways have rules of their own, and say so.
+    pub rules_are_declined: bool,
+    /// What gateways were told of rules.
+    pub brought: Vec<(GatewayPath, RulesDown)>,
+    /// How verdicts compared at the last look.
+    pub compared: Vec<Compared>,
     pub alarms: Vec<(u64, AlarmDone)>,
     pub ruled: Vec<(u64, RulesDone)>,
     /// Instead of succeeding, the commit stays under way under this number.
@@ -102,6 +109,9 @@ impl Bench {
             retired: Vec::new(),
             told: Vec::new(),
             wanted: Vec::new(),
+            rules_are_declined: false,
+            brought: Vec::new(),
+            compared: Vec::new(),
             alarms: Vec::new(),
             ruled: Vec::new(),
             held: None,
@@ -120,6 +130,9 @@ impl Bench {
             snapshot.live.extend(batch.live.iter().cloned());
             let rules = batch.rules.iter().flat_map(|change| &change.rules);
             snapshot.rules.extend(rules.map(|rule| (**rule).clone()));
+            if let Some(change) = batch.rules.last() {
+                snapshot.rules_edition = change.edition;
+            }
         }
         let described = |(no, record)| (no, record, descriptions.remove(&no));
         snapshot.origins = origins.into_iter().map(described).collect();
@@ -154,6 +167,14 @@ impl Bench {
                 Effect::Rewind { .. } => {}
                 Effect::Retired { ticket, done } => self.retired.push((ticket, done)),
                 Effect::Settings { to, wanted } => self.told.push((to, wanted.channels)),
+                Effect::Rules { to, down } => match *down {
+                    RulesDown::Offer { name, .. } if self.rules_are_declined => {
+                        let up = RulesUp { name, answer: RulesAnswer::Declined };
+                        self.core.handle(self.now_ms, Event::RulesAnswered { from: to, up, unix_ms: 0 });
+                    }
+                    down => self.brought.push((to, down)),
+                },
+                Effect::Compared(compared) => self.compared = compared,
                 Effect::SettingsDone { ticket, done } => self.wanted.push((ticket, done)),
                 Effect::AlarmDone { ticket, done } => self.alarms.push((ticket, done)),
                 Effect::RulesDone { ticket, done } => self.ruled.push((ticket, done)),

@@ -190,6 +190,8 @@ impl World {
                 Effect::Retired { .. }
                 | Effect::Settings { .. }
                 | Effect::SettingsDone { .. }
+                | Effect::Rules { .. }
+                | Effect::Compared(_)
                 | Effect::RulesDone { .. }
                 | Effect::AlarmDone { .. } => {}
                 Effect::Provisional(event) => self.provisional.push(*event),

@@ -4,9 +4,10 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use tidegate_protocol::{
     ChannelName, DeviceId,
     frame::Deadband,
+    sealed::SealError,
     settings::{
         ChannelSettings, DesiredChannel, DesiredSettings, MAX_SETTINGS, ReportedChannel, ReportedSettings,
-        SettingsError, SettingsOutcome,
+        SettingsOutcome,
     },
 };
 
@@ -74,5 +75,5 @@ fn as_many_channels_as_the_bound_fit_however_long_their_names_and_no_more() {
     let mut desired = DesiredSettings { channels: vec![longest; MAX_SETTINGS] };
     assert_eq!(DesiredSettings::decode(&desired.encode().unwrap()), Ok(desired.clone()));
     desired.channels.push(longest);
-    assert_eq!(desired.encode(), Err(SettingsError::TooMany));
+    assert_eq!(desired.encode(), Err(SealError::TooMany(MAX_SETTINGS as u64)));
 }

@@ -39,6 +39,8 @@ proptest! {
                 let written = match what {
                     UpTopic::Block(lane) => path.up(lane),
                     UpTopic::Settings => path.up_settings(),
+                    UpTopic::Rules => path.up_rules(),
+                    UpTopic::Verdicts => path.up_verdicts(),
                     UpTopic::Status => path.status(),
                 };
                 prop_assert_eq!(written, topic);

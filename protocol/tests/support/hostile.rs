@@ -13,6 +13,7 @@ use tidegate_protocol::{
     frame::{
         Deframer, MAX_FRAME, Up, crc::crc32c, decode_down, decode_up, encode_down, encode_up, encoded_len,
     },
+    rules::{RulesDown, RulesUp, Verdicts},
     settings::{DesiredSettings, ReportedSettings},
 };
 
@@ -158,6 +159,26 @@ pub fn ack(bytes: &[u8]) {
         if let Ok(ack) = BlockAck::decode(bytes) {
             let again = ack.encode().expect("what was received can be sent");
             assert_eq!(BlockAck::decode(&again), Ok(ack));
+        }
+    }
+}
+
+/// An agent's and an ingest's side of rules on their way.
+pub fn rules_on_their_way(bytes: &[u8]) {
+    let mut signed = bytes.to_vec();
+    signed.extend_from_slice(&crc32c(bytes).to_le_bytes());
+    for bytes in [bytes, &signed] {
+        if let Ok(down) = RulesDown::decode(bytes) {
+            let again = down.encode().expect("what was received can be sent");
+            assert_eq!(RulesDown::decode(&again), Ok(down));
+        }
+        if let Ok(up) = RulesUp::decode(bytes) {
+            let again = up.encode().expect("what was received can be sent");
+            assert_eq!(RulesUp::decode(&again), Ok(up));
+        }
+        if let Ok(verdicts) = Verdicts::decode(bytes) {
+            let again = verdicts.encode().expect("what was received can be sent");
+            assert_eq!(Verdicts::decode(&again), Ok(verdicts));
         }
     }
 }

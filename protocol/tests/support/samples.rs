@@ -10,6 +10,7 @@ use tidegate_protocol::{
         BoardCounters, BoardTime, ChannelList, Deadband, Down, Heartbeat, Hello, HelloMark, Lost, Readings,
         SamplePacker, Settings, SettingsCode, SettingsResult, Standing, Up, Welcome,
     },
+    rules::{RulesAnswer, RulesDown, RulesName, RulesUp, Verdict, VerdictRaise, Verdicts},
     settings::{
         ChannelSettings, DesiredChannel, DesiredSettings, ReportedChannel, ReportedSettings, SettingsOutcome,
     },
@@ -219,6 +220,47 @@ pub fn reported() -> Vec<(&'static str, &'static str, ReportedSettings)> {
         of("running", 2, SettingsOutcome::Cleared),
     ];
     vec![("settings-reported", "one applied, one refused, one cleared", ReportedSettings { channels })]
+}
+
+/// Rules on their way down, with names and what they are.
+pub fn rules_down() -> Vec<(&'static str, &'static str, RulesDown)> {
+    let name = RulesName { edition: 12, checksum: 0x7ced_45a1 };
+    vec![
+        ("rules-offer", "edition 12, 40 000 bytes", RulesDown::Offer { name, bytes: 40_000 }),
+        ("rules-part", "the end of it", RulesDown::Part { name, at: 39_995, part: vec![1, 2, 3, 4, 5] }),
+    ]
+}
+
+/// What became of rules, with names and what it says.
+pub fn rules_up() -> Vec<(&'static str, &'static str, RulesUp)> {
+    let name = RulesName { edition: 12, checksum: 0x7ced_45a1 };
+    vec![
+        (
+            "rules-wanting",
+            "from byte 32 768 on",
+            RulesUp { name, answer: RulesAnswer::Wanting { from: 32_768 } },
+        ),
+        ("rules-in-force", "committed, and judged by", RulesUp { name, answer: RulesAnswer::InForce }),
+    ]
+}
+
+/// Verdicts of a gateway, with names and what they say.
+pub fn verdicts() -> Vec<(&'static str, &'static str, Verdicts)> {
+    let of = |channel, rule: &str, raised| Verdict {
+        device: DeviceId::new("board-7").expect("a slug"),
+        channel: ChannelName::new(channel).expect("a name"),
+        rule: rule.to_owned(),
+        raised,
+    };
+    let raise = VerdictRaise {
+        revision: 0x0102_0304_0506_0708,
+        boot: BOOT,
+        seq: Seq(300),
+        since_unix_ms: 1_800_000_000_000,
+    };
+    let verdicts = vec![of("temperature", "too-hot", Some(raise)), of("humidity", "dry", None)];
+    let told = Verdicts { verdicts, epoch: 0x5555_6666_7777_8888, number: 3, begins: false };
+    vec![("verdicts", "one active, one active no more", told)]
 }
 
 /// Blocks, with their names and what they hold.

@@ -140,8 +140,8 @@ impl World {
                 self.check_published(at, lane, number, &block);
                 self.publish_up(at, lane, number, block);
             }
-            // Nothing is wanted of channels here.
-            Effect::Report(_) | Effect::LocalAlarm { .. } => {}
+            // Nothing is wanted of channels here, and rules stay where they are (tests/rules.rs).
+            Effect::Report(_) | Effect::AnswerRules(_) | Effect::Verdicts(_) | Effect::LocalAlarm { .. } => {}
         }
     }
 

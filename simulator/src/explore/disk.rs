@@ -132,6 +132,7 @@ impl Disk {
             ledger: self.ledger,
             account_due: false,
             desired: Vec::new(),
+            rules: None,
         }
     }
 

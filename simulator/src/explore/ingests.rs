@@ -163,6 +163,8 @@ impl World {
             // Nothing is wanted of channels here, and nobody acts on alarms.
             Effect::Settings { .. }
             | Effect::SettingsDone { .. }
+            | Effect::Rules { .. }
+            | Effect::Compared(_)
             | Effect::AlarmDone { .. }
             | Effect::RulesDone { .. } => {}
             Effect::Provisional(event) => {

@@ -237,7 +237,11 @@ impl Gateway {
             Effect::Publish { lane, number, block } => return Some((lane, number, block)),
             Effect::Commit(batch) => self.batch = Some(batch),
             Effect::Load { keys } => self.load = Some(keys),
-            Effect::Send { .. } | Effect::Report(_) | Effect::LocalAlarm { .. } => {}
+            Effect::Send { .. }
+            | Effect::Report(_)
+            | Effect::AnswerRules(_)
+            | Effect::Verdicts(_)
+            | Effect::LocalAlarm { .. } => {}
         }
         None
     }

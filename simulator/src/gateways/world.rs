@@ -342,6 +342,8 @@ impl World<'_> {
                 | ingest::Effect::Retired { .. }
                 | ingest::Effect::Settings { .. }
                 | ingest::Effect::SettingsDone { .. }
+                | ingest::Effect::Rules { .. }
+                | ingest::Effect::Compared(_)
                 | ingest::Effect::AlarmDone { .. } => {}
             }
         }

@@ -9,13 +9,14 @@ use tidegate_protocol::{
     ack::{BlockAck, BlockOutcome, Credit, Outcome},
     block::{Block, Decoder, Record},
     frame::{Down, Heartbeat, Standing},
+    rules::{RulesUp, Verdicts},
     settings::{DesiredChannel, ReportedChannel},
     topic::Lane,
 };
 
 use crate::core::{
-    AlarmKey, BacklogOrder, Batch, BoardFrame, Core, CoreSettings, Effect, Entry, Event, Key, LaneCaps,
-    LinkId, LocalAlarm, Now, OriginRecord, Policy, Recovered, SentToday, Time, Totals, number_of,
+    AlarmKey, BacklogOrder, Batch, BoardFrame, BroughtRules, Core, CoreSettings, Effect, Entry, Event, Key,
+    LaneCaps, LinkId, LocalAlarm, Now, OriginRecord, Policy, Recovered, SentToday, Time, Totals, number_of,
 };
 
 pub const EPOCH: u64 = 0xe9;
@@ -54,6 +55,7 @@ pub struct Disk {
     pub commits: usize,
     pub sent_today: Option<SentToday>,
     pub desired: Vec<DesiredChannel>,
+    pub rules: Option<BroughtRules>,
 }
 
 impl Disk {
@@ -87,6 +89,7 @@ impl Disk {
         if let Some(desired) = &batch.desired {
             self.desired.clone_from(desired);
         }
+        self.rules = batch.rules.clone().or(self.rules.take());
         self.account_due &= batch.ledger.is_none();
         self.ledger = batch.ledger.unwrap_or(self.ledger);
         self.totals = batch.totals;
@@ -106,6 +109,7 @@ impl Disk {
             ledger: self.ledger,
             account_due: self.account_due,
             desired: self.desired.clone(),
+            rules: self.rules.clone(),
         }
     }
 
@@ -140,6 +144,9 @@ pub struct Bench {
     pub frames: Vec<(LinkId, Down)>,
     /// What became of settings.
     pub reported: Vec<ReportedChannel>,
+    /// What became of rules.
+    pub answers: Vec<RulesUp>,
+    pub verdicts: Vec<Verdicts>,
     /// What changed of the alarms that are active here.
     pub local_alarms: Vec<(AlarmKey, Option<LocalAlarm>)>,
     pub batch: Option<Batch>,
@@ -169,6 +176,8 @@ impl Bench {
             published,
             frames,
             reported,
+            answers: Vec::new(),
+            verdicts: Vec::new(),
             local_alarms: Vec::new(),
             batch: None,
             load: None,
@@ -195,6 +204,8 @@ impl Bench {
                     self.published.push(Published { lane, number, block });
                 }
                 Effect::Report(reported) => self.reported.extend(reported.channels),
+                Effect::AnswerRules(answer) => self.answers.push(answer),
+                Effect::Verdicts(verdicts) => self.verdicts.push(verdicts),
                 Effect::LocalAlarm { key, alarm } => self.local_alarms.push((key, alarm)),
             }
         }

@@ -16,5 +16,6 @@ mod local_alarms;
 mod quota;
 mod retire;
 mod rollback;
+mod rules;
 mod simulation;
 mod world;

@@ -132,6 +132,8 @@ impl World {
                 Effect::Publish { number, block, .. } => self.upward.push_back((soon, block, number)),
                 // Nothing is wanted of channels in this world.
                 Effect::Report(reported) => panic!("seed {}: {reported:?}", self.seed),
+                Effect::AnswerRules(answer) => panic!("seed {}: {answer:?}", self.seed),
+                Effect::Verdicts(told) => panic!("seed {}: no rule, and {told:?}", self.seed),
                 Effect::LocalAlarm { key, .. } => panic!("seed {}: no rule, and {key:?}", self.seed),
             }
         }

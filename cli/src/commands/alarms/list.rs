@@ -4,7 +4,7 @@ use std::{io::Write, process::ExitCode};
 
 use serde_json::value::RawValue;
 
-use super::{filter::Filter, when};
+use super::{filter::Filter, verdicts, when};
 use crate::{
     client::{Client, ClientError},
     commands::decode,
@@ -63,6 +63,10 @@ pub async fn run(arguments: &Listing, client: &Client) -> Result<ExitCode, CliEr
         writeln!(out, "{scope}")?;
     } else {
         write!(out, "{}", table(&alarms).render(Paint::for_stdout()))?;
+    }
+    let differing = verdicts::differing(client).await?;
+    if differing > 0 {
+        writeln!(out, "\n{differing} verdicts of gateways differ: tidegate alarms verdicts --differing")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@
 //! list     those that are not normal, or that fit a filter     show     one, with its log
 //! history  settled occurrences                                 act      what an operator does
 //! named    an alarm by its place, or by an occurrence          filter   which alarms
-//! report   what the alarms of a stretch of time were like
+//! report   what the alarms of a stretch of time were like      verdicts what gateways say is active
 //! ```
 
 mod act;
@@ -14,6 +14,7 @@ pub mod list;
 pub mod named;
 mod report;
 mod show;
+mod verdicts;
 
 use std::process::ExitCode;
 
@@ -55,6 +56,7 @@ enum Command {
     Comment(act::Comment),
     History(history::Arguments),
     Report(report::Arguments),
+    Verdicts(verdicts::Arguments),
 }
 
 pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, CliError> {
@@ -64,6 +66,7 @@ pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, Cli
         Some(Command::Show(asked)) => show::run(asked, client).await,
         Some(Command::History(asked)) => history::run(asked, client).await,
         Some(Command::Report(asked)) => report::run(asked, client).await,
+        Some(Command::Verdicts(asked)) => verdicts::run(asked, client).await,
         Some(Command::Ack(asked)) => act::acknowledge(asked, client).await,
         Some(Command::Shelve(asked)) => act::shelve(asked, client).await,
         Some(Command::Unshelve(asked)) => act::plain("unshelve", asked, client).await,

@@ -4,7 +4,7 @@ use std::{io::Write, process::ExitCode};
 
 use serde_json::value::RawValue;
 
-use super::{history, list::style, named::AlarmName, when};
+use super::{history, list::style, named::AlarmName, verdicts, when};
 use crate::{
     client::{Client, ClientError},
     error::CliError,
@@ -74,6 +74,9 @@ fn report(name: &AlarmName, detail: &AlarmDetail, paint: Paint) -> String {
     }
     if !life.acknowledged {
         line("acknowledged", "no".to_owned());
+    }
+    if !detail.verdicts.is_empty() {
+        text.push_str(&format!("\n{}", verdicts::table(&detail.verdicts).render(paint)));
     }
     if !detail.log.is_empty() {
         text.push_str(&format!("\n{}", log(&detail.log).render(paint)));
