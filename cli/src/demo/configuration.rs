@@ -62,7 +62,7 @@ impl Folder {
 
     pub fn agent(&self, gateway: &str, broker: SocketAddr) -> Result<PathBuf, DemoError> {
         let mut text = format!(
-            "site = \"{SITE}\"\ngateway = \"{gateway}\"\ndata_dir = \"{gateway}\"\nrules = \"rules.toml\"\n\n\
+            "site = \"{SITE}\"\ngateway = \"{gateway}\"\ndata_dir = \"{gateway}\"\n\n\
              [broker]\naddress = \"{broker}\"\nuser = \"{gateway}\"\npassword = \"{}\"\n\n\
              [status]\nlisten = \"{ANY}\"\n\n\
              [[source]]\ntype = \"board-tcp\"\nlisten = \"{ANY}\"\n",
