@@ -150,7 +150,7 @@ impl Site {
                     let used_bytes = self.store.commit(&batch).unwrap().used_bytes;
                     self.core.handle(0, Event::Committed { batch: batch.number, used_bytes });
                 }
-                Effect::Ack { .. } => {}
+                Effect::Ack { .. } | Effect::Rules { .. } => {}
                 other => panic!("nothing of this was asked for: {other:?}"),
             }
         }

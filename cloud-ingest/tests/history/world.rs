@@ -18,6 +18,7 @@ use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, ClockQuality, DeviceId, GatewayId, LossReason,
     LossRecord, Origin, Quality, Reading, Seq, SeqRange, SiteId, Tick, Value, ValueKind,
     block::{Block, Decoder, Description, Encoder, OriginReadings, Record, Stamp, stamp},
+    rules::{RulesAnswer, RulesDown, RulesUp},
     topic::{GatewayPath, Lane},
 };
 
@@ -118,6 +119,14 @@ impl World {
                     let checkpoint = self.store.look().and_then(|look| look.checkpoint(origin, to));
                     Event::Rewound { origin, to, checkpoint: Some(checkpoint.expect("it reads")) }
                 }
+                // The gateway has rules of its own.
+                Effect::Rules { to, down } => match *down {
+                    RulesDown::Offer { name, .. } => {
+                        let up = RulesUp { name, answer: RulesAnswer::Declined };
+                        Event::RulesAnswered { from: to, up, unix_ms: 0 }
+                    }
+                    RulesDown::Part { .. } => panic!("nobody asked for a part"),
+                },
                 Effect::RulesDone { done, .. } => {
                     self.ruled = Some(done);
                     continue;
