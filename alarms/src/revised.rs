@@ -102,6 +102,11 @@ impl RevisedRule {
             .find(|rule| rule.revision() == revision)
     }
 
+    /// What it says last, or said before it was retired.
+    pub fn newest(&self) -> Option<&Arc<Rule>> {
+        self.revisions.iter().rev().find_map(|revised| revised.rule.as_ref())
+    }
+
     /// What says the same at all times.
     pub fn constant(&self) -> Option<&Arc<Rule>> {
         match self.revisions.as_slice() {

@@ -7,7 +7,7 @@ use tidegate_alarms::{
     Priority, RevisedRule, Revision, Rule, RuleId, RuleKind, RuleSet, book::Changes, quiet_hours::QuietHours,
 };
 
-use crate::core::rulebook::RulesOperation;
+use crate::{core::rulebook::RulesOperation, delivery::quiet_hours::Nights};
 
 /// What the rules are to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -196,5 +196,12 @@ pub fn warnings(rules: &RuleSet) -> Vec<String> {
         let (_, rule) = rules.written().get(warning.index)?;
         Some(format!("rule \"{}\": {}: {}", rule.id(), warning.key, warning.what))
     });
-    told.collect()
+    let unknown_zones = rules.written().iter().filter_map(|(_, rule)| {
+        let hours = rule.quiet_hours().filter(|hours| Nights::new((*hours).clone()).is_none())?;
+        let (id, zone) = (rule.id(), &hours.zone);
+        Some(format!(
+            "rule \"{id}\": quiet_hours.zone: no time zone \"{zone}\" is known; nothing is withheld"
+        ))
+    });
+    told.chain(unknown_zones).collect()
 }

@@ -36,6 +36,7 @@ use crate::{
     query::Query,
     retained::Retained,
     retention::RetentionThread,
+    rules::warnings,
     rules_file::RulesFile,
     shown::Shown,
     store::{LmdbStore, Store, StoreError},
@@ -220,6 +221,9 @@ fn new_core(config: &Config, clock: Clock, store: &LmdbStore, shown: &Shown) -> 
     shown.used_bytes.store(snapshot.used_bytes, Ordering::Relaxed);
     let mut book = RuleBook::restore(snapshot.rules.iter().cloned());
     if config.rules_file.is_some() {
+        for warning in warnings(&config.rules) {
+            tracing::warn!("{warning}");
+        }
         book.merge(&config.rules, clock.unix_ms());
     }
     Ok(Core::new(settings, book, decoder, snapshot, new_incarnation()?))

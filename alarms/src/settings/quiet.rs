@@ -31,7 +31,7 @@ fn days(given: Option<Vec<String>>, notes: &mut Notes<'_>) -> Option<Vec<Weekday
         return notes.refuse("quiet_hours.days", RuleProblem::NoDays);
     }
     for name in &given {
-        if !Weekday::ALL.iter().any(|day| day.name() == name) {
+        if Weekday::named(name).is_none() {
             notes.add("quiet_hours.days", RuleProblem::Day(name.clone()));
         }
     }

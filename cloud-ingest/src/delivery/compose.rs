@@ -21,6 +21,8 @@ const MAX_DEVICES: usize = 10;
 pub struct Told {
     pub event: AlarmEvent,
     pub queued_unix_ms: i64,
+    /// It was queued in quiet hours, and waited until they ended, unless somebody wanted it.
+    pub quiet_until_unix_ms: Option<i64>,
 }
 
 impl Told {
@@ -44,6 +46,8 @@ pub struct Composed {
 struct Payload<'a, T> {
     r#type: &'a str,
     timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quiet_until: Option<String>,
     data: T,
 }
 
@@ -97,7 +101,9 @@ pub fn compose(
 fn single(told: &Told, zone: &TimeZone) -> Option<Composed> {
     let event = &told.event;
     let at = event.time_unix_ms.unwrap_or(told.queued_unix_ms);
-    let payload = Payload { r#type: &type_of(event.transition), timestamp: rfc3339(at), data: event };
+    let quiet_until = told.quiet_until_unix_ms.map(rfc3339);
+    let payload =
+        Payload { r#type: &type_of(event.transition), timestamp: rfc3339(at), quiet_until, data: event };
     Some(Composed {
         id: event_id(event)?,
         json: serde_json::to_vec(&payload).ok()?,
@@ -129,7 +135,7 @@ fn digest(receiver: &str, reason: Reason, first: u64, told: &[Told], zone: &Time
     };
     let last = told.iter().map(|told| told.queued_unix_ms).max().unwrap_or_default();
     let (subject, text) = (text::digest_subject(reason, &data), text::digest_body(reason, &data, told, zone));
-    let payload = Payload { r#type: "alarm.digest", timestamp: rfc3339(last), data };
+    let payload = Payload { r#type: "alarm.digest", timestamp: rfc3339(last), quiet_until: None, data };
     Some(Composed {
         id: format!("digest-{receiver}-{first}"),
         json: serde_json::to_vec(&payload).ok()?,

@@ -7,7 +7,7 @@ const MIDNIGHT: i64 = 1_795_737_600_000;
 fn told(mut event: AlarmEvent, began_ms: i64, queued_ms: i64) -> Told {
     event.time_unix_ms = Some(MIDNIGHT + began_ms);
     event.onset.time_unix_ms = event.time_unix_ms;
-    Told { event, queued_unix_ms: MIDNIGHT + queued_ms }
+    Told { event, queued_unix_ms: MIDNIGHT + queued_ms, quiet_until_unix_ms: None }
 }
 
 const HOUR: i64 = 3_600_000;
@@ -49,6 +49,22 @@ fn late_news_say_when_it_began_and_when_it_was_learned() {
     assert!(composed.subject.ends_with("hot raised, learned late"), "{}", composed.subject);
     late.event.learned_unix_ms = Some(MIDNIGHT + 5 * HOUR);
     assert!(one(late).text.contains("learned 2026-11-27 05:00:00 UTC"));
+}
+
+#[test]
+fn what_waited_for_the_end_of_quiet_hours_has_both_times() {
+    let mut held = told(event("plant", "board-1", 1), 2 * HOUR, 2 * HOUR + MINUTE);
+    assert_eq!(json(&one(held.clone())).get("quiet_until"), None);
+    held.quiet_until_unix_ms = Some(MIDNIGHT + 6 * HOUR);
+    let composed = one(held);
+    let line = "quiet       it came 2026-11-27 02:01:00 UTC, in quiet hours until 2026-11-27 06:00:00 UTC\n";
+    assert!(composed.text.contains(line), "{}", composed.text);
+    assert!(composed.text.contains("time        2026-11-27 02:00:00 UTC\n"), "{}", composed.text);
+    let payload = json(&composed);
+    assert_eq!(
+        (&payload["timestamp"], &payload["quiet_until"]),
+        (&"2026-11-27T02:00:00Z".into(), &"2026-11-27T06:00:00Z".into())
+    );
 }
 
 #[test]

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use jiff::tz::TimeZone;
 use tidegate_service::Shutdown;
 use tokio::{
     sync::{mpsc, watch},
@@ -20,10 +19,11 @@ use tokio::{
 
 use super::{
     Failure, Filters, Receiver, Target,
-    compose::{self, Composed, Told},
-    core::{Effect, Event, Lane, Message, OutboxRow, Queued, RowState},
+    compose::{self, Composed},
+    core::{Effect, Event, Lane, Message, RowState},
     desk::{Desk, DeskError, ORDERS_WAITING, Order, Tally, Window},
     email,
+    fetch::{self, Loaded},
     http::Limits,
     webhook,
 };
@@ -38,8 +38,6 @@ use crate::{
 
 /// Events of one receiver that are looked after at a time; more wait in the outbox.
 const MAX_LOADED: usize = 20_000;
-/// Rows read at a time.
-const PAGE: usize = 1_000;
 /// A clock may jump: no sleep is longer.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// After the store took no changes.
@@ -184,7 +182,7 @@ impl Deliverer {
     async fn load(&mut self) {
         let room = MAX_LOADED.saturating_sub(self.lane.len());
         let (store, id, after) = (Arc::clone(&self.store), self.receiver.id.clone(), self.loaded_up_to);
-        let read = spawn_blocking(move || read_outbox(&store, &id, after, room)).await;
+        let read = spawn_blocking(move || fetch::outbox(&store, &id, after, room)).await;
         match read {
             Ok(Ok(Loaded { queued, gone, up_to, more })) => {
                 (self.loaded_up_to, self.behind) = (up_to, more);
@@ -283,10 +281,8 @@ impl Deliverer {
         let (store, receiver, clock) = (Arc::clone(&self.store), Arc::clone(&self.receiver), self.clock);
         self.sending.spawn(async move {
             let first = message.first;
-            let zone =
-                receiver.policy.quiet_hours.as_ref().map_or(TimeZone::UTC, |hours| hours.zone().clone());
-            let id = receiver.id.clone();
-            let composed = spawn_blocking(move || composed(&store, &id, &message, &zone)).await;
+            let to = Arc::clone(&receiver);
+            let composed = spawn_blocking(move || fetch::composed(&store, &to, &message)).await;
             let outcome = match composed {
                 Ok(Ok(Some(composed))) => attempt(&receiver.target, &composed, clock).await,
                 Ok(Ok(None)) => Outcome::Vanished,
@@ -337,17 +333,11 @@ impl Deliverer {
             }
             Order::Replay { cursor, done } => {
                 let (store, id) = (Arc::clone(&self.store), self.receiver.id.clone());
-                let found = spawn_blocking(move || {
-                    let look = store.look()?;
-                    let row = look.outbox_row(&id, cursor)?;
-                    Ok::<_, StoreError>(look.event(cursor)?.map(|event| (row, event)))
-                });
-                let answer = match found.await {
-                    Ok(Ok(Some((row, event)))) => {
-                        let now = self.clock.unix_ms();
-                        let row =
-                            row.unwrap_or_else(|| OutboxRow { queued_unix_ms: now, ..OutboxRow::default() });
-                        self.handle(Event::Replay(Queued::new(cursor, row, &event)));
+                let now = self.clock.unix_ms();
+                let found = spawn_blocking(move || fetch::one(&store, &id, cursor, now)).await;
+                let answer = match found {
+                    Ok(Ok(Some(queued))) => {
+                        self.handle(Event::Replay(queued));
                         Ok(())
                     }
                     Ok(Ok(None)) => Err(DeskError::UnknownEvent(cursor)),
@@ -375,55 +365,6 @@ impl Deliverer {
             }
         }
     }
-}
-
-struct Loaded {
-    queued: Vec<Queued>,
-    /// Rows whose events are gone.
-    gone: Vec<u64>,
-    /// The last cursor that was looked at.
-    up_to: u64,
-    more: bool,
-}
-
-/// At most so many, but of a digest all.
-fn read_outbox(store: &LmdbStore, receiver: &str, after: u64, room: usize) -> Result<Loaded, StoreError> {
-    let look = store.look()?;
-    let mut loaded = Loaded { queued: Vec::new(), gone: Vec::new(), up_to: after, more: false };
-    loop {
-        let page = look.outbox(receiver, loaded.up_to, RowState::Waiting, PAGE)?;
-        let is_last = page.len() < PAGE;
-        for (cursor, row, event) in page {
-            if loaded.queued.len() >= room && row.digest.is_none() {
-                return Ok(Loaded { more: true, ..loaded });
-            }
-            loaded.up_to = cursor;
-            match event {
-                Some(event) => loaded.queued.push(Queued::new(cursor, row, &event)),
-                None => loaded.gone.push(cursor),
-            }
-        }
-        if is_last {
-            return Ok(loaded);
-        }
-    }
-}
-
-fn composed(
-    store: &LmdbStore,
-    receiver: &str,
-    message: &Message,
-    zone: &TimeZone,
-) -> Result<Option<Composed>, StoreError> {
-    let look = store.look()?;
-    let mut told = Vec::with_capacity(message.cursors.len());
-    for cursor in &message.cursors {
-        let row = look.outbox_row(receiver, *cursor)?;
-        if let Some(event) = look.event(*cursor)? {
-            told.push(Told { event, queued_unix_ms: row.map_or(0, |row| row.queued_unix_ms) });
-        }
-    }
-    Ok(compose::compose(receiver, message.digest, message.first, &told, zone))
 }
 
 async fn attempt(target: &Target, message: &Composed, clock: Clock) -> Outcome {

@@ -3,12 +3,12 @@
 //! ```text
 //! settings     `[[receiver]]` and `[heartbeat]` as they are written
 //! receiver     the same, checked: who gets what, and how      filter   which events a receiver gets
-//! quiet_hours  when only what is critical is sent
+//! quiet_hours  when only what is critical is sent, to a receiver or of a rule
 //! core/        pure: what is sent when; order, back-off, digests
 //! compose      what a message says
 //! signature    Standard Webhooks' signature     address  which addresses are nobody's business     tls  whom we believe
 //! http         one POST, within limits    webhook, email  one attempt to send one message
-//! deliverer    the core's shell: the outbox in, messages out
+//! deliverer    the core's shell: the outbox in, messages out     fetch  what it reads of the store
 //! desk         what the API asks of the deliverer          view     and what it shows
 //! heartbeat    a call while the ingest is well
 //! ```
@@ -23,6 +23,7 @@ pub mod core;
 pub mod deliverer;
 pub mod desk;
 pub mod email;
+mod fetch;
 mod filter;
 pub mod heartbeat;
 pub mod http;

@@ -15,7 +15,7 @@ use super::{
     Filter,
     core::Policy,
     http::Place,
-    quiet_hours::QuietHours,
+    quiet_hours::Nights,
     settings::{ReceiverKind, ReceiverSettings, SelectSettings, TlsSettings},
     signature::Secret,
     tls::Trust,
@@ -129,7 +129,7 @@ impl At<'_> {
                 let problem = "what is held in quiet hours comes as one digest, and digest is off";
                 return Err(self.wrong("quiet_hours", problem, "set digest = true, or take quiet_hours out"));
             }
-            Some(hours) => Some(QuietHours::from_settings(hours).map_err(|(key, problem, remedy)| {
+            Some(hours) => Some(Nights::from_settings(hours).map_err(|(key, problem, remedy)| {
                 self.wrong(&format!("quiet_hours.{key}"), problem, remedy)
             })?),
             None => None,

@@ -189,12 +189,17 @@ mod tests {
         query.put_rules(&hot(60)).unwrap();
         let next = request(serde_json::json!([
             { "id": "hot", "above": 70 },
-            { "id": "odd", "above": 1, "unit": "degC" },
+            { "id": "odd", "above": 1, "unit": "degC",
+              "quiet_hours": { "from": "22:00", "to": "06:00", "zone": "Mars/Olympus" } },
         ]));
         let told = query.put_rules(&RulesRequest { dry_run: true, ..next.clone() }).unwrap();
         assert_eq!((told.dry_run, told.edition), (true, 1));
         assert_eq!((ids(&told.added), ids(&told.changed)), (vec!["odd"], vec!["hot"]));
-        assert!(told.warnings.len() == 1 && told.warnings[0].contains("degC"), "{told:?}");
+        let [unit, zone] = told.warnings.as_slice() else { panic!("{told:?}") };
+        assert!(
+            unit.contains("degC") && zone.contains("\"odd\"") && zone.contains("Mars/Olympus"),
+            "{told:?}"
+        );
         assert_eq!(query.rules().unwrap().edition, 1, "nothing was changed");
         let done = query.put_rules(&next).unwrap();
         assert_eq!(done, RulesChangeView { dry_run: false, edition: 2, ..told });

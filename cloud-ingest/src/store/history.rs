@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tidegate_alarms::RevisedRule;
+use tidegate_alarms::{RevisedRule, RuleId};
 use tidegate_protocol::{ClockAnchor, SeqRange};
 
 use super::{
@@ -19,6 +19,11 @@ impl Look<'_> {
     /// All revisions of all rules.
     pub fn rules(&self) -> Result<Vec<RevisedRule>, StoreError> {
         self.reader().scan(Table::Rules, &[])?.map(|pair| keys::decode(pair?.1)).collect()
+    }
+
+    /// All revisions of one rule.
+    pub fn rule(&self, id: &RuleId) -> Result<Option<RevisedRule>, StoreError> {
+        self.reader().get(Table::Rules, &keys::rule(id))?.map(keys::decode).transpose()
     }
 
     pub fn rules_edition(&self) -> Result<u64, StoreError> {

@@ -19,7 +19,8 @@ use crate::{
 };
 
 fn message() -> Composed {
-    let told = Told { event: made::event("plant", "board-1", 1), queued_unix_ms: 0 };
+    let told =
+        Told { event: made::event("plant", "board-1", 1), queued_unix_ms: 0, quiet_until_unix_ms: None };
     compose::compose("ops", None, 1, &[told], &TimeZone::UTC).expect("something to tell")
 }
 

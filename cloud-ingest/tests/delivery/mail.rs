@@ -95,7 +95,7 @@ fn target(settings: &Json) -> EmailTarget {
 fn message() -> Composed {
     let mut event = made::event("plant", "board-1", 1);
     event.message = "Füllstand zu hoch".to_owned();
-    let told = Told { event, queued_unix_ms: 0 };
+    let told = Told { event, queued_unix_ms: 0, quiet_until_unix_ms: None };
     compose::compose("night", None, 1, &[told], &TimeZone::UTC).expect("something to tell")
 }
 

@@ -8,6 +8,7 @@ mod made;
 mod mail;
 mod outbox;
 mod python;
+mod quiet;
 mod served;
 mod whole;
 

@@ -3,10 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use serde_json::Value as Json;
-use tidegate_alarms::AlarmEvent;
+use tidegate_alarms::{AlarmEvent, RuleBook};
 use tidegate_ingest::{
     api::DeliverySource,
-    core::batch::Batch,
+    core::{batch::Batch, rulebook::RulesChange},
     delivery::{
         Desk, deliverer,
         view::{DeliverySelection, DeliveryView, ReceiverView},
@@ -40,6 +40,11 @@ impl Served {
         let receipt = self.store.commit(&Batch { events, ..Batch::default() }).expect("it commits");
         self.committed.send_modify(|commits| *commits += 1);
         receipt.events.iter().map(|(cursor, _)| *cursor).collect()
+    }
+
+    pub fn commit_rules(&self, book: &RuleBook) {
+        let change = RulesChange { rules: book.rules().cloned().collect(), edition: 1, operation: None };
+        self.store.commit(&Batch { rules: vec![change], ..Batch::default() }).expect("it commits");
     }
 
     /// Calls of the desk block.

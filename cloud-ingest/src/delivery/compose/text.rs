@@ -33,6 +33,10 @@ pub fn body(told: &Told, zone: &TimeZone) -> String {
         let verb = if event.transition == TransitionKind::Raise { "began" } else { "ended" };
         line(&mut text, "late", &format!("{verb} {}, learned {learned}", time(began, zone)));
     }
+    if told.quiet_until_unix_ms.is_some() {
+        let until = time(told.quiet_until_unix_ms, zone);
+        line(&mut text, "quiet", &format!("it came {learned}, in quiet hours until {until}"));
+    }
     let unit = if event.unit.is_empty() { String::new() } else { format!(" {}", event.unit) };
     let value = event.value.map_or_else(|| "infinite".to_owned(), |value| value.to_string());
     for (name, value) in [

@@ -10,6 +10,7 @@ use super::{
     Digest, Effect, Event, FailureKind, GATHER_MS, MAX_SENDING, Message, OutboxRow, Policy, Queued, Reason,
     RowState, back_off, flood::Flood,
 };
+use crate::delivery::quiet_hours::{Nights, quiet_until};
 
 #[derive(Debug, Default)]
 pub struct Lane {
@@ -114,13 +115,17 @@ impl Lane {
     }
 
     fn take(&mut self, queued: Queued) {
-        let Queued { cursor, mut row, alarm, critical, raise } = queued;
+        let Queued { cursor, mut row, alarm, critical, raise, quiet_hours } = queued;
         if row.state != RowState::Waiting || self.entries.contains_key(&cursor) {
             return;
         }
         row.due_unix_ms = row.due_unix_ms.min(self.now_ms.saturating_add(back_off::LONGEST_MS));
         let (digest, due_ms, is_first_try) = (row.digest, row.due_unix_ms, row.attempts == 0);
-        let hold = if critical || !is_first_try { None } else { self.hold(cursor, &row, raise) };
+        let hold = if critical || !is_first_try {
+            None
+        } else {
+            self.hold(cursor, &row, raise, quiet_hours.as_deref())
+        };
         self.alarms.entry(Arc::clone(&alarm)).or_default().insert(cursor);
         self.entries.insert(cursor, Entry { row, alarm: Arc::clone(&alarm), scheduled: false });
         if let Some(Digest { first, .. }) = digest {
@@ -139,14 +144,23 @@ impl Lane {
     }
 
     /// Whether it waits for others, and what for. Told by the time at which it was queued, so that a restart changes little.
-    fn hold(&mut self, cursor: u64, row: &OutboxRow, raise: bool) -> Option<Reason> {
-        if !self.policy.digest || row.digest.is_some() {
+    fn hold(
+        &mut self,
+        cursor: u64,
+        row: &OutboxRow,
+        raise: bool,
+        of_rule: Option<&Nights>,
+    ) -> Option<Reason> {
+        if row.digest.is_some() {
             return None;
         }
         let at_ms = row.queued_unix_ms;
-        if let Some(until) = self.policy.quiet_hours.as_ref().and_then(|hours| hours.until(at_ms)) {
+        if let Some(until) = quiet_until([self.policy.quiet_hours.as_ref(), of_rule], at_ms) {
             self.quiet_until_ms.insert((until, cursor));
             return Some(Reason::QuietHours);
+        }
+        if !self.policy.digest {
+            return None;
         }
         if row.over {
             self.late_until_ms.get_or_insert(at_ms.saturating_add(GATHER_MS));
@@ -230,7 +244,8 @@ impl Lane {
         held.map(|(cursor, _)| *cursor).collect()
     }
 
-    /// Forms a digest of these, but those that still wait for an earlier event of their alarm: they leave behind that.
+    /// Lets these go, as a digest where the receiver has them; but not those that still wait for an earlier event of their
+    /// alarm: they leave behind that.
     fn release(&mut self, reason: Reason, due: Vec<u64>) {
         let mut chosen: Vec<u64> = Vec::with_capacity(due.len());
         let mut touched: BTreeSet<Arc<str>> = BTreeSet::new();
@@ -248,7 +263,9 @@ impl Lane {
             }
         }
         // One is no digest.
-        if let [first, _, ..] = chosen[..] {
+        if let [first, _, ..] = chosen[..]
+            && self.policy.digest
+        {
             self.form(first, reason, chosen);
         }
         for alarm in touched {

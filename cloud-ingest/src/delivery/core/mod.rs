@@ -4,9 +4,10 @@
 //! - *Order*: of one alarm (site, device, channel, rule) an event leaves after all earlier ones were delivered or parked.
 //!   Other alarms go on meanwhile, [`MAX_SENDING`] messages at a time.
 //! - *Back-off*: see `back_off`. What failed for good, or too often, is parked.
-//! - *Digests*, where the receiver has them: what was over when it was learned, floods (see `flood`), and quiet hours. What
-//!   is critical is never held, and neither is what lies before it in its alarm. A digest is noted in its rows before
-//!   it is sent, and stays the same message until it is delivered or parked.
+//! - *Quiet hours*, the receiver's and those of the event's rule: what is queued in them waits until they end.
+//! - *Digests*, where the receiver has them: what was over when it was learned, floods (see `flood`), and quiet hours. A digest
+//!   is noted in its rows before it is sent, and stays the same message until it is delivered or parked.
+//! - What is critical is never held, and neither is what lies before it in its alarm.
 
 pub mod back_off;
 mod flood;
@@ -22,7 +23,7 @@ use tidegate_alarms::{AlarmEvent, Priority, TransitionKind};
 pub use lane::Lane;
 pub use row::{Digest, OutboxRow, Reason, RowState};
 
-use super::{FailureKind, quiet_hours::QuietHours};
+use super::{FailureKind, quiet_hours::Nights};
 
 /// Messages on their way to one receiver.
 pub const MAX_SENDING: usize = 4;
@@ -34,7 +35,7 @@ pub const GATHER_MS: i64 = 60 * 1_000;
 pub struct Policy {
     /// Several may come as one message.
     pub digest: bool,
-    pub quiet_hours: Option<QuietHours>,
+    pub quiet_hours: Option<Nights>,
 }
 
 /// A delivery, and what its event says of when it may leave.
@@ -46,10 +47,12 @@ pub struct Queued {
     pub alarm: Arc<str>,
     pub critical: bool,
     pub raise: bool,
+    /// Of its rule.
+    pub quiet_hours: Option<Arc<Nights>>,
 }
 
 impl Queued {
-    pub fn new(cursor: u64, row: OutboxRow, event: &AlarmEvent) -> Self {
+    pub fn new(cursor: u64, row: OutboxRow, event: &AlarmEvent, quiet_hours: Option<Arc<Nights>>) -> Self {
         let alarm = format!("{}/{}/{}/{}", event.site, event.device, event.channel, event.rule);
         Self {
             cursor,
@@ -57,6 +60,7 @@ impl Queued {
             alarm: alarm.into(),
             critical: event.priority == Priority::Critical,
             raise: event.transition == TransitionKind::Raise,
+            quiet_hours,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! On virtual time: what is sent when.
 
+mod quiet;
 mod simulation;
 
 use tidegate_alarms::Priority;
@@ -8,7 +9,7 @@ use super::{
     test_support::{cleared, event, with_priority},
     *,
 };
-use crate::delivery::settings::QuietHoursSettings;
+use crate::delivery::quiet_hours::Nights;
 
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -44,10 +45,20 @@ impl World {
     }
 
     fn queue_all(&mut self, events: impl IntoIterator<Item = (u64, AlarmEvent)>, over: bool) {
+        self.queue_of_rule(events, over, None);
+    }
+
+    /// Of a rule that has quiet hours.
+    fn queue_of_rule(
+        &mut self,
+        events: impl IntoIterator<Item = (u64, AlarmEvent)>,
+        over: bool,
+        quiet_hours: Option<&Arc<Nights>>,
+    ) {
         let queued = events.into_iter().map(|(cursor, event)| {
             let row =
                 OutboxRow { queued_unix_ms: self.now, due_unix_ms: self.now, over, ..OutboxRow::default() };
-            Queued::new(cursor, row, &event)
+            Queued::new(cursor, row, &event, quiet_hours.cloned())
         });
         let queued: Vec<Queued> = queued.collect();
         self.outbox.extend(queued.iter().map(|queued| (queued.cursor, queued.clone())));
@@ -335,62 +346,6 @@ fn a_flood_that_goes_on_is_told_every_ten_minutes() {
     assert_eq!(told, [1, 1, 1, 1, 1, 1, 1, 1, 1, 10, 10]);
     world.pass(30 * MINUTE);
     assert_eq!(world.sent(), [(30..=35).collect::<Vec<u64>>()], "what was held last comes when it ends");
-}
-
-fn nights() -> Policy {
-    let (from, to) = ("22:00".to_owned(), "06:00".to_owned());
-    let hours = QuietHoursSettings { from, to, days: None, zone: None };
-    let quiet_hours = Some(crate::delivery::quiet_hours::QuietHours::from_settings(&hours).expect("good"));
-    Policy { digest: true, quiet_hours }
-}
-
-#[test]
-fn quiet_hours_hold_all_but_what_is_critical_until_the_morning() {
-    let mut world = World::new(nights());
-    world.pass(10 * 60 * MINUTE);
-    world.queue(1, event("plant", "a", 1));
-    world.queue(2, with_priority(Priority::Critical, "b", 1));
-    assert_eq!(world.sent(), [[2]]);
-    world.delivered(2);
-    world.pass(4 * 60 * MINUTE);
-    world.queue(3, cleared("plant", "a", 1));
-    world.queue_all([(4, event("plant", "c", 1))], true);
-    world.restart();
-    world.pass(4 * 60 * MINUTE - 1);
-    assert!(world.sent().is_empty());
-    world.pass(1);
-    let expected = Message { first: 1, cursors: vec![1, 3, 4], digest: Some(Reason::QuietHours) };
-    assert_eq!(std::mem::take(&mut world.sent), [expected]);
-    world.delivered(1);
-    world.queue(5, event("plant", "d", 1));
-    assert_eq!(world.sent(), [[5]]);
-}
-
-#[test]
-fn a_night_that_ended_while_the_ingest_was_down_is_told_at_its_start() {
-    let mut world = World::new(nights());
-    world.pass(11 * 60 * MINUTE);
-    world.queue(1, event("plant", "a", 1));
-    world.queue(2, event("plant", "b", 1));
-    world.now += 12 * 60 * MINUTE;
-    world.restart();
-    assert_eq!(world.sent(), [[1, 2]]);
-}
-
-#[test]
-fn what_is_critical_brings_along_what_its_alarm_told_before() {
-    let mut world = World::new(nights());
-    world.pass(11 * 60 * MINUTE);
-    world.queue(1, event("plant", "a", 1));
-    world.queue(2, event("plant", "b", 1));
-    // Its rule was changed to critical.
-    world.queue(3, with_priority(Priority::Critical, "a", 9));
-    assert_eq!(world.sent(), [[1]]);
-    world.delivered(1);
-    assert_eq!(world.sent(), [[3]]);
-    world.delivered(3);
-    world.pass(8 * 60 * MINUTE);
-    assert_eq!(world.sent(), [[2]], "one is no digest");
 }
 
 #[test]

@@ -5,11 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::*;
+use super::{
+    quiet::{hours, nights},
+    *,
+};
+use crate::delivery::quiet_hours::quiet_until;
 
 const SEEDS: u64 = 300;
 const STEPS: usize = 300;
 const DEVICES: [&str; 5] = ["a", "b", "c", "d", "e"];
+/// The alarm of this one has a rule with quiet hours at some times, and is never critical.
+const QUIET: &str = "e";
 
 /// A world, what is on its way in it, and what was ever seen.
 struct Trial {
@@ -19,6 +25,7 @@ struct Trial {
     flying: BTreeMap<u64, Message>,
     digests: BTreeMap<u64, Vec<u64>>,
     done: BTreeSet<u64>,
+    quiet: [Arc<Nights>; 2],
 }
 
 impl Trial {
@@ -35,6 +42,7 @@ impl Trial {
             flying: BTreeMap::new(),
             digests: BTreeMap::new(),
             done: BTreeSet::new(),
+            quiet: [("13:00", "14:30"), ("14:00", "16:00")].map(|(from, to)| Arc::new(hours(from, to))),
         }
     }
 
@@ -56,16 +64,17 @@ impl Trial {
 
     fn queue(&mut self) {
         let over = self.rng.random_bool(0.3);
-        let events: Vec<_> = (0..self.rng.random_range(1..6))
-            .map(|_| {
-                let cursor = self.next_cursor;
-                self.next_cursor += 1;
-                let device = DEVICES[self.rng.random_range(0..DEVICES.len())];
-                let priority = Priority::ALL[self.rng.random_range(0..4)];
-                (cursor, with_priority(priority, device, 2 * cursor))
-            })
-            .collect();
-        self.world.queue_all(events, over);
+        for _ in 0..self.rng.random_range(1..6) {
+            let cursor = self.next_cursor;
+            self.next_cursor += 1;
+            let device = DEVICES[self.rng.random_range(0..DEVICES.len())];
+            let priority = Priority::ALL[self.rng.random_range(0..4)];
+            let is_quiet = device == QUIET;
+            let priority = if is_quiet { priority.min(Priority::High) } else { priority };
+            let quiet = self.quiet.get(self.rng.random_range(0..3)).filter(|_| is_quiet).cloned();
+            let event = with_priority(priority, device, 2 * cursor);
+            self.world.queue_of_rule([(cursor, event)], over, quiet.as_ref());
+        }
     }
 
     fn answer(&mut self) {
@@ -103,10 +112,22 @@ impl Trial {
                         && !message.cursors.contains(earlier)
                 });
                 assert!(overtaken.is_none(), "{cursor} overtakes {overtaken:?}");
+                self.is_not_in_its_quiet_hours(*cursor);
             }
             assert!(self.flying.insert(message.first, message).is_none(), "it is on its way already");
         }
         assert!(self.flying.len() <= MAX_SENDING);
+    }
+
+    /// What failed is tried again whenever its time comes.
+    fn is_not_in_its_quiet_hours(&self, cursor: u64) {
+        let queued = &self.world.outbox[&cursor];
+        let hours = queued.quiet_hours.as_deref();
+        if let Some(until) = quiet_until([None, hours], queued.row.queued_unix_ms)
+            && queued.row.attempts == 0
+        {
+            assert!(self.world.now >= until, "{cursor} is sent at {}, before {until}", self.world.now);
+        }
     }
 
     /// Lets everything arrive.
