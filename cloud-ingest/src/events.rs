@@ -167,6 +167,28 @@ pub struct AlarmView {
     pub done: Option<AlarmEvent>,
 }
 
+/// Some of the alarms that are not normal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StandingPage {
+    pub alarms: Vec<AlarmView>,
+    /// The last that was looked at; `None` at the end.
+    pub next: Option<AlarmKey>,
+    /// The newest event's when this was read.
+    pub cursor: Cursor,
+}
+
+/// Alarms that events changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChangedPage {
+    /// As they are now, which may be normal; each once.
+    pub alarms: Vec<AlarmView>,
+    pub events: Vec<EventId>,
+    /// The last of these events'.
+    pub cursor: Cursor,
+    /// There are no further events: all that was read is as of this cursor.
+    pub is_complete: bool,
+}
+
 /// One alarm in full.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AlarmDetailView {

@@ -9,6 +9,7 @@
 //! operations  what operators did, and can do    selection  the devices that a question selects
 //! desired   what is wanted of channels   rules   what is watched for
 //! verdicts  what gateways say is active
+//! snapshot  all alarms that stand as of one cursor
 //! summaries what stands for thinned readings   source  all of it as what the API asks
 //! ```
 
@@ -26,6 +27,9 @@ mod readings;
 mod rules;
 mod selection;
 mod shapes;
+mod snapshot;
+#[cfg(test)]
+mod snapshot_tests;
 mod source;
 mod summaries;
 mod verdicts;
@@ -49,8 +53,8 @@ use crate::{
     delivery::{Desk, desk::DeskError},
     desired::{SettingsListView, SettingsView, WrongSetting},
     events::{
-        AlarmDetailView, AlarmLogPage, AlarmSelection, AlarmsView, Cursor, EventSender, HistorySelection,
-        HistoryView, LogSelection, Streamed,
+        AlarmDetailView, AlarmLogPage, AlarmSelection, AlarmsView, ChangedPage, Cursor, EventSender,
+        HistorySelection, HistoryView, LogSelection, StandingPage, Streamed,
     },
     lake::Lake,
     operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
@@ -335,6 +339,20 @@ impl Query {
         limit: usize,
     ) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError> {
         Ok(self.store.look()?.events_after(cursor, limit)?)
+    }
+
+    /// A page of the alarms that are not normal, by name, and the cursor as of which it is.
+    pub fn standing_alarms(
+        &self,
+        after: Option<&AlarmKey>,
+        limit: usize,
+    ) -> Result<StandingPage, QueryError> {
+        snapshot::standing(&self.store.look()?, after, limit)
+    }
+
+    /// The alarms that events behind a cursor changed.
+    pub fn changed_alarms(&self, since: Cursor, limit: usize) -> Result<ChangedPage, QueryError> {
+        snapshot::changed(&self.store.look()?, since, limit)
     }
 
     pub fn newest_cursor(&self) -> Result<Cursor, QueryError> {

@@ -1,6 +1,7 @@
 //! `tidegate alarms`, and what of it `watch` shows.
 
 mod report;
+mod reset;
 
 use axum::{
     Json,

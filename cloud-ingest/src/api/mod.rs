@@ -11,7 +11,7 @@
 //! alarm_report  what the alarms of a stretch of time were like
 //! idempotency  the same order is carried out once     if_match  under which condition
 //! deliveries  receivers, and what waits for them
-//! stream      server-sent events that resume without gaps
+//! stream      server-sent events that resume without gaps     snapshot  what stands, where they cannot
 //! metrics     Prometheus    delivery_metrics  of receivers    alarm_metrics  of alarms
 //! page        the web page and its assets
 //! server      the listener's limits; serving until shutdown
@@ -38,6 +38,7 @@ mod parameters;
 mod problem;
 mod rules;
 mod server;
+mod snapshot;
 mod source;
 mod stream;
 mod verdicts;

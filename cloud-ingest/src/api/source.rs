@@ -12,8 +12,8 @@ use crate::{
     },
     desired::{SettingsListView, SettingsRequest, SettingsView},
     events::{
-        AlarmDetailView, AlarmLogPage, AlarmSelection, AlarmsView, Cursor, HistorySelection, HistoryView,
-        LogSelection, Streamed,
+        AlarmDetailView, AlarmLogPage, AlarmSelection, AlarmsView, ChangedPage, Cursor, HistorySelection,
+        HistoryView, LogSelection, StandingPage, Streamed,
     },
     operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
     query::{
@@ -65,6 +65,10 @@ pub trait Source: Send + Sync + 'static {
     fn put_rules(&self, request: &RulesRequest) -> Result<RulesChangeView, QueryError>;
     /// At most `limit` committed events after the cursor, in its order; fewer only at the end.
     fn events_after(&self, cursor: Cursor, limit: usize) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError>;
+    /// Of at most `limit` alarms behind this one, by name, those that are not normal.
+    fn standing_alarms(&self, after: Option<&AlarmKey>, limit: usize) -> Result<StandingPage, QueryError>;
+    /// The alarms that at most `limit` events behind the cursor changed, as they are now.
+    fn changed_alarms(&self, since: Cursor, limit: usize) -> Result<ChangedPage, QueryError>;
     /// The newest committed event's cursor; 0 before the first.
     fn newest_cursor(&self) -> Result<Cursor, QueryError>;
     /// Receivers, and what waits for them.

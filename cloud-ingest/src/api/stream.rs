@@ -12,13 +12,26 @@
 //! id: 42
 //! ```
 //!
+//! event: reset           it cannot go on from its cursor: what the watcher knows is void
+//! data: {"reason":"expired"}
+//!
+//! event: snapshot        each alarm that stands, as in /api/v1/alarms
+//! data: {"site":"plant", …}
+//!
+//! event: snapshot-end    the stream goes on behind this cursor
+//! data: {"alarms":1}
+//! id: 57
+//! ```
+//!
 //! A stream first subscribes to live events, then reads from the store what came after its cursor, and then goes on live,
 //! passing over committed events that it has sent. An event is sent live only after the store has it, so nothing falls
-//! between. Whoever is too slow for the live channel has his stream ended and resumes by
-//! `Last-Event-ID`; nothing is skipped silently: where events behind the cursor are past their retention, `event: reset`
-//! with `expired` comes first, and then what is kept. A cursor from another store (it is ahead of this one's newest) is
-//! answered by `event: reset`, after which the stream begins now: read `/api/v1/alarms` again. A store that was restored from a
-//! backup leaves a gap above its cursors, which is answered like the first or the second, and never gives one a second time.
+//! between. Whoever is too slow for the live channel has his stream ended and resumes by `Last-Event-ID`; nothing is
+//! skipped silently. Where events behind the cursor are past their retention (`expired`), or the cursor is of another store
+//! (it is ahead of this one's newest, `unknown-cursor`), the stream is reset: the alarms that stand come as a snapshot, and then
+//! the events behind it. An alarm that changed while the snapshot was read comes in it again, also where it is normal now. No id is
+//! given before its end, so that a watcher that loses its connection in it gets another. A store that was restored from a backup
+//! leaves a gap above its cursors, which is answered like the first or the second, and never gives one a second time. Who
+//! asked for what is kept, from the beginning, gets that, without a reset.
 
 use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
 
@@ -31,10 +44,11 @@ use axum::{
     },
 };
 use futures_util::Stream;
+use serde::Serialize;
 use tidegate_alarms::AlarmEvent;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
-use super::{Api, ApiState, parameters::Parameters, problem::Problem};
+use super::{Api, ApiState, parameters::Parameters, problem::Problem, snapshot::Snapshot};
 use crate::events::{Cursor, Streamed};
 
 /// How many events are read from the store at a time.
@@ -103,23 +117,37 @@ fn follow(
     async_stream::stream! {
         let _open = api.metrics.open_stream(place);
         let mut sent = watch.after;
-        yield Ok(Event::default().retry(RECONNECT).id(sent.to_string()));
-        if watch.unknown_cursor {
-            yield Ok(Event::default().event("reset").data("{\"reason\":\"unknown-cursor\"}"));
-        }
-        // The last page that was read.
-        let mut replayed = HashSet::new();
+        let begin = Event::default().retry(RECONNECT);
+        yield Ok(if watch.unknown_cursor { begin } else { begin.id(sent.to_string()) });
+        let mut reset = watch.unknown_cursor.then_some("unknown-cursor");
+        // The last page that was read, and what a snapshot has.
+        let (mut replayed, mut snapped) = (HashSet::new(), HashSet::new());
         // Again after a long replay: it may have overrun the subscription, of which a new one is cheap.
         loop {
+            if let Some(reason) = reset.take() {
+                yield Ok(Event::default().event("reset").data(format!("{{\"reason\":\"{reason}\"}}")));
+                let mut snapshot = Snapshot::default();
+                while snapshot.taken.is_none() && !api.shutdown.is_triggered() {
+                    let Ok(alarms) = snapshot.page(&api, &mut live).await else { return };
+                    for alarm in alarms {
+                        yield Ok(Event::default().event("snapshot").data(json(&alarm)));
+                    }
+                }
+                let Some(taken) = snapshot.taken else { return };
+                (sent, snapped) = (taken.cursor, taken.events);
+                let end = Event::default().event("snapshot-end").id(sent.to_string());
+                yield Ok(end.data(format!("{{\"alarms\":{}}}", snapshot.alarms)));
+            }
             let mut full_pages = 0;
-            loop {
+            'replay: loop {
                 let Ok(page) = api.ask(move |source| source.events_after(sent, REPLAY_PAGE)).await else { return };
                 let at_end = page.len() < REPLAY_PAGE;
                 replayed.clear();
                 for (cursor, event) in page {
                     // Cursors are given without gaps.
-                    if cursor > sent + 1 && !(watch.from_beginning && sent == 0) {
-                        yield Ok(Event::default().event("reset").data("{\"reason\":\"expired\"}"));
+                    if cursor > sent + 1 && !watch.from_beginning {
+                        reset = Some("expired");
+                        break 'replay;
                     }
                     sent = cursor;
                     replayed.insert(event.id);
@@ -129,6 +157,9 @@ fn follow(
                     break;
                 }
                 full_pages += 1;
+            }
+            if reset.is_some() {
+                continue;
             }
             if full_pages == 0 {
                 break;
@@ -142,8 +173,10 @@ fn follow(
             };
             match received {
                 // One that was committed before the replay ended is known by more than its announcement.
-                Ok(Streamed::Provisional(event)) if watch.provisional && !replayed.contains(&event.id) => {
-                    yield Ok(Event::default().event("alarm").data(json(&event)));
+                Ok(Streamed::Provisional(event)) if watch.provisional => {
+                    if !replayed.contains(&event.id) && !snapped.contains(&event.id) {
+                        yield Ok(Event::default().event("alarm").data(json(event.as_ref())));
+                    }
                 }
                 Ok(Streamed::Committed(cursor, event)) if cursor > sent => {
                     sent = cursor;
@@ -165,7 +198,7 @@ fn committed(cursor: Cursor, event: &AlarmEvent) -> Event {
     Event::default().event("alarm").data(json(event)).id(cursor.to_string())
 }
 
-/// An event always serialises: it has only texts, numbers and names.
-fn json(event: &AlarmEvent) -> String {
-    serde_json::to_string(event).unwrap_or_default()
+/// These always serialise: they have only texts, numbers and names.
+fn json(told: &impl Serialize) -> String {
+    serde_json::to_string(told).unwrap_or_default()
 }

@@ -46,7 +46,7 @@ pub(super) fn now(look: &Look<'_>, selection: &AlarmSelection) -> Result<AlarmsV
 }
 
 /// None for a record that no event has told of.
-fn shown(key: AlarmKey, record: AlarmRecord) -> Option<AlarmView> {
+pub(super) fn shown(key: AlarmKey, record: AlarmRecord) -> Option<AlarmView> {
     let told = record.raised.as_ref().or(record.cleared.as_ref()).or(record.done.as_ref())?;
     Some(AlarmView {
         occurrence: record.lifecycle.latest.map(|latest| latest.occurrence),

@@ -13,8 +13,8 @@ use crate::{
     core::{desired::ChannelKey, lifecycle::AlarmKey},
     desired::{SettingsListView, SettingsRequest, SettingsView},
     events::{
-        AlarmDetailView, AlarmLogPage, AlarmSelection, AlarmsView, Cursor, HistorySelection, HistoryView,
-        LogSelection, Streamed,
+        AlarmDetailView, AlarmLogPage, AlarmSelection, AlarmsView, ChangedPage, Cursor, HistorySelection,
+        HistoryView, LogSelection, StandingPage, Streamed,
     },
     operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
     rules::{RuleView, RulesChangeView, RulesLogView, RulesRequest, RulesView},
@@ -106,6 +106,12 @@ impl api::Source for Query {
     }
     fn events_after(&self, cursor: Cursor, limit: usize) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError> {
         Query::events_after(self, cursor, limit)
+    }
+    fn standing_alarms(&self, after: Option<&AlarmKey>, limit: usize) -> Result<StandingPage, QueryError> {
+        Query::standing_alarms(self, after, limit)
+    }
+    fn changed_alarms(&self, since: Cursor, limit: usize) -> Result<ChangedPage, QueryError> {
+        Query::changed_alarms(self, since, limit)
     }
     fn newest_cursor(&self) -> Result<Cursor, QueryError> {
         Query::newest_cursor(self)

@@ -16,8 +16,8 @@ use tidegate_ingest::{
     },
     desired::{SettingsListView, SettingsRequest, SettingsView},
     events::{
-        AlarmDetailView, AlarmLogPage, AlarmSelection, AlarmView, AlarmsView, Cursor, EventSender,
-        HistorySelection, HistoryView, LogSelection, Streamed,
+        AlarmDetailView, AlarmLogPage, AlarmSelection, AlarmView, AlarmsView, ChangedPage, Cursor,
+        EventSender, HistorySelection, HistoryView, LogSelection, StandingPage, Streamed,
     },
     operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
     query::{
@@ -55,8 +55,8 @@ pub struct World {
     pub deliveries: DeliveriesView,
     /// Answered to readings, or to settings that are wanted, instead, once.
     pub refusal: Option<QueryError>,
-    /// Announced and committed when events are next read, before the answer.
-    pub meanwhile: Option<AlarmEvent>,
+    /// Announced and committed when events, or what they changed, are next read, before the answer.
+    pub meanwhile: Vec<AlarmEvent>,
     /// The next thing that is done with an alarm says that it has begun, and waits until it is let go.
     pub gate: Option<(UnboundedSender<()>, Receiver<()>)>,
     /// How often something was done with an alarm.
@@ -88,6 +88,14 @@ impl MadeUp {
 
     pub fn announce(&self, event: AlarmEvent) {
         let _ = self.live.send(Streamed::Provisional(event.into()));
+    }
+
+    fn meanwhile(&self) {
+        let meanwhile = std::mem::take(&mut self.world.lock().unwrap().meanwhile);
+        for event in meanwhile {
+            self.announce(AlarmEvent { provisional: true, ..event.clone() });
+            self.commit(event);
+        }
     }
 
     fn see<T: Clone>(&self, asked: String, part: impl Fn(&World) -> &T) -> Result<T, QueryError> {
@@ -202,19 +210,9 @@ impl Source for MadeUp {
     fn alarm(&self, key: &AlarmKey) -> Result<AlarmDetailView, QueryError> {
         self.world.lock().unwrap().asked = format!("{key:?}");
         let raised = crate::raise(1);
-        let alarm = AlarmView {
-            occurrence: Some(raised.id),
-            site: key.site,
-            device: key.device,
-            channel: key.channel,
-            rule: key.rule.clone(),
-            priority: raised.priority,
-            state: AlarmState::Unacknowledged,
-            lifecycle: Lifecycle::default(),
-            raised: Some(raised.clone()),
-            cleared: None,
-            done: None,
-        };
+        let (site, device, channel, rule) = (key.site, key.device, key.channel, key.rule.clone());
+        let raised = AlarmEvent { site, device, channel, rule, ..raised };
+        let alarm = alarm(raised.clone());
         let (verdicts, log, occurrences) =
             (self.world.lock().unwrap().verdicts.clone(), Vec::new(), Vec::new());
         Ok(AlarmDetailView { newest: raised.id, alarm, verdicts, log, occurrences })
@@ -279,14 +277,32 @@ impl Source for MadeUp {
     }
 
     fn events_after(&self, cursor: Cursor, limit: usize) -> Result<Vec<(Cursor, AlarmEvent)>, QueryError> {
-        let meanwhile = self.world.lock().unwrap().meanwhile.take();
-        if let Some(event) = meanwhile {
-            self.announce(AlarmEvent { provisional: true, ..event.clone() });
-            self.commit(event);
-        }
+        self.meanwhile();
         let world = self.world.lock().unwrap();
         let all = world.events.iter().zip(1..).map(|(event, cursor)| (cursor, event.clone()));
         Ok(all.skip(world.events_gone.max(cursor as usize)).take(limit).collect())
+    }
+
+    fn standing_alarms(&self, after: Option<&AlarmKey>, limit: usize) -> Result<StandingPage, QueryError> {
+        let world = self.world.lock().unwrap();
+        let all = &world.alarms.alarms;
+        let begin = after.map_or(0, |after| all.iter().position(|alarm| key(alarm) == *after).unwrap() + 1);
+        let alarms: Vec<AlarmView> = all.iter().skip(begin).take(limit).cloned().collect();
+        let next = alarms.last().filter(|_| begin + alarms.len() < all.len()).map(key);
+        Ok(StandingPage { alarms, next, cursor: world.events.len() as Cursor })
+    }
+
+    fn changed_alarms(&self, since: Cursor, limit: usize) -> Result<ChangedPage, QueryError> {
+        self.meanwhile();
+        let world = self.world.lock().unwrap();
+        let events: Vec<&AlarmEvent> = world.events.iter().skip(since as usize).take(limit).collect();
+        let changed = |alarm: &&AlarmView| events.iter().any(|event| event.device == alarm.device);
+        Ok(ChangedPage {
+            alarms: world.alarms.alarms.iter().filter(changed).cloned().collect(),
+            events: events.iter().map(|event| event.id).collect(),
+            cursor: since + events.len() as Cursor,
+            is_complete: events.len() < limit,
+        })
     }
 
     fn newest_cursor(&self) -> Result<Cursor, QueryError> {
@@ -300,6 +316,28 @@ impl Source for MadeUp {
     fn delivery(&self) -> &dyn DeliverySource {
         self
     }
+}
+
+/// One of which nothing was told but that it was raised.
+pub fn alarm(raised: AlarmEvent) -> AlarmView {
+    AlarmView {
+        occurrence: Some(raised.id),
+        site: raised.site,
+        device: raised.device,
+        channel: raised.channel,
+        rule: raised.rule.clone(),
+        priority: raised.priority,
+        state: AlarmState::Unacknowledged,
+        lifecycle: Lifecycle::default(),
+        raised: Some(raised),
+        cleared: None,
+        done: None,
+    }
+}
+
+fn key(alarm: &AlarmView) -> AlarmKey {
+    let AlarmView { site, device, channel, rule, .. } = alarm.clone();
+    AlarmKey { site, device, channel, rule }
 }
 
 impl DeliverySource for MadeUp {

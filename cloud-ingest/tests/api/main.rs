@@ -11,6 +11,7 @@ mod questions;
 mod rules;
 mod server;
 mod settings;
+mod snapshots;
 mod streams;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

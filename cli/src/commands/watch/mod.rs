@@ -1,10 +1,12 @@
 //! `tidegate watch`: alarms as they happen, as lines or as a screen.
 //!
 //! The stream is followed for as long as it lasts. When it breaks, it is asked for again with growing pauses, from
-//! the last committed event on, so that nothing between is missed; what comes twice is shown once.
+//! the last committed event on, so that nothing between is missed; what comes twice is shown once. Where the ingest cannot go
+//! on from there, it tells what stands, and that is shown.
 
 pub mod print;
 mod screen;
+mod snapshot;
 pub mod stream;
 
 use std::process::ExitCode;
@@ -17,7 +19,13 @@ use self::{
     stream::{Backoff, Position, Start},
 };
 use super::alarms::filter::Filter;
-use crate::{client::Client, error::CliError, paint::Paint, sse, view::AlarmEvent};
+use crate::{
+    client::Client,
+    error::CliError,
+    paint::Paint,
+    sse,
+    view::{Alarm, AlarmEvent},
+};
 
 /// Follow the alarm stream, as lines or with --full-screen; with --raw, follow every reading on the broker.
 #[derive(Debug, clap::Args)]
@@ -106,23 +114,32 @@ async fn follow(
 }
 
 fn show(event: &sse::Event, filter: &Filter, printer: &mut Printer) -> Result<(), CliError> {
-    if event.name == "reset" {
-        eprintln!(
-            "tidegate: {}; `tidegate alarms list --all` shows what is known",
-            if event.data.contains("expired") {
+    let unread = |error| eprintln!("tidegate: an event could not be read and is skipped: {error}");
+    match event.name.as_str() {
+        "alarm" => match serde_json::from_str::<AlarmEvent>(&event.data) {
+            Ok(alarm) if filter.takes(&alarm) => printer.event(&alarm, &event.data)?,
+            Ok(_) => {}
+            Err(error) => unread(error),
+        },
+        "reset" => {
+            let why = if event.data.contains("expired") {
                 "events in between are past their retention"
             } else {
                 "this ingest's store is another one"
-            }
-        );
-    }
-    if event.name != "alarm" {
-        return Ok(());
-    }
-    match serde_json::from_str::<AlarmEvent>(&event.data) {
-        Ok(alarm) if filter.takes(&alarm) => printer.event(&alarm, &event.data)?,
-        Ok(_) => {}
-        Err(error) => eprintln!("tidegate: an event could not be read and is skipped: {error}"),
+            };
+            eprintln!("tidegate: {why}; these alarms stand now:");
+            printer.other(event)?;
+        }
+        "snapshot" => match serde_json::from_str::<Alarm>(&event.data) {
+            Ok(alarm) if filter.takes_alarm(&alarm) => printer.standing(&alarm, event)?,
+            Ok(_) => {}
+            Err(error) => unread(error),
+        },
+        "snapshot-end" => {
+            printer.other(event)?;
+            eprintln!("tidegate: that is all; the stream goes on from there");
+        }
+        _ => {}
     }
     Ok(())
 }

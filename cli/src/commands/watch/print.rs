@@ -1,7 +1,7 @@
 //! Alarm events as lines, each shown once.
 //!
 //! A provisional event and its committed twin have one id. People see whichever comes first; `--json` gives both,
-//! since a program may want to act only on what is stored. Of what was shown the last [`REMEMBERED`] ids are kept: an
+//! since a program may want to act only on what is stored, and what else the stream tells. Of what was shown the last [`REMEMBERED`] ids are kept: an
 //! older event that comes again is shown again.
 
 use std::{
@@ -9,10 +9,13 @@ use std::{
     io::{self, Write},
 };
 
+use serde_json::{Value, json};
+
 use crate::{
-    commands::alarms::when,
+    commands::alarms::{list, when},
     paint::{Paint, Style, priority_style},
-    view::{AlarmEvent, show_value},
+    sse,
+    view::{Alarm, AlarmEvent, show_value},
 };
 
 pub const REMEMBERED: usize = 4_096;
@@ -34,14 +37,38 @@ impl Printer {
         if !self.shown.first_time(format!("{}{}", event.id, if provisional { "?" } else { "" })) {
             return Ok(());
         }
-        let mut out = io::stdout().lock();
-        if self.json {
-            writeln!(out, "{}", raw.replace('\n', " "))?;
-        } else {
-            writeln!(out, "{}", line(event, self.paint))?;
-        }
-        out.flush()
+        say(&if self.json { raw.replace('\n', " ") } else { line(event, self.paint) })
     }
+
+    /// An alarm of a snapshot.
+    pub fn standing(&self, alarm: &Alarm, event: &sse::Event) -> io::Result<()> {
+        if self.json { self.other(event) } else { say(&standing_line(alarm, self.paint)) }
+    }
+
+    /// What is no alarm's event: for programs alone.
+    pub fn other(&self, event: &sse::Event) -> io::Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        let data: Value = serde_json::from_str(&event.data).unwrap_or_default();
+        say(&json!({ "event": event.name, "data": data }).to_string())
+    }
+}
+
+fn say(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+/// `2026-11-22 20:00:00.123  STANDS   high      plant/board-7 temperature  too-cold  is unacknowledged`
+fn standing_line(alarm: &Alarm, paint: Paint) -> String {
+    let when = alarm.raised.as_ref().map(when).unwrap_or_default();
+    let when = paint.apply(Style::Dim, &format!("{when:<23}"));
+    let word = paint.apply(list::style(alarm), &format!("{:<7}", "STANDS"));
+    let Alarm { priority, site, device, channel, state, .. } = alarm;
+    let rule = paint.apply(Style::Bold, &alarm.rule);
+    format!("{when}  {word}  {priority:<8}  {site}/{device} {channel}  {rule}  is {state}")
 }
 
 /// `2026-11-22 20:00:00.123  RAISED   high      plant/board-7 temperature = 39.5 Cel  too-cold: …`

@@ -1,7 +1,7 @@
 //! The event stream for the screen, and orders on their way.
 //!
 //! The alarms that stand are asked for once the stream stands, so that what happens between comes by it. After a break it is
-//! resumed by its cursor; where the ingest cannot resume, the alarms are asked for anew.
+//! resumed by its cursor; where the ingest cannot resume, it tells anew what stands.
 
 use futures_util::StreamExt;
 use serde_json::{Value, value::RawValue};
@@ -13,6 +13,7 @@ use super::{
             alarms::{filter::Filter, list},
             decode,
         },
+        snapshot::Snapshot,
         stream::{Backoff, Position, Start},
     },
     Told,
@@ -82,7 +83,7 @@ async fn read(
         *is_loaded = true;
     }
     let mut chunks = response.bytes_stream();
-    let mut parser = sse::Parser::default();
+    let (mut parser, mut snapshot) = (sse::Parser::default(), Snapshot::default());
     while let Some(chunk) = chunks.next().await {
         let Ok(chunk) = chunk else { return Ok("the connection was lost".to_owned()) };
         let Ok(events) = parser.push(&chunk) else {
@@ -90,14 +91,10 @@ async fn read(
         };
         backoff.reset();
         for event in events {
-            if event.name == "reset" {
-                match standing(client).await {
-                    Ok(alarms) => tell(Happening::Standing(alarms)).await?,
-                    Err(error) => {
-                        *is_loaded = false;
-                        return Ok(short(&error));
-                    }
-                }
+            match snapshot.take(&event) {
+                Ok(Some(alarms)) => tell(Happening::Standing(alarms)).await?,
+                Ok(None) => {}
+                Err(error) => return Ok(format!("it sent an alarm that cannot be read: {error}")),
             }
             if let ("alarm", Ok(alarm)) =
                 (event.name.as_str(), serde_json::from_str::<AlarmEvent>(&event.data))
@@ -136,5 +133,53 @@ fn short(error: &ClientError) -> String {
         ClientError::Refused { what, .. } => what.clone(),
         ClientError::Unreachable { reason, .. } | ClientError::NotAnIngest { reason, .. } => reason.clone(),
         ClientError::Url { problem, .. } => problem.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, response::IntoResponse, routing::get};
+    use serde_json::json;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn alarm(device: &str) -> Value {
+        json!({ "site": "plant", "device": device, "channel": "t", "rule": "hot", "priority": "low",
+                "state": "unacknowledged" })
+    }
+
+    #[tokio::test]
+    async fn behind_a_reset_what_stands_is_told_anew_once_all_of_it_is_there() {
+        let listed = json!({ "alarms": [alarm("before")], "next": null }).to_string();
+        let stream = format!(
+            "retry: 1000\n\nevent: reset\ndata: {{\"reason\":\"unknown-cursor\"}}\n\n\
+             event: snapshot\ndata: {}\n\nevent: snapshot\ndata: {}\n\n\
+             event: snapshot-end\ndata: {{\"alarms\":2}}\nid: 7\n\n",
+            alarm("a"),
+            alarm("b")
+        );
+        let events = get(|| async { ([("content-type", "text/event-stream")], stream).into_response() });
+        let alarms = get(|| async { ([("content-type", "application/json")], listed).into_response() });
+        let router = Router::new().route("/api/v1/events", events).route("/api/v1/alarms", alarms);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+
+        let client = Client::new(&url).expect("a good address");
+        let Ok(link) = Link::open(&client).await else { panic!("it answers") };
+        let (Link { mut position, response }, mut backoff) = (link, Backoff::default());
+        let (happens, mut happened) = mpsc::channel(16);
+        let told = read(&client, response, &mut position, &mut backoff, &mut false, &happens).await;
+        assert!(told.is_ok_and(|why| why.contains("closed")));
+        drop(happens);
+        let mut standing = Vec::new();
+        while let Some(happening) = happened.recv().await {
+            if let Some(Happening::Standing(alarms)) = happening {
+                standing.push(alarms.into_iter().map(|alarm| alarm.device).collect::<Vec<_>>());
+            }
+        }
+        assert_eq!(standing, [vec!["before"], vec!["a", "b"]]);
+        serving.abort();
     }
 }
