@@ -10,7 +10,6 @@
 //! event: alarm           after its commit: the id is its cursor
 //! data: {"provisional":false, …}
 //! id: 42
-//! ```
 //!
 //! event: reset           it cannot go on from its cursor: what the watcher knows is void
 //! data: {"reason":"expired"}
