@@ -9,6 +9,7 @@ use crate::{
     condition::Condition,
     digest::{Digest, EventId, Revision},
     group::Tally,
+    kind::AlarmKind,
     lifecycle::{AlarmState, Lifecycle},
     message::{Saying, Subject, rounded},
     rule::{Priority, Rule, RuleId},
@@ -74,6 +75,9 @@ pub struct AlarmEvent {
     pub late: bool,
     /// The id of the occurrence's raise.
     pub occurrence: EventId,
+    /// What `device` names.
+    #[serde(default)]
+    pub kind: AlarmKind,
     pub site: SiteId,
     pub device: DeviceId,
     pub channel: ChannelName,
@@ -147,6 +151,7 @@ impl AlarmEvent {
             provisional: false,
             late: false,
             occurrence: EventId(0),
+            kind: rule.into(),
             site: place.site,
             device: place.device,
             channel: place.channel,
@@ -276,6 +281,7 @@ impl AlarmEvent {
             provisional: standing.provisional,
             late: standing.late,
             occurrence: id(raised.revision, raised.at, TransitionKind::Raise),
+            kind: rule.into(),
             site,
             device,
             channel,

@@ -20,6 +20,7 @@
 //! group        many devices at once
 //! quiet_hours  when people are not to be woken
 //! message      the text an operator reads
+//! kind         what an alarm's device names
 //! event        a raise or clear, or what was done with the alarm, as it is stored and published
 //! lifecycle    what operators do with an alarm: acknowledged, latched, shelved, suppressed, out of service
 //! report       what the alarms of a stretch of time were like
@@ -50,6 +51,7 @@ mod glob;
 pub mod group;
 mod instant;
 mod judge;
+mod kind;
 pub mod lifecycle;
 mod message;
 pub mod quiet_hours;
@@ -72,6 +74,7 @@ pub use digest::{EventId, Revision};
 pub use evaluated::{Evaluated, Stepped};
 pub use event::AlarmEvent;
 pub use glob::Glob;
+pub use kind::AlarmKind;
 pub use lifecycle::{AlarmState, Lifecycle};
 pub use revised::{EffectiveFrom, RevisedRule};
 pub use rule::{Priority, Rule, RuleId, RuleKind};

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tidegate_alarms::{
-    AlarmEvent, Lifecycle, ReadingAt, RuleSet, RulesSettings, State, Transition, TransitionKind,
+    AlarmEvent, AlarmKind, Lifecycle, ReadingAt, RuleSet, RulesSettings, State, Transition, TransitionKind,
     event::{Deed, Facts, Operator, Place, Standing, WallTime, message_of, occurrence_id},
     group::Tally,
 };
@@ -54,7 +54,7 @@ fn an_event_reads_as_documented() {
     let revision = rules.rules()[0].revision();
     let expected = json!({
         "id": raise.id, "transition": "raise", "provisional": false, "late": false, "occurrence": raise.id,
-        "site": "plant", "device": "board-1", "channel": "temperature", "unit": "Cel",
+        "kind": "channel", "site": "plant", "device": "board-1", "channel": "temperature", "unit": "Cel",
         "rule": "too-cold", "revision": revision, "priority": "high",
         "boot": "000000000000000b", "seq": 8, "tick_ms": 8000, "time_unix_ms": 1_008_000, "time_quality": "synced",
         "value": 39.5, "limit": 40.0, "message": "board-1 temperature is 39.5 Cel (limit 40 Cel)",
@@ -62,7 +62,33 @@ fn an_event_reads_as_documented() {
         "peak": { "boot": "000000000000000b", "seq": 8, "value": 39.5 },
     });
     assert_eq!(serde_json::to_value(&raise).unwrap(), expected);
-    assert_eq!(serde_json::from_value::<AlarmEvent>(expected).unwrap(), raise);
+    assert_eq!(serde_json::from_value::<AlarmEvent>(expected.clone()).unwrap(), raise);
+    let mut of_before = expected;
+    assert!(of_before.as_object_mut().unwrap().remove("kind").is_some());
+    assert_eq!(serde_json::from_value::<AlarmEvent>(of_before).unwrap(), raise, "it was of a channel");
+}
+
+#[test]
+fn of_what_an_alarm_is_its_rule_says_and_what_is_done_with_it_keeps() {
+    for (condition, kind, name) in [
+        ("above = 1", AlarmKind::Channel, "\"channel\""),
+        ("above = 1\ngroup = { count = 2 }", AlarmKind::Group, "\"group\""),
+        ("stale = { after = 3 }", AlarmKind::Stale, "\"stale\""),
+    ] {
+        let text = format!("[[rule]]\nid = \"a\"\n{condition}");
+        let rules = RuleSet::from_settings(toml::from_str::<RulesSettings>(&text).unwrap()).unwrap();
+        let event = AlarmEvent::never_raised(&rules.rules()[0], place(), BootId(1));
+        let after = Lifecycle::default();
+        let (kind_of_deed, operator) = (TransitionKind::Comment, Operator::default());
+        let deed = Deed { kind: kind_of_deed, number: 1, operator, unix_ms: 1, after: &after };
+        let gateway = AlarmEvent { kind: AlarmKind::Gateway, ..event.clone() };
+        assert_eq!((event.kind, event.done(deed.clone()).kind), (kind, kind), "{condition}");
+        assert_eq!(gateway.done(deed).kind, AlarmKind::Gateway);
+        assert_eq!(
+            (serde_json::to_string(&kind).unwrap().as_str(), format!("\"{}\"", kind.name()).as_str()),
+            (name, name)
+        );
+    }
 }
 
 #[test]

@@ -116,6 +116,8 @@ pub struct Alarms {
 pub struct Alarm {
     #[serde(default)]
     pub occurrence: Option<String>,
+    #[serde(default = "channel")]
+    pub kind: String,
     pub site: String,
     pub device: String,
     pub channel: String,
@@ -133,11 +135,16 @@ pub struct Alarm {
     pub done: Option<AlarmEvent>,
 }
 
+fn channel() -> String {
+    "channel".to_owned()
+}
+
 impl Alarm {
     /// One of which nothing is known but this event.
     pub fn of_event(event: &AlarmEvent) -> Self {
         Self {
             occurrence: None,
+            kind: event.kind.clone(),
             site: event.site.clone(),
             device: event.device.clone(),
             channel: event.channel.clone(),
@@ -236,6 +243,9 @@ pub struct AlarmEvent {
     #[serde(default)]
     pub late: bool,
     pub occurrence: String,
+    /// What the device names; events of before did not say.
+    #[serde(default = "channel")]
+    pub kind: String,
     pub site: String,
     pub device: String,
     pub channel: String,

@@ -9,7 +9,8 @@ use std::{cmp::Reverse, sync::Arc};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidegate_alarms::{
-    AlarmEvent, AlarmState, EventId, Glob, Lifecycle, Priority, Revision, RuleId, event::EventPoint,
+    AlarmEvent, AlarmKind, AlarmState, EventId, Glob, Lifecycle, Priority, Revision, RuleId,
+    event::EventPoint,
 };
 use tidegate_protocol::{BootId, ChannelName, DeviceId, Seq, SiteId};
 use tokio::sync::broadcast;
@@ -75,6 +76,8 @@ pub struct AlarmSelection {
     pub states: States,
     /// Empty: of any.
     pub priorities: Vec<Priority>,
+    /// Empty: of any.
+    pub kinds: Vec<AlarmKind>,
     /// Only those that wait to be acknowledged, whatever else they are.
     pub unacknowledged: bool,
     /// 1 to [`MAX_ALARMS_PAGE`].
@@ -154,6 +157,8 @@ pub struct AlarmsView {
 pub struct AlarmView {
     /// The latest; null where it was never raised.
     pub occurrence: Option<EventId>,
+    /// What `device` names.
+    pub kind: AlarmKind,
     pub site: SiteId,
     pub device: DeviceId,
     pub channel: ChannelName,

@@ -98,11 +98,17 @@ fn alone_it_lists_all_pages_of_what_is_not_normal() {
     let (_, json_lines, _) = run(ingest.url(), &["alarms", "list", "--json"]);
     assert_eq!(json_lines.lines().count(), 2);
     run(ingest.url(), &["alarms", "--all", "--device", "b*", "--priority", "high,low", "--unacknowledged"]);
-    let mut asked = ingest.requests();
-    let asked =
-        asked.extract_if(.., |request| request.line == "GET /api/v1/alarms").last().expect("a request");
-    let query = ["state", "device", "priority", "unacknowledged"].map(|name| asked.query(name));
-    assert_eq!(query, [Some("all"), Some("b*"), Some("high,low"), Some("true")]);
+    let asked = |ingest: &FakeIngest| {
+        let mut all = ingest.requests().into_iter();
+        all.rfind(|request| request.line == "GET /api/v1/alarms").expect("a request")
+    };
+    let lists = asked(&ingest);
+    let query = ["state", "device", "priority", "unacknowledged", "kind"].map(|name| lists.query(name));
+    assert_eq!(query, [Some("all"), Some("b*"), Some("high,low"), Some("true"), None]);
+    run(ingest.url(), &["alarms", "--kind", "stale,gateway"]);
+    assert_eq!(asked(&ingest).query("kind"), Some("stale,gateway"));
+    let (code, _, err) = run(ingest.url(), &["alarms", "--kind", "board"]);
+    assert!(code == Some(2) && err.contains("channel, stale, group, gateway"), "{err}");
     let (code, _, err) = run(ingest.url(), &["alarms", "--priority", "urgent"]);
     assert!(code == Some(2) && err.contains("critical, high, medium, low"), "{err}");
 }
@@ -242,6 +248,7 @@ fn one_alarm_is_shown_with_its_log_and_its_occurrences() {
     for said in [
         "plant/b1/t/too-cold  unacknowledged, high\n",
         "  raised       1970-01-01 00:00:01.000  at 39.5 Cel  cold\n",
+        "  kind         channel\n",
         "  occurrence   77aa\n",
         "  acknowledged no\n",
         "1970-01-01 00:00:02.000  comment  eva  unacknowledged  looking\n",
@@ -274,6 +281,8 @@ fn history_goes_back_page_by_page_and_is_printed_forward() {
     assert_eq!((code, devices), (Some(0), vec!["b1", "b2"]), "{out}");
     let (_, out, _) = run(ingest.url(), &["alarms", "history", "--limit", "2", "--json"]);
     assert_eq!(out.lines().count(), 2);
+    let (_, out, _) = run(ingest.url(), &["alarms", "history", "--kind", "gateway"]);
+    assert_eq!(out, "No such alarm is in history.\n");
 }
 
 #[test]
@@ -299,6 +308,31 @@ fn the_watch_shows_what_is_done_and_only_what_fits_its_filter() {
         "{lines:?}"
     );
     assert!(lines[3].contains("AGAIN") && lines[3].ends_with("is unacknowledged"), "{lines:?}");
+}
+
+#[test]
+fn the_watch_shows_the_kinds_that_are_asked_for_and_what_says_none_is_of_a_channel() {
+    fn stream(_: &Request, _: usize) -> Response {
+        let of = |seq: u64, kind: &str| {
+            let mut event = event("raise", seq, false);
+            event["kind"] = kind.into();
+            event
+        };
+        let events =
+            [event("raise", 1, false), of(2, "gateway"), of(3, "group"), of(4, "channel"), of(5, "stale")];
+        let mut standing = alarm("b7", "77aa");
+        standing["kind"] = "gateway".into();
+        let snapshot = format!("event: snapshot\ndata: {standing}\n\n");
+        let body: String = (1..).zip(&events).map(|(cursor, event)| sse(Some(cursor), event)).collect();
+        ([("content-type", "text/event-stream")], snapshot + &body).into_response()
+    }
+    let shown = |kinds: &str, count| -> Vec<String> {
+        let (lines, _) = watch_lines(&["watch", "--json", "--kind", kinds], count, stream);
+        let told = lines.iter().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        told.map(|told| told["seq"].as_u64().map_or("stands".to_owned(), |seq| seq.to_string())).collect()
+    };
+    assert_eq!(shown("channel,stale", 3), ["1", "4", "5"]);
+    assert_eq!(shown("gateway", 2), ["stands", "2"]);
 }
 
 #[test]

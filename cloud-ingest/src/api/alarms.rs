@@ -6,7 +6,7 @@ use axum::{
     http::{Uri, header},
     response::{IntoResponse, Response},
 };
-use tidegate_alarms::{AlarmState, Glob, Priority, RuleId};
+use tidegate_alarms::{AlarmKind, AlarmState, Glob, Priority, RuleId};
 
 use super::{Answer, ApiState, parameters::Parameters, problem::Problem};
 use crate::{
@@ -23,8 +23,8 @@ const ALARMS_PAGE: usize = 1_000;
 const MAX_LISTED: usize = 16;
 
 const SELECTS: [&str; 6] = ["site", "device", "channel", "rule", "limit", "after"];
-const SELECTS_ALARMS: [&str; 9] =
-    ["site", "device", "channel", "rule", "limit", "after", "state", "priority", "unacknowledged"];
+const SELECTS_ALARMS: [&str; 10] =
+    ["site", "device", "channel", "rule", "limit", "after", "state", "priority", "kind", "unacknowledged"];
 
 pub type AlarmPath = Path<(String, String, String, String)>;
 
@@ -34,6 +34,7 @@ pub async fn now(State(api): ApiState, uri: Uri) -> Answer<AlarmsView> {
         names: names(&given)?,
         states: states(&given)?,
         priorities: priorities(&given)?,
+        kinds: kinds(&given)?,
         unacknowledged: given.flag("unacknowledged")?.unwrap_or(false),
         limit: given.count("limit", ALARMS_PAGE, MAX_ALARMS_PAGE)?,
         after: after(&given, mark_from_text)?,
@@ -131,6 +132,12 @@ fn priorities(given: &Parameters) -> Result<Vec<Priority>, Problem> {
     let Some(list) = given.text("priority") else { return Ok(Vec::new()) };
     let named = |name: &str| Priority::ALL.into_iter().find(|priority| priority.name() == name);
     listed("priority", list, named, || format!("some of {}", Priority::ALL.map(Priority::name).join(", ")))
+}
+
+fn kinds(given: &Parameters) -> Result<Vec<AlarmKind>, Problem> {
+    let Some(list) = given.text("kind") else { return Ok(Vec::new()) };
+    let named = |name: &str| AlarmKind::ALL.into_iter().find(|kind| kind.name() == name);
+    listed("kind", list, named, || format!("some of {}", AlarmKind::ALL.map(AlarmKind::name).join(", ")))
 }
 
 fn listed<T>(

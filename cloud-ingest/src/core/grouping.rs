@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tidegate_alarms::{
-    Rule, RuleId, TransitionKind,
+    AlarmKind, Rule, RuleId, TransitionKind,
     event::{Facts, Place, message_of},
     group::Tally,
     step::Point,
@@ -52,7 +52,8 @@ impl Core {
             let since_unix_ms = anchor.map_or(unix_ms, |anchor| anchor.unix_ms_at(at.tick));
             let message = message_of(&rule, &place, kind, &facts);
             let raise = kind == TransitionKind::Raise;
-            let what = ByClock { rule: &rule, place, at, since_unix_ms, unix_ms, raise, message };
+            let of = AlarmKind::Group;
+            let what = ByClock { kind: of, rule: &rule, place, at, since_unix_ms, unix_ms, raise, message };
             self.by_clock(now_ms, what);
         }
     }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use tidegate_alarms::{
-    AlarmEvent, Priority, Rule, RuleId, RuleSet, RulesSettings, TransitionKind,
+    AlarmEvent, AlarmKind, Priority, Rule, RuleId, RuleSet, RulesSettings, TransitionKind,
     event::{Facts, Place, Standing, WallTime, message_of},
     step::{Peak, Point, Raised, Transition},
 };
@@ -174,6 +174,7 @@ impl Core {
             self.by_clock(
                 now_ms,
                 ByClock {
+                    kind: AlarmKind::Stale,
                     rule,
                     place,
                     at: silent.last,
@@ -200,10 +201,10 @@ impl Core {
         for rule in &silent.rules {
             let place = Place { site, device, channel: silent.name, unit: &silent.unit };
             let message = format!("{device} {} speaks again", silent.name);
-            let (at, raise) = (silent.last, false);
+            let (kind, at, raise) = (AlarmKind::Stale, silent.last, false);
             self.by_clock(
                 now_ms,
-                ByClock { rule, place, at, since_unix_ms: unix_ms, unix_ms, raise, message },
+                ByClock { kind, rule, place, at, since_unix_ms: unix_ms, unix_ms, raise, message },
             );
         }
     }
@@ -234,12 +235,13 @@ impl Core {
         let at = u64::try_from(since_unix_ms).unwrap_or_default();
         let at = Point { boot: BootId(0), seq: Seq(at), tick: Tick(at) };
         let message = format!("gateway {} is {}", path.gateway, if raise { "offline" } else { "back" });
-        self.by_clock(now_ms, ByClock { rule, place, at, since_unix_ms, unix_ms, raise, message });
+        let kind = AlarmKind::Gateway;
+        self.by_clock(now_ms, ByClock { kind, rule, place, at, since_unix_ms, unix_ms, raise, message });
     }
 
     /// Raises an alarm that does not stand, or clears one that does.
     pub(super) fn by_clock(&mut self, now_ms: u64, what: ByClock<'_>) {
-        let ByClock { rule, place, at, since_unix_ms, unix_ms, raise, message } = what;
+        let ByClock { kind: of, rule, place, at, since_unix_ms, unix_ms, raise, message } = what;
         let Place { site, device, channel, .. } = place;
         let key = AlarmKey { site, device, channel, rule: rule.id().clone() };
         let stands = self.standing(&key);
@@ -254,7 +256,8 @@ impl Core {
         let time = WallTime { unix_ms: Some(since_unix_ms), quality: ClockQuality::Estimated };
         let standing = Standing { provisional: true, late: false };
         let event = AlarmEvent::new(rule, place, &transition, standing, |_| time);
-        let mut event = AlarmEvent { value: None, message, learned_unix_ms: Some(unix_ms), ..event };
+        let mut event =
+            AlarmEvent { kind: of, value: None, message, learned_unix_ms: Some(unix_ms), ..event };
         self.note_live(&mut event);
         self.building.events.push(AlarmEvent { provisional: false, ..event.clone() });
         self.counters.alarm_events_provisional += 1;
@@ -281,6 +284,7 @@ impl Core {
 
 /// What becomes of an alarm by the clock, or by many readings.
 pub(super) struct ByClock<'a> {
+    pub kind: AlarmKind,
     pub rule: &'a Rule,
     pub place: Place<'a>,
     /// The last reading before, or the first after.

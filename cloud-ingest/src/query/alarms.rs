@@ -50,6 +50,7 @@ pub(super) fn shown(key: AlarmKey, record: AlarmRecord) -> Option<AlarmView> {
     let told = record.raised.as_ref().or(record.cleared.as_ref()).or(record.done.as_ref())?;
     Some(AlarmView {
         occurrence: record.lifecycle.latest.map(|latest| latest.occurrence),
+        kind: told.kind,
         site: key.site,
         device: key.device,
         channel: key.channel,
@@ -85,6 +86,7 @@ fn selects(selection: &AlarmSelection, alarm: &AlarmView) -> bool {
     let of_priority = |wanted: &Vec<Priority>| wanted.is_empty() || wanted.contains(&alarm.priority);
     of_state
         && of_priority(&selection.priorities)
+        && (selection.kinds.is_empty() || selection.kinds.contains(&alarm.kind))
         && !(selection.unacknowledged && alarm.lifecycle.acknowledged)
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, thread};
 
 use tidegate_alarms::{
-    AlarmState, Glob, RuleId, RuleSet, RulesSettings, TransitionKind,
+    AlarmKind, AlarmState, Glob, RuleId, RuleSet, RulesSettings, TransitionKind,
     lifecycle::{Action, Refusal},
 };
 use tidegate_protocol::{
@@ -176,6 +176,8 @@ fn the_list_is_chosen_by_state_priority_and_name() {
     assert_eq!(boards(&query, AlarmSelection { unacknowledged: true, ..all() }), [6, 5, 4, 3, 2]);
     let low = vec![tidegate_alarms::Priority::Low];
     assert!(boards(&query, AlarmSelection { priorities: low, ..all() }).is_empty());
+    let of = |kinds| boards(&query, AlarmSelection { kinds, ..all() }).len();
+    assert_eq!((of(vec![AlarmKind::Stale, AlarmKind::Channel]), of(vec![AlarmKind::Gateway])), (7, 0));
     let names = AlarmNames { device: Some(Glob::new("*-3")), ..AlarmNames::default() };
     assert_eq!(boards(&query, AlarmSelection { names: names.clone(), ..all() }), [3]);
     let history = HistorySelection { names, limit: 9, after: None };

@@ -322,6 +322,7 @@ impl Source for MadeUp {
 pub fn alarm(raised: AlarmEvent) -> AlarmView {
     AlarmView {
         occurrence: Some(raised.id),
+        kind: raised.kind,
         site: raised.site,
         device: raised.device,
         channel: raised.channel,

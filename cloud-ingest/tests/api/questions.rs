@@ -136,14 +136,14 @@ async fn parameters_reach_the_source() {
         (
             "alarms?rule=hot&limit=9",
             "AlarmSelection { names: AlarmNames { site: None, device: None, channel: None, \
-             rule: Some(Glob { pattern: \"hot\" }) }, states: Active, priorities: [], unacknowledged: false, limit: 9, \
-             after: None }",
+             rule: Some(Glob { pattern: \"hot\" }) }, states: Active, priorities: [], kinds: [], \
+             unacknowledged: false, limit: 9, after: None }",
         ),
         (
-            "alarms?state=shelved,rtn-unacknowledged&priority=high,low&unacknowledged=true&device=a*",
+            "alarms?state=shelved,rtn-unacknowledged&priority=high,low&kind=stale,gateway&unacknowledged=true&device=a*",
             "AlarmSelection { names: AlarmNames { site: None, device: Some(Glob { pattern: \"a*\" }), channel: None, \
              rule: None }, states: These([Shelved, RtnUnacknowledged]), priorities: [High, Low], \
-             unacknowledged: true, limit: 1000, after: None }",
+             kinds: [Stale, Gateway], unacknowledged: true, limit: 1000, after: None }",
         ),
         (
             "alarms/history?device=a",
@@ -202,6 +202,7 @@ async fn wrong_questions_are_answered_with_the_parameter_and_the_remedy() {
         ("devices?site=a", None, "it takes none"),
         ("alarms?state=open", Some("state"), "rtn-unacknowledged"),
         ("alarms?priority=urgent", Some("priority"), "critical, high, medium, low"),
+        ("alarms?kind=board", Some("kind"), "channel, stale, group, gateway"),
         ("alarms?device=A", Some("device"), "wildcards"),
         ("alarms?after=7", Some("after"), "start again"),
         ("alarms/history?after=!", Some("after"), "start again"),

@@ -1,6 +1,6 @@
 //! Many devices at once.
 
-use tidegate_alarms::{RuleSet, RulesSettings, TransitionKind};
+use tidegate_alarms::{AlarmKind, RuleSet, RulesSettings, TransitionKind};
 use tidegate_ingest::core::{Event, Snapshot};
 use tidegate_protocol::{block::OriginReadings, topic::Lane};
 
@@ -42,6 +42,8 @@ fn a_group_is_one_alarm_and_its_members_are_none() {
     assert_eq!(told(&bench).len(), 1, "two of four still");
     measure(&mut bench, "b", 2, 20.0);
     assert_eq!(told(&bench).last().map(|told| told.0), Some(TransitionKind::Clear));
+    let mut events = bench.batches.iter().flat_map(|batch| &batch.events);
+    assert!(events.all(|event| event.kind == AlarmKind::Group));
     let history: Vec<_> = bench.batches.iter().flat_map(|batch| &batch.history).collect();
     assert!(history.is_empty(), "{history:?}");
 }

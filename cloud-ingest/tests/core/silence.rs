@@ -1,6 +1,6 @@
 //! Channels that say nothing, and gateways that are gone.
 
-use tidegate_alarms::{RuleSet, RulesSettings, TransitionKind};
+use tidegate_alarms::{AlarmKind, RuleSet, RulesSettings, TransitionKind};
 use tidegate_ingest::core::{Event, Snapshot};
 use tidegate_protocol::{ClockQuality, block::Record, status::GatewayStatus, topic::Lane};
 
@@ -71,6 +71,10 @@ fn told(bench: &Bench) -> Vec<(TransitionKind, String, i64, i64)> {
         .collect()
 }
 
+fn kinds(bench: &Bench) -> Vec<AlarmKind> {
+    bench.batches.iter().flat_map(|batch| &batch.events).map(|event| event.kind).collect()
+}
+
 #[test]
 fn a_channel_that_falls_silent_is_told_of_and_its_next_reading_ends_it() {
     let mut bench = heard();
@@ -85,6 +89,7 @@ fn a_channel_that_falls_silent_is_told_of_and_its_next_reading_ends_it() {
     assert_eq!(told(&bench).len(), 1, "once");
     measure(&mut bench, 2);
     assert_eq!(told(&bench), [raised, (TransitionKind::Clear, "silent".to_owned(), 500, 500)]);
+    assert_eq!(kinds(&bench), [AlarmKind::Stale; 2]);
     at(&mut bench, 531);
     assert_eq!(told(&bench).len(), 3, "it is listened for again");
 }
@@ -101,6 +106,7 @@ fn a_gateway_that_is_gone_raises_one_alarm_and_holds_back_those_of_its_devices()
     assert_eq!(told(&bench), std::slice::from_ref(&gone), "and no channel is said to be silent");
     status(&mut bench, true);
     assert_eq!(told(&bench), [gone, (TransitionKind::Clear, "gateway-offline".to_owned(), 600, 600)]);
+    assert_eq!(kinds(&bench), [AlarmKind::Gateway; 2]);
     at(&mut bench, 620);
     assert_eq!(told(&bench).len(), 2, "its channels have their whole time again");
     at(&mut bench, 640);

@@ -1,4 +1,4 @@
-//! Which alarms: by name, as patterns, and by priority. The ingest's lists take them as they are; the event stream is
+//! Which alarms: by name, as patterns, by priority, and by kind. The ingest's lists take them as they are; the event stream is
 //! filtered here.
 
 use tidegate_alarms::Glob;
@@ -6,6 +6,7 @@ use tidegate_alarms::Glob;
 use crate::view::{Alarm, AlarmEvent};
 
 const PRIORITIES: [&str; 4] = ["critical", "high", "medium", "low"];
+const KINDS: [&str; 4] = ["channel", "stale", "group", "gateway"];
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Filter {
@@ -24,6 +25,9 @@ pub struct Filter {
     /// Only of these priorities: critical, high, medium, low, with commas between.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = PRIORITIES)]
     priority: Vec<String>,
+    /// Only of these kinds: channel, stale (it says nothing), group, gateway, with commas between.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = KINDS)]
+    kind: Vec<String>,
 }
 
 impl Filter {
@@ -33,10 +37,13 @@ impl Filter {
         if !self.priority.is_empty() {
             query.push(("priority", self.priority.join(",")));
         }
+        if !self.kind.is_empty() {
+            query.push(("kind", self.kind.join(",")));
+        }
         query
     }
 
-    /// Without the priority, of which history and the log know nothing.
+    /// Without priority and kind, of which history and the log know nothing.
     pub fn names(&self) -> Vec<(&'static str, String)> {
         let given = [
             ("site", &self.site),
@@ -51,14 +58,18 @@ impl Filter {
         self.priority.is_empty() || self.priority.iter().any(|wanted| wanted == priority)
     }
 
+    pub fn takes_kind(&self, kind: &str) -> bool {
+        self.kind.is_empty() || self.kind.iter().any(|wanted| wanted == kind)
+    }
+
     pub fn takes(&self, event: &AlarmEvent) -> bool {
-        let AlarmEvent { site, device, channel, rule, priority, .. } = event;
-        self.fits([site, device, channel, rule], priority)
+        let AlarmEvent { site, device, channel, rule, priority, kind, .. } = event;
+        self.fits([site, device, channel, rule], priority) && self.takes_kind(kind)
     }
 
     pub fn takes_alarm(&self, alarm: &Alarm) -> bool {
-        let Alarm { site, device, channel, rule, priority, .. } = alarm;
-        self.fits([site, device, channel, rule], priority)
+        let Alarm { site, device, channel, rule, priority, kind, .. } = alarm;
+        self.fits([site, device, channel, rule], priority) && self.takes_kind(kind)
     }
 
     fn fits(&self, names: [&String; 4], priority: &str) -> bool {

@@ -46,7 +46,9 @@ pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, Cli
     // Pages go back in time; what is in them goes forward.
     let raw: Vec<_> = pages.into_iter().rev().flatten().collect();
     let occurrences: Vec<Occurrence> = decode(client, &raw)?;
-    let is_wanted = |known: &Occurrence| arguments.filter.takes_priority(&known.priority);
+    // Of the other kinds there is no history.
+    let of_channels = arguments.filter.takes_kind("channel");
+    let is_wanted = |known: &Occurrence| of_channels && arguments.filter.takes_priority(&known.priority);
     let mut out = std::io::stdout().lock();
     if arguments.json {
         for (raw, _) in raw.iter().zip(&occurrences).filter(|(_, known)| is_wanted(known)) {

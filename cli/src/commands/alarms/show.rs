@@ -54,6 +54,7 @@ fn report(name: &AlarmName, detail: &AlarmDetail, paint: Paint) -> String {
         let message = event.message.as_deref().unwrap_or_default();
         format!("{}  at {} {unit}  {message}", when(event), show_value(&event.value))
     };
+    line("kind", alarm.kind.clone());
     match &alarm.raised {
         Some(raised) => line("raised", told(raised)),
         None => line("raised", "never".to_owned()),

@@ -48,7 +48,7 @@ pub struct Arguments {
     #[command(flatten)]
     filter: Filter,
     /// Subscribe to the MQTT broker and print every reading of every block that passes.
-    #[arg(long, conflicts_with_all = ["site", "device", "channel", "rule", "priority"])]
+    #[arg(long, conflicts_with_all = ["site", "device", "channel", "rule", "priority", "kind"])]
     pub raw: bool,
     /// The broker, for --raw.
     #[arg(long, requires = "raw", value_name = "HOST:PORT", default_value = "127.0.0.1:1883")]
