@@ -1,16 +1,19 @@
 //! Receivers, what waits for them, and what operators do about it. Those who change something come from this machine (see
 //! `operations`).
 
+use std::net::IpAddr;
+
 use axum::{
-    Extension, Json,
+    Json,
     body::Bytes,
-    extract::{ConnectInfo, Path, State},
+    extract::{ConnectInfo, FromRequest, Path, Request, State},
     http::{HeaderMap, StatusCode, Uri},
+    response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 
 use super::{
-    Answer, ApiState,
+    Answer, Api, ApiState, DeliverySource,
     operations::{MAX_OPERATOR_CHARS, Peer, must_be_json, refuse_strangers},
     parameters::Parameters,
     problem::Problem,
@@ -18,6 +21,7 @@ use super::{
 use crate::{
     delivery::{
         core::RowState,
+        desk::DeskError,
         view::{
             DeliveriesView, DeliverySelection, MAX_DELIVERIES_PAGE, ReceiverView, ReceiversView, TestView,
         },
@@ -27,8 +31,6 @@ use crate::{
 
 /// How many deliveries an answer has when nothing is said.
 const DELIVERIES_PAGE: usize = 1_000;
-
-type MaybePeer = Option<Extension<ConnectInfo<Peer>>>;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,59 +65,63 @@ pub async fn deliveries(State(api): ApiState, uri: Uri) -> Answer<DeliveriesView
 pub async fn replay(
     State(api): ApiState,
     Path((receiver, cursor)): Path<(String, String)>,
-    uri: Uri,
-    peer: MaybePeer,
-    headers: HeaderMap,
-    body: Bytes,
+    Orderer(operator): Orderer,
 ) -> Answer<ReceiverView> {
-    let operator = operator(&uri, peer, &headers, &body)?;
     let cursor: u64 =
         cursor.parse().map_err(|error| Problem::parameter("cursor", format!("cursor: {error}")))?;
     tracing::info!(operator, receiver, cursor, "a delivery is made again");
-    api.ask(move |source| {
-        source.delivery().replay(&receiver, cursor)?;
-        Ok(source.delivery().receiver(&receiver)?)
-    })
-    .await
-    .map(Json)
+    done(&api, receiver, move |delivery, receiver| delivery.replay(receiver, cursor)).await
 }
 
 pub async fn enable(
     State(api): ApiState,
     Path(receiver): Path<String>,
-    uri: Uri,
-    peer: MaybePeer,
-    headers: HeaderMap,
-    body: Bytes,
+    Orderer(operator): Orderer,
 ) -> Answer<ReceiverView> {
-    let operator = operator(&uri, peer, &headers, &body)?;
     tracing::info!(operator, receiver, "a receiver is enabled");
-    api.ask(move |source| {
-        source.delivery().enable(&receiver)?;
+    done(&api, receiver, |delivery, receiver| delivery.enable(receiver)).await
+}
+
+/// Does something with a receiver, and shows it afterwards.
+async fn done(
+    api: &Api,
+    receiver: String,
+    order: impl FnOnce(&dyn DeliverySource, &str) -> Result<(), DeskError> + Send + 'static,
+) -> Answer<ReceiverView> {
+    let ordered = api.ask(move |source| {
+        order(source.delivery(), &receiver)?;
         Ok(source.delivery().receiver(&receiver)?)
-    })
-    .await
-    .map(Json)
+    });
+    ordered.await.map(Json)
 }
 
 /// 200 also where the message did not arrive: the answer says so.
 pub async fn test(
     State(api): ApiState,
     Path(receiver): Path<String>,
-    uri: Uri,
-    peer: MaybePeer,
-    headers: HeaderMap,
-    body: Bytes,
+    Orderer(operator): Orderer,
 ) -> Answer<TestView> {
-    let operator = operator(&uri, peer, &headers, &body)?;
     tracing::info!(operator, receiver, "a test message is sent");
     api.ask(move |source| source.delivery().test(&receiver).map_err(QueryError::from)).await.map(Json)
 }
 
-/// Who orders it, if they may.
-fn operator(uri: &Uri, peer: MaybePeer, headers: &HeaderMap, body: &[u8]) -> Result<String, Problem> {
+/// Who orders it, if they may: an order has nothing else in it.
+pub struct Orderer(String);
+
+impl FromRequest<Api> for Orderer {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
+        let (uri, headers) = (request.uri().clone(), request.headers().clone());
+        let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer.ip());
+        let body = Bytes::from_request(request, api).await.map_err(IntoResponse::into_response)?;
+        operator(&uri, peer, &headers, &body).map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+fn operator(uri: &Uri, peer: Option<IpAddr>, headers: &HeaderMap, body: &[u8]) -> Result<String, Problem> {
     Parameters::read(uri, &[])?;
-    refuse_strangers(peer.map(|Extension(ConnectInfo(peer))| peer.ip()), headers)?;
+    refuse_strangers(peer, headers)?;
     must_be_json(headers, "{\"operator\": …}")?;
     let order: Order = serde_json::from_slice(body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the order: {error}")))?;
