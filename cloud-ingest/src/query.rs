@@ -26,6 +26,8 @@ mod operations;
 mod readings;
 mod rules;
 mod selection;
+#[cfg(test)]
+mod served;
 mod shapes;
 mod snapshot;
 #[cfg(test)]

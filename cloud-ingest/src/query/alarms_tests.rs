@@ -1,7 +1,5 @@
 //! Alarms over a store that a core commits to: lists by page, what operators do, and what is there afterwards.
 
-use std::{sync::Arc, thread};
-
 use tidegate_alarms::{
     AlarmKind, AlarmState, Glob, RuleId, RuleSet, RulesSettings, TransitionKind,
     lifecycle::{Action, Refusal},
@@ -9,20 +7,15 @@ use tidegate_alarms::{
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ClockQuality, GatewayId, Origin, Quality, Reading, Seq, Tick, Value,
     ValueKind,
-    block::{Block, Decoder, Description, Encoder, OriginReadings, Record, Stamp, stamp},
+    block::{Block, Description, Encoder, OriginReadings, Record, Stamp, stamp},
     topic::{GatewayPath, Lane},
 };
-use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    clock::Clock,
-    core::{Core, Effect, Event, Settings},
+    core::Event,
     events::{AlarmNames, HistoryMark, States, mark_from_text},
-    lake::Lake,
     operations::Deed,
-    orders::{Answer, Orders},
-    store::{LmdbStore, Store},
 };
 
 pub(super) const BOARDS: u64 = 7;
@@ -68,36 +61,13 @@ fn block(board: u64, clears: bool) -> Event {
 
 /// Boards with an odd number have cleared.
 pub(super) fn served(folder: &std::path::Path) -> Query {
-    let store = Arc::new(LmdbStore::open(&folder.join("store"), 16 << 20).unwrap());
-    let (events, mut told) = mpsc::channel(8);
-    let orders = Arc::new(Orders::new(events.clone(), Clock::start()));
-    let (to, answers) = (Arc::clone(&store), Arc::clone(&orders));
     let rule =
         serde_json::json!({ "rule": [{ "id": "high", "select": {}, "above": 60.0, "priority": "high" }] });
     let rules = RuleSet::from_settings(serde_json::from_value::<RulesSettings>(rule).unwrap()).unwrap();
-    thread::spawn(move || {
-        let settings = Settings { credit_total_bytes: 1 << 20, linger_ms: 0, quota_bytes: 1 << 30 };
-        let snapshot = to.snapshot().unwrap();
-        let mut core = Core::new(settings, rules, Decoder::new().unwrap(), snapshot, 1);
-        while let Some(event) = told.blocking_recv() {
-            core.handle(0, event);
-            while let Some(effect) = core.poll() {
-                match effect {
-                    Effect::Commit(batch) => {
-                        let used_bytes = to.commit(&batch).unwrap().used_bytes;
-                        core.handle(0, Event::Committed { batch: batch.number, used_bytes });
-                    }
-                    Effect::AlarmDone { ticket, done } => answers.answer(ticket, Answer::Alarm(done)),
-                    _ => {}
-                }
-            }
-        }
-    });
-    let lake = Lake::open(&folder.join("lake")).unwrap();
+    let (query, events) = super::served::served(folder, rules, None);
     for board in 0..BOARDS {
         events.blocking_send(block(board, board % 2 == 1)).unwrap();
     }
-    let query = Query::new(store, lake, Arc::new(Shown::default()), crate::events::channel(), orders);
     // Answered after the blocks before it.
     let unknown = act(&query, 99, Action::Comment);
     assert!(matches!(unknown, Err(QueryError::UnknownAlarm)), "{unknown:?}");

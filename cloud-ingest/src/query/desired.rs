@@ -80,12 +80,10 @@ impl Query {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, thread};
-
     use tidegate_alarms::RuleSet;
     use tidegate_protocol::{
         BootId, ChannelName, GatewayId, Origin, ValueKind,
-        block::{Decoder, Description},
+        block::Description,
         settings::{ReportedChannel, ReportedSettings, SettingsOutcome},
         topic::GatewayPath,
     };
@@ -93,17 +91,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::Clock,
         core::{
-            Core, Effect, Event, Settings,
+            Event,
             batch::{Batch, OriginNo, OriginRecord},
         },
         desired::WantedSettings,
-        events,
-        lake::Lake,
-        orders::{Answer, Orders},
-        shown::Shown,
-        store::{LmdbStore, Store},
     };
 
     fn key(device: &str, channel: &str) -> ChannelKey {
@@ -120,7 +112,6 @@ mod tests {
 
     /// A store that knows a board with one channel, and a core that commits to it.
     fn served(folder: &std::path::Path) -> (Query, mpsc::Sender<Event>) {
-        let store = Arc::new(LmdbStore::open(&folder.join("store"), 16 << 20).unwrap());
         let level = key("board", "level");
         let origin = Origin::new(level.device, BootId(1));
         let declared =
@@ -132,32 +123,7 @@ mod tests {
             descriptions: vec![(OriginNo(0), description)],
             ..Batch::default()
         };
-        store.commit(&batch).unwrap();
-        let (events, mut told) = mpsc::channel(8);
-        let orders = Arc::new(Orders::new(events.clone(), Clock::start()));
-        let (to, answers) = (Arc::clone(&store), Arc::clone(&orders));
-        thread::spawn(move || {
-            let settings = Settings { credit_total_bytes: 1 << 20, linger_ms: 0, quota_bytes: 1 << 30 };
-            let snapshot = to.snapshot().unwrap();
-            let mut core = Core::new(settings, RuleSet::default(), Decoder::new().unwrap(), snapshot, 1);
-            while let Some(event) = told.blocking_recv() {
-                core.handle(0, event);
-                while let Some(effect) = core.poll() {
-                    match effect {
-                        Effect::Commit(batch) => {
-                            let used_bytes = to.commit(&batch).unwrap().used_bytes;
-                            core.handle(0, Event::Committed { batch: batch.number, used_bytes });
-                        }
-                        Effect::SettingsDone { ticket, done } => {
-                            answers.answer(ticket, Answer::Settings(done));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-        });
-        let lake = Lake::open(&folder.join("lake")).unwrap();
-        (Query::new(store, lake, Arc::new(Shown::default()), events::channel(), orders), events)
+        super::super::served::served(folder, RuleSet::default(), Some(&batch))
     }
 
     #[test]

@@ -71,49 +71,14 @@ impl Query {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, sync::Arc, thread};
+    use std::path::Path;
 
     use tidegate_alarms::{RuleSet, RulesSettings};
-    use tidegate_protocol::block::Decoder;
-    use tokio::sync::mpsc;
 
     use super::*;
-    use crate::{
-        clock::Clock,
-        core::{Core, Effect, Event, Settings},
-        events,
-        lake::Lake,
-        orders::{Answer, Orders},
-        shown::Shown,
-        store::{LmdbStore, Store},
-    };
 
-    /// A store, and a core that commits to it.
     fn served(folder: &Path) -> Query {
-        let store = Arc::new(LmdbStore::open(&folder.join("store"), 16 << 20).unwrap());
-        let (events, mut told) = mpsc::channel(8);
-        let orders = Arc::new(Orders::new(events, Clock::start()));
-        let (to, answers) = (Arc::clone(&store), Arc::clone(&orders));
-        thread::spawn(move || {
-            let settings = Settings { credit_total_bytes: 1 << 20, linger_ms: 0, quota_bytes: 1 << 30 };
-            let snapshot = to.snapshot().unwrap();
-            let mut core = Core::new(settings, RuleSet::default(), Decoder::new().unwrap(), snapshot, 1);
-            while let Some(event) = told.blocking_recv() {
-                core.handle(0, event);
-                while let Some(effect) = core.poll() {
-                    match effect {
-                        Effect::Commit(batch) => {
-                            let used_bytes = to.commit(&batch).unwrap().used_bytes;
-                            core.handle(0, Event::Committed { batch: batch.number, used_bytes });
-                        }
-                        Effect::RulesDone { ticket, done } => answers.answer(ticket, Answer::Rules(done)),
-                        _ => {}
-                    }
-                }
-            }
-        });
-        let lake = Lake::open(&folder.join("lake")).unwrap();
-        Query::new(store, lake, Arc::new(Shown::default()), events::channel(), orders)
+        super::super::served::served(folder, RuleSet::default(), None).0
     }
 
     fn request(rules: serde_json::Value) -> RulesRequest {
