@@ -23,7 +23,7 @@ mod times;
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tidegate_protocol::{ChannelName, DeviceId, SiteId};
 
 pub use load::{FLOOD_BEGINS, FLOOD_ENDS, Flood, Load, Rate, STEP_MS};
@@ -49,7 +49,7 @@ pub const BAD_ACTORS: usize = 10;
 pub const NUISANCES: usize = 20;
 
 /// An alarm: a rule on a channel.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AlarmName {
     pub site: SiteId,
     pub device: DeviceId,
@@ -57,7 +57,7 @@ pub struct AlarmName {
     pub rule: RuleId,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Included.
     pub from_unix_ms: i64,
@@ -91,7 +91,7 @@ pub struct Report {
     pub time_to_acknowledge: Times,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PriorityShare {
     pub priority: Priority,
     pub raises: u64,
@@ -102,7 +102,7 @@ pub struct PriorityShare {
     pub time_to_acknowledge: Times,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BadActor {
     #[serde(flatten)]
     pub alarm: AlarmName,

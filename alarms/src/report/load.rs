@@ -2,7 +2,7 @@
 
 use alloc::{vec, vec::Vec};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Raises are counted in steps of this; floods begin and end on them.
 pub const STEP_MS: u64 = 10_000;
@@ -16,7 +16,7 @@ pub const MAX_FLOODS: usize = 100;
 const TEN_MINUTES_MS: u64 = 600_000;
 const HOUR_MS: u64 = 3_600_000;
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     pub per_hour: Rate,
     pub per_10_minutes: Rate,
@@ -27,14 +27,14 @@ pub struct Load {
     pub floods: Vec<Flood>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     pub average: f64,
     /// In whichever stretch of that length had most.
     pub peak: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flood {
     /// Its first raise.
     pub began_unix_ms: i64,

@@ -6,7 +6,7 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::AlarmName;
 use crate::{
@@ -25,7 +25,7 @@ pub const SAMPLES: usize = 32;
 const JOINED_PERCENT: usize = 90;
 
 /// An alarm that tells people nothing as it is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Nuisance {
     #[serde(flatten)]
     pub alarm: AlarmName,
@@ -39,7 +39,7 @@ pub struct Nuisance {
 }
 
 /// What would have kept it quiet; each of them alone. Null where what was seen says nothing of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Suggestion {
     /// At this off-delay, nine of ten pauses would not have ended the occurrence.
     pub off_delay_ms: Option<u64>,

@@ -2,13 +2,13 @@
 
 use alloc::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A power of two has 2 to the power of this classes.
 const FINE: u32 = 6;
 
 /// The median and the ninth tenth are right to 1/64 of themselves, and never too long; the longest is exact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Times {
     pub count: u64,
     /// Null where there is none.

@@ -54,9 +54,8 @@ pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, Cli
         writeln!(out, "{}", raw.get())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let report: view::Report = serde_json::from_str(raw.get()).map_err(|error| ClientError::NotAnIngest {
-        url: client.url().to_owned(),
-        reason: format!("unexpected JSON: {error}"),
+    let report: view::ReportView = serde_json::from_str(raw.get()).map_err(|error| {
+        ClientError::NotAnIngest { url: client.url().to_owned(), reason: format!("unexpected JSON: {error}") }
     })?;
     write!(out, "{}", text::text(&report, Paint::for_stdout()))?;
     Ok(ExitCode::SUCCESS)

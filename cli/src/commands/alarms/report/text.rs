@@ -1,6 +1,11 @@
 //! The report as text: sums, then a section for each measure that there is something to say of.
 
-use super::view::{Flood, Listed, Name, Nuisance, Report, Standing, Suggestion, Times};
+use tidegate_alarms::{
+    Priority,
+    report::{AlarmName, Flood, Nuisance, Report, Suggestion, Times},
+};
+
+use super::view::{Listed, Now, ReportView, Standing};
 use crate::{
     instant::{local_time, roughly},
     paint::{Paint, Style, priority_style},
@@ -10,7 +15,7 @@ use crate::{
 const LEFT: Align = Align::Left;
 const RIGHT: Align = Align::Right;
 
-pub fn text(report: &Report, paint: Paint) -> String {
+pub fn text(ReportView { report, now }: &ReportView, paint: Paint) -> String {
     let span_ms = report.to_unix_ms.saturating_sub(report.from_unix_ms);
     let (from, to) = (local_time(report.from_unix_ms), local_time(report.to_unix_ms));
     let mut text = format!(
@@ -19,7 +24,7 @@ pub fn text(report: &Report, paint: Paint) -> String {
     );
     text.push_str(&sums(report, span_ms));
     text.push('\n');
-    text.push_str(&priorities(report).render(paint));
+    text.push_str(&priorities(report, now).render(paint));
     let mut section = |title: &str, all: u64, shown: usize, table: Table| {
         if shown == 0 {
             return;
@@ -41,7 +46,6 @@ pub fn text(report: &Report, paint: Paint) -> String {
     let each = |alarm: &Nuisance| (alarm.fleeting, on(&alarm.suggestion));
     let table = nuisances(&report.fleeting, "FLEETING", each);
     section(title, report.fleeting_alarms, report.fleeting.len(), table);
-    let now = &report.now;
     let mut listed = |title: &str, listed: &Listed| {
         section(title, listed.count, listed.alarms.len(), standing(listed, now.at_unix_ms));
     };
@@ -90,15 +94,19 @@ fn times(times: &Times) -> String {
     let (Some(half), Some(most), Some(longest)) = (times.p50_ms, times.p90_ms, times.max_ms) else {
         return String::new();
     };
-    let [half, most, longest] = [half, most, longest].map(roughly);
+    let [half, most, longest] = [half, most, longest].map(length);
     format!("  half within {half}, nine of ten within {most}, the longest {longest}")
+}
+
+fn length(ms: u64) -> String {
+    roughly(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
 fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-fn priorities(report: &Report) -> Table {
+fn priorities(report: &Report, now: &Now) -> Table {
     let mut table = Table::new([
         ("PRIORITY", LEFT),
         ("RAISES", RIGHT),
@@ -111,22 +119,22 @@ fn priorities(report: &Report) -> Table {
         ("ACTIVE NOW", RIGHT),
         ("UNACKED NOW", RIGHT),
     ]);
-    let length = |ms: Option<i64>| ms.map_or_else(|| "-".to_owned(), roughly);
+    let within = |ms: Option<u64>| ms.map_or_else(|| "-".to_owned(), length);
     for each in &report.priorities {
-        let now = report.now.priorities.iter().find(|now| now.priority == each.priority);
-        let guide = if each.priority == "critical" { "<" } else { "~" };
+        let now = now.priorities.iter().find(|now| now.priority == each.priority);
+        let guide = if each.priority == Priority::Critical { "<" } else { "~" };
         let times = &each.time_to_acknowledge;
         table.row(
-            if each.raises == 0 { Style::Dim } else { priority_style(&each.priority) },
+            if each.raises == 0 { Style::Dim } else { priority_style(each.priority.name()) },
             [
-                each.priority.clone(),
+                each.priority.name().to_owned(),
                 each.raises.to_string(),
                 percent(each.share),
                 format!("{guide}{:.0} %", each.guide_share * 100.0),
                 times.count.to_string(),
-                length(times.p50_ms),
-                length(times.p90_ms),
-                length(times.max_ms),
+                within(times.p50_ms),
+                within(times.p90_ms),
+                within(times.max_ms),
                 now.map_or(0, |now| now.active).to_string(),
                 now.map_or(0, |now| now.unacknowledged).to_string(),
             ],
@@ -163,8 +171,12 @@ fn floods(report: &Report) -> Table {
 fn bad_actors(report: &Report) -> Table {
     let mut table = Table::new([("RAISES", RIGHT), ("SHARE", RIGHT), ("PRIORITY", LEFT), ("ALARM", LEFT)]);
     for actor in &report.bad_actors {
-        let cells =
-            [actor.raises.to_string(), percent(actor.share), actor.priority.clone(), name(&actor.alarm)];
+        let cells = [
+            actor.raises.to_string(),
+            percent(actor.share),
+            actor.priority.name().to_owned(),
+            name(&actor.alarm),
+        ];
         table.row(Style::Plain, cells);
     }
     table
@@ -178,7 +190,7 @@ fn nuisances(alarms: &[Nuisance], what: &'static str, each: impl Fn(&Nuisance) -
         let cells = [
             alarm.raises.to_string(),
             count.to_string(),
-            alarm.priority.clone(),
+            alarm.priority.name().to_owned(),
             name(&alarm.alarm),
             suggestion,
         ];
@@ -215,16 +227,16 @@ fn standing(listed: &Listed, now_unix_ms: i64) -> Table {
             [
                 raised_unix_ms.map_or_else(|| "-".to_owned(), local_time),
                 raised_unix_ms.map_or_else(|| "-".to_owned(), |at| roughly(now_unix_ms.saturating_sub(at))),
-                priority.clone(),
+                priority.name().to_owned(),
                 name(alarm),
-                format!("{state}{until}"),
+                format!("{}{until}", state.name()),
             ],
         );
     }
     table
 }
 
-fn name(alarm: &Name) -> String {
-    let Name { site, device, channel, rule } = alarm;
+fn name(alarm: &AlarmName) -> String {
+    let AlarmName { site, device, channel, rule } = alarm;
     format!("{site}/{device}/{channel}/{rule}")
 }
