@@ -1,13 +1,10 @@
 //! The lake as another program reads it: DuckDB, from PyPI, in a process of its own.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::programs::workspace;
+use crate::python::python;
 
 /// Reads a query from the arguments; prints the rows as one JSON array of arrays. Doubles go out as their bits, so
 /// that not even the last one is lost on the way.
@@ -46,11 +43,6 @@ pub fn try_query(ingest_data: &Path, select: &str) -> Result<Vec<Vec<Value>>, St
 
 const REMEDY: &str = "`cargo xtask test` makes a Python with duckdb under target/tools/venv; \
     TIDEGATE_TEST_PYTHON names another";
-
-fn python() -> PathBuf {
-    std::env::var_os("TIDEGATE_TEST_PYTHON")
-        .map_or_else(|| workspace().join("target/tools/venv/bin/python"), PathBuf::from)
-}
 
 /// A double as [`query`] gives it.
 pub fn double(value: &Value) -> f64 {

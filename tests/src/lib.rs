@@ -5,6 +5,7 @@
 //! - [`chain`]: broker, ingest and agent with their configuration files in one temporary folder
 //! - [`api`]: the ingest's HTTP API and the agent's status
 //! - [`lake`]: the Parquet lake as another program (DuckDB) reads it
+//! - [`python`]: the Python that has other people's programs
 //! - [`events`]: the ingest's event stream
 //! - [`eventually`]: waiting for something that a process will do, with a bound
 //! - [`measured`]: what a test's boards measured, held against lake and alarm history
@@ -29,6 +30,7 @@ pub mod lake;
 pub mod measured;
 pub mod powercut;
 pub mod programs;
+pub mod python;
 pub mod recording;
 pub mod tee;
 pub mod tidegate;

@@ -5,18 +5,14 @@
 //! names of what is there, so that orders are carried out. The event stream is not: it has no end, so that each
 //! request would last until it is given up; `cloud-ingest/tests/api/streams.rs` reads it.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, net::SocketAddr, process::Command};
 
 use serde_json::Value as Json;
 use tidegate_tests::{
     chain::{Chain, SITE},
     eventually::eventually,
     measured::{Measured, RULES},
+    python::python_with,
     tidegate::tidegate,
 };
 use tokio::{
@@ -48,18 +44,6 @@ async fn hook() -> SocketAddr {
     address
 }
 
-fn python() -> PathBuf {
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/venv/bin/python");
-    let python = std::env::var_os("TIDEGATE_TEST_PYTHON").map_or(venv, PathBuf::from);
-    let imports = Command::new(&python).args(["-c", "import schemathesis"]).status();
-    assert!(
-        imports.is_ok_and(|status| status.success()),
-        "no Python with schemathesis at {}: `cargo xtask test` installs it (or set TIDEGATE_TEST_PYTHON)",
-        python.display()
-    );
-    python
-}
-
 /// Runs schemathesis against `url` with what `settings` says in its own words.
 fn fuzz(url: &str, document: &Json, settings: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -67,7 +51,7 @@ fn fuzz(url: &str, document: &Json, settings: &str) {
     fs::write(&file, settings).expect("the temporary folder can be written");
     // From a file: it leaves out the operation that a document comes from.
     fs::write(&document_file, document.to_string()).expect("the temporary folder can be written");
-    let output = Command::new(python())
+    let output = Command::new(python_with("schemathesis"))
         .args(["-m", "schemathesis.cli", "--no-color", "--config-file"])
         .arg(&file)
         .arg("run")

@@ -2,10 +2,10 @@
 //! and paho-mqtt (PyPI). What is missing fails the test; `cargo xtask test` installs it.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use tidegate_broker::{Config, Role, Running, User};
+use tidegate_tests::python::python_with;
 
 /// Seconds after which a client gives up by itself, so that a failure is one and not a hang.
 const GIVE_UP_S: &str = "20";
@@ -123,18 +123,6 @@ async fn mosquitto_clients_are_told_what_they_may_not() {
     assert!(String::from_utf8_lossy(&denied.stderr).contains("denied"));
 }
 
-fn python() -> PathBuf {
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/venv/bin/python");
-    let python = std::env::var_os("TIDEGATE_TEST_PYTHON").map_or(venv, PathBuf::from);
-    let imports = Command::new(&python).args(["-c", "import paho.mqtt"]).status();
-    assert!(
-        imports.is_ok_and(|status| status.success()),
-        "no Python with paho-mqtt at {}: `cargo xtask test` installs it (or set TIDEGATE_TEST_PYTHON)",
-        python.display()
-    );
-    python
-}
-
 /// Prints what it got, one message a line, and ends when it has all six.
 const PAHO: &str = r#"
 import sys, threading
@@ -176,7 +164,10 @@ client.loop_stop()
 async fn paho_publishes_and_subscribes_at_every_qos() {
     let broker = broker().await;
     let port = broker.mqtt.port().to_string();
-    let output = Command::new(python()).args(["-c", PAHO, &port]).output().expect("it ran a moment ago");
+    let output = Command::new(python_with("paho.mqtt"))
+        .args(["-c", PAHO, &port])
+        .output()
+        .expect("it ran a moment ago");
     let (printed, errors) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{printed}{errors}");
