@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -10,11 +11,12 @@ use tidegate_service::{SettingsError, settings};
 
 use crate::{
     certificate::CertificateKey,
+    core,
     delivery::{Receiver, heartbeat::Heartbeat, receiver::receivers},
     lake::RollSettings,
     retention::Retention,
     rules_file::{RulesFile, WrongRules},
-    settings::{BrokerSettings, JournalSettings, RetentionSettings, Settings},
+    settings::{BrokerSettings, JournalSettings, RetentionSettings, Settings, SilenceSettings},
 };
 
 /// Variables with this prefix override the file: `TIDEGATE_INGEST__HTTP__LISTEN=…`.
@@ -37,6 +39,7 @@ pub struct Config {
     /// `None`: no certificates are given.
     pub certificate_key: Option<CertificateKey>,
     pub retention: Retention,
+    pub silence: core::SilenceSettings,
     pub receivers: Vec<Receiver>,
     pub heartbeat: Heartbeat,
 }
@@ -65,6 +68,8 @@ const MAX_COMMIT_INTERVAL_MS: u64 = 1_000;
 /// What was never tried is not promised.
 const MAX_EVENT_STREAMS: usize = 65_535;
 const MIN_ROLL_INTERVAL_MS: u64 = 100;
+/// A link that is lost and found again at once is no news; what is told an hour late is none either.
+const SILENCE_MS: RangeInclusive<u64> = 1_000..=3_600_000;
 /// A hundred years.
 const MAX_RETENTION_DAYS: u32 = 36_500;
 
@@ -100,6 +105,7 @@ impl Config {
                 .then_some(RollSettings { interval_ms: lake.roll_interval_ms, bytes: lake.roll_bytes }),
             certificate_key: certificate_key(file, folder, settings.certificate.key_file)?,
             retention: retention(file, &settings.retention)?,
+            silence: silence(file, &settings.silence)?,
             receivers: receivers(file, settings.receiver)?,
             heartbeat: Heartbeat::from_settings(file, settings.heartbeat)?,
             data_dir,
@@ -200,6 +206,22 @@ fn journal(file: &Path, raw: &JournalSettings) -> Result<Journal, SettingsError>
         quota_bytes,
         commit_interval_ms: raw.commit_interval_ms,
         credit_bytes: raw.credit_bytes,
+    })
+}
+
+fn silence(file: &Path, raw: &SilenceSettings) -> Result<core::SilenceSettings, SettingsError> {
+    let ms = |key, given: u64| {
+        if SILENCE_MS.contains(&given) {
+            return Ok(given);
+        }
+        let problem = format!("{given} ms is no time after which something is called silent");
+        let remedy = format!("give {} to {}", SILENCE_MS.start(), SILENCE_MS.end());
+        Err(SettingsError::invalid(file, key, problem, remedy))
+    };
+    Ok(core::SilenceSettings {
+        offline_after_ms: ms("silence.gateway_offline_after_ms", raw.gateway_offline_after_ms)?,
+        settle_ms: ms("silence.settle_ms", raw.settle_ms)?,
+        lag_ms: ms("silence.behind_after_ms", raw.behind_after_ms)?,
     })
 }
 

@@ -226,7 +226,7 @@ fn new_core(config: &Config, clock: Clock, store: &LmdbStore, shown: &Shown) -> 
         }
         book.merge(&config.rules, clock.unix_ms());
     }
-    Ok(Core::new(settings, book, decoder, snapshot, new_incarnation()?))
+    Ok(Core::new(settings, book, decoder, snapshot, new_incarnation()?).with_silence(config.silence))
 }
 
 /// The core has a thread to itself: its work is computing, not waiting.

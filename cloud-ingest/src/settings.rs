@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::delivery::settings::{HeartbeatSettings, ReceiverSettings};
+use crate::{
+    core,
+    delivery::settings::{HeartbeatSettings, ReceiverSettings},
+};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +28,8 @@ pub struct Settings {
     pub certificate: CertificateSettings,
     #[serde(default)]
     pub retention: RetentionSettings,
+    #[serde(default)]
+    pub silence: SilenceSettings,
     /// Who gets alarm events.
     #[serde(default)]
     pub receiver: Vec<ReceiverSettings>,
@@ -55,6 +60,25 @@ pub struct RetentionSettings {
 impl Default for RetentionSettings {
     fn default() -> Self {
         Self { lake_days: 0, events_days: 0, ledger_days: 30 }
+    }
+}
+
+/// When gateways and channels are called silent, in milliseconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SilenceSettings {
+    /// A gateway that is gone for so long raises `gateway-offline`.
+    pub gateway_offline_after_ms: u64,
+    /// After the broker was found, or the ingest was behind, no channel is called silent for so long.
+    pub settle_ms: u64,
+    /// The ingest is behind while live readings are older than this when they arrive.
+    pub behind_after_ms: u64,
+}
+
+impl Default for SilenceSettings {
+    fn default() -> Self {
+        let core::SilenceSettings { offline_after_ms, settle_ms, lag_ms } = core::SilenceSettings::default();
+        Self { gateway_offline_after_ms: offline_after_ms, settle_ms, behind_after_ms: lag_ms }
     }
 }
 

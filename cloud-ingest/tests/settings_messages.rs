@@ -31,6 +31,9 @@ fn settings_that_are_refused_say_why() {
     insta::assert_snapshot!(settings("[journal]\ncredit_bytes = 1\n"), @r#"ingest.toml: journal.credit_bytes (line 3): 1 bytes are less than one block; give at least 524288"#);
     insta::assert_snapshot!(settings("[lake]\nroll_interval_ms = 1\n"), @r#"ingest.toml: lake.roll_interval_ms (line 3): 1 would make a file for almost every block; give at least 100"#);
     insta::assert_snapshot!(settings("[retention]\nlake_days = 40000\n"), @r#"ingest.toml: retention.lake_days (line 3): 40000 days are more than 36500; give 0 to keep it for ever"#);
+    insta::assert_snapshot!(settings("[silence]\ngateway_offline_after_ms = 0\n"), @r#"ingest.toml: silence.gateway_offline_after_ms (line 3): 0 ms is no time after which something is called silent; give 1000 to 3600000"#);
+    insta::assert_snapshot!(settings("[silence]\nsettle_ms = 999\n"), @r#"ingest.toml: silence.settle_ms (line 3): 999 ms is no time after which something is called silent; give 1000 to 3600000"#);
+    insta::assert_snapshot!(settings("[silence]\nbehind_after_ms = 3600001\n"), @r#"ingest.toml: silence.behind_after_ms (line 3): 3600001 ms is no time after which something is called silent; give 1000 to 3600000"#);
     insta::assert_snapshot!(settings("[broker]\naddress = \"localhost\"\n"), @r#"ingest.toml: broker.address (line 3): "localhost" is not host:port; write it as "127.0.0.1:1883""#);
     insta::assert_snapshot!(settings("[broker]\npassword = \"x\"\n"), @r#"ingest.toml: broker.user (line 2): there is a password and no user; add `user = "ingest"`"#);
     insta::assert_snapshot!(settings("[broker]\nuser = \"ingest\"\npassword_file = \"nowhere\"\n"), @r#"ingest.toml: broker.password_file (line 4): cannot read nowhere (No such file or directory (os error 2)); create the file with the secret on one line, readable by this program's user"#);
@@ -64,6 +67,11 @@ fn the_example_files_are_good() {
     assert_eq!(
         format!("{:?} {:?} {:?} {}", plain.journal, plain.lake, plain.retention, plain.http),
         format!("{:?} {:?} {:?} {}", config.journal, config.lake, config.retention, config.http)
+    );
+    assert_eq!(plain.silence, config.silence);
+    assert_eq!(
+        (plain.silence.offline_after_ms, plain.silence.settle_ms, plain.silence.lag_ms),
+        (15_000, 10_000, 5_000)
     );
     assert_eq!((plain.broker.port, plain.broker.client_id), (config.broker.port, config.broker.client_id));
 }

@@ -78,6 +78,7 @@ pub use self::{
     counters::Counters,
     event::{Effect, Event, Loaded, Snapshot},
     settling::MAX_LOADS,
+    silence::SilenceSettings,
     verifying::{MAX_VERIFYING, VerifyJob},
 };
 

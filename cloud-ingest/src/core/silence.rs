@@ -5,7 +5,7 @@
 //! channel `link` of a device of its name; while all gateways that brought a device are gone, its channels' silence is held back.
 //!
 //! Silence is only judged while this ingest hears what there is to hear: not without the broker, not while what arrives is
-//! older than `LAG_MS` (a backlog behind a restart), nor for `SETTLE_MS` after either; and then every channel has its
+//! older than `lag_ms` (a backlog behind a restart), nor for `settle_ms` after either; and then every channel has its
 //! whole time again. Timers are per channel with a stale rule, and are put off when they fire, not with every reading.
 
 use std::{
@@ -22,12 +22,23 @@ use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, Seq, Tick, 
 
 use super::{Core, Effect, batch::OriginNo, commits::Mode, current::has_ended, lifecycle::AlarmKey};
 
-/// Live readings that are older than this when they arrive: the ingest is behind.
-const LAG_MS: i64 = 5_000;
-/// So long all must be well before silence is judged.
-const SETTLE_MS: u64 = 10_000;
-/// A gateway must be gone for so long.
-const OFFLINE_AFTER_MS: u64 = 15_000;
+/// When something is called silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SilenceSettings {
+    /// A gateway must be gone for so long.
+    pub offline_after_ms: u64,
+    /// So long all must be well before silence is judged.
+    pub settle_ms: u64,
+    /// Live readings that are older than this when they arrive: the ingest is behind.
+    pub lag_ms: u64,
+}
+
+impl Default for SilenceSettings {
+    fn default() -> Self {
+        Self { offline_after_ms: 15_000, settle_ms: 10_000, lag_ms: 5_000 }
+    }
+}
+
 /// When to look again where silence cannot be judged now.
 const LOOK_AGAIN_MS: u64 = 5_000;
 
@@ -36,6 +47,7 @@ const LINK: &str = "link";
 
 #[derive(Debug, Default)]
 pub(super) struct Silence {
+    settings: SilenceSettings,
     connected: bool,
     /// Not judged before.
     judged_from_ms: u64,
@@ -48,12 +60,18 @@ pub(super) struct Silence {
 impl Silence {
     pub fn next_wakeup(&self) -> Option<u64> {
         let channel = self.timers.first().map(|(due, ..)| *due);
-        let gateway = self.gone.values().map(|since| since.saturating_add(OFFLINE_AFTER_MS)).min();
+        let gateway =
+            self.gone.values().map(|since| since.saturating_add(self.settings.offline_after_ms)).min();
         [channel, gateway].into_iter().flatten().min()
     }
 }
 
 impl Core {
+    pub fn with_silence(mut self, settings: SilenceSettings) -> Self {
+        self.silence.settings = settings;
+        self
+    }
+
     pub(super) fn broker_found(&mut self, now_ms: u64) {
         self.silence.connected = true;
         self.listen_anew(now_ms);
@@ -64,7 +82,7 @@ impl Core {
         if !self.silence.connected {
             return;
         }
-        self.silence.judged_from_ms = now_ms.saturating_add(SETTLE_MS);
+        self.silence.judged_from_ms = now_ms.saturating_add(self.silence.settings.settle_ms);
         self.restart_timers(now_ms);
         // A will may have been said while nobody listened, or before the start.
         for (path, gateway) in &self.gateways {
@@ -103,8 +121,9 @@ impl Core {
         let Some(state) = self.origins.get(no) else { return };
         let newest = state.latest.iter().flatten().map(|reading| reading.tick).max();
         let newest = newest.zip(state.record.anchor).map(|(tick, anchor)| anchor.unix_ms_at(tick));
-        if newest.is_some_and(|newest| arrival_unix_ms.saturating_sub(newest) > LAG_MS) {
-            self.silence.judged_from_ms = self.silence.judged_from_ms.max(now_ms.saturating_add(SETTLE_MS));
+        let SilenceSettings { lag_ms, settle_ms, .. } = self.silence.settings;
+        if newest.is_some_and(|newest| arrival_unix_ms > newest.saturating_add_unsigned(lag_ms)) {
+            self.silence.judged_from_ms = self.silence.judged_from_ms.max(now_ms.saturating_add(settle_ms));
         }
     }
 
@@ -113,8 +132,9 @@ impl Core {
             return;
         }
         let Some(unix_ms) = self.lifecycles.unix_ms_at(now_ms) else { return };
+        let offline_after_ms = self.silence.settings.offline_after_ms;
         let gone =
-            self.silence.gone.extract_if(.., |_, since| now_ms >= since.saturating_add(OFFLINE_AFTER_MS));
+            self.silence.gone.extract_if(.., |_, since| now_ms >= since.saturating_add(offline_after_ms));
         for (path, since) in gone.collect::<Vec<_>>() {
             let began = unix_ms.saturating_sub_unsigned(now_ms.saturating_sub(since));
             self.of_gateway(now_ms, path, began, unix_ms, true);

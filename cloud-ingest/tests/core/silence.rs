@@ -1,7 +1,7 @@
 //! Channels that say nothing, and gateways that are gone.
 
 use tidegate_alarms::{AlarmKind, RuleSet, RulesSettings, TransitionKind};
-use tidegate_ingest::core::{Event, Snapshot};
+use tidegate_ingest::core::{Event, SilenceSettings, Snapshot};
 use tidegate_protocol::{ClockQuality, block::Record, status::GatewayStatus, topic::Lane};
 
 use crate::support::{Bench, described, encode, gateway, origin, readings};
@@ -24,7 +24,12 @@ fn status(bench: &mut Bench, online: bool) {
 
 /// A board that was heard at second 0, its gateway present.
 fn heard() -> Bench {
+    heard_by(SilenceSettings::default())
+}
+
+fn heard_by(settings: SilenceSettings) -> Bench {
     let mut bench = Bench::with_rules(stale(), Snapshot::default());
+    bench.core = bench.core.with_silence(settings);
     at(&mut bench, 0);
     bench.handle(Event::BrokerConnected);
     status(&mut bench, true);
@@ -57,6 +62,19 @@ fn measure(bench: &mut Bench, seq: u64) {
         quality: ClockQuality::Synced,
     };
     bench.send(Lane::Live, encode(vec![described(board), anchor], vec![readings(board, [seq])]));
+}
+
+/// Another board's reading, which was measured a minute ago.
+fn old(bench: &mut Bench, seq: u64) {
+    let other = origin("board-b", 1);
+    let anchor = Record::Anchor {
+        origin: other,
+        tick: tidegate_protocol::Tick(seq),
+        unix_ms: bench.unix_ms - 60_000,
+        error_ms: u32::try_from(1_000 - seq).unwrap(),
+        quality: ClockQuality::Synced,
+    };
+    bench.send(Lane::Live, encode(vec![described(other), anchor], vec![readings(other, [seq])]));
 }
 
 /// What was told: at which second it began or ended, and was learned.
@@ -114,6 +132,33 @@ fn a_gateway_that_is_gone_raises_one_alarm_and_holds_back_those_of_its_devices()
 }
 
 #[test]
+fn how_long_is_waited_is_a_setting() {
+    let mut bench = heard_by(SilenceSettings { offline_after_ms: 40_000, ..SilenceSettings::default() });
+    at(&mut bench, 10);
+    status(&mut bench, false);
+    at(&mut bench, 49);
+    assert!(told(&bench).is_empty());
+    at(&mut bench, 50);
+    assert_eq!(told(&bench), [(TransitionKind::Raise, "gateway-offline".to_owned(), 10, 50)]);
+
+    let mut bench = heard_by(SilenceSettings { settle_ms: 100_000, ..SilenceSettings::default() });
+    at(&mut bench, 99);
+    assert!(told(&bench).is_empty(), "the broker was found at second 0");
+    at(&mut bench, 140);
+    assert_eq!(told(&bench).len(), 1);
+
+    // Of a minute ago: too old, or not.
+    for (lag_ms, silent) in [(59_000, 0), (61_000, 1)] {
+        let mut bench = heard_by(SilenceSettings { lag_ms, ..SilenceSettings::default() });
+        for second in 1..=41 {
+            at(&mut bench, second);
+            old(&mut bench, second - 1);
+        }
+        assert_eq!(told(&bench).len(), silent, "{lag_ms}");
+    }
+}
+
+#[test]
 fn a_gateway_that_comes_back_soon_raises_nothing() {
     let mut bench = heard();
     at(&mut bench, 5);
@@ -135,16 +180,7 @@ fn without_the_broker_and_behind_a_backlog_nobody_is_called_silent() {
     // What arrives is old: this ingest is behind.
     for second in 301..360 {
         at(&mut bench, second);
-        let other = origin("board-b", 1);
-        let seq = second - 301;
-        let anchor = Record::Anchor {
-            origin: other,
-            tick: tidegate_protocol::Tick(seq),
-            unix_ms: bench.unix_ms - 60_000,
-            error_ms: u32::try_from(1_000 - seq).unwrap(),
-            quality: ClockQuality::Synced,
-        };
-        bench.send(Lane::Live, encode(vec![described(other), anchor], vec![readings(other, [seq])]));
+        old(&mut bench, second - 301);
     }
     assert!(told(&bench).is_empty(), "{:?}", told(&bench));
     at(&mut bench, 460);
