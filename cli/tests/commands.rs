@@ -10,6 +10,9 @@ mod settings;
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use axum::{
@@ -19,6 +22,9 @@ use axum::{
 };
 use fake_ingest::{FakeIngest, Request};
 use serde_json::{Value, json};
+
+/// Longer than anything awaited here takes on a busy machine; reaching it is a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn tidegate(url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
@@ -251,10 +257,13 @@ fn watch_lines(
         .stderr(Stdio::null())
         .spawn()
         .expect("the program starts");
-    let lines = BufReader::new(child.stdout.take().expect("piped")).lines().take(count);
-    let lines: Vec<String> = lines.map(|line| line.expect("UTF-8")).collect();
+    let stdout = BufReader::new(child.stdout.take().expect("piped"));
+    let (say, said) = mpsc::channel();
+    thread::spawn(move || stdout.lines().try_for_each(|line| say.send(line.expect("UTF-8"))));
+    let lines: Vec<String> = (0..count).map_while(|_| said.recv_timeout(PATIENCE).ok()).collect();
     child.kill().expect("it still watches");
     child.wait().expect("it ends");
+    assert_eq!(lines.len(), count, "{lines:#?}");
     (lines, ingest.requests())
 }
 
