@@ -29,7 +29,7 @@ impl RuleBook {
             rule.rule_kind() == RuleKind::Channel && rule.selector().names.site.matches(site.as_str())
         };
         let rules = self.rules().filter(|rule| rule.at(None).is_some());
-        Self::restore(rules.filter_map(|rule| rule.newest(MAX_REVISIONS, judged)))
+        Self::restore(rules.filter_map(|rule| rule.newest_few(MAX_REVISIONS, judged)))
     }
 
     /// As it travels; the same rules give the same bytes.

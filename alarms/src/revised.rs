@@ -143,7 +143,7 @@ impl RevisedRule {
     }
 
     /// Its newest revisions, and nothing in force where another is than asked for; `None` if none is.
-    pub(crate) fn newest(&self, most: usize, is_asked: impl Fn(&Rule) -> bool) -> Option<Self> {
+    pub(crate) fn newest_few(&self, most: usize, is_asked: impl Fn(&Rule) -> bool) -> Option<Self> {
         let newest = self.revisions.get(self.revisions.len().saturating_sub(most)..)?;
         let only = |revised: &Revised| Revised {
             rule: revised.rule.as_ref().filter(|rule| is_asked(rule)).cloned(),
