@@ -64,7 +64,7 @@ async fn beside_a_backlog(report: &mut Report, crossings: u64, period: Duration,
     let shutdown = Shutdown::new();
     let fleet = Fleet::spawn(&fleet_plan(), chain.board_link(), &shutdown).expect("a good plan");
     let idle = probe::run(&chain.api(), chain.board_link(), crossings, period).await;
-    show(report, "at 10,000 readings/s", &idle, shares);
+    show(report, "at 10,000 readings/s, before the link is cut", &idle, shares);
     report.row("agent's peak anonymous memory at 10,000 readings/s", memory.peak_bytes() as f64 / 1e6, "MB");
 
     proxy.cut();
