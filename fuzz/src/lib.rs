@@ -1,10 +1,13 @@
-//! What must hold for any bytes: the bodies that `protocol/tests/hostile.rs` and `alarms/tests/hostile.rs` run over seeded
-//! input, too.
+//! What must hold for any bytes: the bodies that `protocol/tests/hostile.rs`, `alarms/tests/hostile.rs` and
+//! `trust/tests/hostile.rs` run over seeded input, too.
 
 #[path = "../../protocol/tests/support/hostile.rs"]
 mod hostile;
 #[path = "../../alarms/tests/support/hostile.rs"]
 mod rules_file;
+#[path = "../../trust/tests/support/hostile.rs"]
+mod trusted;
 
 pub use hostile::*;
 pub use rules_file::{document, rules};
+pub use trusted::{certificate, identity};

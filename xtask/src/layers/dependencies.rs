@@ -15,9 +15,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Its tests name itself, to have all chips.
     ("tidegate-drivers", &["tidegate-protocol", "tidegate-firmware", "tidegate-drivers"]),
     ("tidegate-service", &[]),
-    ("tidegate-agent", &["tidegate-protocol", "tidegate-alarms", "tidegate-service"]),
-    ("tidegate-broker", &["tidegate-protocol", "tidegate-service"]),
-    ("tidegate-ingest", &["tidegate-protocol", "tidegate-alarms", "tidegate-service"]),
+    ("tidegate-trust", &["tidegate-protocol", "tidegate-service"]),
+    ("tidegate-agent", &["tidegate-protocol", "tidegate-alarms", "tidegate-service", "tidegate-trust"]),
+    ("tidegate-broker", &["tidegate-protocol", "tidegate-service", "tidegate-trust"]),
+    ("tidegate-ingest", &["tidegate-protocol", "tidegate-alarms", "tidegate-service", "tidegate-trust"]),
     (
         "tidegate-simulator",
         &[
@@ -39,6 +40,7 @@ const LIBRARIES: &[&str] = &[
     "tidegate-alarms",
     "tidegate-firmware",
     "tidegate-service",
+    "tidegate-trust",
     "tidegate-agent",
     "tidegate-broker",
     "tidegate-ingest",
@@ -50,6 +52,7 @@ const EVERYTHING: &[&str] = &[
     "tidegate-alarms",
     "tidegate-firmware",
     "tidegate-service",
+    "tidegate-trust",
     "tidegate-agent",
     "tidegate-broker",
     "tidegate-ingest",

@@ -1,0 +1,119 @@
+//! The end that connects.
+
+use std::{path::PathBuf, sync::Arc};
+
+use tokio_rustls::rustls::{
+    self, ClientConfig, DigitallySignedStruct, SignatureScheme,
+    client::{
+        Resumption, WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+
+use crate::{
+    certificate::Certificate,
+    files::{FileError, OwnFiles, Which, authorities, first_certificate, revocations},
+    versions::Versions,
+};
+
+/// What a client is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientFiles {
+    pub ca: PathBuf,
+    /// None: a server that wants a certificate will refuse us.
+    pub own: Option<OwnFiles>,
+    /// With it, every authority between the server and `ca`, those of `ca` included, must have a list in it.
+    pub crl: Option<PathBuf>,
+    /// The name that the server's certificate must have, where it is not that of its address.
+    pub server_name: Option<ServerName<'static>>,
+    pub versions: Versions,
+}
+
+/// One state of the files.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    pub config: Arc<ClientConfig>,
+    pub certificate: Option<Certificate>,
+}
+
+impl ClientFiles {
+    pub fn load(&self) -> Result<ClientTls, FileError> {
+        let provider = Arc::new(ring::default_provider());
+        let roots = authorities(&self.ca)?;
+        let mut builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
+        if let Some(path) = &self.crl {
+            builder = builder.with_crls(revocations(path)?.lists);
+        }
+        let path = self.crl.as_ref().unwrap_or(&self.ca);
+        let verifier = builder.build().map_err(|error| FileError::wrong(Which::Revocations, path, error))?;
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(self.versions.list())
+            .map_err(|error| FileError::wrong(Which::Authorities, &self.ca, error))?;
+        let builder = match &self.server_name {
+            None => builder.with_webpki_verifier(verifier),
+            Some(name) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Named { verifier, name: name.clone() })),
+        };
+        let (mut config, certificate) = match &self.own {
+            None => (builder.with_no_client_auth(), None),
+            Some(files) => {
+                let own = files.read()?;
+                let config = builder.with_client_auth_cert(own.chain, own.key);
+                (config.map_err(|error| files.refused(&error))?, Some(own.certificate))
+            }
+        };
+        config.resumption = Resumption::disabled();
+        Ok(ClientTls { config: Arc::new(config), certificate })
+    }
+
+    /// Until when the certificate lasts that is in its file now, in Unix seconds.
+    pub fn certificate_expiry(&self) -> Option<i64> {
+        let own = self.own.as_ref()?;
+        first_certificate(&own.certificate).ok().map(|certificate| certificate.not_after)
+    }
+}
+
+/// Verifies as always, but for a name of our own: whoever connects by an address gives the address.
+#[derive(Debug)]
+struct Named {
+    verifier: Arc<WebPkiServerVerifier>,
+    name: ServerName<'static>,
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _address: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.verifier.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}

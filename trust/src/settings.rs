@@ -1,0 +1,135 @@
+//! The `tls` section of a program that connects to a broker, and when it may do without.
+
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use tidegate_service::SettingsError;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::{
+    client::ClientFiles,
+    files::{FileError, OwnFiles, Which},
+    versions::{Version, Versions},
+};
+
+/// Relative paths start at the settings file's folder.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientTlsSettings {
+    /// The authorities that may have signed the broker's certificate, in PEM.
+    pub ca: PathBuf,
+    /// Our own, with what lies between it and its authority.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// Revocation lists for the broker's certificate.
+    pub crl: Option<PathBuf>,
+    /// The name in the broker's certificate, where it is not that of its address.
+    pub server_name: Option<String>,
+    #[serde(default = "only_the_newest")]
+    pub versions: Vec<Version>,
+}
+
+/// TLS 1.3.
+pub fn only_the_newest() -> Vec<Version> {
+    vec![Version::V1_3]
+}
+
+impl ClientTlsSettings {
+    /// `section` is where they stand in `file`: `broker.tls`. No file that they name is opened.
+    pub fn validate(self, file: &Path, section: &str) -> Result<ClientFiles, SettingsError> {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let refused = |key: &str, problem: String, remedy: &str| {
+            SettingsError::invalid(file, &format!("{section}.{key}"), problem, remedy)
+        };
+        let own = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => {
+                Some(OwnFiles { certificate: folder.join(certificate), key: folder.join(key) })
+            }
+            (None, None) => None,
+            (Some(_), None) => {
+                let problem = "there is a certificate without its key".to_owned();
+                return Err(refused("certificate", problem, "add `key = …`"));
+            }
+            (None, Some(_)) => {
+                let problem = "there is a key without its certificate".to_owned();
+                return Err(refused("key", problem, "add `certificate = …`"));
+            }
+        };
+        let server_name = self.server_name.map(|name| {
+            ServerName::try_from(name.clone()).map_err(|_| {
+                refused(
+                    "server_name",
+                    format!("\"{name}\" is no name or address"),
+                    "write it as \"broker.example\"",
+                )
+            })
+        });
+        Ok(ClientFiles {
+            ca: folder.join(self.ca),
+            own,
+            crl: self.crl.map(|crl| folder.join(crl)),
+            server_name: server_name.transpose()?,
+            versions: Versions::validate(file, &format!("{section}.versions"), &self.versions)?,
+        })
+    }
+}
+
+/// What a client's setting is called that names the file.
+pub fn client_key(error: &FileError) -> &'static str {
+    match error.which() {
+        Which::Authorities => "ca",
+        Which::Certificate => "certificate",
+        Which::Key => "key",
+        Which::Revocations => "crl",
+    }
+}
+
+/// Whether what is sent to `host` stays on this machine, so that nobody on a network can read it.
+pub fn is_this_machine(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(is_loopback)
+}
+
+pub fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+/// Refuses to talk in clear over a network, unless that is said to be wanted. `section` holds address and `insecure`.
+pub fn allow_plaintext(file: &Path, section: &str, host: &str, insecure: bool) -> Result<(), SettingsError> {
+    if insecure || is_this_machine(host) {
+        return Ok(());
+    }
+    let problem = format!("readings and passwords would go to {host} in clear");
+    let remedy = format!(
+        "add [{section}.tls] with `ca`, `certificate` and `key`, or `insecure = true` to [{section}] if nobody else can be on that network"
+    );
+    Err(SettingsError::invalid(file, &format!("{section}.address"), problem, remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_this_machine() {
+        for host in ["localhost", "LocalHost", "127.0.0.1", "127.8.0.1", "::1", "[::1]", "::ffff:127.0.0.1"] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in [
+            "0.0.0.0",
+            "::",
+            "[::]",
+            "10.0.0.1",
+            "localhost.example",
+            "127.0.0.1.example",
+            "broker",
+            "",
+            "[::1",
+        ] {
+            assert!(!is_this_machine(host), "{host}");
+        }
+    }
+}
