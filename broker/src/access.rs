@@ -14,6 +14,7 @@
 use std::sync::Arc;
 
 use tidegate_protocol::topic::{ALL_BLOCKS, ALL_STATUS, GatewayPath, Lane, UP_WORDS};
+use tidegate_protocol::{GatewayId, SiteId};
 
 use crate::mqtt::{covers, matches};
 
@@ -99,9 +100,26 @@ fn usable_by_clients(topic_or_filter: &str) -> bool {
 /// Who a connection belongs to, for as long as it lasts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The user's name; empty for a client without credentials.
+    /// The user's name, or the URI of the client's certificate; empty for a client without credentials.
     pub user: Arc<str>,
     pub role: Arc<Role>,
+}
+
+/// What a certificate says takes the place of a user.
+impl From<tidegate_trust::Identity> for Identity {
+    fn from(certified: tidegate_trust::Identity) -> Self {
+        use tidegate_trust::{Identity as Certified, Role as CertifiedRole};
+        let user = certified.to_string().into();
+        let role = match certified {
+            Certified::Gateway { site, gateway } => {
+                Role::Gateway(GatewayAccess::new(GatewayPath::new(site, gateway)))
+            }
+            Certified::Role { role: CertifiedRole::Ingest, .. } => Role::Ingest,
+            Certified::Role { role: CertifiedRole::Observer, .. } => Role::Observer,
+            Certified::Role { role: CertifiedRole::Operator, .. } => Role::Operator,
+        };
+        Self { user, role: Arc::new(role) }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -140,6 +158,14 @@ pub fn check_client_id(identity: &Identity, id: &str, all: &[Identity]) -> Resul
     }
 }
 
+/// Whether some gateway's id looks like this, where gateways are known by their certificates and by no list.
+pub fn could_be_another_gateways(identity: &Identity, id: &str) -> bool {
+    let mut parts = id.split('.');
+    let is_site = parts.next().is_some_and(|site| SiteId::new(site).is_ok());
+    let is_gateway = parts.next().is_some_and(|gateway| GatewayId::new(gateway).is_ok());
+    !matches!(&*identity.role, Role::Gateway(_)) && is_site && is_gateway
+}
+
 /// The id of a client that sent none. A gateway's keeps its required start.
 pub fn generated_client_id(identity: &Identity, random: u64) -> String {
     match &*identity.role {
@@ -150,8 +176,6 @@ pub fn generated_client_id(identity: &Identity, random: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_protocol::{GatewayId, SiteId};
-
     use super::*;
 
     fn gateway(site: &str, gateway: &str) -> Identity {
@@ -271,6 +295,13 @@ mod tests {
         for id in ["a+b", "a$b", "a#b", "a/b", "a\nb"] {
             assert_eq!(check(&viewer, id), Err(ClientIdProblem::Character), "{id:?}");
         }
+        assert!(
+            could_be_another_gateways(&viewer, "plant.gw3") && could_be_another_gateways(&viewer, "a.b.c")
+        );
+        assert!(
+            !could_be_another_gateways(&viewer, "tidegate-ingest")
+                && !could_be_another_gateways(&gw1, "plant.gw1")
+        );
         for identity in [&gw1, &viewer] {
             assert_eq!(check(identity, &generated_client_id(identity, 7)), Ok(()));
         }

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidegate_service::Shutdown;
+use tidegate_trust::FileError;
 use tokio::sync::watch;
 
 use crate::catalogue::Catalogue;
 use crate::config::Config;
+use crate::credentials::Credentials;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::mqtt::Message;
@@ -17,6 +19,8 @@ use crate::router::Router;
 #[derive(Debug)]
 pub struct Broker {
     pub config: Config,
+    /// None: it speaks in clear.
+    pub credentials: Option<Credentials>,
     pub registry: Arc<Registry>,
     pub catalogue: Catalogue,
     pub metrics: Metrics,
@@ -27,24 +31,29 @@ pub struct Broker {
 }
 
 impl Broker {
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config) -> Result<Self, FileError> {
+        let credentials = config.tls.as_ref().map(Credentials::load).transpose()?;
+        let metrics = config.tls.iter().fold(Metrics::new(), Metrics::with_certificates);
         let limits = &config.limits;
         let registry = Registry::new(RegistryLimits {
             max_connections: limits.max_connections,
             max_connections_per_address: limits.max_connections_per_address,
+            max_handshakes: limits.max_handshakes,
+            max_handshakes_per_address: limits.max_handshakes_per_address,
             max_kept_sessions: limits.max_kept_sessions,
             kept_session_expiry: limits.kept_session_expiry,
         });
-        Self {
+        Ok(Self {
+            credentials,
             registry: Arc::new(registry),
             catalogue: Catalogue::new(limits.max_filters, limits.max_topics),
-            metrics: Metrics::new(),
+            metrics,
             health: Health::default(),
             shutdown: Shutdown::new(),
             retained: Mutex::new(Retained::new(limits.retained)),
             router: watch::Sender::new(start_router(&config)),
             config,
-        }
+        })
     }
 
     /// The router that is in service now.
@@ -82,6 +91,10 @@ impl Broker {
         metrics.connections.set(self.registry.connections() as i64);
         metrics.kept_sessions.set(self.registry.kept_sessions() as i64);
         metrics.retained_messages.set(self.retained().len() as i64);
+        if let Some(credentials) = &self.credentials {
+            let now = credentials.now();
+            metrics.show_certificate(now.certificate.not_after, now.revocations_due);
+        }
         metrics.text()
     }
 }

@@ -1,5 +1,7 @@
 //! The validated configuration.
 
+mod transport;
+
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -17,12 +19,18 @@ use crate::session::SessionLimits;
 use crate::settings::{Anonymous, LimitSettings, RoleName, Settings, UserSettings};
 use crate::users::{User, Users};
 
+pub use transport::Tls;
+
 /// The prefix of environment variables that override the file.
 pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_BROKER";
 
 #[derive(Debug, Clone)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// None: clients speak in clear.
+    pub tls: Option<Tls>,
+    /// In clear from other machines too.
+    pub insecure: bool,
     pub metrics_listen: SocketAddr,
     pub users: Users,
     pub limits: Limits,
@@ -39,6 +47,8 @@ pub struct Probe {
 pub struct Limits {
     pub max_connections: usize,
     pub max_connections_per_address: usize,
+    pub max_handshakes: usize,
+    pub max_handshakes_per_address: usize,
     pub max_packet_bytes: usize,
     pub connect_timeout: Duration,
     /// How long a client may leave bytes unread before it is dropped.
@@ -68,18 +78,24 @@ impl Config {
         let interval = positive_ms(file, "probe.interval_ms", settings.probe.interval_ms)?;
         let timeout = positive_ms(file, "probe.timeout_ms", settings.probe.timeout_ms)?;
         let users = users(file, &settings.users)?;
-        if users.is_empty() && anonymous.is_none() {
+        let listen = address(file, "listen", &settings.listen)?;
+        let tls = settings.tls.map(|tls| transport::tls(file, tls)).transpose()?;
+        transport::check_plaintext(file, listen, tls.as_ref(), settings.insecure)?;
+        let by_certificate = tls.as_ref().is_some_and(Tls::tells_clients_apart);
+        if users.is_empty() && anonymous.is_none() && !by_certificate {
             let problem =
                 "nobody could connect: there is no user, and clients without credentials are refused";
             return Err(SettingsError::invalid(
                 file,
                 "users",
                 problem,
-                "add a [[users]] section or set allow_anonymous",
+                "add a [[users]] section, set tls.client_ca, or set allow_anonymous",
             ));
         }
         Ok(Self {
-            listen: address(file, "listen", &settings.listen)?,
+            listen,
+            tls,
+            insecure: settings.insecure,
             metrics_listen: address(file, "metrics.listen", &settings.metrics.listen)?,
             users: Users::new(users, anonymous),
             limits: limits(file, &settings.limits)?,
@@ -91,11 +107,20 @@ impl Config {
     pub fn demo(listen: SocketAddr, users: Vec<User>) -> Self {
         Self {
             listen,
+            tls: None,
+            insecure: false,
             metrics_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             users: Users::new(users, Some(Role::Observer)),
             limits: Limits::default(),
             probe: Probe { interval: Duration::from_secs(1), timeout: Duration::from_secs(5) },
         }
+    }
+}
+
+impl Config {
+    /// Passwords and readings could be read on a network, and nobody said that this is wanted.
+    pub fn would_leak(&self) -> bool {
+        transport::would_leak(self.listen, self.tls.as_ref(), self.insecure)
     }
 }
 
@@ -140,6 +165,8 @@ fn limits(file: &Path, limits: &LimitSettings) -> Result<Limits, SettingsError> 
     };
     at_least("max_connections", limits.max_connections, 1)?;
     at_least("max_connections_per_address", limits.max_connections_per_address, 1)?;
+    at_least("max_handshakes", limits.max_handshakes, 1)?;
+    at_least("max_handshakes_per_address", limits.max_handshakes_per_address, 1)?;
     at_least("max_packet_bytes", limits.max_packet_bytes, MIN_PACKET_BYTES)?;
     if limits.max_packet_bytes > MAX_PACKET_BYTES {
         let problem = format!("{} is more than MQTT can carry", limits.max_packet_bytes);
@@ -167,6 +194,8 @@ fn unchecked_limits(limits: &LimitSettings) -> Limits {
     Limits {
         max_connections: limits.max_connections,
         max_connections_per_address: limits.max_connections_per_address,
+        max_handshakes: limits.max_handshakes,
+        max_handshakes_per_address: limits.max_handshakes_per_address,
         max_packet_bytes: limits.max_packet_bytes,
         connect_timeout: Duration::from_millis(limits.connect_timeout_ms),
         write_timeout: Duration::from_millis(limits.write_timeout_ms),
@@ -207,6 +236,10 @@ fn users(file: &Path, settings: &[UserSettings]) -> Result<Vec<User>, SettingsEr
                     "it is empty".into(),
                     "give the name that the client logs in with",
                 ));
+            }
+            if user.name.starts_with("tidegate:") {
+                let problem = format!("\"{}\" is how a certificate names its client", user.name);
+                return Err(refused("name", problem, "choose a name that does not start with \"tidegate:\""));
             }
             if !names.insert(user.name.as_str()) {
                 return Err(refused(

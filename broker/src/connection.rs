@@ -5,19 +5,21 @@
 //! written, [`OUT_READ_BYTES`] with answers. Beyond the first no more messages are taken from the router, beyond the
 //! second nothing is read; a client that reads nothing for `limits.write_timeout_ms` is dropped.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use tidegate_trust::Failure;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use crate::broker::Broker;
 use crate::failpoint::FailPoint;
 use crate::handshake::{Admitted, Refusal, admit, read_connect};
 use crate::mqtt::{self, ConnectCode, Decoded, Malformed, Message, SUBSCRIBE_REFUSED, decode};
+use crate::registry::Admission;
 use crate::router::{Heard, Link, RouterGone};
 use crate::session::{Arrived, Effect, Flow, Session, Violation};
+use crate::transport::{Caller, Presented};
 
 const OUT_FILL_BYTES: usize = 256 * 1024;
 const OUT_READ_BYTES: usize = 512 * 1024;
@@ -42,6 +44,8 @@ enum End {
     Stalled,
     #[error("another connection took the client id over")]
     TakenOver,
+    #[error("its certificate does not count any more: {0}")]
+    Distrusted(Failure),
     #[error("the broker is shutting down")]
     Shutdown,
     #[error("{0}")]
@@ -60,6 +64,7 @@ impl End {
             Self::KeepAlive => "keep-alive",
             Self::Stalled => "stalled",
             Self::TakenOver => "taken-over",
+            Self::Distrusted(_) => "distrusted",
             Self::Shutdown => "shutdown",
             Self::Malformed(_) => "protocol",
             Self::Violation(Violation::PublishRefused(_)) => "unauthorised",
@@ -69,15 +74,21 @@ impl End {
     }
 
     fn is_the_clients_fault(&self) -> bool {
-        matches!(self, Self::Malformed(_) | Self::Violation(_) | Self::Stalled)
+        matches!(self, Self::Malformed(_) | Self::Violation(_) | Self::Stalled | Self::Distrusted(_))
     }
 }
 
 /// Serves one client until it ends.
-pub async fn serve<S: AsyncRead + AsyncWrite>(broker: &Broker, stream: S, peer: SocketAddr) {
+pub async fn serve<S: AsyncRead + AsyncWrite>(
+    broker: &Broker,
+    stream: S,
+    caller: Caller,
+    mut admission: Admission,
+) {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let mut inbox = BytesMut::with_capacity(MIN_READ_BYTES);
-    let admitted = welcome(broker, &mut reader, &mut inbox).await;
+    let peer = caller.address;
+    let admitted = welcome(broker, &mut reader, &mut inbox, &caller).await;
     match admitted {
         Err(refusal) => {
             broker.metrics.refuse(refusal.reason());
@@ -89,9 +100,10 @@ pub async fn serve<S: AsyncRead + AsyncWrite>(broker: &Broker, stream: S, peer: 
             }
         }
         Ok(admitted) => {
+            admission.known();
             broker.metrics.accepted.inc();
             tracing::debug!(%peer, client = admitted.held.client_id(), "client connected");
-            converse(broker, reader, writer, inbox, admitted, peer).await;
+            converse(broker, reader, writer, inbox, admitted, caller).await;
         }
     }
 }
@@ -100,13 +112,14 @@ async fn welcome(
     broker: &Broker,
     reader: &mut (impl AsyncRead + Unpin),
     inbox: &mut BytesMut,
+    caller: &Caller,
 ) -> Result<Admitted, Refusal> {
-    let limit = broker.config.limits.connect_timeout;
+    let read = timeout_at(caller.deadline, read_connect(reader, inbox));
     let connect = tokio::select! {
-        connect = timeout(limit, read_connect(reader, inbox)) => connect.unwrap_or(Err(Refusal::Timeout))?,
+        connect = read => connect.unwrap_or(Err(Refusal::Timeout))?,
         () = broker.shutdown.wait() => return Err(Refusal::Closed),
     };
-    admit(broker, connect).await
+    admit(broker, connect, caller.certificate.as_ref()).await
 }
 
 async fn converse<S: AsyncRead + AsyncWrite>(
@@ -115,7 +128,7 @@ async fn converse<S: AsyncRead + AsyncWrite>(
     writer: WriteHalf<S>,
     inbox: BytesMut,
     admitted: Admitted,
-    peer: SocketAddr,
+    caller: Caller,
 ) {
     let Admitted { held, mut session, link, resumed, clean_session, will, silence_limit } = admitted;
     let mut out = BytesMut::with_capacity(MIN_READ_BYTES);
@@ -133,7 +146,14 @@ async fn converse<S: AsyncRead + AsyncWrite>(
     };
     let clock = Clock::new(silence_limit, broker.config.limits.write_timeout);
     let mut writer = writer;
-    let end = connection.run(reader, &mut writer, clock, held.takeover().cancelled()).await;
+    let Caller { address: peer, mut certificate, .. } = caller;
+    let ousted = async {
+        tokio::select! {
+            () = held.takeover().cancelled() => End::TakenOver,
+            failure = distrusted(certificate.as_mut()) => End::Distrusted(failure),
+        }
+    };
+    let end = connection.run(reader, &mut writer, clock, ousted).await;
     broker.metrics.end(end.reason());
     let client = held.client_id();
     if end.is_the_clients_fault() {
@@ -150,6 +170,13 @@ async fn converse<S: AsyncRead + AsyncWrite>(
     let Connection { session, link, .. } = connection;
     if !clean_session && !matches!(end, End::Shutdown) {
         held.keep(session, link);
+    }
+}
+
+async fn distrusted(certificate: Option<&mut Presented>) -> Failure {
+    match certificate {
+        Some(certificate) => certificate.distrusted().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -181,12 +208,12 @@ impl Connection<'_> {
         mut reader: ReadHalf<S>,
         writer: &mut WriteHalf<S>,
         mut clock: Clock,
-        takeover: impl Future<Output = ()>,
+        ousted: impl Future<Output = End>,
     ) -> End {
         let lost = self.link.router().lost().clone();
         let ends = async {
             tokio::select! {
-                () = takeover => End::TakenOver,
+                end = ousted => end,
                 () = self.broker.shutdown.wait() => End::Shutdown,
                 () = lost.cancelled() => End::Router(RouterGone),
             }

@@ -1,16 +1,22 @@
 //! From the first byte of a connection to its CONNACK: who is it, may it, and which session does it get?
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use tidegate_trust::IdentityError;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::access::{ClientIdProblem, Identity, check_client_id, generated_client_id};
+use crate::access::{
+    ClientIdProblem, Identity, check_client_id, could_be_another_gateways, generated_client_id,
+};
 use crate::broker::Broker;
+use crate::config::Tls;
 use crate::mqtt::{Connect, ConnectCode, Decoded, Malformed, Message, Packet, decode};
 use crate::registry::{Held, SeatRefused};
 use crate::router::{Link, RouterGone};
 use crate::session::{Effect, Session, Violation};
+use crate::transport::Presented;
 use crate::users::LoginRefused;
 
 /// A CONNECT with will and credentials may be so long; more memory than this nobody gets before saying who it is.
@@ -46,6 +52,10 @@ pub enum Refusal {
     Anonymous,
     #[error("client id: {0}")]
     ClientId(#[from] ClientIdProblem),
+    #[error("client id \"{id}\": {problem}; its certificate is for {user}")]
+    NotTheCertificates { id: String, problem: ClientIdProblem, user: Arc<str> },
+    #[error("{0}")]
+    Certificate(#[from] IdentityError),
     #[error("client id: another user is connected with it")]
     ForeignClientId,
     #[error("the connection that holds this client id did not end in time")]
@@ -65,7 +75,8 @@ impl Refusal {
             Self::NotConnect | Self::Malformed(_) => "protocol",
             Self::BadCredentials => "credentials",
             Self::Anonymous => "anonymous",
-            Self::ClientId(_) | Self::ForeignClientId => "client-id",
+            Self::ClientId(_) | Self::ForeignClientId | Self::NotTheCertificates { .. } => "client-id",
+            Self::Certificate(_) => "certificate",
             Self::Occupied => "occupied",
             Self::Will(_) => "will",
             Self::Router(_) => "router",
@@ -78,7 +89,9 @@ impl Refusal {
             Self::Malformed(Malformed::Protocol) => Some(ConnectCode::ProtocolVersion),
             Self::Timeout | Self::Closed | Self::NotConnect | Self::Malformed(_) => None,
             Self::BadCredentials => Some(ConnectCode::BadCredentials),
-            Self::Anonymous | Self::Will(_) => Some(ConnectCode::NotAuthorised),
+            Self::Anonymous | Self::Will(_) | Self::NotTheCertificates { .. } | Self::Certificate(_) => {
+                Some(ConnectCode::NotAuthorised)
+            }
             Self::ClientId(_) | Self::ForeignClientId => Some(ConnectCode::ClientId),
             Self::Occupied | Self::Router(_) => Some(ConnectCode::Unavailable),
         }
@@ -108,9 +121,25 @@ pub async fn read_connect(
 }
 
 /// Decides about a CONNECT and prepares its session.
-pub async fn admit(broker: &Broker, connect: Connect) -> Result<Admitted, Refusal> {
-    let identity = login(broker, &connect)?;
-    let client_id = client_id(broker, &identity, &connect)?;
+pub async fn admit(
+    broker: &Broker,
+    connect: Connect,
+    certificate: Option<&Presented>,
+) -> Result<Admitted, Refusal> {
+    let (identity, client_id) = match certificate {
+        Some(certificate) => {
+            let identity = Identity::from(certificate.identity()?);
+            let client_id = client_id(broker, &identity, &connect);
+            let client_id =
+                client_id.map_err(|refusal| not_the_certificates(refusal, &identity, &connect))?;
+            (identity, client_id)
+        }
+        None => {
+            let identity = login(broker, &connect)?;
+            let client_id = client_id(broker, &identity, &connect)?;
+            (identity, client_id)
+        }
+    };
     let limits = &broker.config.limits;
     let mut session = Session::new(identity.clone(), limits.session, connect.clean_session);
     if let Some(will) = &connect.will {
@@ -154,7 +183,22 @@ fn client_id(broker: &Broker, identity: &Identity, connect: &Connect) -> Result<
         connect.client_id.clone()
     };
     check_client_id(identity, &id, broker.config.users.identities())?;
+    let by_certificate = broker.config.tls.as_ref().is_some_and(Tls::tells_clients_apart);
+    if by_certificate && could_be_another_gateways(identity, &id) {
+        return Err(Refusal::ClientId(ClientIdProblem::Reserved));
+    }
     Ok(id)
+}
+
+/// A name that belongs to somebody else is a question of rights where certificates say who is who.
+fn not_the_certificates(refusal: Refusal, identity: &Identity, connect: &Connect) -> Refusal {
+    match refusal {
+        Refusal::ClientId(problem @ (ClientIdProblem::NotTheGateways | ClientIdProblem::Reserved)) => {
+            let (id, user) = (connect.client_id.clone(), Arc::clone(&identity.user));
+            Refusal::NotTheCertificates { id, problem, user }
+        }
+        other => other,
+    }
 }
 
 /// A kept session whose router was replaced meanwhile subscribes again at the new one.

@@ -151,7 +151,7 @@ mod tests {
     async fn a_dead_router_is_replaced_and_the_new_one_routes() {
         let probe = Probe { interval: Duration::from_millis(20), timeout: Duration::from_secs(5) };
         let config = Config { probe, ..Config::demo(([127, 0, 0, 1], 0).into(), Vec::new()) };
-        let broker = std::sync::Arc::new(Broker::new(config));
+        let broker = std::sync::Arc::new(Broker::new(config).expect("no files are needed"));
         let supervised = std::sync::Arc::clone(&broker);
         let supervisor = tokio::spawn(async move { supervise(&supervised).await });
         until(|| broker.health.is_up()).await;

@@ -4,9 +4,9 @@
 //!
 //! ```text
 //! listener ──▶ transport ──▶ handshake ──▶ connection ⇄ session ⇄ window       mqtt: the codec
-//! (caps)       (TLS's place) (users,        (I/O, one    (pure: what MQTT       access: who may do what
-//!                             access,        task each)   asks of a broker)     retained, catalogue
-//!                             registry)          ⇅
+//! (caps)       (TLS)         (users,        (I/O, one    (pure: what MQTT       access: who may do what
+//!                 ⇡           access,        task each)   asks of a broker)     retained, catalogue
+//!             credentials     registry)          ⇅
 //!                                              router (rumqttd, behind links) ◀── health (probe, restart)
 //! ```
 //!
@@ -19,6 +19,7 @@ mod broker;
 mod catalogue;
 pub mod config;
 mod connection;
+mod credentials;
 pub mod failpoint;
 mod handshake;
 mod health;
@@ -39,6 +40,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_trust::settings::is_loopback;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
@@ -50,6 +52,12 @@ pub use users::{Password, User, Users};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error("TLS: {0}")]
+    Tls(#[from] tidegate_trust::FileError),
+    #[error(
+        "readings and passwords would come to {address} in clear; add [tls], or `insecure = true` if nobody else can be on that network"
+    )]
+    Plaintext { address: SocketAddr },
     #[error(
         "cannot listen for MQTT on {address} ({error}); stop what listens there, or set `listen` to another address"
     )]
@@ -79,12 +87,16 @@ pub struct Running {
     connections: TaskTracker,
     accepting: JoinHandle<()>,
     supervising: JoinHandle<()>,
+    keeping_up: JoinHandle<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
 
 /// Binds both listeners and starts to serve.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let address = config.listen;
+    if config.would_leak() {
+        return Err(StartError::Plaintext { address });
+    }
     let listen_error = |error| StartError::Listen { address, error };
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let mqtt = listener.local_addr().map_err(listen_error)?;
@@ -93,17 +105,23 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let pages = TcpListener::bind(address).await.map_err(metrics_error)?;
     let metrics = pages.local_addr().map_err(metrics_error)?;
 
-    if !mqtt.ip().is_loopback() {
-        tracing::warn!(%mqtt, "passwords and readings cross the network in clear; keep it a trusted one");
+    let broker = Arc::new(Broker::new(config)?);
+    if broker.credentials.is_none() && !is_loopback(mqtt.ip()) {
+        tracing::warn!(
+            %mqtt,
+            "INSECURE: whoever is on the network can read passwords and readings, and speak as any gateway; \
+             set up [tls] and remove `insecure = true`"
+        );
     }
-    let broker = Arc::new(Broker::new(config));
     let connections = TaskTracker::new();
     let accepting = tokio::spawn(listener::accept(listener, Arc::clone(&broker), connections.clone()));
     let supervised = Arc::clone(&broker);
     let supervising = tokio::spawn(async move { health::supervise(&supervised).await });
+    let kept_up = Arc::clone(&broker);
+    let keeping_up = tokio::spawn(async move { credentials::keep_up(&kept_up).await });
     let serving = tokio::spawn(status_page::serve(pages, Arc::clone(&broker)));
     tracing::info!(%mqtt, %metrics, "broker up");
-    Ok(Running { mqtt, metrics, broker, connections, accepting, supervising, serving })
+    Ok(Running { mqtt, metrics, broker, connections, accepting, supervising, keeping_up, serving })
 }
 
 impl Running {
@@ -112,6 +130,7 @@ impl Running {
         let ended = tokio::select! {
             _ = &mut self.accepting => "the listener",
             _ = &mut self.supervising => "the router's supervisor",
+            _ = &mut self.keeping_up => "whoever looks after the certificates",
             _ = &mut self.serving => "the metrics page",
         };
         if self.broker.shutdown.is_triggered() { Ok(()) } else { Err(StopError::TaskEnded(ended)) }
@@ -124,6 +143,11 @@ impl Running {
         let ended = tokio::time::timeout(deadline, self.connections.wait()).await;
         self.serving.abort();
         ended.map_err(|_| StopError::Deadline { connections: self.broker.registry.connections() })
+    }
+
+    /// Reads certificates, key and revocation lists again; what came of it is logged and counted.
+    pub async fn reload(&self) {
+        credentials::reload(&self.broker).await;
     }
 
     /// Open connections, those included that have not said who they are.

@@ -8,7 +8,6 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::Broker;
-use crate::connection;
 use crate::registry::AdmissionRefused;
 use crate::transport;
 
@@ -34,6 +33,8 @@ pub async fn accept(listener: TcpListener, broker: Arc<Broker>, connections: Tas
                 let reason = match refused {
                     AdmissionRefused::Total => "max-connections",
                     AdmissionRefused::PerAddress => "max-connections-per-address",
+                    AdmissionRefused::Handshakes => "max-handshakes",
+                    AdmissionRefused::HandshakesPerAddress => "max-handshakes-per-address",
                 };
                 broker.metrics.refuse(reason);
                 tracing::warn!(%peer, reason, "connection refused");
@@ -41,11 +42,6 @@ pub async fn accept(listener: TcpListener, broker: Arc<Broker>, connections: Tas
             }
         };
         let broker = Arc::clone(&broker);
-        connections.spawn(async move {
-            if let Ok(stream) = transport::prepare(stream) {
-                connection::serve(&broker, stream, peer).await;
-            }
-            drop(admission);
-        });
+        connections.spawn(async move { transport::serve(&broker, stream, peer, admission).await });
     }
 }

@@ -1,6 +1,7 @@
 //! `tidegate-broker`: reads arguments and configuration, builds, waits for a signal, drains with a deadline.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use tidegate_broker::Config;
 use tidegate_service::exit::{self, Exit, in_full};
 use tidegate_service::logging::init_logging_with;
-use tidegate_service::{LogFormat, notify_ready, notify_stopping, termination};
+use tidegate_service::{Hangups, LogFormat, notify_ready, notify_reloading, notify_stopping, termination};
 
 /// How long connections may take to end after a signal.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
@@ -26,7 +27,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the broker until SIGTERM or SIGINT
+    /// Run the broker until SIGTERM or SIGINT; on SIGHUP read certificates and revocation lists again
     Run {
         #[command(flatten)]
         config: ConfigFile,
@@ -79,22 +80,43 @@ fn main() -> ExitCode {
 
 fn summary(config: &Config) -> String {
     format!(
-        "good. MQTT on {}, metrics on {}, {} users, up to {} connections",
+        "good. MQTT on {} ({}), metrics on {}, {} users, up to {} connections",
         config.listen,
+        transport(config),
         config.metrics_listen,
         config.users.identities().len(),
         config.limits.max_connections
     )
 }
 
+fn transport(config: &Config) -> &'static str {
+    match config.tls.as_ref().map(|tls| &tls.files.clients) {
+        Some(Some(clients)) if clients.required => "TLS, clients known by certificate",
+        Some(Some(_)) => "TLS, clients known by certificate or password",
+        Some(None) => "TLS, clients known by password",
+        None => "in clear",
+    }
+}
+
 fn run(config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
+        let mut hangups = Hangups::listen();
         let mut running = tidegate_broker::start(config).await?;
         notify_ready();
-        tokio::select! {
-            () = termination() => {}
-            stopped = running.stopped() => stopped.context("the broker cannot go on")?,
+        let mut ending = pin!(termination());
+        loop {
+            tokio::select! {
+                () = &mut ending => break,
+                stopped = running.stopped() => {
+                    stopped.context("the broker cannot go on")?;
+                    break;
+                }
+                () = hangups.next() => {}
+            }
+            notify_reloading();
+            running.reload().await;
+            notify_ready();
         }
         notify_stopping();
         running.drain(DRAIN_DEADLINE).await?;

@@ -8,6 +8,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use tidegate_trust::Failure;
+
+use crate::config::Tls;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Reason {
@@ -40,6 +43,11 @@ pub struct Metrics {
     pub probe_failures: Counter,
     pub probe_latency: Histogram,
     pub up: Gauge<f64, AtomicU64>,
+    certificate_expiry: Gauge,
+    revocations_due: Gauge,
+    pub certificate_reloads: Counter,
+    pub certificate_reload_failures: Counter,
+    handshakes_failed: Family<Reason, Counter>,
 }
 
 impl Metrics {
@@ -64,6 +72,11 @@ impl Metrics {
             probe_failures: Counter::default(),
             probe_latency: Histogram::new([0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]),
             up: Gauge::default(),
+            certificate_expiry: Gauge::default(),
+            revocations_due: Gauge::default(),
+            certificate_reloads: Counter::default(),
+            certificate_reload_failures: Counter::default(),
+            handshakes_failed: Family::default(),
         };
         metrics.registered()
     }
@@ -112,11 +125,57 @@ impl Metrics {
         self
     }
 
+    /// What is there only with TLS, and with revocation lists: a date of 0 would look like one that is past.
+    pub fn with_certificates(mut self, tls: &Tls) -> Self {
+        let to = &mut self.registry;
+        to.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When the broker's own certificate ends, in Unix time",
+            Unit::Seconds,
+            self.certificate_expiry.clone(),
+        );
+        if tls.files.clients.as_ref().is_some_and(|clients| clients.crl.is_some()) {
+            to.register_with_unit(
+                "revocation_list_due_timestamp",
+                "When the first revocation list should have been replaced, in Unix time",
+                Unit::Seconds,
+                self.revocations_due.clone(),
+            );
+        }
+        to.register(
+            "certificate_reloads",
+            "Times that certificates, key and revocation lists were read again",
+            self.certificate_reloads.clone(),
+        );
+        to.register(
+            "certificate_reload_failures",
+            "Times that they were wrong, and those of before stayed in force",
+            self.certificate_reload_failures.clone(),
+        );
+        to.register(
+            "tls_handshakes_failed",
+            "TLS handshakes that failed, by reason",
+            self.handshakes_failed.clone(),
+        );
+        self
+    }
+
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a String does not fail.
         let _infallible = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
+    }
+
+    pub fn show_certificate(&self, not_after: i64, revocations_due: Option<i64>) {
+        self.certificate_expiry.set(not_after);
+        self.revocations_due.set(revocations_due.unwrap_or_default());
+    }
+
+    pub fn fail_handshake(&self, failure: &Failure) {
+        let reason = if failure.by_peer { "refused-by-client" } else { failure.reason.label() };
+        self.handshakes_failed.get_or_create(&Reason { reason }).inc();
+        self.refuse("tls");
     }
 
     pub fn refuse(&self, reason: &'static str) {

@@ -1,7 +1,7 @@
 //! Who is connected: counts per address, one connection per client id, and the kept sessions of clients that are
 //! away.
 //!
-//! Bounds: connections in total and per address; kept sessions, of which the oldest goes when there are too many,
+//! Bounds: connections in total and per address, and fewer of those that have not said who they are; kept sessions, of which the oldest goes when there are too many,
 //! and each after its expiry. A kept session holds its place in the router's logs and no messages beyond its window.
 
 use std::collections::HashMap;
@@ -20,6 +20,8 @@ use crate::session::Session;
 pub struct RegistryLimits {
     pub max_connections: usize,
     pub max_connections_per_address: usize,
+    pub max_handshakes: usize,
+    pub max_handshakes_per_address: usize,
     pub max_kept_sessions: usize,
     pub kept_session_expiry: Duration,
 }
@@ -32,9 +34,16 @@ pub struct Registry {
 
 #[derive(Debug, Default)]
 struct Tables {
-    connections: usize,
-    per_address: HashMap<IpAddr, usize>,
+    connections: Connections,
+    per_address: HashMap<IpAddr, Connections>,
     seats: HashMap<String, Seat>,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    open: usize,
+    /// Of those, the ones that have not said who they are.
+    strangers: usize,
 }
 
 #[derive(Debug)]
@@ -56,6 +65,8 @@ pub struct Kept {
 pub enum AdmissionRefused {
     Total,
     PerAddress,
+    Handshakes,
+    HandshakesPerAddress,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,26 +92,34 @@ impl Registry {
     }
 
     pub fn connections(&self) -> usize {
-        self.tables().connections
+        self.tables().connections.open
     }
 
     pub fn kept_sessions(&self) -> usize {
         self.tables().seats.values().filter(|seat| matches!(seat, Seat::Kept(_))).count()
     }
 
-    /// Counts a connection for as long as the result lives.
+    /// Counts a connection for as long as the result lives, as a stranger's until it says otherwise.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admission, AdmissionRefused> {
+        let limits = &self.limits;
         let mut tables = self.tables();
-        if tables.connections >= self.limits.max_connections {
+        if tables.connections.open >= limits.max_connections {
             return Err(AdmissionRefused::Total);
         }
-        let of_address = tables.per_address.entry(address).or_default();
-        if *of_address >= self.limits.max_connections_per_address {
-            return Err(AdmissionRefused::PerAddress);
+        if tables.connections.strangers >= limits.max_handshakes {
+            return Err(AdmissionRefused::Handshakes);
         }
-        *of_address += 1;
-        tables.connections += 1;
-        Ok(Admission { registry: Arc::clone(self), address })
+        if let Some(of_address) = tables.per_address.get(&address) {
+            if of_address.open >= limits.max_connections_per_address {
+                return Err(AdmissionRefused::PerAddress);
+            }
+            if of_address.strangers >= limits.max_handshakes_per_address {
+                return Err(AdmissionRefused::HandshakesPerAddress);
+            }
+        }
+        tables.connections.enter();
+        tables.per_address.entry(address).or_default().enter();
+        Ok(Admission { registry: Arc::clone(self), address, is_stranger: true })
     }
 
     /// Takes the place of `client_id`, after the connection that may hold it has been told to leave and has left.
@@ -164,20 +183,53 @@ impl Registry {
     }
 }
 
+impl Connections {
+    fn enter(&mut self) {
+        self.open += 1;
+        self.strangers += 1;
+    }
+
+    fn known(&mut self) {
+        self.strangers = self.strangers.saturating_sub(1);
+    }
+
+    fn leave(&mut self, is_stranger: bool) {
+        self.open = self.open.saturating_sub(1);
+        if is_stranger {
+            self.known();
+        }
+    }
+}
+
 /// One counted connection.
 #[derive(Debug)]
 pub struct Admission {
     registry: Arc<Registry>,
     address: IpAddr,
+    is_stranger: bool,
+}
+
+impl Admission {
+    /// It has said who it is, and was let in.
+    pub fn known(&mut self) {
+        if !std::mem::take(&mut self.is_stranger) {
+            return;
+        }
+        let mut tables = self.registry.tables();
+        tables.connections.known();
+        if let Some(of_address) = tables.per_address.get_mut(&self.address) {
+            of_address.known();
+        }
+    }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         let mut tables = self.registry.tables();
-        tables.connections = tables.connections.saturating_sub(1);
-        if let Some(count) = tables.per_address.get_mut(&self.address) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
+        tables.connections.leave(self.is_stranger);
+        if let Some(of_address) = tables.per_address.get_mut(&self.address) {
+            of_address.leave(self.is_stranger);
+            if of_address.open == 0 {
                 tables.per_address.remove(&self.address);
             }
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use tidegate_trust::{Version, settings::only_the_newest};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,6 +14,11 @@ pub struct Settings {
     /// The role of clients that send no credentials.
     #[serde(default)]
     pub allow_anonymous: Anonymous,
+    /// Let clients speak in clear from other machines.
+    #[serde(default)]
+    pub insecure: bool,
+    /// Without it clients speak in clear.
+    pub tls: Option<TlsSettings>,
     #[serde(default)]
     pub metrics: MetricsSettings,
     #[serde(default)]
@@ -30,6 +36,25 @@ pub enum Anonymous {
     None,
     Observer,
     Operator,
+}
+
+/// Relative paths start at the configuration file's folder.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// The broker's, with what lies between it and its authority, in PEM.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// The authorities whose certificates say who a client is. Without it clients have passwords.
+    pub client_ca: Option<PathBuf>,
+    pub crl: Option<PathBuf>,
+    #[serde(default = "yes")]
+    pub require_client_certificate: bool,
+    #[serde(default = "only_the_newest")]
+    pub versions: Vec<Version>,
+    /// How often it is looked whether the files changed.
+    #[serde(default = "default_reload_interval_ms")]
+    pub reload_interval_ms: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,6 +76,9 @@ pub struct ProbeSettings {
 pub struct LimitSettings {
     pub max_connections: usize,
     pub max_connections_per_address: usize,
+    /// Connections that have not said who they are.
+    pub max_handshakes: usize,
+    pub max_handshakes_per_address: usize,
     pub max_packet_bytes: usize,
     pub max_filters_per_client: usize,
     pub max_inflight: u16,
@@ -94,6 +122,14 @@ fn default_listen() -> String {
     "127.0.0.1:1883".to_owned()
 }
 
+const fn yes() -> bool {
+    true
+}
+
+const fn default_reload_interval_ms() -> u64 {
+    5000
+}
+
 impl Default for MetricsSettings {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9883".to_owned() }
@@ -111,6 +147,8 @@ impl Default for LimitSettings {
         Self {
             max_connections: 1024,
             max_connections_per_address: 256,
+            max_handshakes: 512,
+            max_handshakes_per_address: 128,
             max_packet_bytes: 1 << 20,
             max_filters_per_client: 32,
             max_inflight: 256,

@@ -86,7 +86,7 @@ impl Failure {
         }
     }
 
-    fn new(reason: Reason, said: String) -> Self {
+    pub fn new(reason: Reason, said: String) -> Self {
         Self { reason, by_peer: false, said }
     }
 }

@@ -1,10 +1,11 @@
 //! Authorities, certificate, key and revocation lists, as they are on the disk. Each is read whole, up to a bound.
 
 use std::{
-    fs::File,
+    fs::{self, File, Metadata},
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use tokio_rustls::rustls::{
@@ -173,6 +174,31 @@ pub(crate) fn revocations(path: &Path) -> Result<Revocations, FileError> {
         next_update = next_update.into_iter().chain(next).min();
     }
     Ok(Revocations { lists, next_update })
+}
+
+/// What a look at files without reading them can tell: whether one of them is another now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint(Vec<Option<Look>>);
+
+/// Length, when it was written, and which file it is: a rename brings another one under the same name.
+type Look = (u64, Option<SystemTime>, [i64; 4]);
+
+impl Fingerprint {
+    pub fn of(paths: &[PathBuf]) -> Self {
+        Self(paths.iter().map(|path| fs::metadata(path).ok().map(|about| look(&about))).collect())
+    }
+}
+
+fn look(about: &Metadata) -> Look {
+    #[cfg(unix)]
+    let which = {
+        use std::os::unix::fs::MetadataExt;
+        // Device and inode are numbers without an order, so a change of sign does no harm.
+        [about.dev() as i64, about.ino() as i64, about.ctime(), about.ctime_nsec()]
+    };
+    #[cfg(not(unix))]
+    let which = [0; 4];
+    (about.len(), about.modified().ok(), which)
 }
 
 fn read(which: Which, path: &Path, most: u64) -> Result<Vec<u8>, FileError> {

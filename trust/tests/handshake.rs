@@ -11,7 +11,11 @@ use tidegate_trust::{
     Versions,
     authority::{Authority, Issued, When, replace},
     files::OwnFiles,
-    rustls::pki_types::{CertificateDer, ServerName},
+    rustls::{
+        HandshakeKind,
+        client::Resumption,
+        pki_types::{CertificateDer, ServerName},
+    },
     server::ClientAuthorities,
     tokio_rustls::{TlsAcceptor, TlsConnector},
 };
@@ -94,7 +98,7 @@ struct Met {
     /// The client's certificates.
     server: Result<Vec<CertificateDer<'static>>, Failure>,
     /// A byte from the server: with TLS 1.3 only that shows that it let us in.
-    client: Result<(), Failure>,
+    client: Result<Option<HandshakeKind>, Failure>,
 }
 
 async fn meet(server: &ServerTls, client: &ClientTls, name: &str) -> Met {
@@ -112,7 +116,8 @@ async fn meet(server: &ServerTls, client: &ClientTls, name: &str) -> Met {
     let connect = async {
         let mut stream =
             connector.connect(name, near).await.map_err(|error| failure(Side::Client, &error))?;
-        stream.read_u8().await.map(|_| ()).map_err(|error| failure(Side::Client, &error))
+        stream.read_u8().await.map_err(|error| failure(Side::Client, &error))?;
+        Ok(stream.get_ref().1.handshake_kind())
     };
     let (server, client) = tokio::join!(serve, connect);
     Met { server: server.map(|(chain, _)| chain), client }
@@ -125,7 +130,7 @@ fn failure(side: Side, error: &std::io::Error) -> Failure {
 #[tokio::test]
 async fn who_has_a_certificate_of_the_authority_is_let_in_and_known() {
     let met = Set::new().meet().await;
-    assert_eq!(met.client, Ok(()));
+    assert_eq!(met.client, Ok(Some(HandshakeKind::Full)));
     let chain = met.server.expect("let in");
     let identity = Identity::of(chain.first().expect("it gave one")).expect("it has one");
     assert_eq!(identity.to_string(), GATEWAY);
@@ -184,12 +189,12 @@ async fn a_server_by_another_name_is_refused_unless_that_name_is_asked_for() {
         assert!(said.to_string().contains(part), "{said}");
     }
     set.client.server_name = Some(NAME.try_into().expect("a name"));
-    assert_eq!(set.meet().await.client, Ok(()));
+    assert_eq!(set.meet().await.client, Ok(Some(HandshakeKind::Full)));
     set.client.server_name = Some("elsewhere.example".try_into().expect("a name"));
     assert_eq!(set.meet().await.client.expect_err("refused").reason, Reason::Name);
     set.server_is(&set.authority.server(&["127.0.0.1"], When::Now));
     set.client.server_name = None;
-    assert_eq!(set.meet().await.client, Ok(()));
+    assert_eq!(set.meet().await.client, Ok(Some(HandshakeKind::Full)));
 }
 
 #[tokio::test]
@@ -222,7 +227,7 @@ async fn the_revoked_are_refused_also_by_a_list_in_der_and_also_who_was_let_in_b
         Some("2119-01-01T00:00:00Z".to_owned())
     );
     set.client_is(&good);
-    assert_eq!(set.meet().await.client, Ok(()));
+    assert_eq!(set.meet().await.client, Ok(Some(HandshakeKind::Full)));
 
     let der = rustls_der(&list);
     std::fs::write(set.path("crl.pem"), der).expect("written");
@@ -243,7 +248,7 @@ async fn where_lists_are_kept_an_authority_without_one_vouches_for_nobody() {
     assert_eq!(set.refused().await, (Reason::NoRevocationList, Reason::Authority));
     let both = set.authority.revoke(&[]) + &another.revoke(&[]);
     set.revoking(&both);
-    assert_eq!(set.meet().await.client, Ok(()));
+    assert_eq!(set.meet().await.client, Ok(Some(HandshakeKind::Full)));
 }
 
 #[tokio::test]
@@ -253,9 +258,27 @@ async fn a_revoked_server_is_refused_by_a_client_that_has_the_list() {
     set.server_is(&server);
     let path = set.path("server-crl.pem");
     replace(&path, &set.authority.revoke(&[server.serial]), 0o644);
-    assert_eq!(set.meet().await.client, Ok(()));
+    assert_eq!(set.meet().await.client, Ok(Some(HandshakeKind::Full)));
     set.client.crl = Some(path);
     assert_eq!(set.meet().await.client.expect_err("refused").reason, Reason::Revoked);
+}
+
+/// A resumed session does not look at the certificate again.
+#[tokio::test]
+async fn a_client_that_comes_again_is_looked_at_again() {
+    let mut set = Set::new();
+    for list in [&[Version::V1_3][..], &[Version::V1_2]] {
+        (set.server.versions, set.client.versions) = (versions(list), versions(list));
+        let server = set.server.load().expect("good files");
+        let mut client = set.client.load().expect("good files");
+        let mut eager = (*client.config).clone();
+        eager.resumption = Resumption::in_memory_sessions(8);
+        client.config = Arc::new(eager);
+        for _ in 0..3 {
+            let met = meet(&server, &client, NAME).await;
+            assert_eq!(met.client, Ok(Some(HandshakeKind::Full)));
+        }
+    }
 }
 
 fn versions(list: &[Version]) -> Versions {
@@ -268,7 +291,7 @@ async fn tls_1_2_is_spoken_only_where_it_is_allowed() {
     set.client.versions = versions(&[Version::V1_2]);
     assert_eq!(set.refused().await, (Reason::Version, Reason::Version));
     set.server.versions = versions(&[Version::V1_2, Version::V1_3]);
-    assert_eq!(set.meet().await.client, Ok(()));
+    assert_eq!(set.meet().await.client, Ok(Some(HandshakeKind::Full)));
     set.server.versions = versions(&[Version::V1_2]);
     set.client.own = None;
     assert_eq!(set.refused().await.0, Reason::NoCertificate);

@@ -3,18 +3,45 @@
 use std::path::Path;
 
 use tidegate_broker::Config;
+use tidegate_trust::authority::{Authority, When, replace};
 
 fn refused(text: &str) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("broker.toml");
     std::fs::write(&file, text).expect("written");
+    certificates(folder.path());
     let error = Config::load(&file).expect_err("it is refused");
     error.to_string().replace(&format!("{}/", folder.path().display()), "")
+}
+
+fn certificates(folder: &Path) {
+    let authority = Authority::new("plant");
+    replace(&folder.join("ca.pem"), &authority.pem(), 0o644);
+    let broker = authority.server(&["broker.example"], When::Now);
+    broker.write(folder, "broker");
+    authority.server(&["broker.example"], When::Now).write(folder, "other");
+    replace(&folder.join("open.key"), &broker.key, 0o644);
+}
+
+#[test]
+fn tls_is_all_that_a_listener_on_every_address_needs() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    certificates(folder.path());
+    let file = folder.path().join("broker.toml");
+    let text =
+        "listen = '[::]:8883'\n[tls]\ncertificate = 'broker.pem'\nkey = 'broker.key'\nclient_ca = 'ca.pem'\n";
+    std::fs::write(&file, text).expect("written");
+    let config = Config::load(&file).expect("certificates say who is who, and nobody needs a password");
+    assert!(config.tls.is_some_and(|tls| tls.tells_clients_apart()));
+    std::fs::write(&file, "listen = '0.0.0.0:1883'\ninsecure = true\nallow_anonymous = 'observer'\n")
+        .expect("written");
+    assert!(Config::load(&file).expect("it is what was wanted").tls.is_none());
 }
 
 #[test]
 fn bad_configurations() {
     const USER: &str = "[[users]]\nname = 'a'\npassword = 'b'\nrole = 'observer'\n";
+    let tls = |lines: &str| format!("[tls]\ncertificate = 'broker.pem'\n{lines}{USER}");
     let user = |lines: &str| format!("[[users]]\nname = 'a'\n{lines}");
     let cases = [
         "".to_owned(),
@@ -40,6 +67,21 @@ fn bad_configurations() {
         user("role = 'gateway'\npassword = 'x'\nsite = 'plant'\n"),
         user("role = 'gateway'\npassword = 'x'\nsite = 'Plant 1'\ngateway = 'gw1'\n"),
         user("role = 'observer'\npassword = 'x'\nsite = 'plant'\n"),
+        format!("[limits]\nmax_handshakes = 0\n{USER}"),
+        format!("listen = '0.0.0.0:1883'\n{USER}"),
+        format!("listen = '[::]:1883'\ninsecure = false\n{USER}"),
+        "[[users]]\nname = 'tidegate:role/ingest'\nrole = 'observer'\npassword = 'x'\n".to_owned(),
+        format!("[tls]\ncertificate = 'broker.pem'\n{USER}"),
+        tls("key = 'nowhere.key'\n"),
+        tls("key = 'open.key'\n"),
+        tls("key = 'other.key'\n"),
+        tls("key = 'broker.key'\nclient_ca = 'broker.key'\n"),
+        tls("key = 'broker.key'\ncrl = 'crl.pem'\n"),
+        tls("key = 'broker.key'\nclient_ca = 'ca.pem'\ncrl = 'ca.pem'\n"),
+        tls("key = 'broker.key'\nversions = []\n"),
+        tls("key = 'broker.key'\nversions = ['1.1']\n"),
+        tls("key = 'broker.key'\nreload_interval_ms = 0\n"),
+        tls("key = 'broker.key'\nclient_cas = 'ca.pem'\n"),
     ];
     let shown: Vec<String> = cases
         .iter()

@@ -1,4 +1,4 @@
-//! The broker over real loop-back sockets: rumqttc as an honest client, bare TCP for everything else.
+//! The broker over real loop-back sockets: rumqttc as an honest client, bare TCP and TLS for everything else.
 
 mod access;
 mod configuration;
@@ -9,3 +9,6 @@ mod raw;
 mod service;
 mod sessions;
 mod support;
+mod tls;
+mod tls_renewal;
+mod trusted;

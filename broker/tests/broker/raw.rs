@@ -3,19 +3,33 @@
 use std::time::Duration;
 
 use tidegate_broker::Running;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::support::PATIENCE;
 
+/// TCP, or TLS over it.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 pub struct Raw {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
 }
 
 impl Raw {
     pub async fn open(broker: &Running) -> Self {
-        Self { stream: TcpStream::connect(broker.mqtt).await.expect("the broker listens") }
+        Self::over(TcpStream::connect(broker.mqtt).await.expect("the broker listens"))
+    }
+
+    pub fn over(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream) }
+    }
+
+    /// The next byte, or why none comes.
+    pub async fn byte(&mut self) -> std::io::Result<u8> {
+        timeout(PATIENCE, self.stream.read_u8()).await.expect("an answer")
     }
 
     /// Connects as `user` (password the same) and reads the CONNACK.
