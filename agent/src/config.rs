@@ -20,6 +20,8 @@ use tidegate_service::{
     settings::{load_named, load_with_env, read_secret},
 };
 
+use tidegate_trust::{ClientFiles, settings::transport};
+
 use crate::{
     core::{BacklogOrder, LaneCap, LaneCaps, Policy},
     local_actions::ActionSettings,
@@ -58,6 +60,8 @@ pub struct Config {
 pub struct Broker {
     pub host: String,
     pub port: u16,
+    /// None: in clear.
+    pub tls: Option<ClientFiles>,
     pub credentials: Option<(String, String)>,
     pub keep_alive: Duration,
     pub longest_backoff: Duration,
@@ -182,7 +186,16 @@ fn rules(settings_file: &Path, path: &Path) -> Result<RuleSet, SettingsError> {
 }
 
 fn broker(check: &Checked<'_>, settings: BrokerSettings) -> Result<Broker, SettingsError> {
-    let BrokerSettings { address, user, password, password_file, keep_alive_ms, reconnect_max_ms } = settings;
+    let BrokerSettings {
+        address,
+        tls,
+        insecure,
+        user,
+        password,
+        password_file,
+        keep_alive_ms,
+        reconnect_max_ms,
+    } = settings;
     let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
     let (host, port) = match parts {
         Some((host, port)) if !host.is_empty() && port > 0 => (host.to_owned(), port),
@@ -191,6 +204,7 @@ fn broker(check: &Checked<'_>, settings: BrokerSettings) -> Result<Broker, Setti
             return Err(check.refuse("broker.address", problem, "write it as \"broker.example:1883\""));
         }
     };
+    let tls = transport(check.file, "broker", &host, tls, insecure)?;
     let secret = match (password, password_file) {
         (Some(_), Some(_)) => {
             let problem = "there is a password and a password_file";
@@ -213,6 +227,7 @@ fn broker(check: &Checked<'_>, settings: BrokerSettings) -> Result<Broker, Setti
     Ok(Broker {
         host,
         port,
+        tls,
         credentials,
         keep_alive: Duration::from_millis(check.between(
             "broker.keep_alive_ms",

@@ -34,3 +34,4 @@ mod uplink;
 pub use config::Config;
 pub use running::{DrainError, Drained, Running, StartError, StoppedError, start};
 pub use settings::Settings;
+pub use uplink::trial::run as try_broker;

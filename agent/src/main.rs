@@ -14,12 +14,13 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use queue_command::QueueCommand;
 use serial_command::SerialCommand;
-use tidegate_agent::Config;
+use tidegate_agent::{Config, try_broker};
 use tidegate_service::{
-    LogFormat,
+    LogFormat, SettingsError,
     exit::{self, Exit, in_full},
     init_logging, notify_ready, notify_stopping, termination,
 };
+use tidegate_trust::settings::refused_file;
 
 /// How long it may take to make everything safe after a signal.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
@@ -46,6 +47,9 @@ enum Command {
     Check {
         #[command(flatten)]
         config: ConfigFile,
+        /// Also connect to the broker, beside a running agent, and say why it does not let this gateway in
+        #[arg(long)]
+        connect: bool,
     },
     /// List the serial lines of this machine: stable names, what is plugged in, and which source takes each; works while
     /// the agent runs
@@ -64,29 +68,22 @@ struct ConfigFile {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let (file, run_with) = match arguments.command {
+    let (file, task) = match arguments.command {
         Command::Queue(command) => return queue_command::run(command).into(),
         Command::Serial(command) => return serial_command::run(&command).into(),
-        Command::Run { config, log_format } => (config, Some(log_format)),
-        Command::Check { config } => (config, None),
+        Command::Run { config, log_format } => (config, Task::Run(log_format)),
+        Command::Check { config, connect } => (config, Task::Check { connect }),
     };
-    let config = match Config::load(&file.path) {
+    let config = match load(&file.path, &task) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("{error}");
             return Exit::Usage.into();
         }
     };
-    let result = match run_with {
-        None => {
-            println!("{}", summary(&file.path, &config));
-            for warning in config.local_actions.warnings() {
-                println!("warning: {warning}");
-            }
-            print!("{}", serial_command::found(&config.serial()));
-            Ok(())
-        }
-        Some(log_format) => {
+    let result = match task {
+        Task::Check { connect } => check(&file.path, &config, connect),
+        Task::Run(log_format) => {
             init_logging(log_format);
             run(config)
         }
@@ -100,13 +97,44 @@ fn main() -> ExitCode {
     }
 }
 
+enum Task {
+    Run(LogFormat),
+    Check { connect: bool },
+}
+
+/// A running agent goes on without certificates that can be read, and measures; who checks wants to know.
+fn load(file: &Path, task: &Task) -> Result<Config, SettingsError> {
+    let config = Config::load(file)?;
+    if let (Task::Check { .. }, Some(files)) = (task, &config.broker.tls) {
+        files.load().map_err(|error| refused_file(file, "broker.tls", &error))?;
+    }
+    Ok(config)
+}
+
+fn check(file: &Path, config: &Config, connect: bool) -> anyhow::Result<()> {
+    println!("{}", summary(file, config));
+    for warning in config.local_actions.warnings() {
+        println!("warning: {warning}");
+    }
+    print!("{}", serial_command::found(&config.serial()));
+    if connect {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut say = |line: &str| println!("{line}");
+        let tried = runtime.block_on(try_broker(&config.broker, config.path, &mut say));
+        tried
+            .map_err(|why| anyhow::anyhow!("broker {}:{}: {why}", config.broker.host, config.broker.port))?;
+    }
+    Ok(())
+}
+
 fn summary(file: &Path, config: &Config) -> String {
     let rules = match config.rules.rules().len() {
         0 => String::new(),
         count => format!(", {count} alarm rules"),
     };
+    let transport = if config.broker.tls.is_some() { "with TLS" } else { "in clear" };
     format!(
-        "{}: good. Gateway {} of site {}, broker {}:{}, {} sources{rules}, queue of up to {} bytes in {}",
+        "{}: good. Gateway {} of site {}, broker {}:{} {transport}, {} sources{rules}, queue of up to {} bytes in {}",
         file.display(),
         config.path.gateway,
         config.path.site,

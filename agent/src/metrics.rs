@@ -7,13 +7,19 @@ use prometheus_client::{
         family::Family,
         gauge::{ConstGauge, Gauge},
     },
-    registry::Registry,
+    registry::{Registry, Unit},
 };
 
 use crate::{core::View, local_actions::ActionErrors, outlook::Outlook, sources::board_serial::SerialView};
 
 /// Gauges and counters, in the order they are shown.
-pub fn text(view: &View, outlook: &Outlook, lines: &SerialView, errors: &ActionErrors) -> String {
+pub fn text(
+    view: &View,
+    outlook: &Outlook,
+    lines: &SerialView,
+    errors: &ActionErrors,
+    certificate_expiry: Option<i64>,
+) -> String {
     let mut registry = Registry::with_prefix("tidegate_agent");
     let counters = &view.counters;
     let counts: [(&str, &str, u64); 20] = [
@@ -83,6 +89,11 @@ pub fn text(view: &View, outlook: &Outlook, lines: &SerialView, errors: &ActionE
         if let Some(value) = value {
             registry.register(name, help, ConstGauge::new(value));
         }
+    }
+    if let Some(expiry) = certificate_expiry {
+        let help = "When the certificate ends that the broker is shown, in Unix time";
+        let (name, unit) = ("certificate_expiry_timestamp", Unit::Seconds);
+        registry.register_with_unit(name, help, unit, ConstGauge::new(expiry));
     }
     let family = |label: &'static str, counts: &std::collections::BTreeMap<&'static str, u64>| {
         let family: Family<Vec<(&str, &str)>, Counter> = Family::default();

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tidegate_service::Shutdown;
+use tidegate_trust::settings::{INSECURE, is_leaking};
 use tokio::{
     net::TcpListener,
     sync::mpsc::channel,
@@ -110,6 +111,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let epoch = random::bits();
     let core =
         Core::new(core_settings(&config, epoch), recovered, clock.now()).map_err(StartError::Memory)?;
+    if is_leaking(&config.broker.host, config.broker.tls.as_ref()) {
+        tracing::warn!(broker = config.broker.host, "{INSECURE}");
+    }
     let uplink = Uplink::start(uplink_settings(&config, epoch), clock, answer);
     let (links, (events, sourced)) = (Links::default(), channel(SOURCE_MESSAGES));
     let incoming = Incoming { answers, sources: sourced };
@@ -186,6 +190,7 @@ fn uplink_settings(config: &Config, epoch: u64) -> UplinkSettings {
     UplinkSettings {
         host: config.broker.host.clone(),
         port: config.broker.port,
+        tls: config.broker.tls.clone(),
         credentials: config.broker.credentials.clone(),
         path: config.path,
         epoch,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use tidegate_alarms::Priority;
+use tidegate_trust::ClientTlsSettings;
 
 use crate::core::{BacklogOrder, Policy};
 
@@ -37,6 +38,11 @@ pub struct Settings {
 pub struct BrokerSettings {
     /// `host:port`
     pub address: String,
+    /// Without it, the link is in clear.
+    pub tls: Option<ClientTlsSettings>,
+    /// In clear to another machine too.
+    #[serde(default)]
+    pub insecure: bool,
     pub user: Option<String>,
     pub password: Option<String>,
     /// A file with the password on one line, beside the configuration file or with a full path.

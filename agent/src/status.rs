@@ -13,6 +13,7 @@ use axum::{
 };
 use serde::Serialize;
 use tidegate_service::Shutdown;
+use tidegate_trust::ClientFiles;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -38,6 +39,7 @@ struct Parts {
     reader: QueueReader,
     clock: ShellClock,
     last_run: Option<Rates>,
+    tls: Option<ClientFiles>,
     aside: Aside,
 }
 
@@ -91,6 +93,7 @@ impl Page {
             reader,
             clock,
             last_run,
+            tls: config.broker.tls.clone(),
             aside,
         }))
     }
@@ -180,7 +183,12 @@ async fn metrics(State(page): State<Page>) -> Response {
     match page.status().await {
         Some(status) => {
             let errors = &page.0.aside.action_errors;
-            let text = crate::metrics::text(&status.core, &status.outlook, &status.serial, errors);
+            // Of the file as it is: the next connection takes it.
+            let tls = page.0.tls.clone();
+            let expiry =
+                tokio::task::spawn_blocking(move || tls.and_then(|files| files.certificate_expiry()));
+            let expiry = expiry.await.ok().flatten();
+            let text = crate::metrics::text(&status.core, &status.outlook, &status.serial, errors, expiry);
             ([(header::CONTENT_TYPE, TEXT)], text).into_response()
         }
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),

@@ -6,6 +6,12 @@
 //!
 //! A connection counts as up once acknowledgements are subscribed to. Publishes never wait: the core keeps fewer in
 //! flight than the request channel takes. Connecting is tried again with back-off and full jitter, without end.
+//!
+//! Certificate, key and authorities are read anew for each connection, so that it takes what was renewed meanwhile. Wrong
+//! files are a link that is down, and no reason to stop measuring.
+
+mod link;
+pub mod trial;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,8 +20,8 @@ use std::{
 };
 
 use rumqttc::{
-    AsyncClient, Event as Polled, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet, QoS,
-    SubscribeReasonCode,
+    AsyncClient, Event as Polled, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS,
+    SubscribeReasonCode, Transport,
 };
 use tidegate_protocol::{
     ack::BlockAck,
@@ -26,6 +32,7 @@ use tidegate_protocol::{
     topic::{Down, GatewayPath, Lane},
 };
 use tidegate_service::Shutdown;
+use tidegate_trust::ClientFiles;
 use tokio::{sync::mpsc::Sender, task::JoinHandle, time::Instant};
 
 use crate::{
@@ -40,7 +47,6 @@ const REQUESTS: usize = 4 * MAX_UNPUBACKED;
 const INFLIGHT: u16 = 8 * MAX_UNPUBACKED as u16;
 /// Above the largest block, with its topic.
 const MAX_PACKET_BYTES: usize = 1024 * 1024;
-const CONNECT_TIMEOUT_S: u64 = 10;
 /// A connection that held this long starts the back-off anew.
 const STEADY: Duration = Duration::from_secs(10);
 /// How long a goodbye may take.
@@ -51,6 +57,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub struct UplinkSettings {
     pub host: String,
     pub port: u16,
+    /// None: in clear.
+    pub tls: Option<ClientFiles>,
     pub credentials: Option<(String, String)>,
     pub path: GatewayPath,
     pub epoch: u64,
@@ -221,11 +229,11 @@ impl Runner {
         }
     }
 
-    fn options(&self) -> MqttOptions {
+    fn options(&self, transport: Transport) -> MqttOptions {
         let UplinkSettings { host, port, credentials, path, keep_alive, .. } = &self.settings;
         let mut options = MqttOptions::new(format!("{}.{}", path.site, path.gateway), host, *port);
         options.set_keep_alive(*keep_alive).set_clean_session(true).set_inflight(INFLIGHT);
-        options.set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES);
+        options.set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES).set_transport(transport);
         let will = status_json(&self.settings, &self.clock, false);
         options.set_last_will(LastWill::new(path.status(), will, QoS::AtLeastOnce, true));
         if let Some((user, password)) = credentials {
@@ -236,11 +244,12 @@ impl Runner {
 
     /// One connection, from its birth to its end.
     async fn connection(&self) -> Ended {
-        let (client, mut polled) = AsyncClient::new(self.options(), REQUESTS);
-        let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
-        network.set_connection_timeout(CONNECT_TIMEOUT_S);
-        polled.set_network_options(network);
+        let transport = match link::transport(self.settings.tls.as_ref()).await {
+            Ok(transport) => transport,
+            Err(wrong) => return Ended::Broken(wrong),
+        };
+        let (client, mut polled) = AsyncClient::new(self.options(transport), REQUESTS);
+        polled.set_network_options(link::network());
         let mut numbers: HashMap<u16, u64> = HashMap::new();
         if let Err(reason) = self.introduce(&client, &mut polled).await {
             return Ended::Broken(reason);
@@ -255,7 +264,7 @@ impl Runner {
         loop {
             let event = match polled.poll().await {
                 Ok(event) => self.understand(event, &mut numbers),
-                Err(error) => return Ended::Broken(error.to_string()),
+                Err(error) => return Ended::Broken(link::in_words(&error)),
             };
             if let Some(event) = event
                 && self.events.send(event).await.is_err()
@@ -276,12 +285,10 @@ impl Runner {
             .map_err(|e| e.to_string())?;
         let (mut subscribed, mut born) = (false, false);
         while !(subscribed && born) {
-            match polled.poll().await.map_err(|error| error.to_string())? {
+            match polled.poll().await.map_err(|error| link::in_words(&error))? {
                 Polled::Incoming(Packet::SubAck(ack)) => {
                     if ack.return_codes.contains(&SubscribeReasonCode::Failure) {
-                        return Err(
-                            "the broker refuses this gateway's subscription; check its user's rights".into(),
-                        );
+                        return Err(link::SUBSCRIPTION_REFUSED.into());
                     }
                     subscribed = true;
                 }

@@ -35,6 +35,10 @@ fn wrong_configurations() {
         assert!(GOOD.contains(from), "{from}");
         GOOD.replacen(from, to, 1)
     };
+    let with_tls = |address: &str, keys: &str| {
+        let tls = format!("{address}\"\n[broker.tls]\nca = \"ca.pem\"\n{keys}\n#");
+        changed("user = \"gw-a\"\npassword = \"secret\"\n", "").replacen("127.0.0.1:1883", &tls, 1)
+    };
     let added = |text: &str| format!("{GOOD}{text}");
     let entry = |keys: &str| format!("[[source]]\ntype = \"board-serial\"\n{keys}\n");
     let serial = |keys: &str| added(&entry(keys));
@@ -47,6 +51,14 @@ fn wrong_configurations() {
         ("broker without port", changed("127.0.0.1:1883", "127.0.0.1")),
         ("user without password", changed("password = \"secret\"\n", "")),
         ("password twice", changed("password = \"secret\"", "password = \"secret\"\npassword_file = \"x\"")),
+        ("in clear to another machine", changed("127.0.0.1:1883", "broker.example:1883")),
+        ("TLS without authorities", changed("password = \"secret\"", "tls = { key = \"a.key\" }")),
+        ("certificate without key", with_tls("127.0.0.1:8883", "certificate = \"a.pem\"")),
+        ("key without certificate", with_tls("127.0.0.1:8883", "key = \"a.key\"")),
+        ("no certificate for an address in IPv6", with_tls("[::1]:8883", "")),
+        ("no name", with_tls("127.0.0.1:8883", "server_name = \"a b\"")),
+        ("no version", with_tls("127.0.0.1:8883", "versions = []")),
+        ("unknown key of TLS", with_tls("127.0.0.1:8883", "cert = \"a.pem\"")),
         ("missing password file", changed("password = \"secret\"", "password_file = \"no-such-file\"")),
         ("no source", GOOD.split("[[source]]").next().unwrap_or_default().to_owned()),
         ("unknown type", changed("board-tcp", "board-udp")),

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use tidegate_agent::{Config, Running, Settings, queue};
+use tidegate_trust::authority::{Authority, When};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -11,7 +12,16 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn agent(data: &Path) -> Running {
-    let text = format!(
+    start(Path::new("agent.toml"), &settings(data)).await
+}
+
+async fn start(file: &Path, text: &str) -> Running {
+    let settings = tidegate_service::parse::<Settings>(file, text).expect("it parses");
+    tidegate_agent::start(Config::validate(file, settings).expect("it is good")).await.expect("it starts")
+}
+
+fn settings(data: &Path) -> String {
+    format!(
         r#"
         site = "plant"
         gateway = "gw-a"
@@ -29,10 +39,7 @@ async fn agent(data: &Path) -> Running {
         listen = "127.0.0.1:0"
         "#,
         data.display()
-    );
-    let file = Path::new("agent.toml");
-    let settings = tidegate_service::parse::<Settings>(file, &text).expect("it parses");
-    tidegate_agent::start(Config::validate(file, settings).expect("it is good")).await.expect("it starts")
+    )
 }
 
 async fn get(address: SocketAddr, path: &str) -> (String, String) {
@@ -86,6 +93,22 @@ async fn the_pages_tell_what_the_queue_keeps_over_a_restart() {
     let told = queued(second.status, kept + 1).await;
     assert!(told["queue"]["readings"].as_u64() > Some(kept));
     second.drain(PATIENCE).await.expect("all is safe");
+}
+
+/// A gateway whose certificates are wrong has no link; that is no reason to measure nothing.
+#[tokio::test]
+async fn without_good_certificates_it_measures_on_and_tells_their_end_once_they_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = "[broker.tls]\nca = \"ca.pem\"\ncertificate = \"gw-a.pem\"\nkey = \"gw-a.key\"\n[status]";
+    let text = settings(folder.path()).replacen("[status]", tls, 1);
+    let running = start(&folder.path().join("agent.toml"), &text).await;
+    queued(running.status, 5).await;
+    let (_, before) = get(running.status, "/metrics").await;
+    assert!(!before.contains("certificate_expiry"), "{before}");
+    Authority::new("plant").client(&["tidegate://plant/gw-a"], When::Now).write(folder.path(), "gw-a");
+    let (_, after) = get(running.status, "/metrics").await;
+    assert!(after.contains("\ntidegate_agent_certificate_expiry_timestamp_seconds 4733510400\n"), "{after}");
+    running.drain(PATIENCE).await.expect("all is safe");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::{
 
 use tidegate_alarms::RuleSet;
 use tidegate_service::{SettingsError, settings};
+use tidegate_trust::{ClientFiles, settings::transport};
 
 use crate::{
     certificate::CertificateKey,
@@ -48,6 +49,8 @@ pub struct Config {
 pub struct Broker {
     pub host: String,
     pub port: u16,
+    /// None: in clear.
+    pub tls: Option<ClientFiles>,
     pub client_id: String,
     pub login: Option<(String, String)>,
 }
@@ -159,6 +162,7 @@ fn broker(file: &Path, raw: BrokerSettings) -> Result<Broker, SettingsError> {
             "write it as \"127.0.0.1:1883\"",
         ));
     };
+    let tls = transport(file, "broker", host, raw.tls, raw.insecure)?;
     let password = match (raw.password, raw.password_file) {
         (Some(_), Some(_)) => {
             let problem = "broker.password is given as well";
@@ -176,7 +180,7 @@ fn broker(file: &Path, raw: BrokerSettings) -> Result<Broker, SettingsError> {
             return Err(SettingsError::invalid(file, "broker.user", problem, "add `user = \"ingest\"`"));
         }
     };
-    Ok(Broker { host: host.to_owned(), port, client_id: raw.client_id, login })
+    Ok(Broker { host: host.to_owned(), port, tls, client_id: raw.client_id, login })
 }
 
 fn journal(file: &Path, raw: &JournalSettings) -> Result<Journal, SettingsError> {

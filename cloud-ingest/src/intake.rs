@@ -5,13 +5,15 @@
 //! inbox: when it is full the poll waits, and so does the sender's TCP. Outwards it is [`OUTGOING_WAITING`]; what finds
 //! no place, or no broker, is dropped: an agent without an acknowledgement sends again, and alarms' retained
 //! messages are published anew at each connection.
+//!
+//! Certificate, key and authorities are read anew for each connection, so that it takes what was renewed meanwhile.
 
 use std::{future::Future, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use rumqttc::{
     AsyncClient, Event as MqttEvent, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS,
-    SubscribeFilter, SubscribeReasonCode,
+    SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use tidegate_protocol::{
     block::MAX_BLOCK_BYTES,
@@ -21,6 +23,7 @@ use tidegate_protocol::{
     status::{GatewayStatus, MAX_STATUS_BYTES},
     topic::{ALL_BLOCKS, ALL_STATUS, GatewayPath, UpTopic},
 };
+use tidegate_trust::{Failure, Side};
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -97,7 +100,13 @@ impl Intake for MqttIntake {
 
 impl MqttIntake {
     async fn connection(&self, events: &Postbox, outgoing: &mut mpsc::Receiver<Outgoing>) -> End {
-        let (client, eventloop) = self.client();
+        let (client, eventloop) = match self.transport().await {
+            Ok(transport) => self.client(transport),
+            Err(wrong) => {
+                tracing::warn!(error = wrong, "no connection to the broker; trying again");
+                return End::Lost;
+            }
+        };
         let poll = Poll {
             events: events.clone(),
             clock: self.clock,
@@ -129,13 +138,22 @@ impl MqttIntake {
         end
     }
 
-    fn client(&self) -> (AsyncClient, EventLoop) {
-        let Broker { host, port, client_id, login } = &self.broker;
+    /// Of the files as they are now. An error is in words.
+    async fn transport(&self) -> Result<Transport, String> {
+        let Some(files) = self.broker.tls.clone() else { return Ok(Transport::Tcp) };
+        let loaded = tokio::task::spawn_blocking(move || files.load()).await;
+        let loaded = loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        Ok(Transport::Tls(TlsConfiguration::Rustls(loaded.config)))
+    }
+
+    fn client(&self, transport: Transport) -> (AsyncClient, EventLoop) {
+        let Broker { host, port, client_id, login, .. } = &self.broker;
         let mut options = MqttOptions::new(client_id, host, *port);
         options
             .set_clean_session(true)
             .set_keep_alive(KEEP_ALIVE)
             .set_inflight(INFLIGHT)
+            .set_transport(transport)
             .set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES);
         if let Some((user, password)) = login {
             options.set_credentials(user, password);
@@ -181,7 +199,8 @@ impl Poll {
                 Ok(MqttEvent::Outgoing(rumqttc::Outgoing::Disconnect)) => return,
                 Ok(MqttEvent::Outgoing(_)) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "no connection to the broker; trying again");
+                    let error = Failure::in_words(Side::Client, &error);
+                    tracing::warn!(error, "no connection to the broker; trying again");
                     return;
                 }
             }

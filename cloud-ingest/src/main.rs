@@ -14,10 +14,11 @@ use tidegate_ingest::{
     start,
 };
 use tidegate_service::{
-    Hangups, LogFormat, exit,
+    Hangups, LogFormat, SettingsError, exit,
     exit::{Exit, in_full},
     init_logging, notify_ready, notify_reloading, notify_stopping, termination,
 };
+use tidegate_trust::settings::refused_file;
 
 /// How long it may take to commit and acknowledge what was taken before it ends.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
@@ -84,7 +85,7 @@ impl Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     init_logging(arguments.log_format);
-    let config = match Config::load(&arguments.command.settings_file().config) {
+    let config = match load(&arguments.command) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("{error}");
@@ -110,13 +111,27 @@ fn main() -> ExitCode {
     }
 }
 
+/// A running ingest goes on without certificates that can be read, and answers; who checks wants to know.
+fn load(command: &Command) -> Result<Config, SettingsError> {
+    let file = &command.settings_file().config;
+    let config = Config::load(file)?;
+    if let (Command::Check(_), Some(files)) = (command, &config.broker.tls) {
+        files.load().map_err(|error| refused_file(file, "broker.tls", &error))?;
+    }
+    Ok(config)
+}
+
 fn told(done: Result<(), DoctorError>) -> anyhow::Result<()> {
     Ok(done?)
 }
 
 fn explain(config: &Config) {
     println!("data in {}", config.data_dir.display());
-    println!("broker {}:{} as {}", config.broker.host, config.broker.port, config.broker.client_id);
+    let transport = if config.broker.tls.is_some() { "with TLS" } else { "in clear" };
+    println!(
+        "broker {}:{} {transport}, as {}",
+        config.broker.host, config.broker.port, config.broker.client_id
+    );
     println!("page and API on http://{}", config.http);
     match &config.rules_file {
         Some(_) => println!("{} alarm rules", config.rules.rules().len()),

@@ -47,6 +47,7 @@ use std::{
 
 use tidegate_alarms::{AlarmEvent, Lifecycle, lifecycle::Refusal};
 use tidegate_protocol::{BootId, ChannelName, DeviceId, SiteId};
+use tidegate_trust::ClientFiles;
 use tokio::sync::broadcast;
 
 use crate::{
@@ -179,6 +180,7 @@ pub struct Query {
     desk: Arc<Desk>,
     /// Whose rules they are, if not the API's.
     rules_file: Option<Arc<str>>,
+    broker_tls: Option<Arc<ClientFiles>>,
 }
 
 impl Query {
@@ -190,7 +192,7 @@ impl Query {
         orders: Arc<Orders>,
     ) -> Self {
         let desk = Arc::new(Desk::new(Arc::clone(&store), Vec::new()));
-        Self { store, lake, shown, events, key: None, orders, desk, rules_file: None }
+        Self { store, lake, shown, events, key: None, orders, desk, rules_file: None, broker_tls: None }
     }
 
     /// The key that certificates are signed with.
@@ -206,6 +208,16 @@ impl Query {
     /// The file that owns the rules; without one they are changed here.
     pub fn with_rules_file(self, file: Option<&Path>) -> Self {
         Self { rules_file: file.map(|file| file.display().to_string().into()), ..self }
+    }
+
+    /// What the broker is shown.
+    pub fn with_broker_tls(self, files: Option<ClientFiles>) -> Self {
+        Self { broker_tls: files.map(Arc::new), ..self }
+    }
+
+    /// Until when the certificate lasts that the next connection to the broker takes.
+    pub fn certificate_expiry(&self) -> Option<i64> {
+        self.broker_tls.as_ref()?.certificate_expiry()
     }
 
     pub fn devices(&self) -> Result<DevicesView, QueryError> {

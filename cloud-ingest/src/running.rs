@@ -11,6 +11,7 @@ use std::{
 use tidegate_alarms::RuleBook;
 use tidegate_protocol::block::Decoder;
 use tidegate_service::Shutdown;
+use tidegate_trust::settings::{INSECURE, is_leaking};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
@@ -175,10 +176,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         draining: draining.clone(),
     };
     let engine = spawn_engine(engine, intake, done_events)?;
+    if is_leaking(&config.broker.host, config.broker.tls.as_ref()) {
+        tracing::warn!(broker = config.broker.host, "{INSECURE}");
+    }
+    let broker_tls = config.broker.tls.clone();
     let mqtt = MqttIntake { broker: config.broker, clock, shown: Arc::clone(&shown) };
     let intake = tokio::spawn(mqtt.run(postbox, to_broker));
     let query = Query::new(store, lake, shown, events, Arc::clone(&orders)).with_key(config.certificate_key);
     let query = query.with_desk(delivery.desk);
+    let query = query.with_broker_tls(broker_tls);
     let query = query.with_rules_file(config.rules_file.as_ref().map(RulesFile::path));
     let router = api::router(Arc::new(query.clone()), config.max_event_streams, stopping.clone());
     let connections = descriptors::make_room(config.max_event_streams + api::OTHER_CONNECTIONS);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use tidegate_trust::ClientTlsSettings;
 
 use crate::{
     core,
@@ -87,6 +88,10 @@ impl Default for SilenceSettings {
 pub struct BrokerSettings {
     /// `host:port`
     pub address: String,
+    /// Without it, the link is in clear.
+    pub tls: Option<ClientTlsSettings>,
+    /// In clear to another machine too.
+    pub insecure: bool,
     pub client_id: String,
     pub user: Option<String>,
     pub password: Option<String>,
@@ -98,6 +103,8 @@ impl Default for BrokerSettings {
     fn default() -> Self {
         Self {
             address: "127.0.0.1:1883".to_owned(),
+            tls: None,
+            insecure: false,
             client_id: "tidegate-ingest".to_owned(),
             user: None,
             password: None,

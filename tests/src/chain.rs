@@ -5,7 +5,7 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
 };
 
@@ -208,6 +208,11 @@ impl Chain {
 
     pub fn agent_status(&self) -> Api {
         Api::new(self.agent.address("status"))
+    }
+
+    /// Where configuration files and data are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The ingest's.

@@ -13,6 +13,7 @@
 //! - [`emulated`]: a board's image in QEMU
 //! - [`cable`]: a serial line that is plugged in and out
 //! - [`tee`]: a board's line that several gateways share
+//! - [`secured`]: the chain under mutual TLS, and the authority that all of it trusts
 //! - [`tidegate`]: the command line
 //! - [`recording`]: recordings read plainly, and what a rule must make of them
 //!
@@ -32,5 +33,6 @@ pub mod powercut;
 pub mod programs;
 pub mod python;
 pub mod recording;
+pub mod secured;
 pub mod tee;
 pub mod tidegate;

@@ -36,6 +36,14 @@ pub struct ClientFiles {
 pub struct ClientTls {
     pub config: Arc<ClientConfig>,
     pub certificate: Option<Certificate>,
+    own: Option<CertificateDer<'static>>,
+}
+
+impl ClientTls {
+    /// Our own certificate, as the server gets to see it.
+    pub fn own_der(&self) -> Option<&[u8]> {
+        self.own.as_deref()
+    }
 }
 
 impl ClientFiles {
@@ -57,16 +65,17 @@ impl ClientFiles {
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Named { verifier, name: name.clone() })),
         };
-        let (mut config, certificate) = match &self.own {
-            None => (builder.with_no_client_auth(), None),
+        let (mut config, certificate, own) = match &self.own {
+            None => (builder.with_no_client_auth(), None, None),
             Some(files) => {
-                let own = files.read()?;
-                let config = builder.with_client_auth_cert(own.chain, own.key);
-                (config.map_err(|error| files.refused(&error))?, Some(own.certificate))
+                let read = files.read()?;
+                let own = read.chain.first().cloned();
+                let config = builder.with_client_auth_cert(read.chain, read.key);
+                (config.map_err(|error| files.refused(&error))?, Some(read.certificate), own)
             }
         };
         config.resumption = Resumption::disabled();
-        Ok(ClientTls { config: Arc::new(config), certificate })
+        Ok(ClientTls { config: Arc::new(config), certificate, own })
     }
 
     /// Until when the certificate lasts that is in its file now, in Unix seconds.

@@ -86,6 +86,11 @@ impl Failure {
         }
     }
 
+    /// The error in words, whether it has to do with TLS or not.
+    pub fn in_words(side: Side, error: &(dyn Error + 'static)) -> String {
+        Self::of(side, error).map_or_else(|| error.to_string(), |failure| failure.to_string())
+    }
+
     pub fn new(reason: Reason, said: String) -> Self {
         Self { reason, by_peer: false, said }
     }

@@ -39,7 +39,7 @@ pub fn only_the_newest() -> Vec<Version> {
 
 impl ClientTlsSettings {
     /// `section` is where they stand in `file`: `broker.tls`. No file that they name is opened.
-    pub fn validate(self, file: &Path, section: &str) -> Result<ClientFiles, SettingsError> {
+    fn validate(self, file: &Path, section: &str) -> Result<ClientFiles, SettingsError> {
         let folder = file.parent().unwrap_or(Path::new(""));
         let refused = |key: &str, problem: String, remedy: &str| {
             SettingsError::invalid(file, &format!("{section}.{key}"), problem, remedy)
@@ -77,14 +77,16 @@ impl ClientTlsSettings {
     }
 }
 
-/// What a client's setting is called that names the file.
-pub fn client_key(error: &FileError) -> &'static str {
-    match error.which() {
+/// A file that the `section` of a client's settings names, and that is wrong.
+pub fn refused_file(settings_file: &Path, section: &str, error: &FileError) -> SettingsError {
+    let key = match error.which() {
         Which::Authorities => "ca",
         Which::Certificate => "certificate",
         Which::Key => "key",
         Which::Revocations => "crl",
-    }
+    };
+    let remedy = "correct the path, or replace the file";
+    SettingsError::invalid(settings_file, &format!("{section}.{key}"), error, remedy)
 }
 
 /// Whether what is sent to `host` stays on this machine, so that nobody on a network can read it.
@@ -97,16 +99,42 @@ pub fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// Refuses to talk in clear over a network, unless that is said to be wanted. `section` holds address and `insecure`.
-pub fn allow_plaintext(file: &Path, section: &str, host: &str, insecure: bool) -> Result<(), SettingsError> {
-    if insecure || is_this_machine(host) {
-        return Ok(());
+/// How a program reaches the broker at `host`: with TLS, or in clear where nobody else can listen. `section` holds the address,
+/// `tls` and `insecure`.
+pub fn transport(
+    file: &Path,
+    section: &str,
+    host: &str,
+    tls: Option<ClientTlsSettings>,
+    insecure: bool,
+) -> Result<Option<ClientFiles>, SettingsError> {
+    let refused = |problem: String, remedy: String| {
+        Err(SettingsError::invalid(file, &format!("{section}.address"), problem, remedy))
+    };
+    match tls {
+        Some(_) if ServerName::try_from(host).is_err() => {
+            let problem = format!("a certificate cannot be for \"{host}\"");
+            refused(problem, "give the broker's name, or its address in IPv4".to_owned())
+        }
+        Some(tls) => tls.validate(file, &format!("{section}.tls")).map(Some),
+        None if insecure || is_this_machine(host) => Ok(None),
+        None => {
+            let problem = format!("readings and passwords would go to {host} in clear");
+            let remedy = format!(
+                "add [{section}.tls] with `ca`, `certificate` and `key`, or `insecure = true` to [{section}] if nobody else can be on that network"
+            );
+            refused(problem, remedy)
+        }
     }
-    let problem = format!("readings and passwords would go to {host} in clear");
-    let remedy = format!(
-        "add [{section}.tls] with `ca`, `certificate` and `key`, or `insecure = true` to [{section}] if nobody else can be on that network"
-    );
-    Err(SettingsError::invalid(file, &format!("{section}.address"), problem, remedy))
+}
+
+/// What a program says at its start that may talk in clear to another machine.
+pub const INSECURE: &str = "INSECURE: whoever is on the network can read passwords and readings, and take the broker's place; \
+     set up [broker.tls] and remove `insecure = true`";
+
+/// Whether `transport` let it talk in clear for no other reason than `insecure`.
+pub fn is_leaking(host: &str, tls: Option<&ClientFiles>) -> bool {
+    tls.is_none() && !is_this_machine(host)
 }
 
 #[cfg(test)]

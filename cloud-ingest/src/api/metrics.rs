@@ -16,7 +16,7 @@ use prometheus_client::{
         family::Family,
         gauge::{ConstGauge, Gauge},
     },
-    registry::Registry,
+    registry::{Registry, Unit},
 };
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -199,6 +199,12 @@ impl Collector for OfTheSource {
         ] {
             let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+        }
+        if let Some(expiry) = self.0.certificate_expiry() {
+            let (name, unit) = ("certificate_expiry_timestamp", Some(&Unit::Seconds));
+            let help = "When the certificate ends that the broker is shown, in Unix time";
+            let metric = ConstGauge::new(expiry);
+            metric.encode(encoder.encode_descriptor(name, help, unit, metric.metric_type())?)?;
         }
         Ok(())
     }

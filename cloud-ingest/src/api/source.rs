@@ -49,6 +49,10 @@ pub trait Source: Send + Sync + 'static {
     fn verdicts(&self, selection: &VerdictSelection) -> VerdictsView;
     fn health(&self) -> HealthView;
     fn figures(&self) -> Figures;
+    /// When the certificate ends that the broker is shown, in Unix seconds; none without one.
+    fn certificate_expiry(&self) -> Option<i64> {
+        None
+    }
     fn alarms(&self, selection: &AlarmSelection) -> Result<AlarmsView, QueryError>;
     fn alarm(&self, key: &AlarmKey) -> Result<AlarmDetailView, QueryError>;
     fn alarm_history(&self, selection: &HistorySelection) -> Result<HistoryView, QueryError>;

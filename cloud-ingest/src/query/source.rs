@@ -71,6 +71,10 @@ impl api::Source for Query {
     fn health(&self) -> HealthView {
         Query::health(self)
     }
+    fn certificate_expiry(&self) -> Option<i64> {
+        self.certificate_expiry()
+    }
+
     fn figures(&self) -> Figures {
         Query::figures(self)
     }
