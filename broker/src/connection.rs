@@ -19,7 +19,7 @@ use crate::mqtt::{self, ConnectCode, Decoded, Malformed, Message, SUBSCRIBE_REFU
 use crate::registry::Admission;
 use crate::router::{Heard, Link, RouterGone};
 use crate::session::{Arrived, Effect, Flow, Session, Violation};
-use crate::transport::{Caller, Presented};
+use crate::transport::Caller;
 
 const OUT_FILL_BYTES: usize = 256 * 1024;
 const OUT_READ_BYTES: usize = 512 * 1024;
@@ -128,7 +128,7 @@ async fn converse<S: AsyncRead + AsyncWrite>(
     writer: WriteHalf<S>,
     inbox: BytesMut,
     admitted: Admitted,
-    caller: Caller,
+    mut caller: Caller,
 ) {
     let Admitted { held, mut session, link, resumed, clean_session, will, silence_limit } = admitted;
     let mut out = BytesMut::with_capacity(MIN_READ_BYTES);
@@ -143,14 +143,16 @@ async fn converse<S: AsyncRead + AsyncWrite>(
         effects: Vec::new(),
         publishes: Vec::new(),
         read_bytes: MIN_READ_BYTES,
+        is_tls: caller.is_tls,
+        unflushed: false,
     };
     let clock = Clock::new(silence_limit, broker.config.limits.write_timeout);
     let mut writer = writer;
-    let Caller { address: peer, mut certificate, .. } = caller;
+    let peer = caller.address;
     let ousted = async {
         tokio::select! {
             () = held.takeover().cancelled() => End::TakenOver,
-            failure = distrusted(certificate.as_mut()) => End::Distrusted(failure),
+            failure = caller.distrusted() => End::Distrusted(failure),
         }
     };
     let end = connection.run(reader, &mut writer, clock, ousted).await;
@@ -173,13 +175,6 @@ async fn converse<S: AsyncRead + AsyncWrite>(
     }
 }
 
-async fn distrusted(certificate: Option<&mut Presented>) -> Failure {
-    match certificate {
-        Some(certificate) => certificate.distrusted().await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Writes what is left and closes, if the client lets us.
 async fn farewell(writer: &mut (impl AsyncWrite + Unpin), out: &mut BytesMut) {
     let goodbye = async {
@@ -188,6 +183,17 @@ async fn farewell(writer: &mut (impl AsyncWrite + Unpin), out: &mut BytesMut) {
     };
     // A client that is gone or does not read is simply cut off.
     let _cut_off = timeout(FAREWELL, goodbye).await;
+}
+
+/// How much was written; none where all was, and what was held back has left.
+async fn write_or_flush(
+    writer: &mut (impl AsyncWrite + Unpin),
+    out: &mut BytesMut,
+) -> std::io::Result<Option<usize>> {
+    match out.is_empty() {
+        true => writer.flush().await.map(|()| None),
+        false => writer.write_buf(out).await.map(Some),
+    }
 }
 
 struct Connection<'b> {
@@ -200,6 +206,9 @@ struct Connection<'b> {
     effects: Vec<Effect>,
     publishes: Vec<Message>,
     read_bytes: usize,
+    /// TLS lies between, which may hold back what it took.
+    is_tls: bool,
+    unflushed: bool,
 }
 
 impl Connection<'_> {
@@ -245,10 +254,12 @@ impl Connection<'_> {
                         }
                     }
                 },
-                written = writer.write_buf(&mut self.out), if !self.out.is_empty() => match written {
-                    Ok(0) | Err(_) => return End::Closed,
-                    Ok(bytes) => {
+                written = write_or_flush(writer, &mut self.out), if !self.out.is_empty() || self.unflushed => match written {
+                    Ok(Some(0)) | Err(_) => return End::Closed,
+                    Ok(None) => self.unflushed = false,
+                    Ok(Some(bytes)) => {
                         clock.wrote();
+                        self.unflushed = self.is_tls;
                         FailPoint::AfterWrite.hit();
                         self.broker.metrics.bytes_out.inc_by(bytes as u64);
                     }
@@ -260,7 +271,7 @@ impl Connection<'_> {
                 }
                 () = sleep(ROOM_CHECK), if !router_has_room => {}
                 () = &mut timer => {
-                    if let Some(end) = clock.check(self.out.is_empty()) {
+                    if let Some(end) = clock.check(self.out.is_empty() && !self.unflushed) {
                         return end;
                     }
                     timer.as_mut().reset(clock.next_check());

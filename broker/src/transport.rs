@@ -32,10 +32,21 @@ const FAREWELL_BYTES: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct Caller {
     pub address: SocketAddr,
+    pub is_tls: bool,
     /// When its CONNECT must be here.
     pub deadline: Instant,
     /// None where it has given none, or was not asked.
     pub certificate: Option<Presented>,
+}
+
+impl Caller {
+    /// Resolves once its certificate would not be accepted any more.
+    pub async fn distrusted(&mut self) -> Failure {
+        match &mut self.certificate {
+            Some(certificate) => certificate.distrusted().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// A client's certificate, which was found good.
@@ -50,8 +61,7 @@ impl Presented {
         self.chain.first().map_or(Err(IdentityError::None), |own| Identity::of(own))
     }
 
-    /// Resolves once the certificate would not be accepted any more.
-    pub async fn distrusted(&mut self) -> Failure {
+    async fn distrusted(&mut self) -> Failure {
         while self.in_force.changed().await.is_ok() {
             let verified = self.in_force.borrow_and_update().verify(&self.chain);
             if let Err(error) = verified {
@@ -71,7 +81,7 @@ pub async fn serve(broker: &Broker, stream: TcpStream, address: SocketAddr, admi
         return;
     }
     let deadline = Instant::now() + broker.config.limits.connect_timeout;
-    let mut caller = Caller { address, deadline, certificate: None };
+    let mut caller = Caller { address, is_tls: false, deadline, certificate: None };
     let Some(credentials) = &broker.credentials else {
         return connection::serve(broker, stream, caller, admission).await;
     };
@@ -86,6 +96,7 @@ pub async fn serve(broker: &Broker, stream: TcpStream, address: SocketAddr, admi
         Ok(Ok(stream)) => {
             let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let chain: Vec<_> = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
+            caller.is_tls = true;
             caller.certificate = (!chain.is_empty()).then_some(Presented { chain, in_force });
             return connection::serve(broker, stream, caller, admission).await;
         }
@@ -116,4 +127,69 @@ async fn shake_hands(stream: TcpStream, config: Arc<ServerConfig>) -> io::Result
 async fn part(mut stream: TcpStream) -> io::Result<u64> {
     stream.shutdown().await?;
     tokio::io::copy(&mut stream.take(FAREWELL_BYTES), &mut tokio::io::sink()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tidegate_trust::authority::{Authority, When};
+    use tidegate_trust::files::OwnFiles;
+    use tidegate_trust::rustls::pki_types::ServerName;
+    use tidegate_trust::tokio_rustls::TlsConnector;
+    use tidegate_trust::{ClientFiles, ServerFiles, Versions};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::mqtt::{Message, QoS, Topic};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    /// Less than a message.
+    const PIPE_BYTES: usize = 8 * 1024;
+    const MESSAGE_BYTES: usize = 20_000;
+
+    /// TLS takes a message whole when the network has room for a part of it: the rest must leave although nothing follows.
+    #[tokio::test]
+    async fn what_tls_holds_leaves_without_another_message_to_push_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority = Authority::new("plant");
+        let (certificate, key) =
+            authority.server(&["broker.example"], When::Now).write(folder.path(), "broker");
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, authority.pem()).expect("written");
+        let versions = Versions::default();
+        let server = ServerFiles { own: OwnFiles { certificate, key }, clients: None, versions };
+        let client = ClientFiles { ca, own: None, crl: None, server_name: None, versions };
+        let (server, client) = (server.load().expect("good files"), client.load().expect("good files"));
+
+        let broker =
+            Broker::new(Config::demo(([127, 0, 0, 1], 0).into(), Vec::new())).expect("no files are needed");
+        let topic = Topic::new(Bytes::from_static(b"tidegate/v1/x")).expect("a topic");
+        let payload = Bytes::from(vec![7; MESSAGE_BYTES]);
+        broker.retain(&Message { topic, payload, qos: QoS::AtMostOnce, retain: true });
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let admission = broker.registry.admit(address.ip()).expect("there is room");
+
+        let (near, far) = tokio::io::duplex(PIPE_BYTES);
+        let serving = async {
+            let stream = TlsAcceptor::from(server.config).accept(far).await.expect("a handshake");
+            let caller =
+                Caller { address, is_tls: true, deadline: Instant::now() + PATIENCE, certificate: None };
+            connection::serve(&broker, stream, caller, admission).await;
+        };
+        let talking = async {
+            let name = ServerName::try_from("broker.example").expect("a name");
+            let mut stream =
+                TlsConnector::from(client.config).connect(name, near).await.expect("a handshake");
+            stream.write_all(b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01s").await.expect("sent");
+            stream.write_all(b"\x82\x12\0\x01\0\x0dtidegate/v1/#\0").await.expect("sent");
+            stream.flush().await.expect("sent");
+            // CONNACK, SUBACK, and the message with its header and topic.
+            let mut answers = vec![0; 4 + 5 + 4 + 15 + MESSAGE_BYTES];
+            stream.read_exact(&mut answers).await.expect("all of it");
+        };
+        tokio::select! {
+            () = serving => panic!("the broker closed"),
+            talked = timeout(PATIENCE, talking) => talked.expect("the whole message"),
+        }
+    }
 }
