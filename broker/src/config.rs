@@ -19,7 +19,7 @@ use crate::session::SessionLimits;
 use crate::settings::{Anonymous, LimitSettings, RoleName, Settings, UserSettings};
 use crate::users::{User, Users};
 
-pub use transport::Tls;
+pub use transport::{JUDGE_INTERVAL, Tls};
 
 /// The prefix of environment variables that override the file.
 pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_BROKER";

@@ -10,13 +10,11 @@ use tidegate_trust::certificate::date;
 use tidegate_trust::files::Fingerprint;
 use tidegate_trust::{FileError, ServerFiles, ServerTls};
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::broker::Broker;
 use crate::config::Tls;
 
-/// How often the certificates of those who are connected are judged anew though no file changed: they may expire.
-const JUDGE_AGAIN: Duration = Duration::from_secs(3600);
 /// From when on the log warns of a certificate's end.
 const WARN_BEFORE_S: i64 = 14 * 86_400;
 
@@ -24,6 +22,7 @@ const WARN_BEFORE_S: i64 = 14 * 86_400;
 pub struct Credentials {
     files: ServerFiles,
     reload_interval: Duration,
+    judge_interval: Duration,
     /// Of the files before they were read at the start.
     first_seen: Fingerprint,
     in_force: watch::Sender<Arc<ServerTls>>,
@@ -39,6 +38,7 @@ impl Credentials {
         Ok(Self {
             files: tls.files.clone(),
             reload_interval: tls.reload_interval,
+            judge_interval: tls.judge_interval,
             first_seen,
             in_force: watch::Sender::new(Arc::new(loaded)),
             reloading: Mutex::new(()),
@@ -98,10 +98,15 @@ pub async fn keep_up(broker: &Broker) {
     let mut ticks = interval(credentials.reload_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut read, mut seen) = (credentials.first_seen.clone(), credentials.first_seen.clone());
-    let mut judged = Instant::now();
+    let mut judging = interval(credentials.judge_interval);
+    judging.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
+            _ = judging.tick() => {
+                credentials.in_force.send_modify(|_unchanged| {});
+                continue;
+            }
             () = broker.shutdown.wait() => return,
         }
         let looked_at = paths.clone();
@@ -114,9 +119,5 @@ pub async fn keep_up(broker: &Broker) {
             read.clone_from(&now);
         }
         seen = now;
-        if judged.elapsed() >= JUDGE_AGAIN {
-            judged = Instant::now();
-            credentials.in_force.send_modify(|_unchanged| {});
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use rcgen::{
@@ -36,6 +37,8 @@ pub enum When {
     Past,
     /// From 2120 on.
     Future,
+    /// To the end of this Unix second.
+    Until(u64),
 }
 
 impl Authority {
@@ -78,6 +81,9 @@ impl Authority {
             When::Now => (date_time_ymd(2022, 1, 1), date_time_ymd(2120, 1, 1)),
             When::Past => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)),
             When::Future => (date_time_ymd(2120, 1, 1), date_time_ymd(2130, 1, 1)),
+            When::Until(second) => {
+                (date_time_ymd(2022, 1, 1), date_time_ymd(1970, 1, 1) + Duration::from_secs(second))
+            }
         };
         let certificate = params.signed_by(&key, &self.issuer).expect("it signs").pem();
         Issued { serial, certificate, key: key.serialize_pem() }

@@ -1,6 +1,8 @@
 //! One connection to the broker that changes nothing there: beside a running agent, and with no will. For people who set a
 //! gateway up.
 
+use std::time::Duration;
+
 use rumqttc::{
     AsyncClient, ConnectionError, Event as Polled, MqttOptions, Packet, QoS, StateError, SubscribeReasonCode,
     Transport,
@@ -13,6 +15,7 @@ use crate::config::Broker;
 
 /// A subscription and a goodbye.
 const REQUESTS: usize = 4;
+const GOODBYE: Duration = Duration::from_secs(1);
 /// No ping, since it is over before.
 const MAX_PACKET_BYTES: usize = 1 << 20;
 
@@ -56,7 +59,8 @@ pub async fn run(broker: &Broker, path: GatewayPath, say: &mut impl FnMut(&str))
     say("broker: gives this gateway what comes down for it");
     if client.try_disconnect().is_ok() {
         // The goodbye leaves, and the broker closes.
-        while polled.poll().await.is_ok() {}
+        let left = async { while polled.poll().await.is_ok() {} };
+        let _late = tokio::time::timeout(GOODBYE, left).await;
     }
     Ok(())
 }

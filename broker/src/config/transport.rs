@@ -16,7 +16,12 @@ use crate::settings::TlsSettings;
 pub struct Tls {
     pub files: ServerFiles,
     pub reload_interval: Duration,
+    /// How often the certificates of those who are connected are judged anew though no file changed: they may expire.
+    pub judge_interval: Duration,
 }
+
+/// What `judge_interval` is where nobody sets it.
+pub const JUDGE_INTERVAL: Duration = Duration::from_secs(3600);
 
 impl Tls {
     /// Whether a client's certificate says who it is.
@@ -50,7 +55,7 @@ pub(super) fn tls(file: &Path, settings: TlsSettings) -> Result<Tls, SettingsErr
         SettingsError::invalid(file, &format!("tls.{}", key_of(&error)), error, remedy)
     })?;
     let reload_interval = super::positive_ms(file, "tls.reload_interval_ms", settings.reload_interval_ms)?;
-    Ok(Tls { files, reload_interval })
+    Ok(Tls { files, reload_interval, judge_interval: JUDGE_INTERVAL })
 }
 
 fn key_of(error: &FileError) -> &'static str {

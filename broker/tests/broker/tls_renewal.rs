@@ -1,7 +1,8 @@
 //! Certificates, keys and revocation lists that change while the broker runs.
 
-use tidegate_broker::Running;
-use tidegate_broker::StartError;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tidegate_broker::{Running, StartError};
 use tidegate_trust::Reason;
 use tidegate_trust::authority::{When, replace};
 
@@ -86,6 +87,22 @@ async fn who_is_revoked_while_connected_is_cut_off_and_kept_out_and_nobody_else(
     trusted.revoke(&[]);
     until_metric(&broker, "tidegate_broker_certificate_reloads_total 2").await;
     trusted.let_in(&broker, &gw1, "plant.gw1").await;
+}
+
+#[tokio::test]
+async fn whose_certificate_ends_while_connected_is_cut_off_though_no_file_changes() {
+    /// Long enough to get in.
+    const LASTS_S: u64 = 3;
+    let trusted = Trusted::new();
+    let config = trusted.config_with(Duration::from_secs(3600), Duration::from_millis(20));
+    let broker = broker_with(config).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
+    let ending = trusted.authority.client(&[GW1], When::Until(now + LASTS_S));
+    let mut ending = trusted.let_in(&broker, &ending, "plant.gw1").await;
+    let mut lasting = trusted.let_in(&broker, &trusted.client(GW2), "plant.gw2").await;
+    assert!(ending.is_cut_off().await);
+    until_metric(&broker, "tidegate_broker_connections_ended_total{reason=\"distrusted\"} 1").await;
+    assert!(lasting.is_alive().await);
 }
 
 #[tokio::test]

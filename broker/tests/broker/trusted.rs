@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_broker::config::Tls;
+use tidegate_broker::config::{JUDGE_INTERVAL, Tls};
 use tidegate_broker::{Config, Running};
 use tidegate_trust::authority::{Authority, Issued, When, replace};
 use tidegate_trust::files::OwnFiles;
@@ -65,14 +65,16 @@ impl Trusted {
 
     /// With the users that every test has; files are looked at all the time.
     pub fn config(&self) -> Config {
-        let reload_interval = Duration::from_millis(10);
-        Config { tls: Some(Tls { files: self.files(), reload_interval }), ..config() }
+        self.config_with(Duration::from_millis(10), JUDGE_INTERVAL)
     }
 
     /// A broker that reads its files again only when it is told to.
     pub fn config_at_rest(&self) -> Config {
-        let reload_interval = Duration::from_secs(3600);
-        Config { tls: Some(Tls { files: self.files(), reload_interval }), ..config() }
+        self.config_with(Duration::from_secs(3600), JUDGE_INTERVAL)
+    }
+
+    pub fn config_with(&self, reload_interval: Duration, judge_interval: Duration) -> Config {
+        Config { tls: Some(Tls { files: self.files(), reload_interval, judge_interval }), ..config() }
     }
 
     pub fn client(&self, uri: &str) -> Issued {
