@@ -4,8 +4,13 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
+use tidegate_broker::config::{JUDGE_INTERVAL, Tls};
 use tidegate_broker::{Config, Role, Running, User};
 use tidegate_tests::python::python_with;
+use tidegate_trust::authority::{Authority, When, replace};
+use tidegate_trust::files::OwnFiles;
+use tidegate_trust::server::ClientAuthorities;
+use tidegate_trust::{ServerFiles, Versions};
 
 /// Seconds after which a client gives up by itself, so that a failure is one and not a hang.
 const GIVE_UP_S: &str = "20";
@@ -176,4 +181,36 @@ async fn paho_publishes_and_subscribes_at_every_qos() {
         home/small qos 1 1 False\nhome/large large 1 False\n\
         home/small qos 2 2 False\nhome/large large 2 False\n";
     assert_eq!(printed, expected);
+}
+
+/// Their TLS is OpenSSL's.
+#[tokio::test(flavor = "multi_thread")]
+async fn mosquitto_speaks_tls_with_a_certificate_and_is_turned_away_without_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let authority = Authority::new("plant");
+    let ca = folder.path().join("ca.pem");
+    replace(&ca, &authority.pem(), 0o644);
+    let (certificate, key) = authority.server(&["127.0.0.1"], When::Now).write(folder.path(), "broker");
+    let clients = Some(ClientAuthorities { ca: ca.clone(), crl: None, required: true });
+    let own = OwnFiles { certificate, key };
+    let files = ServerFiles { own, clients, versions: Versions::default() };
+    let tls = Some(Tls { files, reload_interval: JUDGE_INTERVAL, judge_interval: JUDGE_INTERVAL });
+    let config = Config { tls, ..Config::demo(([127, 0, 0, 1], 0).into(), Vec::new()) };
+    let broker = tidegate_broker::start(config).await.expect("loop-back has free ports");
+
+    let (certificate, key) =
+        authority.client(&["tidegate:role/operator"], When::Now).write(folder.path(), "client");
+    let [ca, certificate, key] = [&ca, &certificate, &key].map(|path| path.to_str().expect("UTF-8"));
+    let known = ["--cafile", ca, "--cert", certificate, "--key", key];
+    let mut subscriber = Subscriber::start(
+        &broker,
+        "nobody",
+        &[&known[..], &["-t", "home/x", "-C", "1", "-W", GIVE_UP_S]].concat(),
+    );
+    let message = ["-t", "home/x", "-q", "1", "-m", "hello"];
+    let stranger = publish(&broker, "nobody", &[&["--cafile", ca][..], &message].concat());
+    assert!(!stranger.success(), "it has no certificate");
+    assert!(publish(&broker, "nobody", &[&known[..], &message].concat()).success());
+    assert_eq!(subscriber.message(), "home/x hello");
+    assert!(subscriber.end().success());
 }

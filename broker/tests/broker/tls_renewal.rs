@@ -92,7 +92,7 @@ async fn who_is_revoked_while_connected_is_cut_off_and_kept_out_and_nobody_else(
 #[tokio::test]
 async fn whose_certificate_ends_while_connected_is_cut_off_though_no_file_changes() {
     /// Long enough to get in.
-    const LASTS_S: u64 = 3;
+    const LASTS_S: u64 = 5;
     let trusted = Trusted::new();
     let config = trusted.config_with(Duration::from_secs(3600), Duration::from_millis(20));
     let broker = broker_with(config).await;
