@@ -67,6 +67,33 @@ fn devices_are_listed_in_columns() {
 }
 
 #[test]
+fn gateways_are_listed_with_the_rules_that_are_in_force_there() {
+    let gateway = |name: &str, online: bool, rules: Value| {
+        json!({"site": "plant", "gateway": name, "online": online, "version": "0.1.0",
+            "last_block_unix_ms": null, "rules": rules})
+    };
+    let rules = |state: &str| json!({"edition": 7, "state": state, "unix_ms": 5});
+    let ingest = answers(json!({"gateways": [
+        gateway("gw-a", true, rules("in-force")), gateway("gw-b", false, rules("declined")),
+        gateway("gw-c", true, rules("unreadable")), gateway("gw-d", true, Value::Null)]}));
+    let (code, out, _) = run(ingest.url(), &["gateways"]);
+    let lines: Vec<&str> = out.lines().skip(1).map(str::trim_end).collect();
+    assert_eq!((code, lines.len()), (Some(0), 4), "{out}");
+    for (line, link, said) in [
+        (lines[0], "online", "edition 7"),
+        (lines[1], "offline", "its own"),
+        (lines[2], "online", "edition 7: unreadable"),
+        (lines[3], "online", "-"),
+    ] {
+        assert!(line.contains(&format!(" {link} ")) && line.ends_with(said), "{said}: {out}");
+    }
+    let (_, json_lines, _) = run(ingest.url(), &["gateways", "--json"]);
+    assert_eq!(json_lines.lines().count(), 4);
+    let (_, none, _) = run(answers(json!({"gateways": []})).url(), &["gateways"]);
+    assert_eq!(none, "No gateway was heard yet.\n");
+}
+
+#[test]
 fn readings_follow_the_cursor_to_the_end_and_json_repeats_every_digit() {
     let reading = |seq: u64, value: Value| {
         json!({"site": "plant", "device": "b1", "channel": "t", "unit": "Cel", "boot": "000000000000000a", "seq": seq,

@@ -7,13 +7,19 @@
 #[path = "support/samples.rs"]
 mod samples;
 
-use std::{env, fmt::Write as _, fs, path::PathBuf};
+use std::{
+    env,
+    fmt::{Debug, Write as _},
+    fs,
+    path::PathBuf,
+};
 
 use tidegate_protocol::{
     ack::BlockAck,
     block::{self, Block, Decoder, Encoder, Header, Stamp},
     frame::{MAX_FRAME, Up, decode_down, decode_up, encode_down, encode_up, encoded_len},
     rules::{RulesDown, RulesUp, Verdicts},
+    sealed::SealError,
     settings::{DesiredSettings, ReportedSettings},
     topic::Lane,
 };
@@ -75,42 +81,31 @@ fn acknowledgements() {
     }
 }
 
-#[test]
-fn settings() {
-    for (name, description, desired) in samples::desired() {
-        let bytes = desired.encode().unwrap();
-        let committed = golden(name, description, &format!("{desired:?}"), &bytes);
+/// Messages that are closed alike: each encodes to the committed bytes, and those decode to it.
+fn pinned<T: Debug + PartialEq>(
+    samples: Vec<(&'static str, &'static str, T)>,
+    encode: fn(&T) -> Result<Vec<u8>, SealError>,
+    decode: fn(&[u8]) -> Result<T, SealError>,
+) {
+    for (name, description, message) in samples {
+        let bytes = encode(&message).unwrap();
+        let committed = golden(name, description, &format!("{message:?}"), &bytes);
         assert_eq!(committed, bytes, "{name}");
-        assert_eq!(DesiredSettings::decode(&committed), Ok(desired), "{name}");
-    }
-    for (name, description, reported) in samples::reported() {
-        let bytes = reported.encode().unwrap();
-        let committed = golden(name, description, &format!("{reported:?}"), &bytes);
-        assert_eq!(committed, bytes, "{name}");
-        assert_eq!(ReportedSettings::decode(&committed), Ok(reported), "{name}");
+        assert_eq!(decode(&committed), Ok(message), "{name}");
     }
 }
 
 #[test]
+fn settings() {
+    pinned(samples::desired(), DesiredSettings::encode, DesiredSettings::decode);
+    pinned(samples::reported(), ReportedSettings::encode, ReportedSettings::decode);
+}
+
+#[test]
 fn rules() {
-    for (name, description, down) in samples::rules_down() {
-        let bytes = down.encode().unwrap();
-        let committed = golden(name, description, &format!("{down:?}"), &bytes);
-        assert_eq!(committed, bytes, "{name}");
-        assert_eq!(RulesDown::decode(&committed), Ok(down), "{name}");
-    }
-    for (name, description, up) in samples::rules_up() {
-        let bytes = up.encode().unwrap();
-        let committed = golden(name, description, &format!("{up:?}"), &bytes);
-        assert_eq!(committed, bytes, "{name}");
-        assert_eq!(RulesUp::decode(&committed), Ok(up), "{name}");
-    }
-    for (name, description, verdicts) in samples::verdicts() {
-        let bytes = verdicts.encode().unwrap();
-        let committed = golden(name, description, &format!("{verdicts:?}"), &bytes);
-        assert_eq!(committed, bytes, "{name}");
-        assert_eq!(Verdicts::decode(&committed), Ok(verdicts), "{name}");
-    }
+    pinned(samples::rules_down(), RulesDown::encode, RulesDown::decode);
+    pinned(samples::rules_up(), RulesUp::encode, RulesUp::decode);
+    pinned(samples::verdicts(), Verdicts::encode, Verdicts::decode);
 }
 
 #[test]

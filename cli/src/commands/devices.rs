@@ -1,12 +1,12 @@
 //! `tidegate devices`: who measures, and what.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use jiff::Timestamp;
 
 use crate::{
     client::Client,
-    commands::decode,
+    commands::print,
     error::CliError,
     instant::roughly,
     paint::{Paint, Style},
@@ -24,21 +24,11 @@ pub struct Arguments {
 
 pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, CliError> {
     let answer = client.get::<Devices>("/api/v1/devices", &[]).await?;
-    let mut out = std::io::stdout().lock();
-    if arguments.json {
-        for device in &answer.body.devices {
-            writeln!(out, "{}", device.get())?;
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let devices: Vec<Device> = decode(client, &answer.body.devices)?;
-    if devices.is_empty() {
-        writeln!(out, "No device was heard yet.")?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let now = answer.server_unix_ms.unwrap_or_else(|| Timestamp::now().as_millisecond());
-    write!(out, "{}", table(&devices, now).render(Paint::for_stdout()))?;
-    Ok(ExitCode::SUCCESS)
+    print(client, &answer.body.devices, arguments.json, |devices: &[Device]| match devices {
+        [] => "No device was heard yet.\n".to_owned(),
+        devices => table(devices, now).render(Paint::for_stdout()),
+    })
 }
 
 fn table(devices: &[Device], now_unix_ms: i64) -> Table {

@@ -1,12 +1,12 @@
 //! `tidegate gateways`: who brings readings, and by which alarm rules they judge.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use jiff::Timestamp;
 
 use crate::{
     client::Client,
-    commands::decode,
+    commands::print,
     error::CliError,
     instant::roughly,
     paint::{Paint, Style},
@@ -24,21 +24,11 @@ pub struct Arguments {
 
 pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, CliError> {
     let answer = client.get::<Gateways>("/api/v1/gateways", &[]).await?;
-    let mut out = std::io::stdout().lock();
-    if arguments.json {
-        for gateway in &answer.body.gateways {
-            writeln!(out, "{}", gateway.get())?;
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let gateways: Vec<Gateway> = decode(client, &answer.body.gateways)?;
-    if gateways.is_empty() {
-        writeln!(out, "No gateway was heard yet.")?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let now = answer.server_unix_ms.unwrap_or_else(|| Timestamp::now().as_millisecond());
-    write!(out, "{}", table(&gateways, now).render(Paint::for_stdout()))?;
-    Ok(ExitCode::SUCCESS)
+    print(client, &answer.body.gateways, arguments.json, |gateways: &[Gateway]| match gateways {
+        [] => "No gateway was heard yet.\n".to_owned(),
+        gateways => table(gateways, now).render(Paint::for_stdout()),
+    })
 }
 
 fn table(gateways: &[Gateway], now_unix_ms: i64) -> Table {

@@ -13,10 +13,33 @@ pub mod rules;
 pub mod settings;
 pub mod watch;
 
+use std::{io::Write, process::ExitCode};
+
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::client::{Client, ClientError};
+use crate::{
+    client::{Client, ClientError},
+    error::CliError,
+};
+
+/// Prints what the API gave: an object a line as it is, or what people are shown of it.
+fn print<T: DeserializeOwned>(
+    client: &Client,
+    raw: &[Box<RawValue>],
+    as_json: bool,
+    show: impl FnOnce(&[T]) -> String,
+) -> Result<ExitCode, CliError> {
+    let mut out = std::io::stdout().lock();
+    if as_json {
+        for object in raw {
+            writeln!(out, "{}", object.get())?;
+        }
+    } else {
+        write!(out, "{}", show(&decode(client, raw)?))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
 
 /// Reads what people are shown out of what the API gave.
 fn decode<T: DeserializeOwned>(client: &Client, raw: &[Box<RawValue>]) -> Result<Vec<T>, ClientError> {

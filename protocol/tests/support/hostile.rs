@@ -5,6 +5,8 @@
 #[path = "repair.rs"]
 mod repair;
 
+use std::fmt::Debug;
+
 use repair::put;
 pub use repair::repair;
 use tidegate_protocol::{
@@ -14,6 +16,7 @@ use tidegate_protocol::{
         Deframer, MAX_FRAME, Up, crc::crc32c, decode_down, decode_up, encode_down, encode_up, encoded_len,
     },
     rules::{RulesDown, RulesUp, Verdicts},
+    sealed::SealError,
     settings::{DesiredSettings, ReportedSettings},
 };
 
@@ -165,36 +168,33 @@ pub fn ack(bytes: &[u8]) {
 
 /// An agent's and an ingest's side of rules on their way.
 pub fn rules_on_their_way(bytes: &[u8]) {
-    let mut signed = bytes.to_vec();
-    signed.extend_from_slice(&crc32c(bytes).to_le_bytes());
-    for bytes in [bytes, &signed] {
-        if let Ok(down) = RulesDown::decode(bytes) {
-            let again = down.encode().expect("what was received can be sent");
-            assert_eq!(RulesDown::decode(&again), Ok(down));
-        }
-        if let Ok(up) = RulesUp::decode(bytes) {
-            let again = up.encode().expect("what was received can be sent");
-            assert_eq!(RulesUp::decode(&again), Ok(up));
-        }
-        if let Ok(verdicts) = Verdicts::decode(bytes) {
-            let again = verdicts.encode().expect("what was received can be sent");
-            assert_eq!(Verdicts::decode(&again), Ok(verdicts));
-        }
+    for bytes in [bytes, &signed(bytes)] {
+        sent_again(bytes, RulesDown::encode, RulesDown::decode);
+        sent_again(bytes, RulesUp::encode, RulesUp::decode);
+        sent_again(bytes, Verdicts::encode, Verdicts::decode);
     }
 }
 
 /// An agent's and an ingest's side of settings.
 pub fn settings(bytes: &[u8]) {
-    let mut signed = bytes.to_vec();
-    signed.extend_from_slice(&crc32c(bytes).to_le_bytes());
-    for bytes in [bytes, &signed] {
-        if let Ok(desired) = DesiredSettings::decode(bytes) {
-            let again = desired.encode().expect("what was received can be sent");
-            assert_eq!(DesiredSettings::decode(&again), Ok(desired));
-        }
-        if let Ok(reported) = ReportedSettings::decode(bytes) {
-            let again = reported.encode().expect("what was received can be sent");
-            assert_eq!(ReportedSettings::decode(&again), Ok(reported));
-        }
+    for bytes in [bytes, &signed(bytes)] {
+        sent_again(bytes, DesiredSettings::encode, DesiredSettings::decode);
+        sent_again(bytes, ReportedSettings::encode, ReportedSettings::decode);
+    }
+}
+
+fn signed(bytes: &[u8]) -> Vec<u8> {
+    [bytes, &crc32c(bytes).to_le_bytes()].concat()
+}
+
+/// What is received can be sent, and is received as the same.
+fn sent_again<T: Debug + PartialEq>(
+    bytes: &[u8],
+    encode: fn(&T) -> Result<Vec<u8>, SealError>,
+    decode: fn(&[u8]) -> Result<T, SealError>,
+) {
+    if let Ok(message) = decode(bytes) {
+        let again = encode(&message).expect("what was received can be sent");
+        assert_eq!(decode(&again), Ok(message));
     }
 }

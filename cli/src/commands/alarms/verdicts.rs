@@ -1,10 +1,10 @@
 //! `tidegate alarms verdicts`: what gateways say is active, beside the cloud's verdict.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use crate::{
     client::{Client, ClientError},
-    commands::decode,
+    commands::print,
     error::CliError,
     instant::local_time,
     paint::{Paint, Style},
@@ -35,24 +35,11 @@ pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, Cli
         query.push(("differing", "true".to_owned()));
     }
     let found = client.get::<Verdicts>("/api/v1/verdicts", &query).await?.body.verdicts;
-    let mut out = std::io::stdout().lock();
-    if arguments.json {
-        for verdict in &found {
-            writeln!(out, "{}", verdict.get())?;
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let verdicts: Vec<Verdict> = decode(client, &found)?;
-    if verdicts.is_empty() {
-        let said = match arguments.differing {
-            true => "No gateway's verdict differs.",
-            false => "Nothing is active at any gateway.",
-        };
-        writeln!(out, "{said}")?;
-    } else {
-        write!(out, "{}", table(&verdicts).render(Paint::for_stdout()))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    print(client, &found, arguments.json, |verdicts: &[Verdict]| match verdicts {
+        [] if arguments.differing => "No gateway's verdict differs.\n".to_owned(),
+        [] => "Nothing is active at any gateway.\n".to_owned(),
+        verdicts => table(verdicts).render(Paint::for_stdout()),
+    })
 }
 
 /// How many differ.
