@@ -251,7 +251,14 @@ impl Core {
         };
         self.counters.verdict_differences += u64::from(difference.is_some());
         let (site, device, channel, rule) = (key.site, key.device, key.channel, &key.rule);
-        tracing::warn!(%site, %gateway, %device, %channel, %rule, difference = difference.map(Difference::name), "a gateway's verdict {}", if difference.is_some() { "differs" } else { "agrees again" });
+        match difference.map(Difference::name) {
+            Some(difference) => tracing::warn!(
+                %site, %gateway, %device, %channel, %rule, difference, "a gateway's verdict differs"
+            ),
+            None => {
+                tracing::info!(%site, %gateway, %device, %channel, %rule, "a gateway's verdict agrees again")
+            }
+        }
         let Some(alarm) = self.known_alarm(&key) else { return };
         let comment = one.map(sentence).unwrap_or_default();
         let operator = Operator { by: format!("gateway {gateway}"), comment, until_unix_ms: None };
