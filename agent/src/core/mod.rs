@@ -185,7 +185,7 @@ impl Core {
             backlog: Backlog::new(keys, settings.backlog_order),
             account: Account::recovered(ledger, account_due),
             desired: Desired::recovered(desired),
-            rules: Rules::recovered(&settings.rules, rules),
+            rules: Rules::recovered(&settings.rules, settings.quota_bytes, rules),
             local_alarms: LocalAlarms::default(),
             verdicts: Telling::default(),
             origins: Origins::recovered(origins.clone(), next_key),

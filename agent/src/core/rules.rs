@@ -14,6 +14,8 @@ use tidegate_protocol::{
 
 use super::{Core, Effect, time::Time, watch::Watch};
 
+/// Rules may take this part of the quota at most: they must never be what readings are given up for.
+const PART_OF_QUOTA: u64 = 8;
 /// When they are written again after a disk that did not take them.
 const SAVE_AGAIN_MS: u64 = 60_000;
 
@@ -40,6 +42,7 @@ pub(super) struct Rules {
     pub book: RuleBook,
     /// They are those of a file of this gateway.
     is_own: bool,
+    max_bytes: u64,
     /// Of what the cloud brought and is in force.
     in_force: Option<RulesName>,
     fetching: Option<Fetching>,
@@ -65,16 +68,17 @@ struct Held {
 
 impl Rules {
     /// A file's rules go before what the cloud brought once.
-    pub fn recovered(own: &RuleSet, brought: Option<BroughtRules>) -> Self {
+    pub fn recovered(own: &RuleSet, quota_bytes: u64, brought: Option<BroughtRules>) -> Self {
         if !own.rules().is_empty() {
             return Self { book: RuleBook::from(own.clone()), is_own: true, ..Self::default() };
         }
+        let max_bytes = (quota_bytes / PART_OF_QUOTA).min(MAX_RULES_BYTES as u64);
         let read = brought.and_then(|brought| {
             let book = RuleBook::from_document(&brought.document).ok()?;
             Some((brought.name, book))
         });
         let (in_force, book) = read.unzip();
-        Self { book: book.unwrap_or_default(), in_force, ..Self::default() }
+        Self { book: book.unwrap_or_default(), in_force, max_bytes, ..Self::default() }
     }
 
     pub fn view(&self) -> RulesView {
@@ -97,7 +101,7 @@ impl Rules {
             self.fetching = None;
             return RulesAnswer::InForce;
         }
-        if self.unreadable == Some(name) || bytes == 0 || bytes as usize > MAX_RULES_BYTES {
+        if self.unreadable == Some(name) || bytes == 0 || u64::from(bytes) > self.max_bytes {
             return RulesAnswer::Unreadable;
         }
         let known = self.fetching.take_if(|fetching| (fetching.name, fetching.bytes) == (name, bytes));

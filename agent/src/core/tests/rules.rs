@@ -3,7 +3,7 @@
 use tidegate_alarms::{RuleBook, RuleSet, RulesSettings};
 use tidegate_protocol::{
     ClockQuality, Reading, Value,
-    rules::{MAX_RULES_BYTES, MAX_VERDICTS, RulesAnswer, RulesDown, RulesName, Verdicts},
+    rules::{MAX_VERDICTS, RulesAnswer, RulesDown, RulesName, Verdicts},
 };
 
 use super::bench::{Bench, reading, settings};
@@ -155,9 +155,12 @@ fn what_cannot_be_read_is_said_to_be_and_changes_nothing() {
     offer(&mut bench, name, &garbage);
     assert_eq!(part(&mut bench, name, &garbage, 0), [(2, RulesAnswer::Unreadable)]);
     assert_eq!(offer(&mut bench, name, &garbage), [(2, RulesAnswer::Unreadable)], "and not fetched again");
+    // An eighth of the quota is for rules.
     let huge = RulesName { edition: 3, checksum: 1 };
-    bench.event(Event::Rules(RulesDown::Offer { name: huge, bytes: MAX_RULES_BYTES as u32 + 1 }));
-    assert_eq!(answers(&mut bench), [(3, RulesAnswer::Unreadable)]);
+    for (bytes, answer) in [(131_072, RulesAnswer::Wanting { from: 0 }), (131_073, RulesAnswer::Unreadable)] {
+        bench.event(Event::Rules(RulesDown::Offer { name: huge, bytes }));
+        assert_eq!(answers(&mut bench), [(3, answer)]);
+    }
     // Another document than was announced.
     let (name, document) = document(&hot(2.0), 4);
     let other = RulesName { checksum: name.checksum ^ 1, ..name };
