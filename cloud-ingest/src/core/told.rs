@@ -82,6 +82,9 @@ mod tests {
         all.forget_before(20);
         assert_eq!(all.covering(0, 25), None);
         assert!(all.covering(0, 30).is_some());
+        all.raised(told(50, None));
+        all.forget_before(60);
+        assert_eq!(all.covering(55, 56).map(|told| told.raised), Some(50), "it goes on");
     }
 
     #[test]
