@@ -11,7 +11,7 @@ use tidegate_protocol::{
     Reading, Seq, SiteId, Tick, Value, ValueKind,
     ack::{BlockAck, Outcome},
     block::{Block, Description, Encoder, OriginReadings, Record, Stamp, stamp},
-    topic::{GatewayPath, Lane},
+    topic::{Down, GatewayPath, Lane},
 };
 use tidegate_tests::{
     eventually::eventually,
@@ -73,7 +73,9 @@ impl Gateway {
             while let Ok(event) = eventloop.poll().await {
                 match event {
                     Event::Incoming(Packet::SubAck(_)) => subscribed.send(()).expect("somebody waits"),
-                    Event::Incoming(Packet::Publish(publish)) => {
+                    Event::Incoming(Packet::Publish(publish))
+                        if publish.topic == gateway().down(Down::Ack) =>
+                    {
                         let ack = BlockAck::decode(&publish.payload).expect("an acknowledgement");
                         if sender.send(ack).is_err() {
                             return;
