@@ -91,3 +91,25 @@ fn a_reading_that_was_called_lost_tells_only_the_part_around_it_again() {
     assert_eq!(all.get(..told.len()), Some(&told[..]), "what was told stays");
     assert_eq!(all[told.len()..], ["late amend at 500"]);
 }
+
+#[test]
+fn a_reading_that_was_called_lost_and_raises_is_told_as_far_as_it_makes_a_difference() {
+    let rule = serde_json::json!([{ "id": "hot", "select": {}, "above": 60.0, "deadband": 30.0 }]);
+    let mut world = World::new(rules(rule));
+    let board = origin(1);
+    // It stays within the deadband, over many checkpoints, until it is cold.
+    let value = |seq: u64| match seq {
+        100 => 70.0,
+        0..2_000 => 50.0,
+        _ => 20.0,
+    };
+    world.measured(Lane::Live, board, 0..100, value);
+    world.lost(board, 100..101);
+    world.measured(Lane::Live, board, 101..3_000, value);
+    assert!(world.spans().is_empty(), "nothing raised it");
+    let before = world.settled();
+    world.measured(Lane::Backlog, board, 100..101, value);
+    assert_eq!(world.spans(), [(100, 100, Some(2_000))]);
+    // From the checkpoint before it to the first behind its end.
+    assert_eq!(world.settled() - before, 2_048 - 64);
+}
