@@ -2,5 +2,6 @@
 
 mod cost;
 mod late;
+mod overlapping;
 mod revisions;
 mod world;

@@ -1,6 +1,6 @@
 //! The core over a real store, on one thread: what it wants done is done at once.
 
-use std::path::Path;
+use std::{collections::VecDeque, path::Path};
 
 use tempfile::TempDir;
 use tidegate_alarms::{AlarmEvent, RuleBook, RuleSet, RulesSettings};
@@ -53,6 +53,9 @@ pub struct World {
     encoder: Encoder,
     _folder: TempDir,
     next_number: u64,
+    /// Looks at the store take their time: none is answered before [`World::look_once`].
+    pub is_slow: bool,
+    waiting: VecDeque<Effect>,
 }
 
 impl World {
@@ -65,8 +68,18 @@ impl World {
         let book = RuleBook::from(rules);
         let core = core(&store, &book, 1);
         let encoder = Encoder::new().expect("an encoder");
-        let mut world =
-            Self { core, book, ruled: None, store, lake, encoder, _folder: folder, next_number: 0 };
+        let mut world = Self {
+            core,
+            book,
+            ruled: None,
+            store,
+            lake,
+            encoder,
+            _folder: folder,
+            next_number: 0,
+            is_slow: false,
+            waiting: VecDeque::new(),
+        };
         // So that the rules are in the store.
         world.handle(Event::Wakeup);
         world
@@ -92,49 +105,67 @@ impl World {
         panic!("it never comes to rest");
     }
 
+    /// Answers the look that waits longest, with so many readings at most, as a store that does not have all yet; says whether one
+    /// waited.
+    pub fn look_once(&mut self, most: usize) -> bool {
+        let Some(effect) = self.waiting.pop_front() else { return false };
+        if let Some(answer) = self.answer(effect, most) {
+            self.handle(answer);
+        }
+        true
+    }
+
     fn carry_out(&mut self) {
         while let Some(effect) = self.core.poll() {
-            let answer = match effect {
-                Effect::Commit(batch) => {
-                    let used_bytes = self.store.commit(&batch).expect("it commits").used_bytes;
-                    Event::Committed { batch: batch.number, used_bytes }
-                }
-                Effect::Verify { ticket, .. } => Event::Verified { ticket, differing: Some(Vec::new()) },
-                Effect::Load { origin, range, told } => {
-                    let look = self.store.look().expect("a look");
-                    let mut loaded = Loaded::default();
-                    let each = |reading: &Reading| {
-                        loaded.readings.push(*reading);
-                        true
-                    };
-                    let mut source = Source::new(&look, &self.lake).expect("a source");
-                    source.read(origin, range, (0, u64::MAX), each).expect("it reads");
-                    if told {
-                        loaded.checkpoints = look.checkpoints(origin, range).expect("it reads");
-                        loaded.occurrences = look.raised_in(origin, range).expect("it reads");
-                    }
-                    Event::Loaded { origin, loaded: Some(loaded) }
-                }
-                Effect::Rewind { origin, to } => {
-                    let checkpoint = self.store.look().and_then(|look| look.checkpoint(origin, to));
-                    Event::Rewound { origin, to, checkpoint: Some(checkpoint.expect("it reads")) }
-                }
-                // The gateway has rules of its own.
-                Effect::Rules { to, down } => match *down {
-                    RulesDown::Offer { name, .. } => {
-                        let up = RulesUp { name, answer: RulesAnswer::Declined };
-                        Event::RulesAnswered { from: to, up, unix_ms: 0 }
-                    }
-                    RulesDown::Part { .. } => panic!("nobody asked for a part"),
-                },
-                Effect::RulesDone { done, .. } => {
-                    self.ruled = Some(done);
-                    continue;
-                }
-                _ => continue,
-            };
-            self.core.handle(self.next_number, answer);
+            if self.is_slow && matches!(effect, Effect::Load { .. } | Effect::Rewind { .. }) {
+                self.waiting.push_back(effect);
+            } else if let Some(answer) = self.answer(effect, usize::MAX) {
+                self.core.handle(self.next_number, answer);
+            }
         }
+    }
+
+    fn answer(&mut self, effect: Effect, most: usize) -> Option<Event> {
+        let answer = match effect {
+            Effect::Commit(batch) => {
+                let used_bytes = self.store.commit(&batch).expect("it commits").used_bytes;
+                Event::Committed { batch: batch.number, used_bytes }
+            }
+            Effect::Verify { ticket, .. } => Event::Verified { ticket, differing: Some(Vec::new()) },
+            Effect::Load { origin, range, told } => {
+                let look = self.store.look().expect("a look");
+                let mut loaded = Loaded::default();
+                let each = |reading: &Reading| {
+                    loaded.readings.push(*reading);
+                    loaded.readings.len() < most
+                };
+                let mut source = Source::new(&look, &self.lake).expect("a source");
+                source.read(origin, range, (0, u64::MAX), each).expect("it reads");
+                if told {
+                    loaded.checkpoints = look.checkpoints(origin, range).expect("it reads");
+                    loaded.occurrences = look.raised_in(origin, range).expect("it reads");
+                }
+                Event::Loaded { origin, loaded: Some(loaded) }
+            }
+            Effect::Rewind { origin, to } => {
+                let checkpoint = self.store.look().and_then(|look| look.checkpoint(origin, to));
+                Event::Rewound { origin, to, checkpoint: Some(checkpoint.expect("it reads")) }
+            }
+            // The gateway has rules of its own.
+            Effect::Rules { to, down } => match *down {
+                RulesDown::Offer { name, .. } => {
+                    let up = RulesUp { name, answer: RulesAnswer::Declined };
+                    Event::RulesAnswered { from: to, up, unix_ms: 0 }
+                }
+                RulesDown::Part { .. } => panic!("nobody asked for a part"),
+            },
+            Effect::RulesDone { done, .. } => {
+                self.ruled = Some(done);
+                return None;
+            }
+            _ => return None,
+        };
+        Some(answer)
     }
 
     pub fn send(&mut self, lane: Lane, records: Vec<Record>, origins: Vec<OriginReadings>) {
