@@ -14,6 +14,8 @@ use crate::{node::NodeConfig, ring::Cursor};
 const REPEAT_READINGS: u64 = 256;
 /// Frames of a repeat become an eighth as long at least.
 const MOST_SHORTENED: u32 = 3;
+/// They are long again when nothing had to be repeated for so long.
+const CALM_MS: u32 = 60_000;
 
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -32,8 +34,9 @@ pub(crate) struct Window {
     /// When something unacknowledged was first sent, or the acknowledgement last moved.
     progress_at: Tick,
     timeout_ms: u32,
-    /// How often in a row nothing was acknowledged in time.
+    /// How often nothing was acknowledged in time since the line was last calm, and when it last was so.
     timeouts: u8,
+    timed_out_at: Tick,
     /// The highest seq that was sent or declared lost, plus one: no true acknowledgement goes beyond.
     told: Seq,
 }
@@ -51,15 +54,16 @@ impl Window {
             progress_at: Tick(0),
             timeout_ms: config.resend_after_ms,
             timeouts: 0,
+            timed_out_at: Tick(0),
             told: start.seq,
         }
     }
 
     /// A gateway that may know nothing of what was sent before: all from the oldest again, behind what is measured from now on.
     pub(crate) fn rewind(&mut self, oldest: Cursor, newest: Cursor, now: Tick, config: &NodeConfig) {
-        let told = self.told;
+        let Self { told, timeouts, timed_out_at, .. } = *self;
         let older = Self { older: oldest, older_end: newest.seq, ..Self::new(newest, config) };
-        *self = Self { told, repeated_below: told, progress_at: now, ..older };
+        *self = Self { told, timeouts, timed_out_at, repeated_below: told, progress_at: now, ..older };
     }
 
     /// Another boot: what was told before counts for nothing.
@@ -111,6 +115,7 @@ impl Window {
         self.timeout_ms = self.timeout_ms.saturating_mul(2).min(config.resend_after_max_ms);
         self.timeouts = self.timeouts.saturating_add(1);
         self.progress_at = now;
+        self.timed_out_at = now;
         self.announced = Seq(0);
         self.recover = self.sent.seq;
         if at_rest {
@@ -130,9 +135,10 @@ impl Window {
         self.progress_at = now;
         self.timeout_ms = config.resend_after_ms;
         let has_holes = up_to < self.recover;
-        if !has_holes {
+        if now >= after(self.timed_out_at, CALM_MS) {
             self.timeouts = 0;
-        } else if at_rest {
+        }
+        if has_holes && at_rest {
             self.start_repeat(oldest);
         }
         has_holes && at_rest
@@ -145,7 +151,8 @@ impl Window {
     }
 
     /// How much shorter than usual the frames of older readings are, in powers of two. A line so noisy that no long frame comes
-    /// through whole lets short ones pass; they stay short until no hole is left.
+    /// through whole lets short ones pass; they stay short while it is noisy, or a small ring would run over in the time it
+    /// takes to find out again.
     pub(crate) fn shortened(&self) -> u32 {
         u32::from(self.timeouts.saturating_sub(1)).min(MOST_SHORTENED)
     }
