@@ -5,9 +5,10 @@
 //! ([`UNFINISHED`]), moved there once it is whole, and every folder down to it synced before anything in it is promised.
 
 use std::{
-    fs::{self, File},
-    io::{self, ErrorKind},
-    os::unix::fs::MetadataExt,
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -59,6 +60,27 @@ impl Draft {
     }
 }
 
+/// Puts a whole file in the place of another one, or of none: after a power cut there is the one or the other. It has this mode
+/// from its first byte on.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let name = path.file_name().ok_or(ErrorKind::InvalidFilename)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut new_name = OsString::from(".");
+    new_name.push(name);
+    new_name.push(".new");
+    let new = folder.join(new_name);
+    // What a cut left may have another mode.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_folder(folder)
+}
+
 /// Returns once the names in a folder are on the disk.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
@@ -102,6 +124,22 @@ mod tests {
         assert_eq!(fs::read_dir(&store).unwrap().count(), 1, "and nothing is left of the making");
         assert!(Draft::of_missing(&store, "data").unwrap().is_none());
         sync_down_to(&store).unwrap();
+    }
+
+    #[test]
+    fn a_replaced_file_is_whole_and_has_its_mode_whatever_a_cut_left() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (file, left) = (folder.path().join("key"), folder.path().join(".key.new"));
+        fs::write(&left, "half, and open to all").unwrap();
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).unwrap();
+        for text in ["one", "two"] {
+            replace(&file, text.as_bytes(), 0o600).unwrap();
+            assert_eq!(fs::read_to_string(&file).unwrap(), text);
+            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(replace(Path::new("/"), b"", 0o600).unwrap_err().kind(), ErrorKind::InvalidFilename);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What one certificate says. It comes from outside: whoever asks here has either had it verified, or trusts its file.
 
+use std::net::IpAddr;
+
 use tokio_rustls::rustls::pki_types::UnixTime;
 use x509_parser::{extensions::GeneralName, prelude::FromDer, prelude::X509Certificate};
 
@@ -14,6 +16,8 @@ pub struct Certificate {
     pub not_after: i64,
     /// The URIs among the subject's alternative names.
     pub uris: Vec<String>,
+    /// The host names and addresses among them.
+    pub hosts: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,18 +39,36 @@ impl Certificate {
             GeneralName::URI(uri) => Some((*uri).to_owned()),
             _ => None,
         });
+        let hosts = names.iter().filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
+            _ => None,
+        });
         let validity = read.validity();
         Ok(Self {
             not_before: validity.not_before.timestamp(),
             not_after: validity.not_after.timestamp(),
             uris: uris.collect(),
+            hosts: hosts.collect(),
         })
+    }
+
+    /// Whether it names all of these hosts, and no others.
+    pub fn is_for(&self, hosts: &[String]) -> bool {
+        let named =
+            |list: &[String], host: &String| list.iter().any(|other| other.eq_ignore_ascii_case(host));
+        hosts.iter().all(|host| named(&self.hosts, host)) && self.hosts.iter().all(|host| named(hosts, host))
     }
 
     /// From now on; negative when it has expired.
     pub fn seconds_left(&self) -> i64 {
         self.not_after.saturating_sub(unix_seconds(UnixTime::now()))
     }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from).ok();
+    four.or_else(|| <[u8; 16]>::try_from(bytes).map(IpAddr::from).ok())
 }
 
 pub(crate) fn unix_seconds(time: UnixTime) -> i64 {

@@ -1,6 +1,6 @@
 //! The end that connects.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio_rustls::rustls::{
     self, ClientConfig, DigitallySignedStruct, SignatureScheme,
@@ -10,6 +10,7 @@ use tokio_rustls::rustls::{
     },
     crypto::ring,
     pki_types::{CertificateDer, ServerName, UnixTime},
+    time_provider::TimeProvider,
 };
 
 use crate::{
@@ -29,6 +30,8 @@ pub struct ClientFiles {
     /// The name that the server's certificate must have, where it is not that of its address.
     pub server_name: Option<ServerName<'static>>,
     pub versions: Versions,
+    /// `host:port` of the authority's service, where the certificate is renewed before it ends.
+    pub renew_at: Option<String>,
 }
 
 /// One state of the files.
@@ -56,7 +59,9 @@ impl ClientFiles {
         }
         let path = self.crl.as_ref().unwrap_or(&self.ca);
         let verifier = builder.build().map_err(|error| FileError::wrong(Which::Revocations, path, error))?;
-        let builder = ClientConfig::builder_with_provider(provider)
+        let own = self.own.as_ref().map(OwnFiles::read).transpose()?;
+        let since = own.as_ref().map_or(0, |own| own.certificate.not_before);
+        let builder = ClientConfig::builder_with_details(provider, Arc::new(NotBefore(since)))
             .with_protocol_versions(self.versions.list())
             .map_err(|error| FileError::wrong(Which::Authorities, &self.ca, error))?;
         let builder = match &self.server_name {
@@ -65,14 +70,13 @@ impl ClientFiles {
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Named { verifier, name: name.clone() })),
         };
-        let (mut config, certificate, own) = match &self.own {
-            None => (builder.with_no_client_auth(), None, None),
-            Some(files) => {
-                let read = files.read()?;
+        let (mut config, certificate, own) = match (&self.own, own) {
+            (Some(files), Some(read)) => {
                 let own = read.chain.first().cloned();
                 let config = builder.with_client_auth_cert(read.chain, read.key);
                 (config.map_err(|error| files.refused(&error))?, Some(read.certificate), own)
             }
+            _ => (builder.with_no_client_auth(), None, None),
         };
         config.resumption = Resumption::disabled();
         Ok(ClientTls { config: Arc::new(config), certificate, own })
@@ -82,6 +86,18 @@ impl ClientFiles {
     pub fn certificate_expiry(&self) -> Option<i64> {
         let own = self.own.as_ref()?;
         first_certificate(&own.certificate).ok().map(|certificate| certificate.not_after)
+    }
+}
+
+/// A clock that shows a time before our own certificate was made is wrong, as with a gateway that has no battery for it and starts in
+/// 1970. The other end is then judged as of that time, which the authority vouched for, rather than not at all.
+#[derive(Debug)]
+struct NotBefore(i64);
+
+impl TimeProvider for NotBefore {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since = UnixTime::since_unix_epoch(Duration::from_secs(self.0.try_into().unwrap_or(0)));
+        Some(UnixTime::now().max(since))
     }
 }
 

@@ -13,7 +13,10 @@ const NEVER_SET_BEFORE: i64 = 1_577_836_800;
 /// Which end we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
+    /// Of the broker.
     Client,
+    /// Of the service that signs certificates.
+    Enrolment,
     Server,
 }
 
@@ -136,6 +139,9 @@ impl Words {
     fn of(side: Side) -> Self {
         match side {
             Side::Client => Self { peer: "the broker", ca: "`ca`", purpose: "server" },
+            Side::Enrolment => {
+                Self { peer: "the authority's service", ca: "the invitation or `ca`", purpose: "server" }
+            }
             Side::Server => Self { peer: "the client", ca: "`client_ca`", purpose: "client" },
         }
     }

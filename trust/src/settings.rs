@@ -30,6 +30,8 @@ pub struct ClientTlsSettings {
     pub server_name: Option<String>,
     #[serde(default = "only_the_newest")]
     pub versions: Vec<Version>,
+    /// `host:port` of the authority's service, which renews the certificate before it ends. Certificate and key are one file then.
+    pub renew_at: Option<String>,
 }
 
 /// TLS 1.3.
@@ -58,6 +60,18 @@ impl ClientTlsSettings {
                 return Err(refused("key", problem, "add `certificate = …`"));
             }
         };
+        if let Some(service) = &self.renew_at {
+            let host = service.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+            if !host.is_some_and(|(host, _)| ServerName::try_from(host).is_ok()) {
+                let problem = format!("\"{service}\" is no address");
+                return Err(refused("renew_at", problem, "write it as \"ca.example:8884\""));
+            }
+            if !own.as_ref().is_some_and(|own| own.certificate == own.key) {
+                let problem = "a certificate and its key can only be renewed together".to_owned();
+                let remedy = "name the one file that has both in `certificate` and in `key`, as `tidegate-agent enroll` writes it";
+                return Err(refused("renew_at", problem, remedy));
+            }
+        }
         let server_name = self.server_name.map(|name| {
             ServerName::try_from(name.clone()).map_err(|_| {
                 refused(
@@ -73,6 +87,7 @@ impl ClientTlsSettings {
             crl: self.crl.map(|crl| folder.join(crl)),
             server_name: server_name.transpose()?,
             versions: Versions::validate(file, &format!("{section}.versions"), &self.versions)?,
+            renew_at: self.renew_at,
         })
     }
 }

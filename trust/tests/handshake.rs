@@ -46,7 +46,14 @@ impl Set {
         Self {
             authority,
             server: ServerFiles { own: server, clients: Some(clients), versions },
-            client: ClientFiles { ca, own: Some(client), crl: None, server_name: None, versions },
+            client: ClientFiles {
+                ca,
+                own: Some(client),
+                crl: None,
+                server_name: None,
+                versions,
+                renew_at: None,
+            },
             folder,
             name: NAME,
         }

@@ -92,7 +92,14 @@ impl Trusted {
             OwnFiles { certificate, key }
         });
         let versions = Versions::default();
-        let files = ClientFiles { ca: self.path("ca.pem"), own, crl: None, server_name: None, versions };
+        let files = ClientFiles {
+            ca: self.path("ca.pem"),
+            own,
+            crl: None,
+            server_name: None,
+            versions,
+            renew_at: None,
+        };
         let connector = TlsConnector::from(Arc::clone(&files.load().expect("good files").config));
         let stream = TcpStream::connect(broker.mqtt).await.expect("the broker listens");
         let name = ServerName::from(broker.mqtt.ip());

@@ -16,9 +16,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tidegate-drivers", &["tidegate-protocol", "tidegate-firmware", "tidegate-drivers"]),
     ("tidegate-service", &[]),
     ("tidegate-trust", &["tidegate-protocol", "tidegate-service"]),
-    ("tidegate-agent", &["tidegate-protocol", "tidegate-alarms", "tidegate-service", "tidegate-trust"]),
+    // Its tests name itself, to have the end that signs.
+    (
+        "tidegate-enrolment",
+        &["tidegate-protocol", "tidegate-service", "tidegate-trust", "tidegate-enrolment"],
+    ),
+    (
+        "tidegate-agent",
+        &["tidegate-protocol", "tidegate-alarms", "tidegate-service", "tidegate-trust", "tidegate-enrolment"],
+    ),
     ("tidegate-broker", &["tidegate-protocol", "tidegate-service", "tidegate-trust"]),
-    ("tidegate-ingest", &["tidegate-protocol", "tidegate-alarms", "tidegate-service", "tidegate-trust"]),
+    (
+        "tidegate-ingest",
+        &["tidegate-protocol", "tidegate-alarms", "tidegate-service", "tidegate-trust", "tidegate-enrolment"],
+    ),
     (
         "tidegate-simulator",
         &[
@@ -41,6 +52,7 @@ const LIBRARIES: &[&str] = &[
     "tidegate-firmware",
     "tidegate-service",
     "tidegate-trust",
+    "tidegate-enrolment",
     "tidegate-agent",
     "tidegate-broker",
     "tidegate-ingest",
@@ -53,6 +65,7 @@ const EVERYTHING: &[&str] = &[
     "tidegate-firmware",
     "tidegate-service",
     "tidegate-trust",
+    "tidegate-enrolment",
     "tidegate-agent",
     "tidegate-broker",
     "tidegate-ingest",

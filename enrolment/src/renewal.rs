@@ -1,0 +1,113 @@
+//! Keeps a certificate fresh as long as a program runs: asks for the next one when two thirds of the present one's time are over.
+//!
+//! Nothing is cut off for it: the link goes on with the old certificate, and the next connection reads the new one.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tidegate_service::Shutdown;
+use tidegate_trust::{
+    ClientFiles,
+    certificate::{Certificate, date},
+    files::first_certificate,
+};
+use tokio::time::sleep;
+
+use crate::{
+    gateway::{self, Places},
+    identity::IdentityFile,
+};
+
+/// A certificate may come by another way, and clocks are set: nobody waits longer without a look.
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+
+/// For metrics.
+#[derive(Debug, Default)]
+pub struct Renewals {
+    pub done: AtomicU64,
+    pub failed: AtomicU64,
+}
+
+/// Runs until `shutdown`; ends at once where nothing is to be renewed.
+pub async fn keep(files: Option<ClientFiles>, counts: Arc<Renewals>, shutdown: Shutdown) {
+    let Some((files, service, places)) = files.and_then(what_to_renew) else { return };
+    let mut retry = FIRST_RETRY;
+    loop {
+        let wait = match first_certificate(places.identity.path()) {
+            Ok(certificate) => match until_due(&certificate, unix_now()) {
+                Some(wait) => wait,
+                None => match gateway::renew(&service, &files, &places).await {
+                    Ok(enrolled) => {
+                        counts.done.fetch_add(1, Ordering::Relaxed);
+                        retry = FIRST_RETRY;
+                        let until = date(enrolled.certificate.not_after);
+                        tracing::info!(service, until, "the certificate is renewed");
+                        SHORTEST_WAIT
+                    }
+                    Err(error) => {
+                        counts.failed.fetch_add(1, Ordering::Relaxed);
+                        let until = date(certificate.not_after);
+                        tracing::warn!(service, until, %error, "the certificate could not be renewed; it is tried again");
+                        let wait = retry.min(life(&certificate) / 30);
+                        retry = (retry * 2).min(LONGEST_WAIT);
+                        wait
+                    }
+                },
+            },
+            Err(error) => {
+                tracing::warn!(%error, "there is no certificate to renew");
+                LONGEST_WAIT
+            }
+        };
+        tokio::select! {
+            () = sleep(wait.clamp(SHORTEST_WAIT, LONGEST_WAIT)) => {}
+            () = shutdown.wait() => return,
+        }
+    }
+}
+
+fn what_to_renew(files: ClientFiles) -> Option<(ClientFiles, String, Places)> {
+    let service = files.renew_at.clone()?;
+    let identity = IdentityFile::new(files.own.as_ref()?.certificate.clone());
+    let places = Places { identity, authority: files.ca.clone() };
+    Some((files, service, places))
+}
+
+/// None: now.
+fn until_due(certificate: &Certificate, now: i64) -> Option<Duration> {
+    let due = certificate.not_before.saturating_add(i64::try_from(life(certificate).as_secs()).ok()? / 3 * 2);
+    u64::try_from(due.saturating_sub(now)).ok().filter(|left| *left > 0).map(Duration::from_secs)
+}
+
+fn life(certificate: &Certificate) -> Duration {
+    let seconds = certificate.not_after.saturating_sub(certificate.not_before);
+    Duration::from_secs(seconds.try_into().unwrap_or(0))
+}
+
+fn unix_now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.ok().and_then(|now| now.as_secs().try_into().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_due_after_two_thirds_of_its_time() {
+        let certificate =
+            Certificate { not_before: 1_000, not_after: 1_900, uris: Vec::new(), hosts: Vec::new() };
+        for (now, left) in
+            [(0, Some(1_600)), (1_000, Some(600)), (1_599, Some(1)), (1_600, None), (5_000, None)]
+        {
+            assert_eq!(until_due(&certificate, now), left.map(Duration::from_secs), "{now}");
+        }
+    }
+}
