@@ -1,5 +1,6 @@
 //! `tidegate-agent`: reads arguments and configuration, builds, waits for a signal, drains with a deadline.
 
+mod enroll_command;
 mod queue_command;
 mod queue_report;
 mod serial_command;
@@ -12,6 +13,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use enroll_command::EnrollCommand;
 use queue_command::QueueCommand;
 use serial_command::SerialCommand;
 use tidegate_agent::{Config, try_broker};
@@ -51,6 +53,8 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
+    /// Turn an invitation into a certificate for this gateway; its key is made here and never leaves
+    Enroll(EnrollCommand),
     /// List the serial lines of this machine: stable names, what is plugged in, and which source takes each; works while
     /// the agent runs
     Serial(SerialCommand),
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
     let (file, task) = match arguments.command {
         Command::Queue(command) => return queue_command::run(command).into(),
         Command::Serial(command) => return serial_command::run(&command).into(),
+        Command::Enroll(command) => return told(enroll_command::run(command)),
         Command::Run { config, log_format } => (config, Task::Run(log_format)),
         Command::Check { config, connect } => (config, Task::Check { connect }),
     };
@@ -88,6 +93,10 @@ fn main() -> ExitCode {
             run(config)
         }
     };
+    told(result)
+}
+
+fn told(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => Exit::Ok.into(),
         Err(error) => {

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use tidegate_enrolment::renewal;
 use tidegate_service::Shutdown;
 use tidegate_trust::settings::{INSECURE, is_leaking};
 use tokio::{
@@ -122,6 +123,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (shell, questions) = Shell::new(core, clock, queue, uplink, links.clone(), local_actions, incoming);
     let shell = tokio::spawn(shell.run());
     let stop_status = Shutdown::new();
+    tokio::spawn(renewal::keep(config.broker.tls.clone(), stop_status.clone()));
     let lines = SerialLines::default();
     let aside = status::Aside { lines: lines.clone(), action_errors };
     let page = status::Page::new(&config, epoch, questions.clone(), reader, clock, last_run, aside);

@@ -21,9 +21,9 @@ use crate::mqtt::{covers, matches};
 /// Topics below this are the broker's own: its health probe.
 pub const PROBE_ROOT: &str = "tidegate-broker/";
 
-const ALL_DOWN: &str = "tidegate/v1/+/+/+/down/#";
-const ALL_ALARMS: &str = "tidegate/v1/alarms/#";
-const EVERYTHING_OF_OURS: &str = "tidegate/v1/#";
+pub(crate) const ALL_DOWN: &str = "tidegate/v1/+/+/+/down/#";
+pub(crate) const ALL_ALARMS: &str = "tidegate/v1/alarms/#";
+pub(crate) const EVERYTHING_OF_OURS: &str = "tidegate/v1/#";
 
 /// Longer ids buy nothing and cost memory in every table.
 pub const MAX_CLIENT_ID_BYTES: usize = 64;

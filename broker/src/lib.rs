@@ -10,7 +10,7 @@
 //!                                              router (rumqttd, behind links) ◀── health (probe, restart)
 //! ```
 //!
-//! [`config`] validates [`settings`]; `status_page` shows `metrics` and health.
+//! [`config`] validates [`settings`]; `status_page` shows `metrics` and health; [`export`] says who may do what to other brokers.
 //!
 //! What it does not do: store anything on disk. A message is the sender's duty until the next hop has committed it.
 
@@ -20,6 +20,7 @@ mod catalogue;
 pub mod config;
 mod connection;
 mod credentials;
+pub mod export;
 pub mod failpoint;
 mod handshake;
 mod health;

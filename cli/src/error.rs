@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use tidegate_enrolment::authority::{AuthorityError, service::ServeError};
 use tidegate_ingest::certificate::KeyError;
 use tidegate_simulator::recording::RecordingError;
 
@@ -59,6 +60,14 @@ pub enum CliError {
     Chart { file: PathBuf, error: io::Error },
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    CertificateFile(#[from] tidegate_trust::FileError),
+    #[error("{0}; a role is ingest, observer or operator, with or without /NAME")]
+    Role(#[from] tidegate_trust::IdentityError),
     #[error("{}: {why}", file.display())]
     Certificate { file: PathBuf, why: String },
     #[error(transparent)]

@@ -1,6 +1,6 @@
 //! `tidegate`: the face of Tidegate for people.
 //!
-//! Every command but `demo`, `rules` on files and `watch --raw` asks the HTTP API of a running ingest. Standard output
+//! Every command but `demo`, `rules` on files, `watch --raw`, and those of the authority asks the HTTP API of a running ingest. Standard output
 //! carries what was asked for and nothing else; one line on standard error says what went wrong.
 
 mod client;
@@ -53,6 +53,12 @@ enum Command {
     Audit(audit::Arguments),
     #[command(subcommand)]
     Keys(keys::Command),
+    #[command(subcommand)]
+    Ca(ca::Command),
+    #[command(subcommand)]
+    Gateway(gateway::Command),
+    #[command(subcommand)]
+    Broker(broker::Command),
 }
 
 #[tokio::main]
@@ -91,6 +97,9 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         Command::Watch(asked) if asked.raw => raw::run(&asked).await,
         Command::Watch(asked) => watch::run(&asked, &client()?).await,
         Command::Keys(asked) => keys::run(&asked),
+        Command::Ca(asked) => ca::run(asked).await,
+        Command::Gateway(asked) => gateway::run(asked),
+        Command::Broker(asked) => broker::run(&asked),
         Command::Audit(audit::Arguments { command: Some(audit::Command::Verify(asked)), .. }) => {
             audit::verify::run(&asked)
         }

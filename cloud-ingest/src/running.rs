@@ -9,6 +9,7 @@ use std::{
 };
 
 use tidegate_alarms::RuleBook;
+use tidegate_enrolment::renewal;
 use tidegate_protocol::block::Decoder;
 use tidegate_service::Shutdown;
 use tidegate_trust::settings::{INSECURE, is_leaking};
@@ -180,6 +181,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tracing::warn!(broker = config.broker.host, "{INSECURE}");
     }
     let broker_tls = config.broker.tls.clone();
+    tasks.push(tokio::spawn(renewal::keep(broker_tls.clone(), stopping.clone())));
     let mqtt = MqttIntake { broker: config.broker, clock, shown: Arc::clone(&shown) };
     let intake = tokio::spawn(mqtt.run(postbox, to_broker));
     let query = Query::new(store, lake, shown, events, Arc::clone(&orders)).with_key(config.certificate_key);

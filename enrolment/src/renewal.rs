@@ -2,13 +2,7 @@
 //!
 //! Nothing is cut off for it: the link goes on with the old certificate, and the next connection reads the new one.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, time::Duration};
 
 use tidegate_service::Shutdown;
 use tidegate_trust::{
@@ -28,31 +22,30 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 
-/// For metrics.
-#[derive(Debug, Default)]
-pub struct Renewals {
-    pub done: AtomicU64,
-    pub failed: AtomicU64,
+/// Runs until `shutdown`; ends at once where nothing is to be renewed.
+pub async fn keep(files: Option<ClientFiles>, shutdown: Shutdown) {
+    let Some((files, service, places)) = files.and_then(what_to_renew) else { return };
+    // Cut off anywhere it can go on at the next start.
+    tokio::select! {
+        never = renew_for_ever(&files, &service, &places) => match never {},
+        () = shutdown.wait() => {}
+    }
 }
 
-/// Runs until `shutdown`; ends at once where nothing is to be renewed.
-pub async fn keep(files: Option<ClientFiles>, counts: Arc<Renewals>, shutdown: Shutdown) {
-    let Some((files, service, places)) = files.and_then(what_to_renew) else { return };
+async fn renew_for_ever(files: &ClientFiles, service: &str, places: &Places) -> Infallible {
     let mut retry = FIRST_RETRY;
     loop {
         let wait = match first_certificate(places.identity.path()) {
             Ok(certificate) => match until_due(&certificate, unix_now()) {
                 Some(wait) => wait,
-                None => match gateway::renew(&service, &files, &places).await {
+                None => match gateway::renew(service, files, places).await {
                     Ok(enrolled) => {
-                        counts.done.fetch_add(1, Ordering::Relaxed);
                         retry = FIRST_RETRY;
                         let until = date(enrolled.certificate.not_after);
                         tracing::info!(service, until, "the certificate is renewed");
                         SHORTEST_WAIT
                     }
                     Err(error) => {
-                        counts.failed.fetch_add(1, Ordering::Relaxed);
                         let until = date(certificate.not_after);
                         tracing::warn!(service, until, %error, "the certificate could not be renewed; it is tried again");
                         let wait = retry.min(life(&certificate) / 30);
@@ -66,10 +59,7 @@ pub async fn keep(files: Option<ClientFiles>, counts: Arc<Renewals>, shutdown: S
                 LONGEST_WAIT
             }
         };
-        tokio::select! {
-            () = sleep(wait.clamp(SHORTEST_WAIT, LONGEST_WAIT)) => {}
-            () = shutdown.wait() => return,
-        }
+        sleep(wait.clamp(SHORTEST_WAIT, LONGEST_WAIT)).await;
     }
 }
 

@@ -60,6 +60,15 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// The name by which brokers know a client that look at no URIs: `plant/gw-a`, `role/ingest`. Certificates of our own authority
+    /// have it as their common name.
+    pub fn common_name(&self) -> String {
+        let uri = self.to_string();
+        uri.trim_start_matches(SCHEME).trim_start_matches('/').to_owned()
+    }
+}
+
 impl FromStr for Identity {
     type Err = IdentityError;
 

@@ -62,11 +62,11 @@ impl ClientTlsSettings {
         };
         if let Some(service) = &self.renew_at {
             let host = service.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
-            if !host.is_some_and(|(host, _)| ServerName::try_from(host).is_ok()) {
+            if host.is_none_or(|(host, _)| ServerName::try_from(host).is_err()) {
                 let problem = format!("\"{service}\" is no address");
                 return Err(refused("renew_at", problem, "write it as \"ca.example:8884\""));
             }
-            if !own.as_ref().is_some_and(|own| own.certificate == own.key) {
+            if own.as_ref().is_none_or(|own| own.certificate != own.key) {
                 let problem = "a certificate and its key can only be renewed together".to_owned();
                 let remedy = "name the one file that has both in `certificate` and in `key`, as `tidegate-agent enroll` writes it";
                 return Err(refused("renew_at", problem, remedy));

@@ -134,6 +134,21 @@ fn failure(side: Side, error: &std::io::Error) -> Failure {
     Failure::of(side, error).unwrap_or_else(|| panic!("{error:?} is not explained"))
 }
 
+/// Of 2120, when our clock says much less: as with a gateway that starts in 1970.
+#[tokio::test]
+async fn a_clock_from_before_our_own_certificate_is_not_asked() {
+    let mut set = Set::new();
+    set.server.clients = None;
+    set.server_is(&set.authority.server(&[NAME], When::Future));
+    let refused = set.meet().await.client.expect_err("not valid yet");
+    assert_eq!(refused.reason, Reason::NotYetValid);
+    set.client_is(&set.authority.client(&[GATEWAY], When::Future));
+    assert_eq!(set.meet().await.client, Ok(Some(HandshakeKind::Full)));
+    // It is then that time, and no other: what had expired by then has expired.
+    set.server_is(&set.authority.server(&[NAME], When::Past));
+    assert_eq!(set.meet().await.client.expect_err("expired").reason, Reason::Expired);
+}
+
 #[tokio::test]
 async fn who_has_a_certificate_of_the_authority_is_let_in_and_known() {
     let met = Set::new().meet().await;

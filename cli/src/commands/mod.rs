@@ -2,8 +2,11 @@
 
 pub mod alarms;
 pub mod audit;
+pub mod broker;
+pub mod ca;
 pub mod device;
 pub mod devices;
+pub mod gateway;
 pub mod gateways;
 pub mod keys;
 pub mod raw;

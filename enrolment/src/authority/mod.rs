@@ -231,7 +231,7 @@ impl Authority {
                 () => Ok(self.granted(issued.certificate)),
             };
         }
-        let subject = Subject::Identity(invitation.identity.clone());
+        let subject = Subject::Identity(invitation.identity.parse().map_err(|_| Denied::Invitation)?);
         let issued = self.sign(&subject, &key, self.setup.gateway_seconds)?;
         self.put_record(&InvitationRecord { used: Some(issued.serial), ..invitation }, &path)?;
         Ok(self.granted(issued.certificate))
@@ -245,19 +245,17 @@ impl Authority {
         let _lock = self.lock()?;
         let present: IssuedRecord =
             self.get_record(&self.issued_path(&serial))?.ok_or(Denied::NoCertificate)?;
-        if present.identity.parse::<Identity>().is_err() {
-            return Err(Denied::NoCertificate);
-        }
+        let identity = present.identity.parse().map_err(|_| Denied::NoCertificate)?;
         if present.revoked.is_some() {
             return Err(Denied::Revoked);
         }
-        let issued = self.sign(&Subject::Identity(present.identity), &key, self.setup.gateway_seconds)?;
+        let issued = self.sign(&Subject::Identity(identity), &key, self.setup.gateway_seconds)?;
         Ok(self.granted(issued.certificate))
     }
 
     /// For the broker, the ingest, people: a key and a certificate in one file, made here.
     pub fn issue_identity(&self, identity: &Identity, file: &IdentityFile) -> Result<(), AuthorityError> {
-        self.issue(&Subject::Identity(identity.to_string()), file)
+        self.issue(&Subject::Identity(identity.clone()), file)
     }
 
     /// For a server at these names and addresses.

@@ -8,6 +8,7 @@ use rcgen::{
     PublicKey, PublicKeyData, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use sha2::{Digest, Sha256};
+use tidegate_trust::Identity;
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
@@ -25,23 +26,17 @@ pub(super) type Serial = [u8; SERIAL_BYTES];
 
 /// Whom a certificate is for.
 pub(super) enum Subject {
-    /// A URI of `tidegate_trust::Identity`.
-    Identity(String),
+    Identity(Identity),
     Server(Vec<String>),
 }
 
 impl fmt::Display for Subject {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Identity(uri) => out.write_str(uri),
+            Self::Identity(identity) => fmt::Display::fmt(identity, out),
             Self::Server(names) => write!(out, "server {}", names.join(" ")),
         }
     }
-}
-
-/// The name that brokers know a client by which do not look at URIs, as Mosquitto: `plant/gw-a`, `role/ingest`.
-pub fn common_name(identity: &str) -> &str {
-    identity.trim_start_matches("tidegate:").trim_start_matches('/')
 }
 
 pub(super) struct Signer {
@@ -124,9 +119,9 @@ impl Signer {
         params.is_ca = IsCa::ExplicitNoCa;
         (params.not_before, params.not_after) = dates(not_before, not_after);
         match subject {
-            Subject::Identity(uri) => {
-                params.distinguished_name = named(common_name(uri));
-                params.subject_alt_names = vec![SanType::URI(uri.as_str().try_into()?)];
+            Subject::Identity(identity) => {
+                params.distinguished_name = named(&identity.common_name());
+                params.subject_alt_names = vec![SanType::URI(identity.to_string().try_into()?)];
                 params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
             }
             Subject::Server(names) => {
