@@ -6,6 +6,7 @@
 //! alarms         the event stream, counted and timed                     latency         percentiles
 //! outage         when the link is cut and comes back                     drained         has the backlog arrived?
 //! status_line    the live line                                           report          the JSON at the end
+//! secured        who is who, by certificates
 //! ```
 
 mod alarms;
@@ -17,6 +18,7 @@ mod latency;
 mod outage;
 mod report;
 mod sampled;
+mod secured;
 mod show;
 mod status_line;
 mod system;
@@ -34,7 +36,14 @@ use tidegate_service::{LogFormat, logging::init_logging_with, termination};
 use tidegate_simulator::plan::Observer;
 
 pub use self::error::DemoError;
-use self::{configuration::Folder, outage::Outage, sampled::Sampled, show::Show, system::System};
+use self::{
+    configuration::{Folder, Trust},
+    outage::Outage,
+    sampled::Sampled,
+    secured::Secured,
+    show::Show,
+    system::System,
+};
 use crate::{client::Client, commands::audit::verdict::Verdict, error::CliError, instant::parse_duration};
 
 /// The parts say on standard error what a person should know, and no more. The agents' complaints about the link are
@@ -64,6 +73,9 @@ pub struct Arguments {
     /// The seed of the boards' signals.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Encrypt, and have everybody known by a certificate: makes an authority, and the gateways enrol with it.
+    #[arg(long)]
+    secure: bool,
     /// Print nothing but one JSON object at the end.
     #[arg(long)]
     json: bool,
@@ -82,14 +94,20 @@ async fn show(arguments: &Arguments) -> Result<ExitCode, DemoError> {
         None => Some(tempfile::tempdir().map_err(DemoError::TemporaryFolder)?),
     };
     let root = arguments.data.as_deref().or(temporary.as_ref().map(|folder| folder.path()));
-    let folder = Folder::prepare(root.unwrap_or(Path::new(".")), password()?)?;
+    let root = root.unwrap_or(Path::new("."));
     init_logging_with(LogFormat::Text, LOG_FILTER);
+    let secured = if arguments.secure { Some(Secured::start(root).await?) } else { None };
+    let trust = match &secured {
+        Some(secured) => Trust::Certificates { service: secured.service() },
+        None => Trust::Password(password()?),
+    };
+    let folder = Folder::prepare(root, trust)?;
 
     let sampled = Sampled::default();
     let system = System::start(&folder, http, arguments.seed, &observer(&sampled)).await?;
     let client = Client::new(&format!("http://{}", system.http()))?;
     let outage = Outage::plan(Instant::now(), arguments.outage, arguments.length)?;
-    let mut show = Show::begin(system, client, sampled, outage, arguments.json).await?;
+    let mut show = Show::begin(system, client, sampled, outage, secured.as_ref(), arguments.json).await?;
 
     let stop = termination();
     show.run(arguments.length, stop).await?;
@@ -98,6 +116,9 @@ async fn show(arguments: &Arguments) -> Result<ExitCode, DemoError> {
         std::process::exit(EXIT_INTERRUPTED);
     });
     let report = show.finish().await?;
+    if let Some(secured) = secured {
+        secured.stop().await;
+    }
     if arguments.json {
         let text = serde_json::to_string(&report).map_err(std::io::Error::from)?;
         writeln!(std::io::stdout(), "{text}")?;

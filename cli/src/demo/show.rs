@@ -17,6 +17,7 @@ use super::{
     outage::{Outage, Step},
     report::{Report, per_reading},
     sampled::Sampled,
+    secured::Secured,
     status_line::{Rate, Screen, Status},
     system::System,
 };
@@ -69,6 +70,7 @@ impl Show {
         client: Client,
         sampled: Sampled,
         outage: Outage,
+        secured: Option<&Secured>,
         silent: bool,
     ) -> Result<Self, DemoError> {
         let (sender, events) = mpsc::channel(alarms::WAITING);
@@ -76,10 +78,18 @@ impl Show {
         let mut screen = Screen::new(silent);
         let paint = screen.paint();
         screen.say(&paint.apply(Style::Bold, &format!("Tidegate runs: open {}", client.url())))?;
+        if let Some(secured) = secured {
+            screen.say(&format!(
+                "Everybody has a certificate, by the authority {} (tidegate gateway list --dir {})",
+                secured.fingerprint,
+                secured.authority().display()
+            ))?;
+        }
+        let observer = secured.map(Secured::observer).unwrap_or_default();
         screen.say(&format!(
             "Ten virtual boards and this computer, two gateways. In another terminal:\n  \
              TIDEGATE_URL={url} tidegate watch\n  \
-             mosquitto_sub -p {port} -t 'tidegate/v1/alarms/#' -v\n\
+             mosquitto_sub {observer}-p {port} -t 'tidegate/v1/alarms/#' -v\n\
              Ctrl-C ends it and prints the audit.\n",
             url = client.url(),
             port = system.mqtt().port()
