@@ -11,6 +11,7 @@
 //! - [`measured`]: what a test's boards measured, held against lake and alarm history
 //! - [`powercut`]: every disk that a power cut could leave of the files that were really written
 //! - [`emulated`]: a board's image in QEMU
+//! - [`authority`]: an authority, as its commands make it
 //! - [`cable`]: a serial line that is plugged in and out
 //! - [`tee`]: a board's line that several gateways share
 //! - [`secured`]: the chain under mutual TLS, and the authority that all of it trusts
@@ -21,6 +22,7 @@
 //! network faults come from the simulator's library.
 
 pub mod api;
+pub mod authority;
 pub mod cable;
 pub mod chain;
 pub mod daemon;

@@ -21,24 +21,10 @@ impl Secured {
     /// No user and no password: certificates say who everybody is.
     pub fn new(rules: &str) -> Self {
         let (mut chain, authority) = (Chain::new(rules), Authority::new("plant"));
-        chain.broker.settings.remove("users");
-        let tls = format!(
-            r#"
-            certificate = "broker.pem"
-            key = "broker.key"
-            client_ca = "ca.pem"
-            crl = "revoked.pem"
-            reload_interval_ms = {RELOAD_INTERVAL_MS}
-            "#
-        );
-        chain.broker.settings.insert("tls".to_owned(), table(&tls));
-        for (part, name) in [(&mut chain.ingest, "ingest"), (&mut chain.agent, "agent")] {
-            let broker = part.settings.get_mut("broker").and_then(Value::as_table_mut).expect("a section");
-            broker.remove("user");
-            broker.remove("password");
-            let tls = format!("ca = \"ca.pem\"\ncertificate = \"{name}.pem\"\nkey = \"{name}.key\"");
-            broker.insert("tls".to_owned(), table(&tls));
-        }
+        let own = |name: &str| format!("certificate = \"{name}.pem\"\nkey = \"{name}.key\"\n");
+        let client = |name: &str| format!("ca = \"ca.pem\"\n{}", own(name));
+        let broker = format!("{}client_ca = \"ca.pem\"\ncrl = \"revoked.pem\"\n", own("broker"));
+        use_certificates(&mut chain, &broker, &client("ingest"), &client("agent"));
         let mut secured = Self { chain, authority, gateway: 0, revoked: Vec::new() };
         replace(&secured.path("ca.pem"), &secured.authority.pem(), 0o644);
         secured.write("broker", &secured.authority.server(&["127.0.0.1"], When::Now));
@@ -75,6 +61,19 @@ impl Secured {
 
     fn list_revoked(&self) {
         replace(&self.path("revoked.pem"), &self.authority.revoke(&self.revoked), 0o644);
+    }
+}
+
+/// These take the place of users and passwords: the broker's `[tls]`, the others' `[broker.tls]`.
+pub fn use_certificates(chain: &mut Chain, broker: &str, ingest: &str, agent: &str) {
+    chain.broker.settings.remove("users");
+    let tls = format!("reload_interval_ms = {RELOAD_INTERVAL_MS}\n{broker}");
+    chain.broker.settings.insert("tls".to_owned(), table(&tls));
+    for (part, tls) in [(&mut chain.ingest, ingest), (&mut chain.agent, agent)] {
+        let broker = part.settings.get_mut("broker").and_then(Value::as_table_mut).expect("a section");
+        broker.remove("user");
+        broker.remove("password");
+        broker.insert("tls".to_owned(), table(tls));
     }
 }
 

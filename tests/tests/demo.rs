@@ -37,6 +37,28 @@ fn a_short_demo_with_an_outage_ends_in_one_json_object() {
 }
 
 #[test]
+fn a_secure_demo_enrols_its_gateways_and_loses_nothing_either() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().to_str().expect("UTF-8");
+    let output =
+        demo(&["--secure", "--for", "4s", "--outage", "1s", "--port", "0", "--json", "--data", data])
+            .output()
+            .expect("it starts");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!((output.status.code(), &*err), (Some(0), ""), "{out}");
+    let report: Value = serde_json::from_str(&out).expect("one JSON object and nothing else");
+    assert!(report["stored"].as_u64() > Some(0) && report["stored"] == report["measured"], "{report}");
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
+    for name in ["gw-a", "gw-b"] {
+        assert!(read(&format!("{name}.pem")).contains("BEGIN PRIVATE KEY"));
+    }
+    for name in ["broker.toml", "ingest.toml", "gw-a.toml"] {
+        let text = read(name);
+        assert!(text.contains("tls]") && !text.contains("password"), "{text}");
+    }
+}
+
+#[test]
 fn people_get_the_address_alarms_and_an_audit_and_ctrl_c_ends_it_cleanly() {
     let mut child =
         demo(&["--port", "0"]).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("it starts");

@@ -4,6 +4,7 @@
 use crate::command::{self, capture, is_on_path};
 use crate::steps::Step;
 use anyhow::{Result, bail};
+use std::path::Path;
 use std::process::Command;
 
 struct Needed {
@@ -17,6 +18,12 @@ const NEEDED: &[Needed] = &[
         package: "build-essential",
         what_for: "the C parts of LMDB, zstd and ring",
         is_present: || is_on_path("cc") && is_on_path("c++"),
+    },
+    Needed {
+        package: "mosquitto",
+        what_for: "a broker of someone else's, with our identities",
+        // Beyond the PATH of most users.
+        is_present: || is_on_path("mosquitto") || Path::new("/usr/sbin/mosquitto").exists(),
     },
     Needed {
         package: "mosquitto-clients",
