@@ -41,6 +41,10 @@ pub enum CliError {
     #[error("`{address}` is no MQTT address; write it as host:port, for example 127.0.0.1:1883")]
     MqttAddress { address: String },
     #[error(
+        "readings and passwords would go to {host} in clear; give --mqtt-ca, or --insecure if nobody else can be on that network"
+    )]
+    MqttInClear { host: String },
+    #[error(
         "the broker at {address} refuses this client ({reason}); name a user that may read with --user and --password"
     )]
     MqttRefused { address: String, reason: String },
@@ -91,6 +95,7 @@ impl CliError {
             Self::CouldNotCheck(_)
             | Self::Demo(_)
             | Self::MqttAddress { .. }
+            | Self::MqttInClear { .. }
             | Self::AlarmName { .. }
             | Self::NoComment
             | Self::NoTerminal

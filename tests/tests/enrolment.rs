@@ -21,6 +21,7 @@ use tidegate_tests::{
     measured::{Measured, RULES},
     programs::program,
     secured::use_certificates,
+    tidegate::{Following, tidegate},
 };
 
 const PERIOD_MS: u32 = 10;
@@ -91,6 +92,7 @@ async fn a_gateway_enrols_renews_on_a_link_that_stands_and_is_shut_out_once_it_i
     let measured = Measured::default();
     let board = measured.board(1, PERIOD_MS, chain.board_link());
     acknowledged(&board, 50).await;
+    raw_watch_is_encrypted(&chain, &authority);
     let before = accepted(&chain).await;
     let have = authority.certificates(&identity).len();
     eventually("two renewals", async || {
@@ -119,6 +121,24 @@ async fn a_gateway_enrols_renews_on_a_link_that_stands_and_is_shut_out_once_it_i
     assert!(invited.status.success(), "{}", said(&invited));
     status.get_when("the link is up", "/status", |status| status["uplink_up"] == true).await;
     all_stored(&chain, &measured, board).await;
+}
+
+fn raw_watch_is_encrypted(chain: &Chain, authority: &CertificateAuthority) {
+    authority.issue(&["role", "observer"], "observer.pem");
+    let at = |name: &str| chain.folder().join(name).display().to_string();
+    let broker = chain.mqtt().to_string();
+    let (ca, own) = (at("ca/ca.pem"), at("observer.pem"));
+    let known = ["watch", "--raw", "--json", "--mqtt", &broker, "--mqtt-ca", &ca, "--mqtt-identity", &own];
+    let nowhere = "http://127.0.0.1:9";
+    let reading = Following::start(tidegate(nowhere, &known)).next_line();
+    assert_eq!(reading["gateway"], GATEWAY, "{reading}");
+    for (arguments, code, words) in [
+        (&known[..7], 1, "wants a certificate"),
+        (&["watch", "--raw", "--mqtt", "192.0.2.1:1883"][..], 2, "in clear; give --mqtt-ca"),
+    ] {
+        let output = tidegate(nowhere, arguments).output().expect("it starts");
+        assert!(output.status.code() == Some(code) && said(&output).contains(words), "{}", said(&output));
+    }
 }
 
 #[test]

@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, QoS};
+use rumqttc::{
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, QoS, TlsConfiguration, Transport,
+};
 use serde_json::json;
 use tidegate_protocol::{
     Origin,
@@ -19,6 +21,7 @@ use tidegate_protocol::{
     reading::{Reading, Value},
     topic::{ALL_BLOCKS, GatewayPath, Lane, UpTopic},
 };
+use tidegate_trust::{ClientFiles, Failure, Side, Versions, files::OwnFiles, settings::is_this_machine};
 use tokio::time::{sleep, timeout};
 
 use super::watch::{Arguments, stream::Backoff};
@@ -95,14 +98,31 @@ fn connect(arguments: &Arguments) -> Result<(AsyncClient, EventLoop), CliError> 
     if let Some(user) = &arguments.user {
         options.set_credentials(user, arguments.password.clone().unwrap_or_default());
     }
+    match &arguments.mqtt_ca {
+        Some(ca) => {
+            let own =
+                arguments.mqtt_identity.clone().map(|file| OwnFiles { certificate: file.clone(), key: file });
+            let tls = ClientFiles {
+                ca: ca.clone(),
+                own,
+                crl: None,
+                server_name: None,
+                versions: Versions::default(),
+                renew_at: None,
+            };
+            let config = tls.load()?.config;
+            options.set_transport(Transport::Tls(TlsConfiguration::Rustls(config)));
+        }
+        None if arguments.insecure || is_this_machine(host) => {}
+        None => return Err(CliError::MqttInClear { host: host.to_owned() }),
+    }
     Ok(AsyncClient::new(options, 4))
 }
 
 fn reason(error: &ConnectionError) -> String {
     match error {
         ConnectionError::ConnectionRefused(code) => format!("{code:?}"),
-        ConnectionError::Io(error) => error.to_string(),
-        other => other.to_string(),
+        other => Failure::in_words(Side::Client, other),
     }
 }
 

@@ -9,7 +9,7 @@ mod screen;
 mod snapshot;
 pub mod stream;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use futures_util::StreamExt;
 use tokio::time::sleep;
@@ -53,6 +53,15 @@ pub struct Arguments {
     /// The broker, for --raw.
     #[arg(long, requires = "raw", value_name = "HOST:PORT", default_value = "127.0.0.1:1883")]
     pub mqtt: String,
+    /// The authority of the broker's certificate, for --raw: then the connection is encrypted.
+    #[arg(long, requires = "raw", value_name = "FILE")]
+    pub mqtt_ca: Option<PathBuf>,
+    /// Key and certificate of an observer in one file, for --raw: see `tidegate ca issue role observer`.
+    #[arg(long, requires = "mqtt_ca", value_name = "FILE")]
+    pub mqtt_identity: Option<PathBuf>,
+    /// Talk in clear to a broker on another machine, where everybody on the network can read along.
+    #[arg(long, requires = "raw", conflicts_with = "mqtt_ca")]
+    pub insecure: bool,
     /// The broker's user, for --raw; one with the role `observer` is enough.
     #[arg(long, requires = "raw", env = "TIDEGATE_MQTT_USER")]
     pub user: Option<String>,
