@@ -71,6 +71,15 @@ fn down_frames() {
     }
 }
 
+/// A session from its Call on; the same key and nonces give the same bytes.
+#[test]
+fn frames_under_a_key() {
+    let value = format!("{:?} under 000102030405060708090a0b0c0d0e0f", samples::call());
+    for (name, description, line) in samples::keyed() {
+        assert_eq!(golden(&name, &description, &value, &line), line, "{name}");
+    }
+}
+
 #[test]
 fn acknowledgements() {
     for (name, description, ack) in samples::acks() {

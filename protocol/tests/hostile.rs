@@ -14,7 +14,7 @@ use tidegate_protocol::{
     block::{Decoder, Encoder, Header},
     frame::{
         Deadband, Down, FrameError, Lost, MAX_FRAME, Settings, Up, crc::crc32c, decode_down, decode_up,
-        encode_down, encode_up, encoded_len,
+        encode_down, encode_up, encoded_len, keyed::Envelope,
     },
     rules::{MAX_RULES_BYTES, MAX_VERDICTS, RulesDown, RulesUp, Verdicts},
     sealed::SealError,
@@ -176,6 +176,21 @@ fn mutated_up_frames() {
 #[test]
 fn mutated_down_frames() {
     run(&bodies(down_frames()), 2, hostile::frame_down);
+}
+
+fn keyed_frames() -> Vec<Vec<u8>> {
+    samples::keyed().into_iter().map(|(_, _, line)| line).collect()
+}
+
+#[test]
+fn no_damaged_frame_under_a_key_passes() {
+    let frames = unended(keyed_frames());
+    assert_no_damage_passes(&frames, |bytes| Envelope::read(&mut bytes.to_vec()).is_ok());
+}
+
+#[test]
+fn mutated_frames_under_a_key() {
+    run(&bodies(keyed_frames()), 7, hostile::frame_keyed);
 }
 
 #[test]

@@ -39,6 +39,9 @@ fn messages() -> BTreeMap<String, Vec<u8>> {
         let len = encode_down(&down, &mut line).unwrap();
         frame(name, &line[..len]);
     }
+    for (name, _, line) in samples::keyed() {
+        frame(&name, &line);
+    }
     for (name, _, ack) in samples::acks() {
         all.insert(name.to_owned(), ack.encode().unwrap());
     }

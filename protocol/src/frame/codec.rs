@@ -115,7 +115,11 @@ fn terminate(out: &mut [u8], len: usize) -> Result<usize, FrameError> {
 
 /// Reads a stuffed frame (without its zero) in place.
 pub fn decode_up(stuffed: &mut [u8]) -> Result<Up<'_>, FrameError> {
-    let body = open(stuffed)?;
+    up_of(open(stuffed)?)
+}
+
+/// Reads a frame's body.
+pub(super) fn up_of(body: &[u8]) -> Result<Up<'_>, FrameError> {
     let (head, tail) = postcard::take_from_bytes::<Head<'_>>(body).map_err(|_| FrameError::Body)?;
     let (up, tail) = match head {
         Head::Hello { device, tag, firmware, boot, standing, floor, next, channels } => {
@@ -136,7 +140,12 @@ pub fn decode_up(stuffed: &mut [u8]) -> Result<Up<'_>, FrameError> {
 
 /// Reads a stuffed frame (without its zero) in place.
 pub fn decode_down(stuffed: &mut [u8]) -> Result<Down, FrameError> {
-    let down: Down = exactly(open(stuffed)?)?;
+    down_of(open(stuffed)?)
+}
+
+/// Reads a frame's body.
+pub(super) fn down_of(body: &[u8]) -> Result<Down, FrameError> {
+    let down: Down = exactly(body)?;
     down.check()?;
     Ok(down)
 }
@@ -150,20 +159,29 @@ fn exactly<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
 
 /// Unstuffs, checks checksum and version, returns the body.
 fn open(stuffed: &mut [u8]) -> Result<&[u8], FrameError> {
-    if stuffed.len() > encoded_len(MAX_FRAME) {
+    let (&version, body) = signed_part(stuffed, MAX_FRAME)?.split_first().ok_or(FrameError::Body)?;
+    if version == WIRE_VERSION { Ok(body) } else { Err(FrameError::Version(version)) }
+}
+
+/// Unstuffs and checks the checksum; returns what that is over. A raw frame is `most` bytes long at most.
+pub(super) fn signed_part(stuffed: &mut [u8], most: usize) -> Result<&[u8], FrameError> {
+    let len = signed_len(stuffed, most)?;
+    stuffed.get(..len).ok_or(FrameError::Stuffing)
+}
+
+/// The same, as its length at the front of `stuffed`.
+#[inline]
+pub(super) fn signed_len(stuffed: &mut [u8], most: usize) -> Result<usize, FrameError> {
+    if stuffed.len() > encoded_len(most) {
         return Err(FrameError::TooLong);
     }
     let len = unstuff(stuffed).ok_or(FrameError::Stuffing)?;
-    if len > MAX_FRAME {
+    if len > most {
         return Err(FrameError::TooLong);
     }
     let raw = stuffed.get(..len).ok_or(FrameError::Stuffing)?;
     let (signed, crc) = raw.split_last_chunk::<4>().ok_or(FrameError::Checksum)?;
-    if crc32(signed) != u32::from_le_bytes(*crc) {
-        return Err(FrameError::Checksum);
-    }
-    let (&version, body) = signed.split_first().ok_or(FrameError::Body)?;
-    if version == WIRE_VERSION { Ok(body) } else { Err(FrameError::Version(version)) }
+    if crc32(signed) == u32::from_le_bytes(*crc) { Ok(signed.len()) } else { Err(FrameError::Checksum) }
 }
 
 /// Undoes COBS in place; returns the length, or none when a group runs past the end or has no code. Code bytes become

@@ -31,6 +31,16 @@ pub enum FrameError {
     Channels,
     #[error("a reading names channel {0}, which was not declared")]
     UnknownChannel(u8),
+    #[error("the frame is in clear, and its link or its device is under a key")]
+    Clear,
+    #[error("the frame is under a key, and there is no session that it could be of")]
+    NoSession,
+    #[error(
+        "the frame's tag is wrong: it is of another key, another session or another direction, or was made up"
+    )]
+    Tag,
+    #[error("the frame's number is not above that of the frame before: it was recorded and sent again")]
+    Replayed,
 }
 
 impl From<Truncated> for FrameError {

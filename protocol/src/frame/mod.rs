@@ -10,6 +10,7 @@
 //! samples   the packed readings inside a Readings frame
 //! packed    measuring them where they lie
 //! deframer  bytes of a link → frames
+//! keyed/    the same under a key of the device's own                    (feature `key`)
 //! ```
 //!
 //! The session: a board says Hello until a Welcome names its boot; only then it sends readings. The agent answers
@@ -31,6 +32,8 @@ mod channels;
 mod codec;
 pub mod crc;
 mod deframer;
+#[cfg(feature = "key")]
+pub mod keyed;
 mod message;
 mod packed;
 mod samples;

@@ -10,10 +10,14 @@ use std::fmt::Debug;
 use repair::put;
 pub use repair::repair;
 use tidegate_protocol::{
+    DeviceId,
     ack::BlockAck,
     block::{Block, Decoder, Directory, Encoder, HEADER_BYTES, Header, ranges_of},
     frame::{
-        Deframer, MAX_FRAME, Up, crc::crc32c, decode_down, decode_up, encode_down, encode_up, encoded_len,
+        Deframer, MAX_FRAME, Up,
+        crc::crc32c,
+        decode_down, decode_up, encode_down, encode_up, encoded_len,
+        keyed::{Call, Challenge, DeviceKey, Envelope, MAX_KEYED_FRAME, Nonce, Session},
     },
     rules::{RulesDown, RulesUp, Verdicts},
     sealed::SealError,
@@ -76,9 +80,74 @@ pub fn frame_down(bytes: &[u8]) {
     }
 }
 
+/// Both sides of a line under a key: what is no frame of the session opens at neither end and moves nothing, and what reads as part of
+/// an exchange is said again as the same.
+pub fn frame_keyed(bytes: &[u8]) {
+    // The frames that these bytes may be made from are of a session of other nonces.
+    let key = DeviceKey::new([7; 16]);
+    let call = Call { device: DeviceId::new("board-7").expect("a slug"), nonce: Nonce([1; 16]) };
+    let (challenge, mut gateway) = call.challenged(&key, Nonce([2; 16]));
+    let mut board = call.answered(&key, &challenge).expect("the key is the same");
+    let (board, gateway) = (&mut board, &mut gateway);
+    let mut deframer = Box::new(Deframer::<{ encoded_len(MAX_KEYED_FRAME) }>::new());
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let deframed = deframer.push(rest);
+        rest = &rest[deframed.used..];
+        if let Some(Ok(stuffed)) = deframed.frame {
+            check_keyed(stuffed, board, gateway);
+        }
+    }
+    for first in [0x40, 0x80] {
+        check_keyed(&mut framed_as(first, bytes), board, gateway);
+    }
+}
+
+fn check_keyed(stuffed: &mut [u8], board: &mut Session, gateway: &mut Session) {
+    let mut line = [0; 128];
+    match Envelope::read(stuffed) {
+        Ok(Envelope::Exchange(body)) => {
+            if let Ok(call) = Call::decode(body) {
+                let len = call.encode(&mut line).expect("every call is short");
+                assert!(matches!(again(&mut line[..len - 1], Call::decode), Some(said) if said == call));
+            }
+            if let Ok(challenge) = Challenge::decode(body) {
+                let len = challenge.encode(&mut line).expect("every challenge is short");
+                assert!(
+                    matches!(again(&mut line[..len - 1], Challenge::decode), Some(said) if said == challenge)
+                );
+            }
+        }
+        Ok(Envelope::Keyed(body)) => {
+            let state = format!("{board:?} {gateway:?}");
+            let mut copy = body.to_vec();
+            assert!(
+                board.open(body).is_err() && gateway.open(&mut copy).is_err(),
+                "nobody can make up a tag"
+            );
+            assert_eq!(format!("{board:?} {gateway:?}"), state);
+        }
+        Ok(Envelope::Clear(_)) | Err(_) => {}
+    }
+}
+
+fn again<T>(
+    stuffed: &mut [u8],
+    decode: fn(&[u8]) -> Result<T, tidegate_protocol::frame::FrameError>,
+) -> Option<T> {
+    match Envelope::read(stuffed) {
+        Ok(Envelope::Exchange(body)) => decode(body).ok(),
+        _ => None,
+    }
+}
+
 /// Bytes as the body of a frame that is otherwise right, without its final zero.
 pub fn framed(body: &[u8]) -> Vec<u8> {
-    let mut raw = vec![tidegate_protocol::WIRE_VERSION];
+    framed_as(tidegate_protocol::WIRE_VERSION, body)
+}
+
+fn framed_as(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut raw = vec![first];
     raw.extend_from_slice(body);
     let crc = crc32(&raw);
     raw.extend_from_slice(&crc.to_le_bytes());

@@ -8,7 +8,8 @@ use tidegate_protocol::{
     block::{Block, Description, OriginReadings, Record, Tail},
     frame::{
         BoardCounters, BoardTime, ChannelList, Deadband, Down, Heartbeat, Hello, HelloMark, Lost, Readings,
-        SamplePacker, Settings, SettingsCode, SettingsResult, Standing, Up, Welcome,
+        SamplePacker, Settings, SettingsCode, SettingsResult, Standing, Up, Welcome, encode_down, encode_up,
+        keyed::{Call, Challenge, DeviceKey, Nonce, Session},
     },
     rules::{RulesAnswer, RulesDown, RulesName, RulesUp, Verdict, VerdictRaise, Verdicts},
     settings::{
@@ -359,4 +360,48 @@ fn records() -> Vec<Record> {
         Record::Measured { origin: of, next: 106 },
         Record::Summary(summary(of)),
     ]
+}
+
+pub fn device_key() -> DeviceKey {
+    "000102030405060708090a0b0c0d0e0f".parse().expect("a key")
+}
+
+/// The Call of a board in its third session of [`BOOT`].
+pub fn call() -> Call {
+    let mut nonce = [0; 16];
+    nonce[..8].copy_from_slice(&BOOT.0.to_le_bytes());
+    nonce[8] = 3;
+    Call { device: DeviceId::new("board-7").expect("a slug"), nonce: Nonce(nonce) }
+}
+
+/// A gateway's answer to it, and both ends of the session, the board's first.
+pub fn session() -> (Challenge, Session, Session) {
+    let nonce = Nonce([
+        0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf,
+    ]);
+    let (challenge, gateway) = call().challenged(&device_key(), nonce);
+    let board = call().answered(&device_key(), &challenge).expect("the key is the same");
+    (challenge, board, gateway)
+}
+
+/// A whole session as it is on the line: its exchange, all up frames, all down frames.
+pub fn keyed() -> Vec<(String, String, Vec<u8>)> {
+    let (challenge, mut board, mut gateway) = session();
+    let mut line = [0; 512];
+    let len = call().encode(&mut line).expect("room");
+    let mut all =
+        vec![("keyed-call".to_owned(), "A board asks for a session".to_owned(), line[..len].to_vec())];
+    let len = challenge.encode(&mut line).expect("room");
+    all.push(("keyed-challenge".to_owned(), "The gateway's answer".to_owned(), line[..len].to_vec()));
+    each_up(|name, description, up| {
+        let len = encode_up(up, &mut line).expect("room");
+        let len = board.close(&mut line, len).expect("room");
+        all.push((format!("keyed-{name}"), format!("{description}, under the key"), line[..len].to_vec()));
+    });
+    for (name, description, down) in downs() {
+        let len = encode_down(&down, &mut line).expect("room");
+        let len = gateway.close(&mut line, len).expect("room");
+        all.push((format!("keyed-{name}"), format!("{description}, under the key"), line[..len].to_vec()));
+    }
+    all
 }
