@@ -23,7 +23,7 @@ use tidegate_service::{
 use tidegate_trust::{ClientFiles, settings::transport};
 
 use crate::{
-    core::{BacklogOrder, LaneCap, LaneCaps, Policy},
+    core::{Admit, BacklogOrder, LaneCap, LaneCaps, Policy},
     local_actions::ActionSettings,
     settings::{
         BrokerSettings, CapSettings, CapsSettings, LimitSettings, LinkSettings, QueueSettings, Settings,
@@ -34,6 +34,7 @@ use crate::{
 /// The prefix of environment variables that override the file.
 pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_AGENT";
 
+const DEVICES_FILE: &str = "devices.toml";
 /// LMDB itself, and what is written to make room, need this much.
 const LEAST_MAP_BYTES: u64 = 1 << 20;
 const LEAST_QUOTA_BYTES: u64 = 64 << 10;
@@ -52,6 +53,7 @@ pub struct Config {
     pub queue: Queue,
     pub limits: Limits,
     pub link: Link,
+    pub devices: Devices,
     pub local_actions: ActionSettings,
     pub sources: Vec<Source>,
 }
@@ -89,6 +91,12 @@ pub struct Limits {
 pub struct Link {
     pub backlog_order: BacklogOrder,
     pub caps: LaneCaps,
+}
+
+#[derive(Clone, Debug)]
+pub struct Devices {
+    pub admit: Admit,
+    pub file: PathBuf,
 }
 
 #[derive(Clone, Debug)]
@@ -166,6 +174,13 @@ impl Config {
             queue: queue(&check, &settings.queue)?,
             limits: limits(&check, &settings.limits)?,
             link: link(&check, &settings.link)?,
+            devices: Devices {
+                admit: settings.devices.admit,
+                file: match settings.devices.file {
+                    Some(file) => folder.join(file),
+                    None => folder.join(&settings.data_dir).join(DEVICES_FILE),
+                },
+            },
             local_actions: local.transpose()?.unwrap_or_default(),
             sources: sources::sources(&check, settings.sources, &settings.status.listen)?,
         })

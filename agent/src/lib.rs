@@ -8,6 +8,7 @@
 //! queue/      LMDB, behind its own threads (store.rs alone names heed)
 //! uplink      MQTT (alone names rumqttc)     links   frames back to boards
 //! local_actions/  alarms that are active here: a state file, GPIO lines
+//! devices     which boards are welcomed, and their keys: a file, taken over while the agent runs
 //! outlook     how long the queue lasts, from rates of this run or the last
 //! status      /status, /metrics, /health     clock, random   the only places that read either
 //! failpoint   where tests may kill the process
@@ -17,6 +18,7 @@
 mod clock;
 pub mod config;
 pub mod core;
+pub mod devices;
 pub mod failpoint;
 mod links;
 pub mod local_actions;

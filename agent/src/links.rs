@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use tidegate_protocol::frame::Down;
+use tidegate_protocol::frame::{Down, keyed::Challenge};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::core::LinkId;
@@ -17,14 +17,21 @@ use crate::core::LinkId;
 /// misses a Welcome says Hello again.
 const WAITING_FRAMES: usize = 64;
 
+/// What goes to a board.
+#[derive(Clone, Copy, Debug)]
+pub enum ToBoard {
+    Frame(Down),
+    Challenge(Challenge),
+}
+
 #[derive(Clone, Default)]
 pub struct Links {
-    open: Arc<Mutex<HashMap<LinkId, Sender<Down>>>>,
+    open: Arc<Mutex<HashMap<LinkId, Sender<ToBoard>>>>,
     next: Arc<AtomicU64>,
 }
 
 impl Links {
-    pub fn open(&self) -> (LinkId, Receiver<Down>) {
+    pub fn open(&self) -> (LinkId, Receiver<ToBoard>) {
         let link = LinkId(self.next.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = channel(WAITING_FRAMES);
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(link, sender);
@@ -35,7 +42,7 @@ impl Links {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&link);
     }
 
-    pub fn send(&self, link: LinkId, frame: Down) {
+    pub fn send(&self, link: LinkId, frame: ToBoard) {
         if let Some(sender) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&link) {
             let _full_or_gone = sender.try_send(frame);
         }

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tidegate_enrolment::renewal;
 use tidegate_service::Shutdown;
-use tidegate_trust::settings::{INSECURE, is_leaking};
+use tidegate_trust::{
+    files::Fingerprint,
+    settings::{INSECURE, is_leaking},
+};
 use tokio::{
     net::TcpListener,
     sync::mpsc::channel,
@@ -15,7 +18,8 @@ use tokio::{
 use crate::{
     clock::ShellClock,
     config::{Config, Source},
-    core::{Core, CoreSettings, Rates, View},
+    core::{Core, CoreSettings, Permits, Rates, View},
+    devices::{self, DeviceList, DevicesError},
     links::Links,
     local_actions::LocalActions,
     outlook::{self, Outlook},
@@ -25,7 +29,9 @@ use crate::{
     sources::{
         board_link::BoardLinks,
         board_serial::{self, SerialLines},
-        board_tcp, host,
+        board_tcp,
+        guard::DeviceKeys,
+        host,
     },
     status,
     uplink::{Uplink, UplinkSettings},
@@ -39,6 +45,8 @@ pub enum StartError {
     Listen { what: &'static str, address: SocketAddr, error: std::io::Error },
     #[error(transparent)]
     Queue(#[from] QueueError),
+    #[error(transparent)]
+    Devices(#[from] DevicesError),
     #[error("not enough memory to start: {0}")]
     Memory(std::io::Error),
 }
@@ -92,6 +100,10 @@ struct Bound {
 /// Starts an agent; returns once its listeners are bound and its queue is open.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let bound = bind(&config).await?;
+    let devices_file = config.devices.file.clone();
+    let seen = Fingerprint::of(std::slice::from_ref(&devices_file));
+    let devices = DeviceList::load(&devices_file)?;
+    let keys = DeviceKeys::new(devices.keys());
     let (answer, answers) = channel(ANSWERS);
     let queue_settings =
         QueueSettings { data_dir: config.data_dir.clone(), map_size_bytes: config.queue.map_size_bytes };
@@ -110,11 +122,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let reader = queue.reader();
     let clock = ShellClock::start();
     let epoch = random::bits();
-    let core =
-        Core::new(core_settings(&config, epoch), recovered, clock.now()).map_err(StartError::Memory)?;
+    let core = Core::new(core_settings(&config, epoch, devices.permits()), recovered, clock.now())
+        .map_err(StartError::Memory)?;
     if is_leaking(&config.broker.host, config.broker.tls.as_ref()) {
         tracing::warn!(broker = config.broker.host, "{INSECURE}");
     }
+    let permits_to_core = answer.clone();
     let uplink = Uplink::start(uplink_settings(&config, epoch), clock, answer);
     let (links, (events, sourced)) = (Links::default(), channel(SOURCE_MESSAGES));
     let incoming = Incoming { answers, sources: sourced };
@@ -129,8 +142,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let page = status::Page::new(&config, epoch, questions.clone(), reader, clock, last_run, aside);
     let status_task = tokio::spawn(status::serve(bound.status, page, stop_status.clone()));
     let stop_sources = Shutdown::new();
-    let boards = BoardLinks { links, events, clock };
-    let sources = start_sources(&config, bound.boards, &boards, lines, &stop_sources);
+    let boards = BoardLinks { links, events, clock, keys: keys.clone() };
+    let mut sources = start_sources(&config, bound.boards, &boards, lines, &stop_sources);
+    sources.spawn(devices::watch(devices_file, seen, keys, permits_to_core, stop_sources.clone()));
     Ok(Running {
         board_link: bound.board_link,
         status: bound.status_address,
@@ -167,7 +181,7 @@ async fn listen_on(what: &'static str, address: SocketAddr) -> Result<(TcpListen
     Ok((listener, bound))
 }
 
-fn core_settings(config: &Config, epoch: u64) -> CoreSettings {
+fn core_settings(config: &Config, epoch: u64, permits: Permits) -> CoreSettings {
     CoreSettings {
         epoch,
         jitter_seed: random::bits(),
@@ -185,6 +199,8 @@ fn core_settings(config: &Config, epoch: u64) -> CoreSettings {
         caps: config.link.caps,
         site: config.path.site,
         rules: config.rules.clone(),
+        admit: config.devices.admit,
+        permits,
     }
 }
 

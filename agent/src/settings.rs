@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tidegate_alarms::Priority;
 use tidegate_trust::ClientTlsSettings;
 
-use crate::core::{BacklogOrder, Policy};
+use crate::core::{Admit, BacklogOrder, Policy};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +27,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     #[serde(default)]
     pub link: LinkSettings,
+    #[serde(default)]
+    pub devices: DevicesSettings,
     /// What is done here, whatever the link is like, while rules are active.
     pub local_alarms: Option<LocalAlarmSettings>,
     #[serde(default, rename = "source")]
@@ -86,6 +88,15 @@ pub struct LimitSettings {
     pub block_readings: usize,
     /// How long live readings wait for company while the link is busy.
     pub linger_ms: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DevicesSettings {
+    /// Which boards are welcomed that are not on the list.
+    pub admit: Admit,
+    /// The list, with keys; by default `devices.toml` in `data_dir`.
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

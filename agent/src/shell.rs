@@ -16,7 +16,7 @@ use crate::{
     clock::ShellClock,
     core::{Core, Effect, Event, View},
     failpoint::FailPoint,
-    links::Links,
+    links::{Links, ToBoard},
     local_actions::LocalActions,
     queue::Queue,
     running::StoppedError,
@@ -155,7 +155,7 @@ impl Shell {
                     if matches!(frame, Down::Ack { .. }) {
                         FailPoint::BeforeBoardAck.hit();
                     }
-                    self.links.send(link, frame);
+                    self.links.send(link, ToBoard::Frame(frame));
                 }
                 Effect::Commit(batch) => self.queue.commit(batch),
                 Effect::Load { keys } => self.queue.load(keys),
@@ -163,6 +163,12 @@ impl Shell {
                 Effect::Report(reported) => self.uplink.report(&reported),
                 Effect::AnswerRules(answer) => self.uplink.answer_rules(&answer),
                 Effect::Verdicts(verdicts) => self.uplink.tell_verdicts(&verdicts),
+                Effect::Held { link, device, held, from } => {
+                    tracing::warn!(
+                        %device, from, link = link.0, why = held.name(),
+                        "a board is held: it is not welcomed, and keeps its readings; `tidegate-agent devices pending` lists it"
+                    );
+                }
                 Effect::LocalAlarm { key, alarm } => self.local_actions.changed(key, alarm),
             }
         }

@@ -92,6 +92,8 @@ fn agent_core(epoch: u64, now_ms: u64, rules: Option<BroughtRules>) -> agent::Co
         caps: LaneCaps::default(),
         site: site(),
         rules: RuleSet::default(),
+        admit: agent::Admit::Any,
+        permits: Default::default(),
     };
     agent::Core::new(settings, Recovered { rules, ..Recovered::default() }, at(now_ms)).unwrap()
 }
@@ -282,7 +284,10 @@ impl World {
                         self.to_cloud.push_back(ingest::Event::Verdicts { from, verdicts });
                     }
                 }
-                agent::Effect::Report(_) | agent::Effect::Send { .. } | agent::Effect::LocalAlarm { .. } => {}
+                agent::Effect::Report(_)
+                | agent::Effect::Send { .. }
+                | agent::Effect::LocalAlarm { .. }
+                | agent::Effect::Held { .. } => {}
             }
         }
     }

@@ -102,6 +102,8 @@ fn agent_core(epoch: u64, now_ms: u64, desired: Vec<DesiredChannel>) -> agent::C
         caps: LaneCaps::default(),
         site: site(),
         rules: RuleSet::default(),
+        admit: agent::Admit::Any,
+        permits: Default::default(),
     };
     agent::Core::new(settings, Recovered { desired, ..Recovered::default() }, at(now_ms)).unwrap()
 }
@@ -272,7 +274,8 @@ impl World {
                 | agent::Effect::Verdicts(_)
                 | agent::Effect::Publish { .. }
                 | agent::Effect::Load { .. }
-                | agent::Effect::LocalAlarm { .. } => {}
+                | agent::Effect::LocalAlarm { .. }
+                | agent::Effect::Held { .. } => {}
             }
         }
     }

@@ -134,6 +134,11 @@ fn certificates(which: Which, path: &Path) -> Result<Vec<CertificateDer<'static>
     Ok(found)
 }
 
+/// A file of another program's secrets, held to what a key file is held to.
+pub fn secret(path: &Path) -> Result<Vec<u8>, FileError> {
+    read(Which::Key, path, MAX_FILE_BYTES)
+}
+
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
     let bytes = read(Which::Key, path, MAX_FILE_BYTES)?;
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {

@@ -26,11 +26,35 @@ impl Core {
     pub(super) fn board_frames(&mut self, link: LinkId, arrived: Time, frames: Vec<BoardFrame>) {
         for frame in frames {
             match frame {
-                BoardFrame::Hello { device, tag, firmware, boot, standing, fresh, floor, next, channels } => {
-                    let who =
-                        Introduction { device, tag, firmware, boot, standing, fresh, floor, next, channels };
-                    self.hello(link, who);
+                BoardFrame::Hello {
+                    device,
+                    tag,
+                    firmware,
+                    boot,
+                    standing,
+                    proven,
+                    fresh,
+                    floor,
+                    next,
+                    channels,
+                } => {
+                    let who = Introduction {
+                        device,
+                        tag,
+                        firmware,
+                        boot,
+                        standing,
+                        proven,
+                        fresh,
+                        floor,
+                        next,
+                        channels,
+                    };
+                    if self.admits(link, &who) {
+                        self.hello(link, who);
+                    }
                 }
+                BoardFrame::Called { device, held } => self.called(link, device, held),
                 BoardFrame::Bad(error) => self.counters.bad_frame(error),
                 BoardFrame::SettingsResult { boot, result } => {
                     self.on_link(link, boot, |core, slot| core.settings_answered(link, slot, result));

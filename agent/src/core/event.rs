@@ -14,6 +14,7 @@ use tidegate_protocol::{
 };
 
 use super::{
+    admission::{Held, LinkFrom, Permits},
     caps::SentToday,
     local_alarms::{AlarmKey, LocalAlarm},
     parcel::Stored,
@@ -50,7 +51,14 @@ pub enum Event {
         arrived: Time,
         frames: Vec<BoardFrame>,
     },
+    /// A link that no board has spoken on yet.
+    LinkOpened {
+        link: LinkId,
+        from: LinkFrom,
+    },
     LinkClosed(LinkId),
+    /// The list of devices, in full.
+    Permits(Permits),
     /// A source of this machine starts: its origin has a fresh boot.
     LocalOpened {
         description: Description,
@@ -108,6 +116,8 @@ pub enum BoardFrame {
         firmware: String,
         boot: Option<BootId>,
         standing: Standing,
+        /// It came under the key of this device.
+        proven: bool,
         /// A random boot, used only if the board needs one.
         fresh: BootId,
         floor: u64,
@@ -133,6 +143,11 @@ pub enum BoardFrame {
         boot: BootTag,
         result: SettingsResult,
     },
+    /// A board asks for a session under a key, and this is what is wrong with it.
+    Called {
+        device: DeviceId,
+        held: Held,
+    },
     /// A frame of a board that has not said hello on this link.
     Unidentified,
     Bad(FrameError),
@@ -154,6 +169,13 @@ pub enum Effect {
     Send {
         link: LinkId,
         frame: Down,
+    },
+    /// A board is held that was not, or for another reason: for the log.
+    Held {
+        link: LinkId,
+        device: DeviceId,
+        held: Held,
+        from: String,
     },
     /// At most one is outstanding.
     Commit(Batch),

@@ -22,6 +22,7 @@ pub(super) struct Introduction {
     pub firmware: String,
     pub boot: Option<BootId>,
     pub standing: Standing,
+    pub proven: bool,
     pub fresh: BootId,
     pub floor: u64,
     pub next: u64,

@@ -7,7 +7,8 @@
 //! Event::Acked ─▶ delivery ─▶ origin (safe) ─▶ Effect::Send(Ack)          backlog ◀─ Effect::Load
 //! ```
 //! - event: all that can happen, all that can be asked      - origin, origins: what is known of each origin
-//! - boards, hello, local: sources come in                   - pending, packer, merge: readings into blocks
+//! - boards, hello, local: sources come in                   - admission: which boards are welcomed, which held
+//! - pending, packer, merge: readings into blocks
 //! - outbox, window, parcel: blocks on their way             - delivery: answers of the cloud
 //! - custody, quota, ceiling: what is committed, and when it is too much   - failure: when the disk does not take it
 //! - thin: summaries of what is given up
@@ -24,6 +25,7 @@
 //! rings fill. Nothing is dropped in memory.
 
 mod account;
+mod admission;
 mod backlog;
 mod backoff;
 mod boards;
@@ -67,6 +69,7 @@ use tidegate_alarms::RuleSet;
 use tidegate_protocol::{Reading, SiteId, block::Decoder, topic::Lane};
 use tidegate_service::Mutant;
 
+pub use admission::{Admit, Held, LinkFrom, MAX_PENDING, PendingDevice, Permit, Permits};
 pub use backlog::BacklogOrder;
 pub use backoff::Backoff;
 pub use caps::{LaneCap, LaneCaps, PUBLISH_OVERHEAD_BYTES, SentToday};
@@ -85,6 +88,7 @@ pub use time::{Now, Time};
 pub use view::{Counters, DeviceView, View};
 
 use account::Account;
+use admission::Admission;
 use backlog::Backlog;
 use caps::Meters;
 use clock::WallClock;
@@ -135,12 +139,17 @@ pub struct CoreSettings {
     pub site: SiteId,
     /// This gateway's own; without any the cloud's are taken. What they raise or clear at goes ahead of everything.
     pub rules: RuleSet,
+    /// Which boards are welcomed that are not on the list of devices.
+    pub admit: Admit,
+    /// That list, as it is at the start.
+    pub permits: Permits,
 }
 
 pub struct Core {
     settings: CoreSettings,
     now: Now,
     clock: WallClock,
+    admission: Admission,
     origins: Origins,
     packer: Packer,
     outbox: Outbox,
@@ -188,6 +197,7 @@ impl Core {
             rules: Rules::recovered(&settings.rules, settings.quota_bytes, rules),
             local_alarms: LocalAlarms::default(),
             verdicts: Telling::default(),
+            admission: Admission::new(settings.admit, settings.permits.clone()),
             origins: Origins::recovered(origins.clone(), next_key),
             clock: WallClock::new(now),
             counters: Counters::default(),
@@ -212,7 +222,10 @@ impl Core {
         self.outbox.meters.clock(now, self.clock.quality());
         match event {
             Event::Board { link, arrived, frames } => self.board_frames(link, arrived, frames),
+            Event::LinkOpened { link, from } => self.admission.opened(link, from),
+            Event::Permits(permits) => self.permits_came(permits),
             Event::LinkClosed(link) => {
+                self.admission.closed(link);
                 self.origins.detach(link);
                 self.identified.remove(&link);
             }

@@ -9,7 +9,7 @@ use tidegate_protocol::{
     topic::Lane,
 };
 
-use super::{BacklogOrder, Core, Policy, Rates, RulesView, Time};
+use super::{Admit, BacklogOrder, Core, PendingDevice, Policy, Rates, RulesView, Time};
 
 /// What happened since the process started.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -37,6 +37,8 @@ pub struct Counters {
     /// Of another boot than the one the link speaks for.
     pub frames_misaddressed: u64,
     pub origins_refused: u64,
+    /// Hellos and Calls that were not answered with a welcome, by why.
+    pub hellos_held: BTreeMap<&'static str, u64>,
     pub local_samples_skipped: u64,
     /// Active here and not kept: there are too many that are no less urgent.
     pub local_alarms_refused: u64,
@@ -58,8 +60,16 @@ impl Counters {
             FrameError::Body => "body",
             FrameError::Channels => "channels",
             FrameError::UnknownChannel(_) => "unknown-channel",
+            FrameError::Clear => "in-clear",
+            FrameError::NoSession => "no-session",
+            FrameError::Tag => "tag",
+            FrameError::Replayed => "replayed",
         };
         *self.bad_frames.entry(kind).or_default() += 1;
+    }
+
+    pub(super) fn hello_held(&mut self, why: &'static str) {
+        *self.hellos_held.entry(why).or_default() += 1;
     }
 
     /// What a board counted between two heartbeats.
@@ -99,7 +109,19 @@ pub struct View {
     /// How many alarms are active here, by priority.
     pub local_alarms: BTreeMap<&'static str, u64>,
     pub counters: Counters,
+    pub admission: AdmissionView,
+    /// Boards that are held.
+    pub pending: Vec<PendingDevice>,
     pub devices: Vec<DeviceView>,
+}
+
+/// Which boards are welcomed.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct AdmissionView {
+    /// Of those that are not on the list of devices.
+    pub admit: Admit,
+    /// How many are on it.
+    pub listed: usize,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -241,6 +263,8 @@ impl Core {
             rules: self.rules.view(),
             local_alarms: self.local_alarms.by_priority(),
             counters: self.counters.clone(),
+            admission: AdmissionView { admit: self.admission.admit(), listed: self.admission.permits() },
+            pending: self.admission.pending(),
             devices,
         }
     }

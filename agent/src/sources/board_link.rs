@@ -7,18 +7,21 @@ use std::{
     time::Duration,
 };
 
-use tidegate_protocol::frame::{Down, MAX_DOWN_FRAME, encode_down};
+use tidegate_protocol::frame::keyed::MAX_KEYED_DOWN_FRAME;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::mpsc::{Receiver, Sender},
     time::timeout,
 };
 
-use super::decoder::Decoder;
+use super::{
+    decoder::Decoder,
+    guard::{DeviceKeys, Guard},
+};
 use crate::{
     clock::ShellClock,
-    core::{BoardFrame, Event, LinkId},
-    links::Links,
+    core::{BoardFrame, Event, LinkFrom, LinkId},
+    links::{Links, ToBoard},
     random,
 };
 
@@ -36,6 +39,7 @@ pub struct BoardLinks {
     pub links: Links,
     pub events: Sender<Event>,
     pub clock: ShellClock,
+    pub keys: DeviceKeys,
 }
 
 /// What came on a link, or on all links of a line.
@@ -85,16 +89,21 @@ impl BoardLinks {
     /// Serves one link until it ends, or `until` does.
     pub async fn serve(
         &self,
+        from: LinkFrom,
         reader: impl AsyncRead + Unpin,
         writer: impl AsyncWrite + Unpin,
         counts: &LinkCounts,
         until: impl Future<Output = ()>,
     ) -> LinkEnd {
         let (link, frames) = self.links.open();
+        let guard = Guard::new(self.keys.clone());
+        if self.events.send(Event::LinkOpened { link, from }).await.is_err() {
+            return LinkEnd::Ended;
+        }
         // Either end of the link ends both: half a link is of no use to a board.
         let end = tokio::select! {
-            end = self.read(link, reader, counts) => end,
-            end = write(writer, frames) => end,
+            end = self.read(link, guard.clone(), reader, counts) => end,
+            end = write(writer, guard, frames) => end,
             () = until => LinkEnd::Ended,
         };
         self.links.close(link);
@@ -102,8 +111,14 @@ impl BoardLinks {
         end
     }
 
-    async fn read(&self, link: LinkId, mut reader: impl AsyncRead + Unpin, counts: &LinkCounts) -> LinkEnd {
-        let mut decoder = Decoder::default();
+    async fn read(
+        &self,
+        link: LinkId,
+        guard: Guard,
+        mut reader: impl AsyncRead + Unpin,
+        counts: &LinkCounts,
+    ) -> LinkEnd {
+        let mut decoder = Decoder::guarded(guard);
         let mut buffer = vec![0; READ_BYTES];
         loop {
             let len = match timeout(SILENCE, reader.read(&mut buffer)).await {
@@ -116,6 +131,9 @@ impl BoardLinks {
             let arrived = self.clock.at();
             let Ok(place) = self.events.reserve().await else { return LinkEnd::Ended };
             let frames = decoder.push(buffer.get(..len).unwrap_or_default(), random::boot);
+            if let Some(challenge) = decoder.take_challenge() {
+                self.links.send(link, ToBoard::Challenge(challenge));
+            }
             let bad = frames.iter().filter(|frame| matches!(frame, BoardFrame::Bad(_))).count();
             counts.add(len, frames.len() - bad, bad);
             if bad > 0 {
@@ -128,10 +146,14 @@ impl BoardLinks {
     }
 }
 
-async fn write(mut writer: impl AsyncWrite + Unpin, mut frames: Receiver<Down>) -> LinkEnd {
-    let mut buffer = [0; MAX_DOWN_FRAME];
+async fn write(mut writer: impl AsyncWrite + Unpin, guard: Guard, mut frames: Receiver<ToBoard>) -> LinkEnd {
+    let mut buffer = [0; MAX_KEYED_DOWN_FRAME];
     while let Some(frame) = frames.recv().await {
-        let len = match encode_down(&frame, &mut buffer) {
+        let encoded = match frame {
+            ToBoard::Frame(frame) => guard.encode(&frame, &mut buffer),
+            ToBoard::Challenge(challenge) => challenge.encode(&mut buffer),
+        };
+        let len = match encoded {
             Ok(len) => len,
             Err(error) => {
                 tracing::error!(%error, "a frame to a board cannot be encoded");

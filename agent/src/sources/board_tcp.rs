@@ -3,9 +3,11 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use tidegate_service::Shutdown;
+use tidegate_trust::settings::is_loopback;
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use super::board_link::{BoardLinks, LinkCounts};
+use crate::core::LinkFrom;
 
 /// Links at once; more wait in the listener's backlog until one ends.
 const MAX_LINKS: usize = 1_024;
@@ -32,8 +34,10 @@ pub async fn run(listener: TcpListener, boards: BoardLinks, stop: Shutdown) {
                 tokio::spawn(async move {
                     let (reader, writer) = stream.into_split();
                     let counts = LinkCounts::default();
+                    let host = peer.ip().to_canonical();
+                    let from = LinkFrom { host: host.to_string(), is_local: is_loopback(host) };
                     tokio::select! {
-                        _end = boards.serve(reader, writer, &counts, pending()) => {}
+                        _end = boards.serve(from, reader, writer, &counts, pending()) => {}
                         () = stop.wait() => {}
                     }
                     drop(place);

@@ -1,24 +1,33 @@
 //! Bytes of a board link into frames the core understands: checked, unpacked, owned.
 
 use tidegate_protocol::{
-    BootId, BootTag, ChannelDecl,
-    frame::{Deframer, FrameError, Hello, Lost, MAX_FRAME, Readings, Standing, Up, encoded_len},
+    BootId, BootTag, ChannelDecl, DeviceId,
+    frame::{
+        Deframer, FrameError, Hello, Lost, Readings, Standing, Up, encoded_len,
+        keyed::{Challenge, MAX_KEYED_FRAME, Nonce, decode_up_body},
+    },
 };
 
+use super::guard::{Guard, Heard};
 use crate::core::BoardFrame;
 
-const STUFFED: usize = encoded_len(MAX_FRAME);
+const STUFFED: usize = encoded_len(MAX_KEYED_FRAME);
 
 /// One link's decoder. A frame that fails its checks becomes [`BoardFrame::Bad`] and stops nothing.
 #[derive(Default)]
 pub struct Decoder {
     deframer: Box<Deframer<STUFFED>>,
     scales: Scales,
+    guard: Guard,
+    /// To be sent before anything else.
+    challenge: Option<Challenge>,
 }
 
 /// Each channel's decimal scale, as the Hellos of a link say.
 #[derive(Default)]
 struct Scales {
+    /// The device under whose key the Hello came.
+    under: Option<DeviceId>,
     /// None before the first Hello.
     present: Option<Vec<u8>>,
     /// Of a boot before, whose firmware may have had other channels.
@@ -43,25 +52,80 @@ impl Scales {
 }
 
 impl Decoder {
-    /// All frames that end in `bytes`. `fresh` gives a boot to a board that may need one.
-    pub fn push(&mut self, bytes: &[u8], mut fresh: impl FnMut() -> BootId) -> Vec<BoardFrame> {
+    /// One that knows keys; what is sent on the link goes through the same guard.
+    pub fn guarded(guard: Guard) -> Self {
+        Self { guard, ..Self::default() }
+    }
+
+    /// All frames that end in `bytes`. `fresh` gives random bits: a boot to a board that may need one, nonces.
+    pub fn push(&mut self, mut bytes: &[u8], mut fresh: impl FnMut() -> BootId) -> Vec<BoardFrame> {
         let mut frames = Vec::new();
-        let scales = &mut self.scales;
-        self.deframer.up(bytes, |up| frames.extend(frame(up, scales, &mut fresh)));
+        let Self { deframer, scales, guard, challenge } = self;
+        while !bytes.is_empty() {
+            let deframed = deframer.push(bytes);
+            bytes = bytes.get(deframed.used..).unwrap_or_default();
+            let Some(stuffed) = deframed.frame else { continue };
+            let heard = stuffed.and_then(|stuffed| guard.hear(stuffed, || nonce(&mut fresh)));
+            match heard {
+                Ok(heard) => {
+                    if let Heard::Call { answer, .. } = &heard {
+                        *challenge = Some(*answer);
+                    }
+                    frames.extend(came(heard, scales, &mut fresh));
+                }
+                // Nobody has heard of this session: the agent is another than the one that its board came to it with.
+                Err(FrameError::NoSession) => {
+                    frames.extend([BoardFrame::Bad(FrameError::NoSession), BoardFrame::Unidentified]);
+                }
+                Err(error) => frames.push(BoardFrame::Bad(error)),
+            }
+        }
         frames
+    }
+
+    /// The answer to the last Call, once.
+    pub const fn take_challenge(&mut self) -> Option<Challenge> {
+        self.challenge.take()
+    }
+}
+
+fn nonce(fresh: &mut impl FnMut() -> BootId) -> Nonce {
+    let (low, high) = (fresh().0, fresh().0);
+    Nonce((u128::from(low) | u128::from(high) << 64).to_le_bytes())
+}
+
+fn came(heard: Heard<'_>, scales: &mut Scales, fresh: &mut impl FnMut() -> BootId) -> Option<BoardFrame> {
+    let held = heard.held();
+    match heard {
+        Heard::Frame { body, under } => Some(frame(decode_up_body(body), under, scales, fresh)),
+        Heard::Call { .. } | Heard::Unanswerable(_) => {
+            held.map(|(device, held)| BoardFrame::Called { device, held })
+        }
     }
 }
 
 fn frame(
     up: Result<Up<'_>, FrameError>,
+    under: Option<DeviceId>,
     scales: &mut Scales,
     fresh: &mut impl FnMut() -> BootId,
-) -> Option<BoardFrame> {
-    Some(match up {
+) -> BoardFrame {
+    // Those of the device whose Hello came under the same key, or of one whose Hello came in clear.
+    if scales.under != under && !matches!(up, Ok(Up::Hello(_)) | Err(_)) {
+        return BoardFrame::Unidentified;
+    }
+    match up {
         Err(error) => BoardFrame::Bad(error),
+        // A device speaks for itself alone.
+        Ok(Up::Hello(hello)) if under.is_some_and(|under| under != hello.device) => {
+            BoardFrame::Bad(FrameError::Tag)
+        }
         Ok(Up::Hello(hello)) => {
+            if std::mem::replace(&mut scales.under, under) != under {
+                (scales.present, scales.former) = (None, None);
+            }
             scales.learn(&hello);
-            introduced(&hello, fresh())
+            introduced(&hello, under.is_some(), fresh())
         }
         Ok(_) if scales.present.is_none() => BoardFrame::Unidentified,
         Ok(Up::Readings(readings)) => unpacked(&readings, scales.of(readings.boot)),
@@ -70,10 +134,10 @@ fn frame(
             BoardFrame::Lost { boot, range, reason, floor: floor.0, next: next.0 }
         }
         Ok(Up::SettingsResult { boot, result }) => BoardFrame::SettingsResult { boot, result },
-    })
+    }
 }
 
-fn introduced(hello: &Hello<'_>, fresh: BootId) -> BoardFrame {
+fn introduced(hello: &Hello<'_>, proven: bool, fresh: BootId) -> BoardFrame {
     let channels = hello.channels.iter().map(|channel| ChannelDecl {
         name: channel.name,
         unit: channel.unit.to_owned(),
@@ -86,6 +150,7 @@ fn introduced(hello: &Hello<'_>, fresh: BootId) -> BoardFrame {
         firmware: hello.firmware.to_owned(),
         boot: hello.boot,
         standing: hello.standing,
+        proven,
         fresh,
         floor: hello.floor.0,
         next: hello.next.0,

@@ -8,4 +8,5 @@ pub(crate) mod board_link;
 pub mod board_serial;
 pub(crate) mod board_tcp;
 pub mod decoder;
+pub mod guard;
 pub(crate) mod host;

@@ -141,7 +141,11 @@ impl World {
                 self.publish_up(at, lane, number, block);
             }
             // Nothing is wanted of channels here, and rules stay where they are (tests/rules.rs).
-            Effect::Report(_) | Effect::AnswerRules(_) | Effect::Verdicts(_) | Effect::LocalAlarm { .. } => {}
+            Effect::Report(_)
+            | Effect::AnswerRules(_)
+            | Effect::Verdicts(_)
+            | Effect::LocalAlarm { .. }
+            | Effect::Held { .. } => {}
         }
     }
 

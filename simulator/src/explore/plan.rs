@@ -1,7 +1,7 @@
 //! What a seed draws before anything happens: who there is, with which settings, and which faults there will be. Each
 //! seed takes a handful of faults and leaves the others out: what hides behind one fault shows without it.
 
-use tidegate_agent::core::{BacklogOrder, CoreSettings, Policy};
+use tidegate_agent::core::{Admit, BacklogOrder, CoreSettings, Policy};
 use tidegate_alarms::RuleSet;
 use tidegate_ingest::core::Settings as IngestSettings;
 use tidegate_protocol::SiteId;
@@ -171,6 +171,8 @@ fn agent(dice: &mut Dice, site: SiteId) -> CoreSettings {
         caps: Default::default(),
         site,
         rules: RuleSet::default(),
+        admit: Admit::Any,
+        permits: Default::default(),
     }
 }
 

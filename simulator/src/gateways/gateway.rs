@@ -7,8 +7,8 @@ use std::{
 };
 
 use tidegate_agent::core::{
-    BacklogOrder, Backoff, Batch, BoardFrame, Core, CoreSettings, Effect, Entry, Event, INITIAL_CREDIT_BYTES,
-    Key, LinkId, Now, Policy, Recovered, Time, Totals, footprint,
+    Admit, BacklogOrder, Backoff, Batch, BoardFrame, Core, CoreSettings, Effect, Entry, Event,
+    INITIAL_CREDIT_BYTES, Key, LinkId, Now, Policy, Recovered, Time, Totals, footprint,
 };
 use tidegate_alarms::RuleSet;
 use tidegate_protocol::{
@@ -126,6 +126,8 @@ impl Gateway {
             caps: scenario.caps,
             site,
             rules: RuleSet::default(),
+            admit: Admit::Any,
+            permits: Default::default(),
         };
         Self {
             path: GatewayPath::new(site, name::<GatewayId>("gw")),
@@ -157,6 +159,7 @@ impl Gateway {
             tag: String::new(),
             firmware: String::new(),
             boot: Some(BootId(2)),
+            proven: false,
             fresh: BootId(3),
             standing: tidegate_protocol::frame::Standing::Present,
             floor: 0,
@@ -241,7 +244,8 @@ impl Gateway {
             | Effect::Report(_)
             | Effect::AnswerRules(_)
             | Effect::Verdicts(_)
-            | Effect::LocalAlarm { .. } => {}
+            | Effect::LocalAlarm { .. }
+            | Effect::Held { .. } => {}
         }
         None
     }

@@ -15,8 +15,9 @@ use tidegate_protocol::{
 };
 
 use crate::core::{
-    AlarmKey, BacklogOrder, Batch, BoardFrame, BroughtRules, Core, CoreSettings, Effect, Entry, Event, Key,
-    LaneCaps, LinkId, LocalAlarm, Now, OriginRecord, Policy, Recovered, SentToday, Time, Totals, number_of,
+    Admit, AlarmKey, BacklogOrder, Batch, BoardFrame, BroughtRules, Core, CoreSettings, Effect, Entry, Event,
+    Held, Key, LaneCaps, LinkId, LocalAlarm, Now, OriginRecord, Policy, Recovered, SentToday, Time, Totals,
+    number_of,
 };
 
 pub const EPOCH: u64 = 0xe9;
@@ -39,6 +40,8 @@ pub fn settings() -> CoreSettings {
         caps: LaneCaps::default(),
         site: SiteId::new("site").unwrap(),
         rules: RuleSet::default(),
+        admit: Admit::Any,
+        permits: Default::default(),
     }
 }
 
@@ -149,6 +152,7 @@ pub struct Bench {
     pub verdicts: Vec<Verdicts>,
     /// What changed of the alarms that are active here.
     pub local_alarms: Vec<(AlarmKey, Option<LocalAlarm>)>,
+    pub held: Vec<(DeviceId, Held)>,
     pub batch: Option<Batch>,
     pub load: Option<Vec<Key>>,
     /// The boot each link was welcomed with last.
@@ -179,6 +183,7 @@ impl Bench {
             answers: Vec::new(),
             verdicts: Vec::new(),
             local_alarms: Vec::new(),
+            held: Vec::new(),
             batch: None,
             load: None,
             boots: BTreeMap::new(),
@@ -206,6 +211,7 @@ impl Bench {
                 Effect::Report(reported) => self.reported.extend(reported.channels),
                 Effect::AnswerRules(answer) => self.answers.push(answer),
                 Effect::Verdicts(verdicts) => self.verdicts.push(verdicts),
+                Effect::Held { device, held, .. } => self.held.push((device, held)),
                 Effect::LocalAlarm { key, alarm } => self.local_alarms.push((key, alarm)),
             }
         }
@@ -300,6 +306,7 @@ impl Bench {
             tag: "TT-1".into(),
             firmware: "test".into(),
             boot: boot.map(BootId),
+            proven: false,
             fresh: BootId(0xf7e5 + self.frames.len() as u64),
             standing,
             floor,

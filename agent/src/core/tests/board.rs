@@ -103,6 +103,7 @@ impl Board {
                 tag: String::new(),
                 firmware: String::new(),
                 boot: Some(self.boot),
+                proven: false,
                 fresh: BootId(self.boot.0 + (1 << 40)),
                 standing: Standing::Present,
                 floor,

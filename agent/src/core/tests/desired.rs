@@ -68,6 +68,7 @@ fn hello_on(bench: &mut Bench, link: u64, boot: u64, names: &[&str]) {
             firmware: String::new(),
             boot: Some(BootId(boot)),
             standing: Standing::Present,
+            proven: false,
             fresh: BootId(99),
             floor: 0,
             next: 0,

@@ -138,6 +138,7 @@ fn an_alarm_ends_when_its_channel_is_declared_no_more() {
         tag: "TT-1".into(),
         firmware: "test".into(),
         boot: Some(tidegate_protocol::BootId(8)),
+        proven: false,
         fresh: tidegate_protocol::BootId(9),
         standing: Standing::Present,
         floor: 0,

@@ -1,5 +1,6 @@
 //! The core on a virtual clock: by itself (one point of its duty each), and in a world that loses, breaks and kills.
 
+mod admission;
 mod alarms;
 mod backlog;
 mod bench;

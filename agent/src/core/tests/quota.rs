@@ -174,6 +174,7 @@ fn the_losses_of_many_long_descriptions_all_find_a_block() {
                 tag: "t".repeat(200),
                 firmware: "f".repeat(200),
                 boot: Some(tidegate_protocol::BootId(7)),
+                proven: false,
                 fresh: tidegate_protocol::BootId(8),
                 standing: tidegate_protocol::frame::Standing::Present,
                 floor: 0,

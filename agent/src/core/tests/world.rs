@@ -134,6 +134,7 @@ impl World {
                 Effect::Report(reported) => panic!("seed {}: {reported:?}", self.seed),
                 Effect::AnswerRules(answer) => panic!("seed {}: {answer:?}", self.seed),
                 Effect::Verdicts(told) => panic!("seed {}: no rule, and {told:?}", self.seed),
+                Effect::Held { device, .. } => panic!("seed {}: {device} is held", self.seed),
                 Effect::LocalAlarm { key, .. } => panic!("seed {}: no rule, and {key:?}", self.seed),
             }
         }

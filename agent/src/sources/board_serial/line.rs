@@ -14,6 +14,7 @@ use super::{
     scan::Found,
     uart::Uart,
 };
+use crate::core::LinkFrom;
 use crate::sources::board_link::{BoardLinks, LinkCounts, LinkEnd};
 
 const REOPEN: Duration = Duration::from_secs(1);
@@ -102,7 +103,8 @@ impl Line {
         let mut stuck = false;
         loop {
             let (reader, writer) = tokio::io::split(&mut port.0);
-            match self.boards.serve(reader, writer, counts, self.gone.wait()).await {
+            let from = LinkFrom { host: self.path().to_string(), is_local: true };
+            match self.boards.serve(from, reader, writer, counts, self.gone.wait()).await {
                 LinkEnd::Silent => {}
                 LinkEnd::Stuck => {
                     if !std::mem::replace(&mut stuck, true) {
