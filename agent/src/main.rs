@@ -1,6 +1,7 @@
 //! `tidegate-agent`: reads arguments and configuration, builds, waits for a signal, drains with a deadline.
 
 mod enroll_command;
+mod devices_command;
 mod queue_command;
 mod queue_report;
 mod serial_command;
@@ -14,9 +15,10 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use enroll_command::EnrollCommand;
+use devices_command::DevicesCommand;
 use queue_command::QueueCommand;
 use serial_command::SerialCommand;
-use tidegate_agent::{Config, try_broker};
+use tidegate_agent::{Config, core::Admit, devices::DeviceList, try_broker};
 use tidegate_service::{
     LogFormat, SettingsError,
     exit::{self, Exit, in_full},
@@ -55,6 +57,9 @@ enum Command {
     },
     /// Turn an invitation into a certificate for this gateway; its key is made here and never leaves
     Enroll(EnrollCommand),
+    /// Which boards are welcomed, which are held, and their keys; works while the agent runs
+    #[command(subcommand)]
+    Devices(DevicesCommand),
     /// List the serial lines of this machine: stable names, what is plugged in, and which source takes each; works while
     /// the agent runs
     Serial(SerialCommand),
@@ -73,6 +78,7 @@ struct ConfigFile {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let (file, task) = match arguments.command {
+        Command::Devices(command) => return devices_command::run(command).into(),
         Command::Queue(command) => return queue_command::run(command).into(),
         Command::Serial(command) => return serial_command::run(&command).into(),
         Command::Enroll(command) => return told(enroll_command::run(command)),
@@ -122,6 +128,7 @@ fn load(file: &Path, task: &Task) -> Result<Config, SettingsError> {
 
 fn check(file: &Path, config: &Config, connect: bool) -> anyhow::Result<()> {
     println!("{}", summary(file, config));
+    println!("{}", devices(config)?);
     for warning in config.local_actions.warnings() {
         println!("warning: {warning}");
     }
@@ -134,6 +141,22 @@ fn check(file: &Path, config: &Config, connect: bool) -> anyhow::Result<()> {
             .map_err(|why| anyhow::anyhow!("broker {}:{}: {why}", config.broker.host, config.broker.port))?;
     }
     Ok(())
+}
+
+fn devices(config: &Config) -> anyhow::Result<String> {
+    let list = DeviceList::load(&config.devices.file)?;
+    let others = match config.devices.admit {
+        Admit::Any => "every other board is welcomed, from the network too",
+        Admit::Local => {
+            "other boards are welcomed on this machine's own lines, and held if they come from the network"
+        }
+        Admit::None => "every other board is held",
+    };
+    let (listed, keys) = (list.iter().count(), list.keys().len());
+    Ok(format!(
+        "{listed} devices are listed in {}, {keys} with a key; {others}",
+        config.devices.file.display()
+    ))
 }
 
 fn summary(file: &Path, config: &Config) -> String {

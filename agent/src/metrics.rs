@@ -55,9 +55,10 @@ pub fn text(
     for (name, help, value) in counts {
         registry.register(name, help, ConstCounter::new(value));
     }
-    let levels: [(&str, &str, u64); 12] = [
+    let levels: [(&str, &str, u64); 13] = [
         ("uplink_up", "The broker is connected", u64::from(view.uplink_up)),
         ("outage", "Nobody acknowledges", u64::from(view.outage)),
+        ("devices_pending", "Boards that are held and listed", view.pending.len() as u64),
         ("queue_blocks", "Blocks in the queue", view.queue.blocks),
         ("queue_readings", "Readings in the queue", view.queue.readings),
         ("queue_bytes", "Disk bytes of the blocks in the queue", view.queue.bytes),
@@ -103,6 +104,8 @@ pub fn text(
         family
     };
     registry.register("bad_frames", "Frames that cannot be read", family("kind", &counters.bad_frames));
+    let held = family("why", &counters.hellos_held);
+    registry.register("hellos_held", "Boards that asked and were not welcomed, by why", held);
     let troubles = family("kind", &counters.board_troubles);
     registry.register("board_troubles", "What boards say went wrong on their side of the link", troubles);
     registry.register("readings_lost", "Readings declared lost", family("reason", &counters.losses));

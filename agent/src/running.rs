@@ -6,7 +6,7 @@ use tidegate_enrolment::renewal;
 use tidegate_service::Shutdown;
 use tidegate_trust::{
     files::Fingerprint,
-    settings::{INSECURE, is_leaking},
+    settings::{INSECURE, is_leaking, is_loopback},
 };
 use tokio::{
     net::TcpListener,
@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     clock::ShellClock,
     config::{Config, Source},
-    core::{Core, CoreSettings, Permits, Rates, View},
+    core::{Admit, Core, CoreSettings, Permits, Rates, View},
     devices::{self, DeviceList, DevicesError},
     links::Links,
     local_actions::LocalActions,
@@ -128,6 +128,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tracing::warn!(broker = config.broker.host, "{INSECURE}");
     }
     let permits_to_core = answer.clone();
+    if config.devices.admit == Admit::Any && bound.boards.iter().any(is_of_network) {
+        tracing::warn!("{ANYBODY}");
+    }
     let uplink = Uplink::start(uplink_settings(&config, epoch), clock, answer);
     let (links, (events, sourced)) = (Links::default(), channel(SOURCE_MESSAGES));
     let incoming = Incoming { answers, sources: sourced };
@@ -179,6 +182,14 @@ async fn listen_on(what: &'static str, address: SocketAddr) -> Result<(TcpListen
     let bound = listener.local_addr().map_err(failed)?;
     tracing::info!(listener = what, address = %bound, "listening");
     Ok((listener, bound))
+}
+
+/// What is said at the start where boards from the network are welcomed whoever they are.
+const ANYBODY: &str = "INSECURE: whoever is on the network can bring readings under any name that has no key; set devices.admit to \"local\" or \
+     \"none\", and allow the boards that there are";
+
+fn is_of_network(listener: &TcpListener) -> bool {
+    listener.local_addr().is_ok_and(|address| !is_loopback(address.ip()))
 }
 
 fn core_settings(config: &Config, epoch: u64, permits: Permits) -> CoreSettings {
