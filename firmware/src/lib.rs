@@ -7,6 +7,7 @@
 //! boot       BootId from a persisted counter or from entropy
 //! blocking   a shell over embedded-io          asynchronous   a shell over embedded-io-async
 //! sampler    sensors of embedded-hal as channels               watchdog   fed while the loops go round
+//! key        `Node::set_key`: nothing is said or believed but under it (feature `key`)
 //! flash      what survives a power cut (feature `flash-queue`)
 //! reduce     a window of samples as min, max, mean, RMS        limit   what must leave at once
 //! log        what a probe shows of it (feature `defmt`)

@@ -244,10 +244,13 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         found: Option<&Up<'_>>,
         out: &mut [u8],
     ) -> Option<usize> {
-        match fetch {
-            Fetch::Hello(boot) => self.transmit_former_hello(now, boot, found, out),
-            Fetch::Readings(boot, from) => self.transmit_kept(now, boot, from, found, out),
-        }
+        let room = self.line.room(out.len());
+        let clear = out.get_mut(..room)?;
+        let len = match fetch {
+            Fetch::Hello(boot) => self.transmit_former_hello(now, boot, found, clear),
+            Fetch::Readings(boot, from) => self.transmit_kept(now, boot, from, found, clear),
+        }?;
+        self.line.close(out, len)
     }
 
     fn transmit_former_hello(

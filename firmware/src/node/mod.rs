@@ -6,6 +6,7 @@
 //! receive         frames → ring released  receive.rs
 //! next_wakeup     when to call again      transmit.rs
 //! to_keep, fetch  ring → flash → frames   kept.rs
+//! line            frames ⇄ the line       keyed.rs under a key, in_clear.rs
 //! ```
 //!
 //! The caller brings time, as ticks (milliseconds since boot), and carries bytes. Every reading stays in the ring
@@ -16,12 +17,15 @@
 
 #[cfg_attr(not(feature = "flash-queue"), path = "nothing_kept.rs")]
 mod kept;
+#[cfg_attr(feature = "key", path = "keyed.rs")]
+#[cfg_attr(not(feature = "key"), path = "in_clear.rs")]
+mod line;
 mod receive;
 mod transmit;
 
 use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, Quality, Tick, Value,
-    frame::{BoardTime, ChannelList, Deframer, MAX_DOWN_FRAME, MAX_FRAME, MAX_TEXT, encoded_len},
+    frame::{BoardTime, ChannelList, Deframer, MAX_FRAME, MAX_TEXT, encoded_len},
     id::{ChannelIndex, Seq, SeqRange},
 };
 
@@ -118,6 +122,9 @@ pub enum NodeError {
     HelloTooLong,
     #[error("the ring needs at least {MIN_RING_BYTES} bytes")]
     RingTooSmall,
+    #[cfg(feature = "key")]
+    #[error("a node with a key needs a boot of its own, from a counter in flash or from random numbers")]
+    KeyWithoutBoot,
 }
 
 /// What became of a sample.
@@ -164,7 +171,8 @@ pub struct Node<'a, const CHANNELS: usize, S> {
     lingering_since: Option<Tick>,
     /// No reading below this waits for company.
     hurried_to: Seq,
-    deframer: Deframer<MAX_DOWN_FRAME>,
+    deframer: Deframer<{ line::DOWN_BYTES }>,
+    line: line::Line,
     wall: WallClock,
     board_time: Option<BoardTime>,
     counters: Counters,
@@ -204,6 +212,7 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
             lingering_since: None,
             hurried_to: Seq(0),
             deframer: Deframer::new(),
+            line: line::Line::default(),
             wall: WallClock::default(),
             board_time: None,
             counters: Counters::default(),
@@ -283,6 +292,7 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
     /// The link can carry bytes: say Hello.
     pub fn link_up(&mut self, now: Tick) {
         self.deframer.reset();
+        self.line.link_up();
         log::info!("link up, readings from {} on are held", self.floor);
         self.greet(now);
     }
@@ -356,7 +366,8 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
 
     /// The buffer that [`Self::poll_transmit`] needs to send everything; a longer one packs more readings a frame.
     pub fn transmit_len(&self) -> usize {
-        encoded_len(hello_len(&self.identity, self.channels.declared())).max(MIN_TRANSMIT)
+        let clear = encoded_len(hello_len(&self.identity, self.channels.declared())).max(MIN_TRANSMIT);
+        self.line.buffer_for(clear)
     }
 }
 
@@ -382,6 +393,7 @@ mod tests {
     fn a_node_takes_less_than_a_kilobyte_beside_its_ring() {
         // Pointers and alignment are wider here than on a board, where it takes less still.
         let flash = if cfg!(feature = "flash-queue") { 256 } else { 0 };
-        assert!(size_of::<Node<'_, 4, &'static mut [u8]>>() <= 1_024 + flash);
+        let key = if cfg!(feature = "key") { 160 } else { 0 };
+        assert!(size_of::<Node<'_, 4, &'static mut [u8]>>() <= 1_024 + flash + key);
     }
 }

@@ -2,7 +2,7 @@
 
 use tidegate_protocol::{
     BootId, Tick,
-    frame::{Down, HelloMark, Welcome, decode_down},
+    frame::{Down, HelloMark, Welcome},
     id::Seq,
 };
 
@@ -15,8 +15,9 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         while !bytes.is_empty() {
             let deframed = self.deframer.push(bytes);
             bytes = bytes.get(deframed.used..).unwrap_or_default();
-            match deframed.frame.map(|frame| frame.and_then(decode_down)) {
-                Some(Ok(down)) => self.handle(now, down),
+            match deframed.frame.map(|frame| frame.and_then(|stuffed| self.line.read(stuffed))) {
+                Some(Ok(Some(down))) => self.handle(now, down),
+                Some(Ok(None)) => self.greet(now),
                 Some(Err(_)) => {
                     Counters::add(&mut self.counters.bad_frames, 1);
                     log::warn!("a bad frame came, the {}. of this boot", self.counters.bad_frames);

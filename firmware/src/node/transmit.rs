@@ -24,7 +24,21 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
     /// every sample, every receive and at [`Self::next_wakeup`]. A buffer below [`Self::transmit_len`] may be too
     /// short for a frame, which then is never sent.
     pub fn poll_transmit(&mut self, now: Tick, out: &mut [u8]) -> Option<usize> {
-        let len = match self.session {
+        let hello_is_due = matches!(self.session, Session::Greeting { hello_at, .. } if hello_at <= now);
+        let len = if self.line.must_call(hello_is_due) {
+            self.transmit_call(now, out)?
+        } else {
+            let room = self.line.room(out.len());
+            let len = self.transmit(now, out.get_mut(..room)?)?;
+            self.line.close(out, len)?
+        };
+        Counters::add(&mut self.counters.frames_sent, 1);
+        Some(len)
+    }
+
+    /// The same as it is before it goes under a key.
+    fn transmit(&mut self, now: Tick, out: &mut [u8]) -> Option<usize> {
+        match self.session {
             Session::Down => None,
             Session::Greeting { .. } => self.transmit_hello(now, out),
             Session::Welcomed { .. } => {
@@ -35,9 +49,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
                     .or_else(|| self.transmit_fresh(now, out))
                     .or_else(|| self.transmit_older(now, out))
             }
-        }?;
-        Counters::add(&mut self.counters.frames_sent, 1);
-        Some(len)
+        }
     }
 
     fn transmit_hello(&mut self, now: Tick, out: &mut [u8]) -> Option<usize> {
@@ -48,6 +60,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         let hello = self.hello(self.standing())?;
         let len = encode_up(&Up::Hello(hello), out).ok()?;
         self.said_next = self.ring.next();
+        self.line.hello_is_said();
         self.session = Session::Greeting {
             hello_at: after(now, retry_ms),
             retry_ms: retry_ms.saturating_mul(2).min(self.config.hello_retry_max_ms),
