@@ -23,6 +23,8 @@ use crate::{log, window::after};
 pub(super) const DOWN_BYTES: usize = MAX_KEYED_DOWN_FRAME;
 /// A gateway that answers none of so many Hellos in a row has lost the session, or holds the board: it calls again.
 const UNANSWERED: u8 = 4;
+/// The body of the one frame that counts in clear, which says nothing but what it is.
+const IDENTIFY: &[u8] = &[4];
 
 #[derive(Debug, Default)]
 pub(super) struct Line(Option<Keyed>);
@@ -42,6 +44,29 @@ impl Keyed {
     fn call(&self) -> Call {
         let nonce = u128::from(self.boot.0) | u128::from(self.calls) << 64;
         Call { device: self.device, nonce: Nonce(nonce.to_le_bytes()) }
+    }
+
+    /// The body of a frame that may be believed.
+    fn open<'a>(&mut self, envelope: Envelope<'a>) -> Result<Option<&'a [u8]>, FrameError> {
+        match (envelope, &mut self.session) {
+            (Envelope::Keyed(body), Some(session)) => {
+                let body = session.open(body)?;
+                self.unanswered = 0;
+                Ok(Some(body))
+            }
+            (Envelope::Exchange(body), None) => {
+                let challenge = Challenge::decode(body)?;
+                self.session = Some(self.call().answered(&self.key, &challenge).ok_or(FrameError::Tag)?);
+                Ok(None)
+            }
+            (Envelope::Clear(IDENTIFY), Some(session)) if session.closed() > 0 => {
+                self.end_session();
+                Ok(None)
+            }
+            (Envelope::Clear(_), _) => Err(FrameError::Clear),
+            (Envelope::Exchange(_), Some(_)) => Err(FrameError::Replayed),
+            (Envelope::Keyed(_), None) => Err(FrameError::NoSession),
+        }
     }
 
     /// No nonce is used for two sessions: the frames of both would be numbered alike.
@@ -71,33 +96,15 @@ impl Line {
     /// Reads a stuffed frame. None: Hello is to be said, or Call before it.
     pub fn read(&mut self, stuffed: &mut [u8]) -> Result<Option<Down>, FrameError> {
         let envelope = Envelope::read(stuffed)?;
-        let Some(keyed) = &mut self.0 else {
-            return match envelope {
-                Envelope::Clear(body) => decode_down_body(body).map(Some),
-                Envelope::Exchange(_) | Envelope::Keyed(_) => Err(FrameError::NoSession),
-            };
+        let body = match &mut self.0 {
+            Some(keyed) => keyed.open(envelope)?,
+            None => match envelope {
+                Envelope::Clear(body) => Some(body),
+                Envelope::Exchange(_) | Envelope::Keyed(_) => return Err(FrameError::NoSession),
+            },
         };
-        match (envelope, &mut keyed.session) {
-            (Envelope::Keyed(body), Some(session)) => {
-                let down = decode_down_body(session.open(body)?)?;
-                keyed.unanswered = 0;
-                Ok(Some(down))
-            }
-            (Envelope::Exchange(body), None) => {
-                let challenge = Challenge::decode(body)?;
-                keyed.session = Some(keyed.call().answered(&keyed.key, &challenge).ok_or(FrameError::Tag)?);
-                Ok(None)
-            }
-            (Envelope::Clear(body), Some(session))
-                if session.closed() > 0 && decode_down_body(body) == Ok(Down::Identify) =>
-            {
-                keyed.end_session();
-                Ok(None)
-            }
-            (Envelope::Clear(_), _) => Err(FrameError::Clear),
-            (Envelope::Exchange(_), Some(_)) => Err(FrameError::Replayed),
-            (Envelope::Keyed(_), None) => Err(FrameError::NoSession),
-        }
+        // In one place for all: it is not small.
+        body.map(decode_down_body).transpose()
     }
 
     pub fn hello_is_said(&mut self) {

@@ -159,19 +159,14 @@ fn exactly<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
 
 /// Unstuffs, checks checksum and version, returns the body.
 fn open(stuffed: &mut [u8]) -> Result<&[u8], FrameError> {
-    let (&version, body) = signed_part(stuffed, MAX_FRAME)?.split_first().ok_or(FrameError::Body)?;
+    let signed = signed(stuffed, MAX_FRAME)?;
+    let (&mut version, body) = signed.split_first_mut().ok_or(FrameError::Body)?;
     if version == WIRE_VERSION { Ok(body) } else { Err(FrameError::Version(version)) }
 }
 
 /// Unstuffs and checks the checksum; returns what that is over. A raw frame is `most` bytes long at most.
-pub(super) fn signed_part(stuffed: &mut [u8], most: usize) -> Result<&[u8], FrameError> {
-    let len = signed_len(stuffed, most)?;
-    stuffed.get(..len).ok_or(FrameError::Stuffing)
-}
-
-/// The same, as its length at the front of `stuffed`.
 #[inline]
-pub(super) fn signed_len(stuffed: &mut [u8], most: usize) -> Result<usize, FrameError> {
+pub(super) fn signed(stuffed: &mut [u8], most: usize) -> Result<&mut [u8], FrameError> {
     if stuffed.len() > encoded_len(most) {
         return Err(FrameError::TooLong);
     }
@@ -179,9 +174,9 @@ pub(super) fn signed_len(stuffed: &mut [u8], most: usize) -> Result<usize, Frame
     if len > most {
         return Err(FrameError::TooLong);
     }
-    let raw = stuffed.get(..len).ok_or(FrameError::Stuffing)?;
-    let (signed, crc) = raw.split_last_chunk::<4>().ok_or(FrameError::Checksum)?;
-    if crc32(signed) == u32::from_le_bytes(*crc) { Ok(signed.len()) } else { Err(FrameError::Checksum) }
+    let raw = stuffed.get_mut(..len).ok_or(FrameError::Stuffing)?;
+    let (signed, crc) = raw.split_last_chunk_mut::<4>().ok_or(FrameError::Checksum)?;
+    if crc32(signed) == u32::from_le_bytes(*crc) { Ok(signed) } else { Err(FrameError::Checksum) }
 }
 
 /// Undoes COBS in place; returns the length, or none when a group runs past the end or has no code. Code bytes become

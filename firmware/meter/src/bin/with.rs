@@ -23,6 +23,8 @@ fn run() -> Option<()> {
     ];
     let boot = Some(boot::from_entropy([now(), now()]));
     let mut node = Node::<3, _>::new(identity, boot, &channels, [0; 1024], NodeConfig::DEFAULT).ok()?;
+    #[cfg(feature = "key")]
+    node.set_key(tidegate_protocol::frame::keyed::DeviceKey::new([7; 16])).ok()?;
     node.set_sampling(ChannelIndex(0), Sampling::every(100)).ok()?;
     let mut link = BlockingLink::<_, 256>::new(Link);
     let mut sensor =

@@ -51,7 +51,7 @@ impl DeviceKey {
     pub(super) fn session(&self, device: DeviceId, board: Nonce, gateway: Nonce) -> SessionKey {
         let mut xof = AsconXof128::default();
         // All but the last part are of one length each, so no two inputs run together alike.
-        for part in [&self.0, LABEL, &[WIRE_VERSION], &board.0, &gateway.0, device.as_str().as_bytes()] {
+        for part in [&self.0, LABEL, &[WIRE_VERSION], &board.0, &gateway.0, device.as_bytes()] {
             xof.update(part);
         }
         let mut key = [0; KEY_BYTES];

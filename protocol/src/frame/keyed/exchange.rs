@@ -34,7 +34,7 @@ pub struct Challenge {
 impl Call {
     /// Writes a frame, its final zero included; returns its length.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, FrameError> {
-        let device = self.device.as_str().as_bytes();
+        let device = self.device.as_bytes();
         encode(out, &[&[device.len() as u8], device, &self.nonce.0])
     }
 

@@ -33,7 +33,7 @@ pub use session::Session;
 
 use super::{
     FrameError, MAX_DOWN_FRAME, MAX_FRAME, Up,
-    codec::{down_of, signed_len, up_of},
+    codec::{down_of, signed, up_of},
     encoded_len,
 };
 use crate::{WIRE_VERSION, frame::Down};
@@ -65,9 +65,8 @@ impl<'a> Envelope<'a> {
     /// Reads a stuffed frame (without its zero) in place.
     pub fn read(stuffed: &'a mut [u8]) -> Result<Self, FrameError> {
         const FIRST: [u8; 3] = [WIRE_VERSION, WIRE_VERSION | EXCHANGE, WIRE_VERSION | KEYED];
-        let len = signed_len(stuffed, MAX_KEYED_FRAME)?;
-        let signed = stuffed.get_mut(..len).ok_or(FrameError::Stuffing)?;
-        let (&mut first, body) = signed.split_first_mut().ok_or(FrameError::Body)?;
+        let (&mut first, body) =
+            signed(stuffed, MAX_KEYED_FRAME)?.split_first_mut().ok_or(FrameError::Body)?;
         match FIRST.iter().position(|&known| known == first) {
             Some(0) if body.len() + 5 > MAX_FRAME => Err(FrameError::TooLong),
             Some(0) => Ok(Self::Clear(body)),

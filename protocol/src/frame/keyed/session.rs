@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     WIRE_VERSION,
-    frame::codec::signed_len,
+    frame::codec::signed,
     varint::{Reader, Writer},
 };
 
@@ -58,7 +58,7 @@ impl Session {
     /// is then. There must be room for it ([`super::clear_room`]).
     pub fn close(&mut self, line: &mut [u8], len: usize) -> Result<usize, FrameError> {
         let stuffed = len.checked_sub(1).and_then(|len| line.get_mut(..len)).ok_or(FrameError::Stuffing)?;
-        let signed = signed_len(stuffed, MAX_FRAME)?;
+        let signed = signed(stuffed, MAX_FRAME)?.len();
         let body = signed.checked_sub(1).ok_or(FrameError::Body)?;
         let number = self.closed + 1;
         let mut head = [WIRE_VERSION | KEYED; 11];
