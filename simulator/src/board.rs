@@ -87,8 +87,13 @@ fn node<'a>(
 ) -> Result<VirtualNode<'a>, BoardError> {
     let device = plan.device;
     let identity = tidegate_firmware::Identity { device, tag: &plan.tag, firmware: FIRMWARE };
-    VirtualNode::new(identity, boot, channels, vec![0; plan.ring_bytes], plan.node)
-        .map_err(|problem| BoardError::Plan { device, problem })
+    let refused = |problem| BoardError::Plan { device, problem };
+    let mut node =
+        VirtualNode::new(identity, boot, channels, vec![0; plan.ring_bytes], plan.node).map_err(refused)?;
+    if let Some(key) = &plan.key {
+        node.set_key(key.clone()).map_err(refused)?;
+    }
+    Ok(node)
 }
 
 const FIRMWARE: &str = concat!("tidegate-sim ", env!("CARGO_PKG_VERSION"));

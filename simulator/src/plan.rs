@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tidegate_firmware::NodeConfig;
-use tidegate_protocol::{BootId, DeviceId, Reading, Value, ValueKind, id::ChannelName};
+use tidegate_protocol::{
+    BootId, DeviceId, Reading, Value, ValueKind, frame::keyed::DeviceKey, id::ChannelName,
+};
 
 use crate::{
     fault::Fault,
@@ -78,6 +80,8 @@ pub struct BoardPlan {
     pub tag: String,
     pub script: Script,
     pub boot: BootPlan,
+    /// The device's own, which its gateways must have too; it needs a boot that is not from the gateway.
+    pub key: Option<DeviceKey>,
     /// The bound of what the board keeps. When it is full, the oldest readings are lost and declared.
     pub ring_bytes: usize,
     pub node: NodeConfig,
@@ -94,6 +98,7 @@ impl BoardPlan {
             tag: String::new(),
             script,
             boot: BootPlan::Random,
+            key: None,
             ring_bytes: DEFAULT_RING_BYTES,
             node: NodeConfig::DEFAULT,
             observer: None,
