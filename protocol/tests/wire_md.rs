@@ -134,6 +134,8 @@ fn every_bound_is_the_codes() {
         ("MAX_SCALE", reading::MAX_SCALE.into()),
         ("MAX_FRAME", frame::MAX_FRAME),
         ("MAX_DOWN_FRAME", frame::MAX_DOWN_FRAME),
+        ("MAX_KEYED_FRAME", frame::keyed::MAX_KEYED_FRAME),
+        ("MAX_KEYED_DOWN_FRAME", frame::keyed::MAX_KEYED_DOWN_FRAME),
         ("MAX_TEXT", frame::MAX_TEXT),
         ("MAX_CHANNELS", frame::MAX_CHANNELS),
         ("HEADER_BYTES", block::HEADER_BYTES),

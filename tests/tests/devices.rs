@@ -36,7 +36,7 @@ fn refused(agent: &Part, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A new chain that welcomes nobody who is not listed; the agent does not run yet.
+/// A chain that welcomes nobody who is not listed; the agent does not run yet.
 fn chain() -> Chain {
     let mut chain = Chain::new("");
     chain.agent.settings.insert("devices".to_owned(), toml::toml! { admit = "none" }.into());
@@ -119,11 +119,11 @@ async fn an_unknown_board_is_held_and_once_allowed_all_it_measured_arrives() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_with_a_key_is_taken_under_it_alone() {
     let mut chain = chain();
+    chain.agent.start();
     let said = give_key(&chain, "board-1", KEY);
     assert!(!said.contains(KEY), "a key that was given is not shown: {said}");
     give_key(&chain, "board-2", KEY);
     give_key(&chain, "board-3", KEY);
-    chain.agent.start();
 
     let right = start(&chain, "board-1", Some(KEY));
     let wrong = start(&chain, "board-2", Some(OTHER_KEY));
