@@ -4,7 +4,8 @@ use super::{FrameError, MAX_CHANNELS};
 use crate::{channel::ChannelDecl, id::ChannelName, unit::MAX_UNIT};
 
 /// The longest encoded declaration: name and unit with a length byte each, kind, scale.
-pub(super) const MAX_DECL: usize = 2 + crate::id::MAX_NAME + MAX_UNIT + 2;
+#[cfg(test)]
+const MAX_DECL: usize = 2 + crate::id::MAX_NAME + MAX_UNIT + 2;
 
 /// Channel declarations in the order of their index.
 #[derive(Clone, Copy, Debug)]

@@ -1,17 +1,19 @@
 //! Frames in and out: a message's body, and its version, checksum and COBS.
 
 use cobs::CobsEncoder;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::Deserialize;
 
 use super::{
     ChannelList, Down, FrameError, Heartbeat, Hello, Lost, Readings, SettingsResult, Standing, Up,
-    channels::{Form, MAX_DECL},
+    channels::Form,
     crc::{Crc32, crc32},
+    plain::{read_down, write_channel, write_head},
 };
 use crate::{
     WIRE_VERSION,
     id::{BootId, BootTag, DeviceId, Seq},
     reading::Tick,
+    varint::{Truncated, Writer},
 };
 
 /// The longest raw frame: version, body and checksum before stuffing.
@@ -26,10 +28,8 @@ pub const fn encoded_len(raw: usize) -> usize {
 
 /// The longest head of an up frame (a Hello's fixed part with its texts).
 const MAX_HEAD: usize = 200;
-/// The longest of all others, a Heartbeat's. One length for all of them keeps the code small.
-const SHORT_HEAD: usize = 96;
-/// The fixed part of an up frame; a Hello's channels and a Readings' samples follow it.
-#[derive(Serialize, Deserialize)]
+/// The fixed part of an up frame, as an agent reads it; a Hello's channels and a Readings' samples follow it.
+#[derive(Deserialize)]
 enum Head<'a> {
     Hello {
         device: DeviceId,
@@ -61,39 +61,18 @@ enum Head<'a> {
 pub fn encode_up(frame: &Up<'_>, out: &mut [u8]) -> Result<usize, FrameError> {
     frame.check()?;
     let mut wire = FrameWriter::new(&mut *out)?;
+    wire.piece(|writer| write_head(frame, writer))?;
     match frame {
-        Up::Hello(hello) => {
-            let &Hello { device, tag, firmware, boot, standing, floor, next, channels } = hello;
-            let count = channels.len() as u8;
-            wire.postcard::<MAX_HEAD>(&Head::Hello {
-                device,
-                tag,
-                firmware,
-                boot,
-                standing,
-                floor,
-                next,
-                channels: count,
-            })?;
-            match channels.form() {
-                Form::Given(channels) => {
-                    for channel in channels {
-                        wire.postcard::<MAX_DECL>(channel)?;
-                    }
+        Up::Hello(hello) => match hello.channels.form() {
+            Form::Given(channels) => {
+                for channel in channels {
+                    wire.piece(|writer| write_channel(channel, writer))?;
                 }
-                Form::Packed { bytes, .. } => wire.push(bytes)?,
             }
-        }
-        Up::Readings(readings) => {
-            let &Readings { boot, first_seq, floor, next, base_tick, count, samples } = readings;
-            wire.postcard::<SHORT_HEAD>(&Head::Readings { boot, first_seq, floor, next, base_tick, count })?;
-            wire.push(samples)?;
-        }
-        Up::Heartbeat(heartbeat) => wire.postcard::<SHORT_HEAD>(&Head::Heartbeat(*heartbeat))?,
-        Up::Lost(lost) => wire.postcard::<SHORT_HEAD>(&Head::Lost(*lost))?,
-        Up::SettingsResult { boot, result } => {
-            wire.postcard::<SHORT_HEAD>(&Head::SettingsResult { boot: *boot, result: *result })?;
-        }
+            Form::Packed { bytes, .. } => wire.push(bytes)?,
+        },
+        Up::Readings(readings) => wire.push(readings.samples)?,
+        Up::Heartbeat(_) | Up::Lost(_) | Up::SettingsResult { .. } => {}
     }
     let len = wire.finish()?;
     terminate(out, len)
@@ -103,7 +82,8 @@ pub fn encode_up(frame: &Up<'_>, out: &mut [u8]) -> Result<usize, FrameError> {
 pub fn encode_down(frame: &Down, out: &mut [u8]) -> Result<usize, FrameError> {
     frame.check()?;
     let mut wire = FrameWriter::new(&mut *out)?;
-    wire.postcard::<48>(frame)?;
+    let mut scratch = [0; MAX_DOWN_FRAME];
+    wire.push(postcard::to_slice(frame, &mut scratch).map_err(|_| FrameError::TooLong)?)?;
     let len = wire.finish()?;
     terminate(out, len)
 }
@@ -145,16 +125,9 @@ pub fn decode_down(stuffed: &mut [u8]) -> Result<Down, FrameError> {
 
 /// Reads a frame's body.
 pub(super) fn down_of(body: &[u8]) -> Result<Down, FrameError> {
-    let down: Down = exactly(body)?;
+    let down = read_down(body)?;
     down.check()?;
     Ok(down)
-}
-
-fn exactly<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
-    match postcard::take_from_bytes(body) {
-        Ok((value, [])) => Ok(value),
-        _ => Err(FrameError::Body),
-    }
 }
 
 /// Unstuffs, checks checksum and version, returns the body.
@@ -236,10 +209,16 @@ impl<'a> FrameWriter<'a> {
         self.cobs.push(bytes).map_err(|_| FrameError::TooLong)
     }
 
-    fn postcard<const N: usize>(&mut self, value: &impl Serialize) -> Result<(), FrameError> {
-        let mut scratch = [0; N];
-        let encoded = postcard::to_slice(value, &mut scratch).map_err(|_| FrameError::TooLong)?;
-        self.push(encoded)
+    /// What is short, and written whole before it goes on.
+    fn piece(
+        &mut self,
+        write: impl FnOnce(&mut Writer<'_>) -> Result<(), Truncated>,
+    ) -> Result<(), FrameError> {
+        let mut scratch = [0; MAX_HEAD];
+        let mut writer = Writer::new(&mut scratch);
+        write(&mut writer).map_err(|_| FrameError::TooLong)?;
+        let len = writer.len();
+        self.push(scratch.get(..len).unwrap_or_default())
     }
 
     fn finish(mut self) -> Result<usize, FrameError> {

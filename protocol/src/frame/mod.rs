@@ -8,6 +8,7 @@
 //! message   Up: Hello, Readings, Heartbeat, Lost, SettingsResult; Down: Welcome, Ack, Settings, Time, Identify
 //! codec     messages → frames and back
 //! samples   the packed readings inside a Readings frame
+//! plain     what a board writes and reads of them, byte by byte
 //! packed    measuring them where they lie
 //! deframer  bytes of a link → frames
 //! keyed/    the same under a key of the device's own                    (feature `key`)
@@ -36,6 +37,7 @@ mod deframer;
 pub mod keyed;
 mod message;
 mod packed;
+mod plain;
 mod samples;
 
 pub use channels::ChannelList;
