@@ -17,6 +17,8 @@ use crate::tools::bare_metal::{self, SMALLEST, Source};
 const QEMU: &str = "qemu-system-arm";
 /// What the library is promised to take at most.
 const FLASH_BYTES: u64 = 16 * 1024;
+/// The same under a key, its cipher included.
+const KEYED_FLASH_BYTES: u64 = 20 * 1024;
 /// Its ring, which is the caller's, left out.
 const RAM_BYTES: u64 = 2 * 1024;
 
@@ -28,6 +30,14 @@ pub struct Measured {
     flash: u64,
     /// Of it, what the compiler brings.
     runtime: u64,
+    counted: BTreeMap<String, u64>,
+    /// With the feature `key`.
+    keyed: Keyed,
+}
+
+struct Keyed {
+    /// Without what the compiler brings.
+    flash: u64,
     counted: BTreeMap<String, u64>,
 }
 
@@ -50,7 +60,23 @@ pub fn check(repository: &Repository, step: &mut Step, source: Source) -> Result
 
 fn measure(repository: &Repository, step: &mut Step, source: Source) -> Result<Measured> {
     let toolchain = bare_metal::ensure(repository, step, source, &[SMALLEST])?;
-    let mut build = toolchain.cargo(repository, SMALLEST, &["build", "--release", "--bins"]);
+    let keyed = {
+        let build =
+            toolchain.cargo(repository, SMALLEST, &["build", "--release", "--bins", "--features", "key"]);
+        let (flash, runtime, counted) = one(repository, step, build)?;
+        Keyed { flash: flash - runtime, counted }
+    };
+    let build = toolchain.cargo(repository, SMALLEST, &["build", "--release", "--bins"]);
+    let (flash, runtime, counted) = one(repository, step, build)?;
+    Ok(Measured { flash, runtime, counted, keyed })
+}
+
+/// Builds the programs one way: flash of the library, what of it the compiler brings, and what they count.
+fn one(
+    repository: &Repository,
+    step: &mut Step,
+    mut build: Command,
+) -> Result<(u64, u64, BTreeMap<String, u64>)> {
     step.run_without_warnings(build.current_dir(repository.path("firmware/meter")))?;
     let built = bare_metal::build_folder(repository).join(SMALLEST).join("release");
     let read = |name: &str| {
@@ -61,11 +87,11 @@ fn measure(repository: &Repository, step: &mut Step, source: Source) -> Result<M
     let mut load = Command::new(QEMU);
     load.args(["-M", "microbit", "-display", "none", "-icount", "shift=0"]);
     load.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(built.join("load"));
-    Ok(Measured {
-        flash: elf::size(&with)?.flash_bytes - elf::size(&without)?.flash_bytes,
-        runtime: elf::compiler_runtime_bytes(&with)? - elf::compiler_runtime_bytes(&without)?,
-        counted: counts(&capture(&mut load)?)?,
-    })
+    Ok((
+        elf::size(&with)?.flash_bytes - elf::size(&without)?.flash_bytes,
+        elf::compiler_runtime_bytes(&with)? - elf::compiler_runtime_bytes(&without)?,
+        counts(&capture(&mut load)?)?,
+    ))
 }
 
 impl Measured {
@@ -76,7 +102,16 @@ impl Measured {
     fn hold(&self) -> Result<String> {
         let flash = self.flash - self.runtime;
         let ram = self.of("node_bytes")? + self.of("transmit_bytes")?;
-        for (what, takes, may) in [("flash", flash, FLASH_BYTES), ("RAM without its ring", ram, RAM_BYTES)] {
+        let keyed = |name: &str| {
+            self.keyed.counted.get(name).copied().context("the meter counted nothing under a key")
+        };
+        let keyed_ram = keyed("node_bytes")? + keyed("transmit_bytes")?;
+        for (what, takes, may) in [
+            ("flash", flash, FLASH_BYTES),
+            ("RAM without its ring", ram, RAM_BYTES),
+            ("flash with a key", self.keyed.flash, KEYED_FLASH_BYTES),
+            ("RAM with a key, without its ring", keyed_ram, RAM_BYTES),
+        ] {
             if takes > may {
                 bail!("the library takes {takes} B of {what}, and is promised to take {may} B at most");
             }
@@ -95,9 +130,15 @@ impl Measured {
         Ok(vec![
             row("flash of the library", (self.flash - self.runtime) as f64, "B"),
             row("flash of what the compiler brings for it", self.runtime as f64, "B"),
+            row("flash of the library with a key, its cipher included", self.keyed.flash as f64, "B"),
             bytes("RAM of a node with four channels, without its ring", "node_bytes")?,
             bytes("RAM of a transmit buffer", "transmit_bytes")?,
             bytes("stack below the caller's, at its deepest", "stack_bytes")?,
+            row(
+                "RAM of a node with four channels and a key, without its ring",
+                self.keyed.counted.get("node_bytes").copied().unwrap_or_default() as f64,
+                "B",
+            ),
             each("a reading is sampled", "sample_instructions")?,
             each("a reading is sent", "transmit_instructions")?,
             each("a reading's acknowledgement is taken", "receive_instructions")?,
@@ -132,7 +173,9 @@ mod tests {
     #[test]
     fn what_is_promised_is_held() {
         let counted = |node| [("node_bytes".to_owned(), node), ("transmit_bytes".to_owned(), 256)].into();
-        let held = |flash, node| Measured { flash, runtime: 3_000, counted: counted(node) }.hold();
+        let keyed = |node| Keyed { flash: 0, counted: counted(node) };
+        let held =
+            |flash, node| Measured { flash, runtime: 3_000, counted: counted(node), keyed: keyed(0) }.hold();
         assert!(held(3_000 + FLASH_BYTES, RAM_BYTES - 256).is_ok());
         assert!(held(3_001 + FLASH_BYTES, 0).is_err());
         assert!(held(3_000, RAM_BYTES - 255).is_err());
