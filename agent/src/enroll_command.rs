@@ -47,7 +47,7 @@ pub fn run(command: EnrollCommand) -> anyhow::Result<()> {
     eprintln!("asking {} for a certificate", token.service);
     let enrolled = runtime.block_on(enrol(&token, &plan.places))?;
     if plan.missing {
-        write_configuration(&file, &token, &enrolled)?;
+        write_configuration(&file, &plan, &token, &enrolled)?;
     }
     report(&file, &plan, &enrolled);
     Ok(())
@@ -70,9 +70,12 @@ fn read_token(argument: Option<String>) -> anyhow::Result<Token> {
 fn plan(file: &Path, token: &Token) -> anyhow::Result<Plan> {
     let folder = file.parent().unwrap_or(Path::new(""));
     if !file.exists() {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        let identity = IdentityFile::new(folder.join("identity.pem"));
-        return Ok(Plan { places: Places { identity, authority: folder.join("ca.pem") }, missing: true });
+        let home = home(file);
+        for made in [folder, &home] {
+            fs::create_dir_all(made).with_context(|| format!("making {}", made.display()))?;
+        }
+        let identity = IdentityFile::new(home.join("identity.pem"));
+        return Ok(Plan { places: Places { identity, authority: home.join("ca.pem") }, missing: true });
     }
     let config = Config::load(file)?;
     if (config.path.site, config.path.gateway) != (token.site, token.gateway) {
@@ -104,8 +107,19 @@ fn plan(file: &Path, token: &Token) -> anyhow::Result<Plan> {
     }
 }
 
+/// Where an agent keeps what it writes itself: an installed one has a folder for it, one that is tried out has all beside its file.
+fn home(file: &Path) -> PathBuf {
+    if file.starts_with("/etc") {
+        "/var/lib/tidegate/agent".into()
+    } else {
+        file.parent().unwrap_or(Path::new("")).into()
+    }
+}
+
 /// The least that an agent can run with; docs/agent.md has the rest.
-fn write_configuration(file: &Path, token: &Token, enrolled: &Enrolled) -> anyhow::Result<()> {
+fn write_configuration(file: &Path, plan: &Plan, token: &Token, enrolled: &Enrolled) -> anyhow::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let named = |path: &Path| path.strip_prefix(folder).unwrap_or(path).display().to_string();
     let broker = enrolled.broker.as_deref().unwrap_or("broker.example:8883");
     let text = format!(
         "# Written by `tidegate-agent enroll`. docs/agent.md explains every key.\n\
@@ -113,19 +127,16 @@ fn write_configuration(file: &Path, token: &Token, enrolled: &Enrolled) -> anyho
          gateway = \"{gateway}\"\n\
          data_dir = \"{data}\"\n\n\
          [broker]\naddress = \"{broker}\"\n\n\
-         [broker.tls]\nca = \"ca.pem\"\ncertificate = \"identity.pem\"\nkey = \"identity.pem\"\nrenew_at = \"{service}\"\n\n\
+         [broker.tls]\nca = \"{ca}\"\ncertificate = \"{identity}\"\nkey = \"{identity}\"\nrenew_at = \"{service}\"\n\n\
          [[source]]                        # boards on USB: see `tidegate-agent serial`\ntype = \"host\"\ndevice = \"{gateway}\"\ninterval_ms = 10000\n",
         site = token.site,
         gateway = token.gateway,
-        data = data_dir(file).display(),
+        data = named(&home(file).join("queue")),
+        ca = named(&plan.places.authority),
+        identity = named(plan.places.identity.path()),
         service = token.service,
     );
     durable::replace(file, text.as_bytes(), 0o644).with_context(|| format!("writing {}", file.display()))
-}
-
-/// Where an installed agent keeps its queue; beside the file for one that is tried out.
-fn data_dir(file: &Path) -> PathBuf {
-    if file.starts_with("/etc") { "/var/lib/tidegate/agent".into() } else { "data".into() }
 }
 
 fn report(file: &Path, plan: &Plan, enrolled: &Enrolled) {

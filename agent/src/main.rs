@@ -1,7 +1,7 @@
 //! `tidegate-agent`: reads arguments and configuration, builds, waits for a signal, drains with a deadline.
 
-mod enroll_command;
 mod devices_command;
+mod enroll_command;
 mod queue_command;
 mod queue_report;
 mod serial_command;
@@ -14,8 +14,8 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use enroll_command::EnrollCommand;
 use devices_command::DevicesCommand;
+use enroll_command::EnrollCommand;
 use queue_command::QueueCommand;
 use serial_command::SerialCommand;
 use tidegate_agent::{Config, core::Admit, devices::DeviceList, try_broker};

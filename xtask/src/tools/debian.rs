@@ -36,6 +36,11 @@ const NEEDED: &[Needed] = &[
         is_present: || is_on_path("qemu-system-arm"),
     },
     Needed {
+        package: "systemd",
+        what_for: "systemd-analyze, which judges our units; nothing is started",
+        is_present: || is_on_path("systemd-analyze"),
+    },
+    Needed {
         package: "python3-venv",
         what_for: "DuckDB, paho-mqtt, aiosmtpd and standardwebhooks in a place of their own",
         is_present: || capture(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_ok(),
