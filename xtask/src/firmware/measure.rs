@@ -173,9 +173,16 @@ mod tests {
     #[test]
     fn what_is_promised_is_held() {
         let counted = |node| [("node_bytes".to_owned(), node), ("transmit_bytes".to_owned(), 256)].into();
-        let keyed = |node| Keyed { flash: 0, counted: counted(node) };
+        let under_a_key = |flash, node, keyed| {
+            let keyed = Keyed { flash: keyed, counted: counted(node) };
+            Measured { flash, runtime: 3_000, counted: counted(0), keyed }.hold()
+        };
+        assert!(under_a_key(3_000, RAM_BYTES - 256, KEYED_FLASH_BYTES).is_ok());
+        assert!(under_a_key(3_000, 0, KEYED_FLASH_BYTES + 1).is_err());
+        assert!(under_a_key(3_000, RAM_BYTES - 255, 0).is_err());
+        let keyed = || Keyed { flash: 0, counted: counted(0) };
         let held =
-            |flash, node| Measured { flash, runtime: 3_000, counted: counted(node), keyed: keyed(0) }.hold();
+            |flash, node| Measured { flash, runtime: 3_000, counted: counted(node), keyed: keyed() }.hold();
         assert!(held(3_000 + FLASH_BYTES, RAM_BYTES - 256).is_ok());
         assert!(held(3_001 + FLASH_BYTES, 0).is_err());
         assert!(held(3_000, RAM_BYTES - 255).is_err());
