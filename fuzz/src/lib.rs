@@ -1,5 +1,5 @@
-//! What must hold for any bytes: the bodies that `protocol/tests/hostile.rs`, `alarms/tests/hostile.rs` and
-//! `trust/tests/hostile.rs` run over seeded input, too.
+//! What must hold for any bytes: the bodies that `protocol/tests/hostile.rs`, `alarms/tests/hostile.rs`,
+//! `trust/tests/hostile.rs` and `access/tests/hostile.rs` run over seeded input, too.
 
 #[path = "../../protocol/tests/support/hostile.rs"]
 mod hostile;
@@ -7,7 +7,10 @@ mod hostile;
 mod rules_file;
 #[path = "../../trust/tests/support/hostile.rs"]
 mod trusted;
+#[path = "../../access/tests/support/hostile.rs"]
+mod asked;
 
+pub use asked::{authorization, cookies, form, origin, token};
 pub use hostile::*;
 pub use rules_file::{document, rules};
 pub use trusted::{certificate, identity};

@@ -28,6 +28,9 @@ const CONFINED: &[Confined] = &[
     confined("protocol/src/", "tokio", 0),
     confined("alarms/src/", "tokio", 0),
     confined("alarms/src/", "std::time", 0),
+    confined("access/src/", "tokio", 0),
+    confined("access/src/", "std::time", 0),
+    confined("access/src/", "std::fs", 0),
     confined("firmware/src/", "tokio", 0),
 ];
 

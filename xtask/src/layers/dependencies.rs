@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tidegate-drivers", &["tidegate-protocol", "tidegate-firmware", "tidegate-drivers"]),
     ("tidegate-service", &[]),
     ("tidegate-trust", &["tidegate-protocol", "tidegate-service"]),
+    ("tidegate-access", &[]),
     // Its tests name itself, to have the end that signs.
     (
         "tidegate-enrolment",
@@ -28,7 +29,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tidegate-broker", &["tidegate-protocol", "tidegate-service", "tidegate-trust"]),
     (
         "tidegate-ingest",
-        &["tidegate-protocol", "tidegate-alarms", "tidegate-service", "tidegate-trust", "tidegate-enrolment"],
+        &[
+            "tidegate-protocol",
+            "tidegate-alarms",
+            "tidegate-service",
+            "tidegate-trust",
+            "tidegate-access",
+            "tidegate-enrolment",
+        ],
     ),
     (
         "tidegate-simulator",
@@ -53,6 +61,7 @@ const LIBRARIES: &[&str] = &[
     "tidegate-service",
     "tidegate-trust",
     "tidegate-enrolment",
+    "tidegate-access",
     "tidegate-agent",
     "tidegate-broker",
     "tidegate-ingest",
@@ -66,6 +75,7 @@ const EVERYTHING: &[&str] = &[
     "tidegate-service",
     "tidegate-trust",
     "tidegate-enrolment",
+    "tidegate-access",
     "tidegate-agent",
     "tidegate-broker",
     "tidegate-ingest",

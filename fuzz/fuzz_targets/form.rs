@@ -1,0 +1,6 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    tidegate_fuzz::form(bytes);
+    tidegate_fuzz::cookies(bytes);
+});
