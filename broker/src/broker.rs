@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidegate_service::Shutdown;
 use tidegate_trust::FileError;
+use tidegate_trust::renewal::Credentials;
 use tokio::sync::watch;
 
 use crate::catalogue::Catalogue;
 use crate::config::Config;
-use crate::credentials::Credentials;
+use crate::credentials;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::mqtt::Message;
@@ -32,7 +33,7 @@ pub struct Broker {
 
 impl Broker {
     pub fn new(config: Config) -> Result<Self, FileError> {
-        let credentials = config.tls.as_ref().map(Credentials::load).transpose()?;
+        let credentials = config.tls.as_ref().map(credentials::load).transpose()?;
         let metrics = config.tls.iter().fold(Metrics::new(), Metrics::with_certificates);
         let limits = &config.limits;
         let registry = Registry::new(RegistryLimits {

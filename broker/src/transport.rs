@@ -4,29 +4,19 @@
 //! else. What a client's certificate says takes the place of user and password in [`crate::handshake`]. It is judged again
 //! whenever the broker's files change, and once an hour, so that a client that is revoked or expires meanwhile is cut off.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tidegate_trust::rustls::ServerConfig;
+use tidegate_trust::handshake::shake_hands;
 use tidegate_trust::rustls::pki_types::CertificateDer;
-use tidegate_trust::tokio_rustls::TlsAcceptor;
-use tidegate_trust::tokio_rustls::server::TlsStream;
 use tidegate_trust::{Failure, Identity, IdentityError, Reason, ServerTls, Side};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::connection;
 use crate::registry::Admission;
-
-/// How long a client that was refused may take to read why.
-const FAREWELL: Duration = Duration::from_millis(500);
-/// What it may still send meanwhile.
-const FAREWELL_BYTES: u64 = 64 * 1024;
 
 /// Who is at the other end, as far as the transport can tell.
 #[derive(Debug)]
@@ -89,54 +79,36 @@ pub async fn serve(broker: &Broker, stream: TcpStream, address: SocketAddr, admi
     let mut in_force = credentials.watch();
     let config = Arc::clone(&in_force.borrow_and_update().config);
     let shaken = tokio::select! {
-        shaken = timeout_at(deadline, shake_hands(stream, config)) => shaken,
+        shaken = shake_hands(stream, config, deadline, "limits.connect_timeout_ms") => shaken,
         () = broker.shutdown.wait() => return,
     };
-    let failure = match shaken {
-        Ok(Ok(stream)) => {
+    match shaken {
+        Ok(stream) => {
             let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let chain: Vec<_> = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
             caller.is_tls = true;
             caller.certificate = (!chain.is_empty()).then_some(Presented { chain, in_force });
-            return connection::serve(broker, stream, caller, admission).await;
+            connection::serve(broker, stream, caller, admission).await;
         }
-        Ok(Err(error)) => {
-            let closed =
-                || Failure::new(Reason::Closed, format!("the connection broke in the handshake: {error}"));
-            Failure::of(Side::Server, &error).unwrap_or_else(closed)
-        }
-        Err(_) => {
-            Failure::new(Reason::Timeout, "no TLS handshake within limits.connect_timeout_ms".to_owned())
-        }
-    };
-    broker.metrics.fail_handshake(&failure);
-    tracing::info!(peer = %address, reason = %failure, "TLS handshake failed");
-}
-
-async fn shake_hands(stream: TcpStream, config: Arc<ServerConfig>) -> io::Result<TlsStream<TcpStream>> {
-    match TlsAcceptor::from(config).accept(stream).into_fallible().await {
-        Ok(stream) => Ok(stream),
-        Err((error, stream)) => {
-            let _late = timeout(FAREWELL, part(stream)).await;
-            Err(error)
+        Err(failure) => {
+            broker.metrics.fail_handshake(&failure);
+            tracing::info!(peer = %address, reason = %failure, "TLS handshake failed");
         }
     }
 }
 
-/// A socket that is closed while something in it is unread is reset, and the alert that says why may never be read.
-async fn part(mut stream: TcpStream) -> io::Result<u64> {
-    stream.shutdown().await?;
-    tokio::io::copy(&mut stream.take(FAREWELL_BYTES), &mut tokio::io::sink()).await
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
     use tidegate_trust::authority::{Authority, When};
     use tidegate_trust::files::OwnFiles;
     use tidegate_trust::rustls::pki_types::ServerName;
-    use tidegate_trust::tokio_rustls::TlsConnector;
+    use tidegate_trust::tokio_rustls::{TlsAcceptor, TlsConnector};
     use tidegate_trust::{ClientFiles, ServerFiles, Versions};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
 
     use super::*;
     use crate::config::Config;

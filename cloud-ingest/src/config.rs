@@ -1,7 +1,8 @@
 //! Checked settings: what the ingest is started with.
 
+mod http;
+
 use std::{
-    net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
@@ -20,6 +21,8 @@ use crate::{
     settings::{BrokerSettings, JournalSettings, RetentionSettings, Settings, SilenceSettings},
 };
 
+pub use http::{Http, HttpTls};
+
 /// Variables with this prefix override the file: `TIDEGATE_INGEST__HTTP__LISTEN=…`.
 pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_INGEST";
 
@@ -31,7 +34,7 @@ pub struct Config {
     /// `None`: the rules are those that the API was given.
     pub rules_file: Option<RulesFile>,
     pub broker: Broker,
-    pub http: SocketAddr,
+    pub http: Http,
     pub max_event_streams: usize,
     pub journal: Journal,
     pub lake_folder: PathBuf,
@@ -99,7 +102,7 @@ impl Config {
             rules,
             rules_file,
             broker: broker(file, settings.broker)?,
-            http: listen(file, &settings.http.listen)?,
+            http: Http::from_settings(file, &settings.http, settings.auth.as_ref())?,
             max_event_streams: max_event_streams(file, settings.http.max_event_streams)?,
             journal: journal(file, &settings.journal)?,
             lake_folder: lake.folder.map_or_else(|| data_dir.join("lake"), |path| folder.join(path)),
@@ -127,18 +130,6 @@ fn certificate_key(
         SettingsError::invalid(file, "certificate.key_file", error, remedy)
     };
     CertificateKey::read(&path).map(Some).map_err(refused)
-}
-
-fn listen(file: &Path, text: &str) -> Result<SocketAddr, SettingsError> {
-    text.parse().map_err(|_| {
-        let problem = format!("\"{text}\" is not an address with a port");
-        SettingsError::invalid(
-            file,
-            "http.listen",
-            problem,
-            "write it as \"127.0.0.1:8080\" or \"[::1]:8080\"",
-        )
-    })
 }
 
 fn max_event_streams(file: &Path, given: usize) -> Result<usize, SettingsError> {

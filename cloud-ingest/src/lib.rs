@@ -19,6 +19,7 @@
 //! operations, orders what operators want, and its way to the core    desired  settings of channels, as the API has them
 //! verdicts           what gateways say is active, as the API has it
 //! rules              what is watched for, as the API has it     rules_file  the file that owns it, if there is one
+//! door/              who comes to the HTTP API, what they may do, and what they did
 //! events, api/, page/  the event stream, the HTTP API and the web page
 //! running            all of it started, watched, drained
 //! ```
@@ -35,6 +36,7 @@ pub mod delivery;
 mod descriptors;
 pub mod desired;
 pub mod doctor;
+pub mod door;
 mod engine;
 pub mod entries;
 pub mod events;

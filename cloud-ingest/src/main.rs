@@ -11,6 +11,7 @@ use tidegate_ingest::{
         command::{self, BackupArguments, RestoreArguments},
         journal::{self, JournalCommand},
     },
+    door::command::{self as door, TokensCommand, UsersCommand},
     start,
 };
 use tidegate_service::{
@@ -36,7 +37,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run until SIGTERM or SIGINT; on SIGHUP read the rules file again.
+    /// Run until SIGTERM or SIGINT; on SIGHUP read the rules file and the HTTP certificate again.
     Run(SettingsFile),
     /// Check the settings and rules, say what they mean, and end.
     Check(SettingsFile),
@@ -46,6 +47,20 @@ enum Command {
         file: SettingsFile,
         #[command(subcommand)]
         command: JournalCommand,
+    },
+    /// Users of the HTTP door, by whoever may write the data folder; the first admin is made so.
+    Users {
+        #[command(flatten)]
+        file: SettingsFile,
+        #[command(subcommand)]
+        command: UsersCommand,
+    },
+    /// Tokens of the HTTP door, by whoever may write the data folder.
+    Tokens {
+        #[command(flatten)]
+        file: SettingsFile,
+        #[command(subcommand)]
+        command: TokensCommand,
     },
     /// Back up store and lake, also while the ingest runs.
     Backup {
@@ -76,6 +91,8 @@ impl Command {
             Self::Run(file)
             | Self::Check(file)
             | Self::Journal { file, .. }
+            | Self::Users { file, .. }
+            | Self::Tokens { file, .. }
             | Self::Backup { file, .. }
             | Self::Restore { file, .. } => file,
         }
@@ -99,6 +116,8 @@ fn main() -> ExitCode {
             Ok(())
         }
         Command::Journal { command, .. } => told(journal::run(&config, command)),
+        Command::Users { command, .. } => door::users(&config.data_dir, command).map_err(Into::into),
+        Command::Tokens { command, .. } => door::tokens(&config.data_dir, command).map_err(Into::into),
         Command::Backup { arguments, .. } => told(command::run_backup(&config, &arguments)),
         Command::Restore { arguments, .. } => told(command::run_restore(&config, arguments)),
     };
@@ -132,7 +151,11 @@ fn explain(config: &Config) {
         "broker {}:{} {transport}, as {}",
         config.broker.host, config.broker.port, config.broker.client_id
     );
-    println!("page and API on http://{}", config.http);
+    let http = &config.http;
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    let asked =
+        if http.policy.asks { "everybody is asked who they are" } else { "nobody is asked who they are" };
+    println!("page and API on {scheme}://{}; {asked}", http.listen);
     match &config.rules_file {
         Some(_) => println!("{} alarm rules", config.rules.rules().len()),
         None => println!("alarm rules as the API was given them"),

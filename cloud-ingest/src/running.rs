@@ -12,7 +12,11 @@ use tidegate_alarms::RuleBook;
 use tidegate_enrolment::renewal;
 use tidegate_protocol::block::Decoder;
 use tidegate_service::Shutdown;
-use tidegate_trust::settings::{INSECURE, is_leaking};
+use tidegate_trust::{
+    FileError,
+    renewal::Credentials,
+    settings::{INSECURE, is_leaking},
+};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
@@ -28,6 +32,7 @@ use crate::{
     data_folder::{self, FolderError, FolderLock},
     delivery::deliverer,
     descriptors,
+    door::{Door, DoorError, certificate},
     engine::{Engine, new_incarnation},
     events,
     inbox::{Inbox, inbox},
@@ -64,6 +69,10 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("the lake: {0}")]
     Lake(#[from] LakeError),
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    #[error("http.tls: {0}")]
+    Certificate(#[from] FileError),
     #[error("a thread cannot be started: {0}")]
     Thread(io::Error),
 }
@@ -85,6 +94,7 @@ pub struct Running {
     query: Query,
     orders: Arc<Orders>,
     rules_file: Option<RulesFile>,
+    http_certificate: Option<Arc<Credentials>>,
     draining: Shutdown,
     stopping: Shutdown,
     /// Gone once its end has been told.
@@ -104,11 +114,12 @@ pub struct Running {
 
 /// Opens the store, binds the listener, and starts all threads.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let listener = TcpListener::bind(config.http).await;
-    let refused = |error| StartError::Listen { address: config.http, error };
+    let listener = TcpListener::bind(config.http.listen).await;
+    let refused = |error| StartError::Listen { address: config.http.listen, error };
     let listener = listener.map_err(refused)?;
     let http = listener.local_addr().map_err(refused)?;
     let lock = data_folder::lock_whole(&config.data_dir)?;
+    let door = Arc::new(Door::open(&config.data_dir, config.http.policy)?);
     let clock = Clock::start();
     let shown = Arc::new(Shown::default());
     let store = Arc::new(LmdbStore::open(&config.data_dir.join("store"), config.journal.map_size_bytes)?);
@@ -151,6 +162,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         threads.push(spawn("lake", move || turns.run())?);
     }
     let mut tasks = delivery.tasks;
+    let mut http_certificate = None;
     tasks.push(tokio::spawn(config.heartbeat.run(done.clone(), Arc::clone(&shown), clock, stopping.clone())));
     let orders = Arc::new(Orders::new(done.clone(), clock));
     let retention = RetentionThread {
@@ -188,21 +200,31 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let query = query.with_desk(delivery.desk);
     let query = query.with_broker_tls(broker_tls);
     let query = query.with_rules_file(config.rules_file.as_ref().map(RulesFile::path));
-    let router = api::router(Arc::new(query.clone()), config.max_event_streams, stopping.clone());
+    let router = api::router(Arc::new(query.clone()), door, config.max_event_streams, stopping.clone());
     let connections = descriptors::make_room(config.max_event_streams + api::OTHER_CONNECTIONS);
-    let listener = api::HttpListener::new(listener, connections);
+    let mut listener = api::HttpListener::new(listener, connections);
+    if let Some(tls) = &config.http.tls {
+        let credentials = Arc::new(certificate::load(tls)?);
+        tasks.push(tokio::spawn(certificate::keep_up(Arc::clone(&credentials), stopping.clone())));
+        listener = listener.with_tls(Arc::clone(&credentials));
+        http_certificate = Some(credentials);
+    }
     let serving = api::serve(listener, router, stopping.clone());
     let http_server = tokio::spawn(async move {
         if let Err(error) = serving.await {
             tracing::error!(%error, "the HTTP listener ended");
         }
     });
-    tracing::info!(address = %http, "listening for HTTP");
+    if let Some(warning) = config.http.policy.warning() {
+        tracing::warn!(address = %http, "{warning}");
+    }
+    tracing::info!(address = %http, tls = config.http.policy.is_tls, "listening for HTTP");
     Ok(Running {
         http,
         query,
         orders,
         rules_file: config.rules_file,
+        http_certificate,
         draining,
         stopping,
         engine: Some(engine),
@@ -271,8 +293,11 @@ impl Running {
         &self.query
     }
 
-    /// Reads the rules file again; what came of it is logged.
+    /// Reads the rules file and the HTTP certificate again; what came of it is logged.
     pub async fn reload(&self) {
+        if let Some(credentials) = &self.http_certificate {
+            certificate::told(credentials.reload().await);
+        }
         let Some(file) = self.rules_file.clone() else {
             tracing::info!("there is nothing to read again: the settings name no rules file");
             return;

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use tidegate_trust::ClientTlsSettings;
+use tidegate_trust::{ClientTlsSettings, Version, settings::only_the_newest};
 
 use crate::{
     core,
     delivery::settings::{HeartbeatSettings, ReceiverSettings},
+    door::settings::AuthSettings,
 };
 
 #[derive(Clone, Debug, Deserialize)]
@@ -21,6 +22,8 @@ pub struct Settings {
     pub broker: BrokerSettings,
     #[serde(default)]
     pub http: HttpSettings,
+    /// With it, everybody who comes to the HTTP door is asked who they are.
+    pub auth: Option<AuthSettings>,
     #[serde(default)]
     pub journal: JournalSettings,
     #[serde(default)]
@@ -118,13 +121,35 @@ impl Default for BrokerSettings {
 pub struct HttpSettings {
     /// `address:port`; port 0 takes any that is free.
     pub listen: String,
+    /// Without it, the API and the page are in clear.
+    pub tls: Option<HttpTlsSettings>,
+    /// From other machines too in clear, or without asking anybody who they are.
+    pub insecure: bool,
     /// How many event streams are open at most; each is a file descriptor.
     pub max_event_streams: usize,
 }
 
+/// Relative paths start at this file's folder.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpTlsSettings {
+    /// The server's, with what lies between it and its authority, in PEM.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    #[serde(default = "only_the_newest")]
+    pub versions: Vec<Version>,
+    /// How often it is looked whether the files changed.
+    #[serde(default = "default_reload_interval_ms")]
+    pub reload_interval_ms: u64,
+}
+
+const fn default_reload_interval_ms() -> u64 {
+    5_000
+}
+
 impl Default for HttpSettings {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned(), max_event_streams: 16_384 }
+        Self { listen: "127.0.0.1:8080".to_owned(), tls: None, insecure: false, max_event_streams: 16_384 }
     }
 }
 

@@ -6,10 +6,12 @@
 //! - [`failpoint`]: named points where a test may kill the process, compiled to nothing in release builds
 //! - [`mutant`]: deliberate faults that show that checks would find them, compiled to nothing in release builds
 //! - [`durable`]: files that are there whole or not at all, and folders whose names outlive a power cut
+//! - [`ask`]: a password or token from the terminal or what is piped in
 //! - [`exit`]: the exit codes, the same in every program, and what is said before them
 //!
 //! It knows no other part of Tidegate, and holds nothing about readings, topics or wires.
 
+pub mod ask;
 pub mod durable;
 pub mod exit;
 pub mod failpoint;

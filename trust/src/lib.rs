@@ -4,6 +4,8 @@
 //! - [`certificate`]: what one certificate says: until when, and the SAN URIs
 //! - [`identity`]: who a certificate is for, `tidegate://site/gateway` or `tidegate:role/ingest`
 //! - [`server`], [`client`]: the two ends of a connection, TLS 1.3 unless told otherwise, with ring
+//! - [`renewal`]: a server's files, read again while it runs
+//! - [`handshake`]: a server's handshake, and its end where it fails
 //! - [`settings`]: the `tls` section of a client's settings, and when plaintext is allowed
 //! - [`explain`]: why a handshake failed, in words and as a metric's label
 //! - `authority` (feature): a certificate authority for tests
@@ -16,7 +18,9 @@ pub mod certificate;
 pub mod client;
 pub mod explain;
 pub mod files;
+pub mod handshake;
 pub mod identity;
+pub mod renewal;
 pub mod server;
 pub mod settings;
 mod versions;

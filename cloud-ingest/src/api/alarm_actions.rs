@@ -1,10 +1,9 @@
-//! What operators do with an alarm: each action a path of its own below the alarm's. Taken only from this machine, as all that
-//! changes anything (see `operations`); answered once it is committed, with the event that it became.
+//! What operators do with an alarm: each action a path of its own below the alarm's. Answered once it is committed, with the event that it became.
 
 use axum::{
-    Extension, Json,
+    Json,
     body::Bytes,
-    extract::{ConnectInfo, Path, State},
+    extract::{Path, State},
     http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -18,16 +17,19 @@ use super::{
     ApiState,
     alarms::{AlarmPath, key},
     if_match::expected,
-    operations::{MAX_REASON_CHARS, Peer, must_be_json, one_line, operator_of, refuse_strangers},
+    operations::{MAX_REASON_CHARS, must_be_json, one_line},
     parameters::Parameters,
     problem::Problem,
 };
-use crate::operations::{AlarmRequest, Deed};
+use crate::{
+    door::Caller,
+    operations::{AlarmRequest, Deed},
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Order {
-    operator: String,
+    operator: Option<String>,
     comment: Option<String>,
     /// What was seen, of an acknowledgement.
     occurrence: Option<EventId>,
@@ -42,18 +44,17 @@ pub async fn act(
     State(api): ApiState,
     Path(path): AlarmPath,
     uri: Uri,
-    peer: Option<Extension<ConnectInfo<Peer>>>,
+    caller: Caller,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
-    refuse_strangers(peer.map(|Extension(ConnectInfo(peer))| peer.ip()), &headers)?;
     let key = key(&path)?;
     must_be_json(&headers, "{\"operator\": …}")?;
     let order: Order = serde_json::from_slice(&body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the order: {error}")))?;
     let verb = uri.path().rsplit('/').next().unwrap_or_default();
-    let operator = operator_of(&order.operator)?;
+    let operator = caller.operator(order.operator.as_deref())?;
     let comment = order.comment.as_deref().map(|text| one_line("comment", text, MAX_REASON_CHARS));
     let comment = comment.transpose()?.unwrap_or_default();
     let deed = order.deed(verb)?;

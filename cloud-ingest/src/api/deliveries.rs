@@ -1,22 +1,16 @@
-//! Receivers, what waits for them, and what operators do about it. Those who change something come from this machine (see
-//! `operations`).
-
-use std::net::IpAddr;
+//! Receivers, what waits for them, and what operators do about it. Who did it is in the log of changes.
 
 use axum::{
     Json,
     body::Bytes,
-    extract::{ConnectInfo, FromRequest, Path, Request, State},
+    extract::{FromRequest, FromRequestParts, Path, Request, State},
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 
 use super::{
-    Answer, Api, ApiState, DeliverySource,
-    operations::{MAX_OPERATOR_CHARS, Peer, must_be_json, refuse_strangers},
-    parameters::Parameters,
-    problem::Problem,
+    Answer, Api, ApiState, DeliverySource, operations::must_be_json, parameters::Parameters, problem::Problem,
 };
 use crate::{
     delivery::{
@@ -26,6 +20,7 @@ use crate::{
             DeliveriesView, DeliverySelection, MAX_DELIVERIES_PAGE, ReceiverView, ReceiversView, TestView,
         },
     },
+    door::Caller,
     query::QueryError,
 };
 
@@ -35,7 +30,7 @@ const DELIVERIES_PAGE: usize = 1_000;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Order {
-    operator: String,
+    operator: Option<String>,
 }
 
 pub async fn receivers(State(api): ApiState, uri: Uri) -> Answer<ReceiversView> {
@@ -112,24 +107,20 @@ impl FromRequest<Api> for Orderer {
     type Rejection = Response;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
-        let (uri, headers) = (request.uri().clone(), request.headers().clone());
-        let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer.ip());
+        let (mut parts, body) = request.into_parts();
+        let caller =
+            Caller::from_request_parts(&mut parts, api).await.map_err(IntoResponse::into_response)?;
+        let (uri, headers) = (parts.uri.clone(), parts.headers.clone());
+        let request = Request::from_parts(parts, body);
         let body = Bytes::from_request(request, api).await.map_err(IntoResponse::into_response)?;
-        operator(&uri, peer, &headers, &body).map(Self).map_err(IntoResponse::into_response)
+        operator(&uri, &caller, &headers, &body).map(Self).map_err(IntoResponse::into_response)
     }
 }
 
-fn operator(uri: &Uri, peer: Option<IpAddr>, headers: &HeaderMap, body: &[u8]) -> Result<String, Problem> {
+fn operator(uri: &Uri, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<String, Problem> {
     Parameters::read(uri, &[])?;
-    refuse_strangers(peer, headers)?;
     must_be_json(headers, "{\"operator\": …}")?;
     let order: Order = serde_json::from_slice(body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the order: {error}")))?;
-    let operator = order.operator.trim();
-    let chars = operator.chars().count();
-    if chars == 0 || chars > MAX_OPERATOR_CHARS || operator.chars().any(char::is_control) {
-        let detail = format!("operator: say it in 1 to {MAX_OPERATOR_CHARS} characters on one line");
-        return Err(Problem::parameter("operator", detail));
-    }
-    Ok(operator.to_owned())
+    caller.operator(order.operator.as_deref())
 }

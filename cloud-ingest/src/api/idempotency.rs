@@ -13,21 +13,21 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, to_bytes},
-    extract::{ConnectInfo, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
 
-use super::{
-    operations::{Peer, refuse_strangers},
-    problem::Problem,
-};
+use super::problem::Problem;
+use crate::door::Caller;
 
 const HEADER: &str = "idempotency-key";
 pub const MAX_KEPT: usize = 1_024;
 pub const MAX_KEPT_BODY_BYTES: usize = 64 * 1024;
+/// What is ordered or answered there is a secret.
+const SECRET: [&str; 2] = ["/api/v1/tokens", "/api/v1/users"];
 const MAX_KEY_CHARS: usize = 128;
 /// As axum bounds bodies.
 const MAX_ORDER_BYTES: usize = 2 * 1024 * 1024;
@@ -59,23 +59,28 @@ struct Answered {
 }
 
 pub async fn once(State(answers): State<Arc<Answers>>, request: Request, next: Next) -> Response {
-    // Others' orders are refused where they are read, and are not remembered.
-    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer.ip());
     let is_order = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if !is_order
-        || !request.headers().contains_key(HEADER)
-        || refuse_strangers(peer, request.headers()).is_err()
-    {
+    // Who signs in is nobody yet; and passwords and new tokens are not remembered.
+    let is_secret = SECRET.iter().any(|path| request.uri().path().starts_with(path));
+    let whose = request.extensions().get::<Caller>().map(Caller::key);
+    let Some(whose) = whose.filter(|_| is_order && !is_secret && request.headers().contains_key(HEADER))
+    else {
         return next.run(request).await;
-    }
-    match carry_out_once(answers, request, next).await {
+    };
+    match carry_out_once(answers, whose, request, next).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn carry_out_once(answers: Arc<Answers>, request: Request, next: Next) -> Result<Response, Problem> {
-    let key = key(request.headers())?;
+/// Keys are everybody's own: nobody gets the answer to another's order.
+async fn carry_out_once(
+    answers: Arc<Answers>,
+    whose: String,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let key = format!("{whose}\n{}", key(request.headers())?);
     let (head, body) = request.into_parts();
     let body = to_bytes(body, MAX_ORDER_BYTES).await.map_err(|_| {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the order is larger than 2 MiB".to_owned())

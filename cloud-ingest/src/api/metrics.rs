@@ -20,9 +20,11 @@ use prometheus_client::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::door::Door;
+
 use super::{
-    ApiState, alarm_metrics::OfAlarms, delivery_metrics::OfTheDesk, parameters::Parameters, problem::Problem,
-    source::Source,
+    ApiState, alarm_metrics::OfAlarms, delivery_metrics::OfTheDesk, door_metrics::OfTheDoor,
+    parameters::Parameters, problem::Problem, source::Source,
 };
 
 pub struct Metrics {
@@ -51,7 +53,7 @@ impl Drop for OpenStream {
 }
 
 impl Metrics {
-    pub fn new(source: Arc<dyn Source>) -> Self {
+    pub fn new(source: Arc<dyn Source>, door: Arc<Door>) -> Self {
         let mut registry = Registry::with_prefix("tidegate_ingest");
         let (requests, streams_open, streams_too_slow) =
             (Family::<Answered, Counter>::default(), Gauge::default(), Counter::default());
@@ -59,6 +61,7 @@ impl Metrics {
         registry.register("event_streams", "Event streams open now", streams_open.clone());
         let help = "Event streams ended because the watcher was too slow";
         registry.register("event_streams_too_slow", help, streams_too_slow.clone());
+        registry.register_collector(Box::new(OfTheDoor(door)));
         registry.register_collector(Box::new(OfTheDesk(Arc::clone(&source))));
         registry.register_collector(Box::new(OfAlarms(Arc::clone(&source))));
         registry.register_collector(Box::new(OfTheSource(source)));

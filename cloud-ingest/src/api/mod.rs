@@ -1,18 +1,23 @@
 //! The HTTP API under `/api/v1`, the event stream, metrics, and the page.
 //!
+//! A request passes, in this order: `headers`, `metrics`, `guard`, `idempotency`, `record`, `problem`, its handler.
+//!
 //! ```text
+//! class       which role each route wants       guard    who asks, and whether they may
+//! headers     what every answer says to a browser       record   who changed what, before and after
+//! sign_in     sessions of the page              access   users, tokens, and the log of changes
 //! source      what the API asks of the ingest; the only way in
 //! parameters  query strings, refused with the name of what is wrong
 //! problem     every error as an RFC 9457 document
 //! data        devices, channels, readings, gateways, audit, health
 //! alarms      alarms now, their settled history, the log     alarm_actions  what operators do with them
-//! operations  what operators did, and do     desired  settings of channels: these, alarm_actions, rules and deliveries change things, the rest reads
+//! operations  what operators did, and do     desired  settings of channels: these, alarm_actions, rules, deliveries and access change things
 //! rules       what is watched for, and its changes       verdicts  what gateways say is active by them
 //! alarm_report  what the alarms of a stretch of time were like
 //! idempotency  the same order is carried out once     if_match  under which condition
 //! deliveries  receivers, and what waits for them
 //! stream      server-sent events that resume without gaps     snapshot  what stands, where they cannot
-//! metrics     Prometheus    delivery_metrics  of receivers    alarm_metrics  of alarms
+//! metrics     Prometheus    door_metrics  of who came    delivery_metrics  of receivers    alarm_metrics  of alarms
 //! page        the web page and its assets
 //! server      the listener's limits; serving until shutdown
 //! openapi.json  the API as a document; a test holds it against the routes
@@ -21,14 +26,19 @@
 //! Bounds: [`QUERIES_AT_ONCE`] questions run at a time and the rest wait; `http.max_event_streams` event
 //! streams, then 503; [`OTHER_CONNECTIONS`] more connections, then they wait in the listener's backlog.
 
+mod access;
 mod alarm_actions;
 mod alarm_metrics;
 mod alarm_report;
 mod alarms;
+pub mod class;
 mod data;
 mod deliveries;
 mod delivery_metrics;
 mod desired;
+mod door_metrics;
+mod guard;
+mod headers;
 mod idempotency;
 mod if_match;
 mod metrics;
@@ -36,8 +46,10 @@ mod operations;
 mod page;
 mod parameters;
 mod problem;
+mod record;
 mod rules;
 mod server;
+mod sign_in;
 mod snapshot;
 mod source;
 mod stream;
@@ -47,11 +59,11 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, Uri, header},
-    middleware::{Next, from_fn, from_fn_with_state},
-    response::{IntoResponse, Response},
-    routing::{get, post},
+    extract::State,
+    http::{Method, StatusCode, Uri, header},
+    middleware::{from_fn, from_fn_with_state},
+    response::IntoResponse,
+    routing::{delete, get, post, put},
 };
 use tidegate_service::Shutdown;
 use tokio::sync::Semaphore;
@@ -59,7 +71,7 @@ use tokio::sync::Semaphore;
 pub use server::{HttpListener, OTHER_CONNECTIONS, serve};
 pub use source::{DeliverySource, Source};
 
-use crate::query::QueryError;
+use crate::{door::Door, query::QueryError};
 use metrics::Metrics;
 use problem::Problem;
 
@@ -70,6 +82,7 @@ pub const QUERIES_AT_ONCE: usize = 8;
 #[derive(Clone)]
 struct Api {
     source: Arc<dyn Source>,
+    door: Arc<Door>,
     queries: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     max_streams: usize,
@@ -96,14 +109,15 @@ impl Api {
     }
 }
 
-/// The routes over any source. `max_streams` event streams are open at most; they end when `shutdown` is triggered.
-pub fn router(source: Arc<dyn Source>, max_streams: usize, shutdown: Shutdown) -> Router {
+/// The routes over any source, behind a door. `max_streams` event streams are open at most; they end when `shutdown` is triggered.
+pub fn router(source: Arc<dyn Source>, door: Arc<Door>, max_streams: usize, shutdown: Shutdown) -> Router {
     let api = Api {
-        metrics: Arc::new(Metrics::new(Arc::clone(&source))),
+        metrics: Arc::new(Metrics::new(Arc::clone(&source), Arc::clone(&door))),
         queries: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
         streams: Arc::new(Semaphore::new(max_streams)),
         max_streams,
         source,
+        door,
         shutdown,
     };
     Router::new()
@@ -146,6 +160,13 @@ pub fn router(source: Arc<dyn Source>, max_streams: usize, shutdown: Shutdown) -
         .route("/api/v1/deliveries", get(deliveries::deliveries))
         .route("/api/v1/deliveries/{receiver}/{cursor}/replay", post(deliveries::replay))
         .route("/api/v1/events", get(stream::events))
+        .route("/api/v1/whoami", get(sign_in::who))
+        .route("/api/v1/tokens", get(access::tokens).post(access::create_token))
+        .route("/api/v1/tokens/{token}", delete(access::revoke_token))
+        .route("/api/v1/users", get(access::users).post(access::add_user))
+        .route("/api/v1/users/{user}", delete(access::remove_user))
+        .route("/api/v1/users/{user}/password", put(access::set_password))
+        .route("/api/v1/changes", get(access::changes))
         .route("/api/v1/openapi.json", get(openapi))
         .route("/health", get(data::health))
         .route("/metrics", get(metrics::scrape))
@@ -153,9 +174,11 @@ pub fn router(source: Arc<dyn Source>, max_streams: usize, shutdown: Shutdown) -
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn(problem::of_every_error))
+        .layer(from_fn_with_state(api.clone(), record::record))
         .layer(from_fn_with_state(Arc::new(idempotency::Answers::default()), idempotency::once))
+        .layer(from_fn_with_state(api.clone(), guard::guard))
         .layer(from_fn_with_state(api.clone(), metrics::count))
-        .layer(from_fn(careful_headers))
+        .layer(from_fn_with_state(api.clone(), headers::careful))
         .with_state(api)
 }
 
@@ -175,15 +198,6 @@ async fn wrong_method(method: Method, uri: Uri) -> Problem {
         StatusCode::METHOD_NOT_ALLOWED,
         format!("{} does not take {method}; /api/v1/openapi.json says what it takes", uri.path()),
     )
-}
-
-/// Nothing here is to be kept by a cache or guessed at by a browser.
-async fn careful_headers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
 }
 
 type Answer<T> = Result<Json<T>, Problem>;

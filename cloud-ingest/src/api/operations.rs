@@ -1,23 +1,27 @@
 //! Retiring a device, and the log of what operators did.
 //!
-//! There are no logins yet, so an order is taken only from a program on this machine: its address is a loopback address, it
-//! named this machine so, and no proxy brought it. A page in a browser cannot give one: the body must be JSON,
+//! Where nobody is asked who they are, an order is taken only from a program on this machine: its address is a loopback address, it
+//! named this machine so, and no proxy brought it (see `guard`). A page in a browser cannot give one: the body must be JSON,
 //! for which a browser asks first, and is not allowed.
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::{
-    Extension, Json,
+    Json,
     body::Bytes,
-    extract::{ConnectInfo, Path, State, connect_info::Connected},
+    extract::{Path, State, connect_info::Connected},
     http::{HeaderMap, StatusCode, Uri, header},
     serve::IncomingStream,
 };
 use serde::Deserialize;
+use tidegate_access::request::names_this_machine;
 use tidegate_protocol::{BootId, DeviceId, SiteId};
 
 use super::{Answer, ApiState, parameters::Parameters, problem::Problem, server::HttpListener};
-use crate::operations::{OperationsView, RetireRequest, RetireView};
+use crate::{
+    door::Caller,
+    operations::{OperationsView, RetireRequest, RetireView},
+};
 
 pub(super) const MAX_OPERATOR_CHARS: usize = 64;
 pub(super) const MAX_REASON_CHARS: usize = 500;
@@ -41,7 +45,7 @@ impl Connected<IncomingStream<'_, HttpListener>> for Peer {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Order {
-    operator: String,
+    operator: Option<String>,
     reason: String,
     boot: Option<String>,
     #[serde(default)]
@@ -57,13 +61,12 @@ pub async fn retire(
     State(api): ApiState,
     Path((site, device)): Path<(String, String)>,
     uri: Uri,
-    peer: Option<Extension<ConnectInfo<Peer>>>,
+    caller: Caller,
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer<RetireView> {
     Parameters::read(&uri, &[])?;
-    refuse_strangers(peer.map(|Extension(ConnectInfo(peer))| peer.ip()), &headers)?;
-    let request = request(&site, &device, &headers, &body)?;
+    let request = request(&site, &device, &caller, &headers, &body)?;
     api.ask(move |source| source.retire(&request)).await.map(Json)
 }
 
@@ -79,19 +82,10 @@ pub(super) fn refuse_strangers(peer: Option<IpAddr>, headers: &HeaderMap) -> Res
         return refused("a proxy brought this one");
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if !is_this_machine(host) {
+    if !names_this_machine(host) {
         return refused("name it 127.0.0.1, [::1] or localhost");
     }
     Ok(())
-}
-
-/// A page from elsewhere may have a name of its own resolve to this machine.
-fn is_this_machine(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    };
-    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 pub(super) fn must_be_json(headers: &HeaderMap, example: &str) -> Result<(), Problem> {
@@ -103,7 +97,13 @@ pub(super) fn must_be_json(headers: &HeaderMap, example: &str) -> Result<(), Pro
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
-fn request(site: &str, device: &str, headers: &HeaderMap, body: &[u8]) -> Result<RetireRequest, Problem> {
+fn request(
+    site: &str,
+    device: &str,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<RetireRequest, Problem> {
     let wrong = |name, detail: String| Problem::parameter(name, detail);
     let site: SiteId = site.parse().map_err(|error| wrong("site", format!("site: {error}")))?;
     let device: DeviceId = device.parse().map_err(|error| wrong("device", format!("device: {error}")))?;
@@ -112,7 +112,7 @@ fn request(site: &str, device: &str, headers: &HeaderMap, body: &[u8]) -> Result
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the order: {error}")))?;
     let boot = order.boot.as_deref().map(str::parse::<BootId>).transpose();
     let boot = boot.map_err(|error| wrong("boot", format!("boot: {error}")))?;
-    let operator = operator_of(&order.operator)?;
+    let operator = caller.operator(order.operator.as_deref())?;
     let reason = one_line("reason", &order.reason, MAX_REASON_CHARS)?;
     Ok(RetireRequest { site, device, boot, operator, reason, confirmed: order.confirm })
 }

@@ -1,12 +1,11 @@
-//! The rules. All of them are one resource; its `ETag` is their edition. They are changed as a whole, and only from this
-//! machine, as all that changes anything (see `operations`).
+//! The rules. All of them are one resource; its `ETag` is their edition. They are changed as a whole.
 
 use std::path::Path as FilePath;
 
 use axum::{
-    Extension, Json,
+    Json,
     body::Bytes,
-    extract::{ConnectInfo, Path, State},
+    extract::{Path, State},
     http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -18,11 +17,14 @@ use tidegate_service::settings;
 use super::{
     Answer, ApiState,
     if_match::expected,
-    operations::{MAX_REASON_CHARS, Peer, one_line, operator_of, refuse_strangers},
+    operations::{MAX_REASON_CHARS, one_line},
     parameters::Parameters,
     problem::Problem,
 };
-use crate::rules::{RulesLogView, RulesRequest};
+use crate::{
+    door::Caller,
+    rules::{RulesLogView, RulesRequest},
+};
 
 /// Lines of the log in one answer, unless asked otherwise, and at most.
 const LOG_LINES: usize = 100;
@@ -47,15 +49,14 @@ pub async fn log(State(api): ApiState, uri: Uri) -> Answer<RulesLogView> {
 pub async fn put(
     State(api): ApiState,
     uri: Uri,
-    peer: Option<Extension<ConnectInfo<Peer>>>,
+    caller: Caller,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let parameters = Parameters::read(&uri, &["operator", "reason", "dry_run"])?;
-    refuse_strangers(peer.map(|Extension(ConnectInfo(peer))| peer.ip()), &headers)?;
     let text = |name| parameters.text(name).unwrap_or_default();
     let dry_run = parameters.flag("dry_run")?.unwrap_or(false);
-    let operator = operator_of(text("operator"))?;
+    let operator = caller.operator(parameters.text("operator"))?;
     let reason = one_line("reason", text("reason"), MAX_REASON_CHARS)?;
     let expected = expected(&headers)?;
     let rules = rules_in(&headers, &body)?;

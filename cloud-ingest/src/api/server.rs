@@ -1,5 +1,7 @@
 //! The listener's limits, and serving until shutdown.
 
+mod tls;
+
 use std::{
     future::Future,
     io,
@@ -12,6 +14,7 @@ use std::{
 
 use axum::{Router, serve::Listener};
 use tidegate_service::Shutdown;
+use tidegate_trust::{renewal::Credentials, tokio_rustls::server::TlsStream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -19,6 +22,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+use self::tls::TlsListener;
 use super::operations::Peer;
 
 /// How many connections are served at once beside those of event streams; more wait in the listener's backlog.
@@ -36,9 +40,16 @@ pub async fn serve(listener: HttpListener, router: Router, shutdown: Shutdown) -
 /// A bound listener whose connections do not wait for full packets (events are small and urgent) and cannot be held
 /// up for ever by a client that does not read.
 pub struct HttpListener {
-    listener: TcpListener,
+    arrivals: Arrivals,
     places: Arc<Semaphore>,
     write_stall_limit: Duration,
+}
+
+enum Arrivals {
+    Plain(TcpListener),
+    Tls(TlsListener),
+    /// Never but while it becomes another.
+    None,
 }
 
 impl HttpListener {
@@ -47,7 +58,19 @@ impl HttpListener {
     }
 
     pub fn with_limits(listener: TcpListener, max_connections: usize, write_stall_limit: Duration) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(max_connections)), write_stall_limit }
+        let places = Arc::new(Semaphore::new(max_connections));
+        Self { arrivals: Arrivals::Plain(listener), places, write_stall_limit }
+    }
+
+    /// With the certificate in force at each connection's beginning. Within a runtime.
+    pub fn with_tls(mut self, credentials: Arc<Credentials>) -> Self {
+        self.arrivals = match std::mem::replace(&mut self.arrivals, Arrivals::None) {
+            Arrivals::Plain(listener) => {
+                Arrivals::Tls(TlsListener::start(listener, Arc::clone(&self.places), credentials))
+            }
+            other => other,
+        };
+        self
     }
 }
 
@@ -56,21 +79,57 @@ impl Listener for HttpListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
-        let (stream, peer) = Listener::accept(&mut self.listener).await;
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
-        }
-        (Connection { stream, write_stall_limit: self.write_stall_limit, stalled: None, _place: place }, peer)
+        let (stream, peer, place) = match &mut self.arrivals {
+            Arrivals::Plain(listener) => {
+                let place = Arc::clone(&self.places).acquire_owned().await.ok();
+                let (stream, peer) = accept(listener).await;
+                (Stream::Plain(stream), peer, place)
+            }
+            Arrivals::Tls(listener) => {
+                let (stream, peer, place) = listener.accept().await;
+                (Stream::Tls(stream), peer, Some(place))
+            }
+            Arrivals::None => std::future::pending().await,
+        };
+        let write_stall_limit = self.write_stall_limit;
+        (Connection { stream, write_stall_limit, stalled: None, _place: place }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        match &self.arrivals {
+            Arrivals::Plain(listener) => listener.local_addr(),
+            Arrivals::Tls(listener) => Ok(listener.address),
+            Arrivals::None => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 }
 
+/// What passes is tried again, as axum does it.
+async fn accept(listener: &mut TcpListener) -> (TcpStream, SocketAddr) {
+    let (stream, peer) = Listener::accept(listener).await;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
+    }
+    (stream, peer)
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// The same of either.
+macro_rules! of_either {
+    ($stream:expr, $call:ident $(, $argument:expr)*) => {
+        match $stream {
+            Stream::Plain(stream) => Pin::new(stream).$call($($argument),*),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).$call($($argument),*),
+        }
+    };
+}
+
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     write_stall_limit: Duration,
     /// Runs while a write waits for the client.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -104,7 +163,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        of_either!(&mut self.stream, poll_read, context, buffer)
     }
 }
 
@@ -114,7 +173,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let written = of_either!(&mut self.stream, poll_write, context, bytes);
         self.unless_stalled(context, written)
     }
 
@@ -123,19 +182,25 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let written = of_either!(&mut self.stream, poll_write_vectored, context, slices);
         self.unless_stalled(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        // What TLS took is written here.
+        let flushed = of_either!(&mut self.stream, poll_flush, context);
+        self.unless_stalled(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let shut = of_either!(&mut self.stream, poll_shutdown, context);
+        self.unless_stalled(context, shut)
     }
 }

@@ -48,12 +48,17 @@ use tidegate_alarms::AlarmEvent;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use super::{Api, ApiState, parameters::Parameters, problem::Problem, snapshot::Snapshot};
-use crate::events::{Cursor, Streamed};
+use crate::{
+    door::Caller,
+    events::{Cursor, Streamed},
+};
 
 /// How many events are read from the store at a time.
 const REPLAY_PAGE: usize = 256;
 /// A comment this often keeps middle boxes from closing a quiet stream.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How soon a watcher whose token or session ends is cut off.
+const JUDGED_EVERY: Duration = Duration::from_secs(2);
 /// How long a browser waits before it reconnects.
 const RECONNECT: Duration = Duration::from_secs(1);
 
@@ -67,7 +72,12 @@ struct Watch {
     provisional: bool,
 }
 
-pub async fn events(State(api): ApiState, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn events(
+    State(api): ApiState,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let given = Parameters::read(&uri, &["since", "provisional"])?;
     let provisional = given.flag("provisional")?.unwrap_or(true);
     let wanted = wanted_cursor(&given, &headers)?;
@@ -81,7 +91,8 @@ pub async fn events(State(api): ApiState, uri: Uri, headers: HeaderMap) -> Resul
         let most = api.max_streams;
         Problem::busy(format!("{most} event streams are open, which is the most; close some"), 10)
     })?;
-    let stream = Sse::new(follow(api, watch, live, place)).keep_alive(KeepAlive::new().interval(HEARTBEAT));
+    let stream =
+        Sse::new(follow(api, caller, watch, live, place)).keep_alive(KeepAlive::new().interval(HEARTBEAT));
     Ok(stream.into_response())
 }
 
@@ -109,6 +120,7 @@ fn resumes(headers: &HeaderMap) -> bool {
 
 fn follow(
     api: Api,
+    caller: Caller,
     watch: Watch,
     mut live: broadcast::Receiver<Streamed>,
     place: OwnedSemaphorePermit,
@@ -165,10 +177,14 @@ fn follow(
             }
             live = live.resubscribe();
         }
+        let mut judged = tokio::time::interval(JUDGED_EVERY);
         loop {
             let received = tokio::select! {
                 received = live.recv() => received,
                 () = api.shutdown.wait() => return,
+                _ = judged.tick() => {
+                    if api.door.is_still_good(&caller) { continue } else { return }
+                }
             };
             match received {
                 // One that was committed before the replay ended is known by more than its announcement.
