@@ -64,12 +64,14 @@ impl Problem {
 }
 
 /// What is refused before a handler is called (a path that is not UTF-8, a body that is too large) is refused in
-/// plain text, which becomes a document too.
+/// plain text, which becomes a document too. A page for people stays one.
 pub async fn of_every_error(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
-    if !is_error || response.headers().get(header::CONTENT_TYPE) == Some(&CONTENT_TYPE) {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_page = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if !is_error || is_page || kind == Some(&CONTENT_TYPE) {
         return response;
     }
     let text = to_bytes(response.into_body(), MAX_DETAIL_BYTES).await.unwrap_or_default();

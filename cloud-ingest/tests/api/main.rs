@@ -1,16 +1,20 @@
 //! The HTTP API over a real listener, with made-up data behind it.
 
 mod alarm_actions;
+mod asked;
+mod changes;
 mod deliveries;
 mod documents;
 mod idempotency;
 mod made_up;
+mod matrix;
 mod orders;
 mod page;
 mod questions;
 mod rules;
 mod server;
 mod settings;
+mod sign_in;
 mod snapshots;
 mod streams;
 
@@ -19,11 +23,15 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use made_up::MadeUp;
 use reqwest::Response;
 use serde_json::Value as Json;
+use tempfile::TempDir;
 use tidegate_alarms::{
     AlarmEvent, ReadingAt, RuleSet, RulesSettings, State,
     event::{Place, Standing, WallTime},
 };
-use tidegate_ingest::api::{self, HttpListener};
+use tidegate_ingest::{
+    api::{self, HttpListener},
+    door::{Door, Policy},
+};
 use tidegate_protocol::{BootId, ChannelName, DeviceId, Quality, Seq, SiteId, Tick, Value};
 use tidegate_service::Shutdown;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -41,6 +49,9 @@ struct Served {
     source: Arc<MadeUp>,
     shutdown: Shutdown,
     serving: JoinHandle<std::io::Result<()>>,
+    door: Arc<Door>,
+    /// Where users, tokens and the log of changes are.
+    data_dir: TempDir,
 }
 
 impl Served {
@@ -49,12 +60,24 @@ impl Served {
     }
 
     async fn start_with(limits: impl FnOnce(TcpListener) -> HttpListener) -> Self {
+        Self::start_kept(Policy::open_on_loopback(), limits).await
+    }
+
+    /// Everybody is asked who they are.
+    async fn start_asking() -> Self {
+        let policy = Policy { asks: true, ..Policy::open_on_loopback() };
+        Self::start_kept(policy, |listener| HttpListener::new(listener, MAX_CONNECTIONS)).await
+    }
+
+    async fn start_kept(policy: Policy, limits: impl FnOnce(TcpListener) -> HttpListener) -> Self {
+        let data_dir = tempfile::tempdir().unwrap();
+        let door = Arc::new(Door::open(data_dir.path(), policy).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (source, shutdown) = (Arc::new(MadeUp::new(EVENTS_WAITING)), Shutdown::new());
-        let router = api::router(source.clone(), MAX_STREAMS, shutdown.clone());
+        let router = api::router(source.clone(), door.clone(), MAX_STREAMS, shutdown.clone());
         let serving = tokio::spawn(api::serve(limits(listener), router, shutdown.clone()));
-        Self { address, source, shutdown, serving }
+        Self { address, source, shutdown, serving, door, data_dir }
     }
 
     async fn get(&self, path: &str) -> Response {

@@ -51,7 +51,10 @@ async fn a_client_that_does_not_read_loses_its_connection() {
     let stall_limit = Duration::from_millis(200);
     let served = Served::start_with(|listener| HttpListener::with_limits(listener, 8, stall_limit)).await;
     let mut client = TcpStream::connect(served.address).await.unwrap();
-    client.write_all(b"GET /api/v1/events?since=beginning HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    client
+        .write_all(b"GET /api/v1/events?since=beginning HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .unwrap();
     let mut first = [0; 9];
     timeout(PATIENCE, client.read_exact(&mut first)).await.unwrap().unwrap();
     // More than both sockets' buffers hold, with room for the stream to keep up until they are full.
@@ -74,7 +77,7 @@ async fn a_client_that_does_not_read_loses_its_connection() {
 #[tokio::test]
 async fn connections_over_the_limit_wait_for_a_place() {
     let served = Served::start_with(|listener| HttpListener::with_limits(listener, 1, PATIENCE)).await;
-    let ask = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+    let ask = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut first = TcpStream::connect(served.address).await.unwrap();
     first.write_all(ask).await.unwrap();
     let mut second = TcpStream::connect(served.address).await.unwrap();
