@@ -1,15 +1,24 @@
 //! The HTTP API of an ingest, as a client sees it.
 //!
-//! Bounds: connecting may take [`CONNECT_TIMEOUT`], an answer [`ANSWER_TIMEOUT`]; an event stream that is silent
+//! Bounds: an answer may take [`ANSWER_TIMEOUT`] to begin, and be silent for as long; an event stream that is silent
 //! for [`SILENCE_TIMEOUT`] (three missed heartbeats) counts as broken.
 
-use std::{error::Error, time::Duration};
+use std::{path::Path, time::Duration};
 
-use reqwest::{Response, StatusCode, Url, header};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Method, Request, StatusCode, header};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tidegate_access::{
+    Token,
+    secrecy::{ExposeSecret, SecretString},
+};
+use tidegate_trust::{ClientFiles, ClientTls, Versions, settings::is_this_machine};
+use url::Url;
+
+use crate::http::{self, Broken, Response};
 
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const LONG_ANSWER_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// How often an order is sent, and the pause between, where the connection breaks.
@@ -17,6 +26,13 @@ const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(250);
 /// The ingest sends a comment every 15 s.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// Whose certificate is believed, and who we are.
+#[derive(Debug, Default)]
+pub struct Trust<'a> {
+    pub ca: Option<&'a Path>,
+    pub token: Option<SecretString>,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -26,6 +42,18 @@ pub enum ClientError {
         "cannot reach the ingest at {url} ({reason}); start it, or name another with --url or TIDEGATE_URL"
     )]
     Unreachable { url: String, reason: String },
+    #[error("--ca: {0}")]
+    Authority(#[from] tidegate_trust::FileError),
+    #[error("the token: {0}; `tidegate tokens create` makes one")]
+    Token(#[from] tidegate_access::token::NoToken),
+    #[error("--token-file: cannot read {} ({error})", path.display())]
+    TokenFile { path: std::path::PathBuf, error: std::io::Error },
+    #[error("a token is not sent to {url} in clear: anybody on the way could take it; use https and --ca")]
+    TokenInClear { url: String },
+    #[error(
+        "the ingest at {url} asks who you are ({what}); give a token with --token-file or TIDEGATE_TOKEN"
+    )]
+    WhoAreYou { url: String, what: String },
     #[error("the ingest at {url} refuses: {what}")]
     Refused { url: String, what: String },
     #[error(
@@ -45,7 +73,8 @@ pub struct Answer<T> {
 #[derive(Debug, Clone)]
 pub struct Client {
     base: String,
-    http: reqwest::Client,
+    tls: Option<ClientTls>,
+    token: Option<Token>,
 }
 
 /// An RFC 9457 problem document.
@@ -57,20 +86,62 @@ struct Problem {
     state: Option<String>,
 }
 
+/// A request that is being made.
+struct Asking<'a> {
+    method: Method,
+    path: &'a str,
+    query: &'a [(&'a str, String)],
+    headers: Vec<(header::HeaderName, String)>,
+    body: Vec<u8>,
+    silence: Duration,
+}
+
+impl<'a> Asking<'a> {
+    fn new(method: Method, path: &'a str, query: &'a [(&'a str, String)]) -> Self {
+        Self { method, path, query, headers: Vec::new(), body: Vec::new(), silence: ANSWER_TIMEOUT }
+    }
+
+    fn with(mut self, name: header::HeaderName, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn json(mut self, order: &impl Serialize) -> Self {
+        // Orders have only texts, numbers and names, which always serialise.
+        self.body = serde_json::to_vec(order).unwrap_or_default();
+        self.with(header::CONTENT_TYPE, "application/json".to_owned())
+    }
+}
+
 impl Client {
-    pub fn new(url: &str) -> Result<Self, ClientError> {
+    pub fn new(url: &str, trust: &Trust<'_>) -> Result<Self, ClientError> {
         let refused = |problem: String| ClientError::Url { url: url.to_owned(), problem };
         let parsed = Url::parse(url).map_err(|error| refused(error.to_string()))?;
-        if parsed.scheme() != "http" {
-            return Err(refused("only http:// is spoken".to_owned()));
+        let Some(host) = parsed.host_str() else { return Err(refused("it names no host".to_owned())) };
+        let tls = match (parsed.scheme(), trust.ca) {
+            ("http", _) => None,
+            ("https", Some(ca)) => {
+                let versions = Versions::default();
+                let files =
+                    ClientFiles { ca: ca.to_owned(), own: None, crl: None, server_name: None, versions };
+                Some(files.load()?)
+            }
+            ("https", None) => {
+                let says = "https needs --ca FILE: the authority of the ingest's certificate";
+                return Err(refused(says.to_owned()));
+            }
+            _ => return Err(refused("only http:// and https:// are spoken".to_owned())),
+        };
+        let token = trust.token.as_ref().map(|text| Token::read(text.expose_secret())).transpose()?;
+        if token.is_some() && tls.is_none() && !is_this_machine(host) {
+            return Err(ClientError::TokenInClear { url: url.to_owned() });
         }
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(SILENCE_TIMEOUT)
-            .build()
-            .map_err(|error| refused(innermost(&error)))?;
-        Ok(Self { base: url.trim_end_matches('/').to_owned(), http })
+        Ok(Self { base: url.trim_end_matches('/').to_owned(), tls, token })
+    }
+
+    /// Whether the ingest hears from a token who we are.
+    pub const fn has_token(&self) -> bool {
+        self.token.is_some()
     }
 
     /// For an answer that the ingest reads all stored readings for: it may think for [`LONG_ANSWER_TIMEOUT`].
@@ -79,10 +150,8 @@ impl Client {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<T, ClientError> {
-        let builder = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT);
-        let http = builder.timeout(LONG_ANSWER_TIMEOUT).build().map_err(|error| self.unreachable(&error))?;
-        let request = http.get(format!("{}{path}", self.base)).query(query);
-        Ok(self.answer(path, request).await?.body)
+        let asking = Asking { silence: LONG_ANSWER_TIMEOUT, ..Asking::new(Method::GET, path, query) };
+        Ok(self.answer(asking).await?.body)
     }
 
     pub fn url(&self) -> &str {
@@ -95,17 +164,41 @@ impl Client {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<Answer<T>, ClientError> {
-        let request = self.http.get(format!("{}{path}", self.base)).query(query).timeout(ANSWER_TIMEOUT);
-        self.answer(path, request).await
+        self.answer(Asking::new(Method::GET, path, query)).await
     }
 
-    async fn answer<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        request: reqwest::RequestBuilder,
-    ) -> Result<Answer<T>, ClientError> {
-        let response = self.accept(request.send().await.map_err(|error| self.unreachable(&error))?).await?;
-        let server_unix_ms = response.headers().get(header::DATE).and_then(unix_ms_of);
+    async fn send(&self, asking: Asking<'_>) -> Result<Response, ClientError> {
+        let refused = |problem: String| ClientError::Url { url: self.base.clone(), problem };
+        let mut url = Url::parse(&format!("{}{}", self.base, asking.path))
+            .map_err(|error| refused(error.to_string()))?;
+        if !asking.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(asking.query);
+        }
+        let target =
+            url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let host = url.host_str().unwrap_or_default();
+        let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let mut request = Request::builder().method(asking.method).uri(target).header(header::HOST, host);
+        if let Some(token) = &self.token {
+            let mut value =
+                header::HeaderValue::from_str(&format!("Bearer {}", token.text().expose_secret()))
+                    .map_err(|error| refused(error.to_string()))?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        for (name, value) in asking.headers {
+            request = request.header(name, value);
+        }
+        let request =
+            request.body(Full::new(Bytes::from(asking.body))).map_err(|error| refused(error.to_string()))?;
+        let sent = http::send(&url, self.tls.as_ref(), request, asking.silence).await;
+        self.accept(sent.map_err(|error| self.unreachable(&error))?).await
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, asking: Asking<'_>) -> Result<Answer<T>, ClientError> {
+        let path = asking.path.to_owned();
+        let response = self.send(asking).await?;
+        let server_unix_ms = response.headers.get(header::DATE).and_then(unix_ms_of);
         let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         let body = serde_json::from_slice(&body)
             .map_err(|error| self.not_an_ingest(format!("{path} is not what it should be: {error}")))?;
@@ -118,8 +211,7 @@ impl Client {
         path: &str,
         order: &impl Serialize,
     ) -> Result<Answer<T>, ClientError> {
-        let request = self.http.post(format!("{}{path}", self.base)).json(order).timeout(ANSWER_TIMEOUT);
-        self.answer(path, request).await
+        self.answer(Asking::new(Method::POST, path, &[]).json(order)).await
     }
 
     /// Gives an order under a key of its own, so that it is carried out once though it is sent again where the connection broke.
@@ -134,27 +226,29 @@ impl Client {
         let mut left = if key.is_some() { ATTEMPTS } else { 1 };
         loop {
             left -= 1;
-            let mut request =
-                self.http.post(format!("{}{path}", self.base)).json(order).timeout(ANSWER_TIMEOUT);
+            let mut asking = Asking::new(Method::POST, path, &[]).json(order);
             if let Some(key) = &key {
-                request = request.header("Idempotency-Key", key);
+                asking = asking.with(header::HeaderName::from_static("idempotency-key"), key.clone());
             }
-            match self.answer(path, request).await {
+            match self.answer(asking).await {
                 Err(ClientError::Unreachable { .. }) if left > 0 => tokio::time::sleep(PAUSE).await,
                 answer => return answer.map(|answer| answer.body),
             }
         }
     }
 
-    /// Puts something in the place of what had this revision.
+    /// Puts something in the place of what had this revision, if one is named.
     pub async fn put<T: DeserializeOwned>(
         &self,
         path: &str,
         wanted: &impl Serialize,
-        revision: u32,
+        revision: Option<u32>,
     ) -> Result<Answer<T>, ClientError> {
-        let request = self.http.put(format!("{}{path}", self.base)).json(wanted).timeout(ANSWER_TIMEOUT);
-        self.answer(path, request.header(header::IF_MATCH, format!("\"{revision}\""))).await
+        let mut asking = Asking::new(Method::PUT, path, &[]).json(wanted);
+        if let Some(revision) = revision {
+            asking = asking.with(header::IF_MATCH, format!("\"{revision}\""));
+        }
+        self.answer(asking).await
     }
 
     /// Puts a TOML text in the place of what had this revision, if one is named.
@@ -165,17 +259,16 @@ impl Client {
         text: String,
         revision: Option<u64>,
     ) -> Result<Answer<T>, ClientError> {
-        let request = self.http.put(format!("{}{path}", self.base)).query(query).timeout(ANSWER_TIMEOUT);
-        let mut request = request.header(header::CONTENT_TYPE, "application/toml").body(text);
+        let mut asking = Asking { body: text.into_bytes(), ..Asking::new(Method::PUT, path, query) };
+        asking = asking.with(header::CONTENT_TYPE, "application/toml".to_owned());
         if let Some(revision) = revision {
-            request = request.header(header::IF_MATCH, format!("\"{revision}\""));
+            asking = asking.with(header::IF_MATCH, format!("\"{revision}\""));
         }
-        self.answer(path, request).await
+        self.answer(asking).await
     }
 
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ClientError> {
-        let request = self.http.delete(format!("{}{path}", self.base)).timeout(ANSWER_TIMEOUT);
-        self.answer(path, request).await
+        self.answer(Asking::new(Method::DELETE, path, &[])).await
     }
 
     /// Opens the event stream.
@@ -184,16 +277,16 @@ impl Client {
         query: &[(&str, String)],
         last_event_id: Option<&str>,
     ) -> Result<Response, ClientError> {
-        let mut request = self.http.get(format!("{}/api/v1/events", self.base)).query(query);
-        request = request.header(header::ACCEPT, "text/event-stream");
+        let asking = Asking { silence: SILENCE_TIMEOUT, ..Asking::new(Method::GET, "/api/v1/events", query) };
+        let mut asking = asking.with(header::ACCEPT, "text/event-stream".to_owned());
         if let Some(id) = last_event_id {
-            request = request.header("Last-Event-ID", id);
+            asking = asking.with(header::HeaderName::from_static("last-event-id"), id.to_owned());
         }
-        self.accept(request.send().await.map_err(|error| self.unreachable(&error))?).await
+        self.send(asking).await
     }
 
     async fn accept(&self, response: Response) -> Result<Response, ClientError> {
-        let status = response.status();
+        let status = response.status;
         if status.is_success() {
             return Ok(response);
         }
@@ -201,6 +294,9 @@ impl Client {
         match serde_json::from_slice::<Problem>(&body) {
             Ok(Problem { title, detail, state }) => {
                 let what = detail.map_or_else(|| title.clone(), |detail| format!("{title}: {detail}"));
+                if status == StatusCode::UNAUTHORIZED {
+                    return Err(ClientError::WhoAreYou { url: self.base.clone(), what });
+                }
                 let what = what + &state.map(|state| format!(" (it is {state} now)")).unwrap_or_default();
                 Err(ClientError::Refused { url: self.base.clone(), what })
             }
@@ -209,26 +305,13 @@ impl Client {
         }
     }
 
-    /// What a broken connection means to a person.
-    pub fn unreachable(&self, error: &reqwest::Error) -> ClientError {
-        let reason = if error.is_timeout() { "no answer in time".to_owned() } else { innermost(error) };
-        ClientError::Unreachable { url: self.base.clone(), reason }
+    fn unreachable(&self, broken: &Broken) -> ClientError {
+        ClientError::Unreachable { url: self.base.clone(), reason: broken.to_string() }
     }
 
     fn not_an_ingest(&self, reason: String) -> ClientError {
         ClientError::NotAnIngest { url: self.base.clone(), reason }
     }
-}
-
-/// The cause at the end of the chain says most: "Connection refused (os error 111)".
-fn innermost(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    let text = cause.to_string();
-    // The number means nothing to most readers.
-    text.split_once(" (os error").map_or_else(|| text.clone(), |(words, _)| words.to_lowercase())
 }
 
 fn unix_ms_of(date: &header::HeaderValue) -> Option<i64> {
@@ -242,10 +325,23 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_used_says_how_to_write_it() {
-        for (url, problem) in [("127.0.0.1:8080", "relative URL"), ("https://ingest", "only http://")] {
-            let error = Client::new(url).expect_err(url).to_string();
+        for (url, problem) in
+            [("127.0.0.1:8080", "relative URL"), ("ftp://ingest", "only http://"), ("https://ingest", "--ca")]
+        {
+            let error = Client::new(url, &Trust::default()).expect_err(url).to_string();
             assert!(error.contains(problem) && error.contains("TIDEGATE_URL"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_token_stays_on_this_machine_or_goes_by_tls() {
+        let text = format!("tdg_{}_{}", "0".repeat(16), "a".repeat(64));
+        let with = |url, text: &str| Client::new(url, &Trust { ca: None, token: Some(text.into()) });
+        assert!(with("http://127.0.0.1:8080", &text).is_ok_and(|client| client.has_token()));
+        let error = with("http://ingest.example", &text).expect_err("in clear").to_string();
+        assert!(error.contains("in clear") && !error.contains("aaaa"), "{error}");
+        let error = with("http://127.0.0.1", &text[..80]).expect_err("no token").to_string();
+        assert!(error.contains("tdg_") && !error.contains("aaaa"), "{error}");
     }
 
     #[test]

@@ -36,6 +36,10 @@ pub enum CliError {
     NeverRaised { name: String },
     #[error("a comment says something: give it with --comment")]
     NoComment,
+    #[error("say who you are: with --as NAME, or with a token in --token-file or TIDEGATE_TOKEN")]
+    NoName,
+    #[error("the password: {0}")]
+    Asked(io::Error),
     #[error("--full-screen needs a terminal; leave it out to have one line for each event")]
     NoTerminal,
     #[error("`{address}` is no MQTT address; write it as host:port, for example 127.0.0.1:1883")]
@@ -98,8 +102,15 @@ impl CliError {
             | Self::MqttInClear { .. }
             | Self::AlarmName { .. }
             | Self::NoComment
+            | Self::NoName
             | Self::NoTerminal
-            | Self::Client(ClientError::Url { .. }) => 2,
+            | Self::Client(
+                ClientError::Url { .. }
+                | ClientError::Authority(_)
+                | ClientError::Token(_)
+                | ClientError::TokenFile { .. }
+                | ClientError::TokenInClear { .. },
+            ) => 2,
             _ => 1,
         }
     }

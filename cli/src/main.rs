@@ -7,17 +7,23 @@ mod client;
 mod commands;
 mod demo;
 mod error;
+mod http;
 mod instant;
 mod paint;
 mod sse;
 mod table;
+mod token;
 mod view;
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{client::Client, commands::*, error::CliError};
+use crate::{
+    client::{Client, Trust},
+    commands::*,
+    error::CliError,
+};
 
 const EXIT_CODES: &str = "Exit codes:\n  \
     0  it did what was asked; for audit and demo: every reading is accounted for\n  \
@@ -32,6 +38,14 @@ struct Arguments {
     /// Where the ingest's HTTP API listens.
     #[arg(long, global = true, env = "TIDEGATE_URL", value_name = "URL", default_value = client::DEFAULT_URL)]
     url: String,
+
+    /// The authority of the ingest's certificate, in PEM, for https.
+    #[arg(long, global = true, env = "TIDEGATE_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+
+    /// A file with the token that says who you are; or the token itself in TIDEGATE_TOKEN.
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 
     #[command(subcommand)]
     command: Command,
@@ -51,6 +65,9 @@ enum Command {
     Receivers(receivers::Arguments),
     Watch(watch::Arguments),
     Audit(audit::Arguments),
+    Changes(changes::Arguments),
+    Tokens(tokens::Arguments),
+    Users(users::Arguments),
     #[command(subcommand)]
     Keys(keys::Command),
     #[command(subcommand)]
@@ -78,7 +95,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
-    let client = || Client::new(&arguments.url);
+    let client = || {
+        let token = token::given(arguments.token_file.as_deref())?;
+        Client::new(&arguments.url, &Trust { ca: arguments.ca.as_deref(), token })
+    };
     match arguments.command {
         Command::Demo(asked) => demo::run(&asked).await,
         Command::Devices(asked) => devices::run(&asked, &client()?).await,
@@ -96,6 +116,9 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         Command::Receivers(asked) => receivers::run(&asked, &client()?).await,
         Command::Watch(asked) if asked.raw => raw::run(&asked).await,
         Command::Watch(asked) => watch::run(&asked, &client()?).await,
+        Command::Changes(asked) => changes::run(&asked, &client()?).await,
+        Command::Tokens(asked) => tokens::run(&asked, &client()?).await,
+        Command::Users(asked) => users::run(&asked, &client()?).await,
         Command::Keys(asked) => keys::run(&asked),
         Command::Ca(asked) => ca::run(asked).await,
         Command::Gateway(asked) => gateway::run(asked),

@@ -40,6 +40,12 @@ fn settings_that_are_refused_say_why() {
     insta::assert_snapshot!(settings("[broker]\npassword = \"x\"\n"), @r#"ingest.toml: broker.user (line 2): there is a password and no user; add `user = "ingest"`"#);
     insta::assert_snapshot!(settings("[broker]\nuser = \"ingest\"\npassword_file = \"nowhere\"\n"), @r#"ingest.toml: broker.password_file (line 4): cannot read nowhere (No such file or directory (os error 2)); create the file with the secret on one line, readable by this program's user"#);
     insta::assert_snapshot!(settings("[http]\nlisten = \"8080\"\n"), @r#"ingest.toml: http.listen (line 3): "8080" is not an address with a port; write it as "127.0.0.1:8080" or "[::1]:8080""#);
+    insta::assert_snapshot!(settings("[http]\nlisten = \"0.0.0.0:8080\"\n"), @r#"ingest.toml: http.listen (line 3): passwords, tokens and readings would come to 0.0.0.0:8080 in clear; add [http.tls] with `certificate` and `key`, listen on 127.0.0.1, or add `insecure = true` to [http] if nobody else can be on that network"#);
+    insta::assert_snapshot!(settings("[http]\nlisten = \"0.0.0.0:8080\"\ntls = { certificate = \"a.pem\", key = \"a.key\" }\n"), @r#"ingest.toml: http.listen (line 3): whoever reaches 0.0.0.0:8080 could read everything; add [auth] and make a first user with `tidegate-ingest users add`, listen on 127.0.0.1, or add `insecure = true` to [http] if nobody else can be on that network"#);
+    insta::assert_snapshot!(settings("[auth]\n[http]\nlisten = \"0.0.0.0:8080\"\n"), @r#"ingest.toml: http.listen (line 4): passwords, tokens and readings would come to 0.0.0.0:8080 in clear; add [http.tls] with `certificate` and `key`, listen on 127.0.0.1, or add `insecure = true` to [http] if nobody else can be on that network"#);
+    insta::assert_snapshot!(settings("[http]\ntls = { certificate = \"nowhere.pem\", key = \"a.key\" }\n"), @r#"ingest.toml: http.tls.certificate (line 3): nowhere.pem: it cannot be read (No such file or directory (os error 2)); correct the path, or replace the file"#);
+    insta::assert_snapshot!(settings("[auth]\nsession_hours = 0\n"), @r#"ingest.toml: auth.session_hours (line 3): 0 hours are no session's length; give 1 to 168"#);
+    insta::assert_snapshot!(settings("[auth]\nsession_idle_minutes = 721\n"), @r#"ingest.toml: auth.session_idle_minutes (line 3): 721 minutes are 0, or more than a session lasts; give 1 or more, and no more than session_hours"#);
     insta::assert_snapshot!(settings("[http]\nmax_event_streams = 0\n"), @r#"ingest.toml: http.max_event_streams (line 3): 0 is not a number of event streams that can be open; give 1 to 65535"#);
     insta::assert_snapshot!(settings("rules = \"no-rules.toml\"\n"), @r#"ingest.toml: rules (line 2): there is no file at no-rules.toml; create it, or correct the path"#);
 }
@@ -56,6 +62,23 @@ fn rules_that_are_refused_say_why() {
 }
 
 #[test]
+fn whoever_says_that_it_is_insecure_gets_it_and_a_warning() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("ingest.toml");
+    let policy = |text: &str| {
+        std::fs::write(&file, format!("data_dir = \"data\"\n{text}")).expect("it writes");
+        Config::load(&file).expect("it is taken").http.policy
+    };
+    let open = policy("[http]\nlisten = \"0.0.0.0:8080\"\ninsecure = true\n");
+    assert!(!open.asks && open.warning().is_some_and(|said| said.starts_with("INSECURE")));
+    let clear = policy("[auth]\n[http]\nlisten = \"0.0.0.0:8080\"\ninsecure = true\n");
+    assert!(clear.asks && clear.warning().is_some_and(|said| said.starts_with("INSECURE")));
+    let local = policy("");
+    assert!(local.warning().is_some_and(|said| said.contains("nobody is asked")));
+    assert_eq!(policy("[auth]\n").warning(), None);
+}
+
+#[test]
 fn the_example_files_are_good() {
     let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/ingest.toml");
     let config = Config::load(&deploy).expect("the example is good");
@@ -67,8 +90,8 @@ fn the_example_files_are_good() {
     std::fs::write(&file, "data_dir = \"data\"\n").expect("it writes");
     let plain = Config::load(&file).expect("it is good");
     assert_eq!(
-        format!("{:?} {:?} {:?} {}", plain.journal, plain.lake, plain.retention, plain.http),
-        format!("{:?} {:?} {:?} {}", config.journal, config.lake, config.retention, config.http)
+        format!("{:?} {:?} {:?} {:?}", plain.journal, plain.lake, plain.retention, plain.http),
+        format!("{:?} {:?} {:?} {:?}", config.journal, config.lake, config.retention, config.http)
     );
     assert_eq!(plain.silence, config.silence);
     assert_eq!(

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io::Write, process::ExitCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::audit::ledger::Audit;
+use super::{audit::ledger::Audit, named};
 use crate::{client::Client, error::CliError, instant::roughly};
 
 /// A device that was heard of so lately may not be gone.
@@ -27,7 +27,7 @@ enum Action {
 ///
 /// Without --yes it only says what it would do. What it does is in the ledger with the reason `written-off`, and in the
 /// operator log (`/api/v1/operations`). Readings that come all the same are stored, and counted. A device
-/// that starts again simply lives again. Run it on the ingest's own machine.
+/// that starts again simply lives again. Needs the role engineer.
 #[derive(Debug, clap::Args)]
 struct Retire {
     device: String,
@@ -40,9 +40,9 @@ struct Retire {
     /// Why; for the operator log.
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Who you are; for the operator log.
-    #[arg(long = "as", value_name = "NAME")]
-    operator: String,
+    /// Who you are, for the log; with a token it need not be said.
+    #[arg(long = "as", env = "TIDEGATE_OPERATOR", value_name = "NAME")]
+    operator: Option<String>,
     /// Do it.
     #[arg(long)]
     yes: bool,
@@ -53,7 +53,8 @@ struct Retire {
 
 #[derive(Serialize)]
 struct Order<'a> {
-    operator: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operator: Option<&'a str>,
     reason: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     boot: Option<&'a str>,
@@ -86,7 +87,8 @@ pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, Cli
         Some(site) => site.clone(),
         None => only_site(client, &device).await?,
     };
-    let (operator, reason, boot) = (asked.operator.as_str(), asked.reason.as_str(), asked.boot.as_deref());
+    let (operator, reason, boot) =
+        (named(asked.operator.as_deref(), client)?, asked.reason.as_str(), asked.boot.as_deref());
     let order = Order { operator, reason, boot, confirm: asked.yes };
     let path = format!("/api/v1/devices/{site}/{device}/retire");
     let answer = client.post::<Retired>(&path, &order).await?;

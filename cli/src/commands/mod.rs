@@ -4,6 +4,7 @@ pub mod alarms;
 pub mod audit;
 pub mod broker;
 pub mod ca;
+pub mod changes;
 pub mod device;
 pub mod devices;
 pub mod gateway;
@@ -14,6 +15,8 @@ pub mod readings;
 pub mod receivers;
 pub mod rules;
 pub mod settings;
+pub mod tokens;
+pub mod users;
 pub mod watch;
 
 use std::{io::Write, process::ExitCode};
@@ -25,6 +28,11 @@ use crate::{
     client::{Client, ClientError},
     error::CliError,
 };
+
+/// In whose name an order is given: who has a token need not say it.
+fn named<'a>(given: Option<&'a str>, client: &Client) -> Result<Option<&'a str>, CliError> {
+    if given.is_none() && !client.has_token() { Err(CliError::NoName) } else { Ok(given) }
+}
 
 /// Prints what the API gave: an object a line as it is, or what people are shown of it.
 fn print<T: DeserializeOwned>(

@@ -5,6 +5,7 @@ use std::{io::Write, process::ExitCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::named;
 use crate::{
     client::Client,
     commands::decode,
@@ -37,7 +38,7 @@ enum Action {
         #[arg(long, value_enum, default_value = "all")]
         state: State,
     },
-    /// Send an event again, now; run it on the ingest's own machine
+    /// Send an event again, now
     Replay {
         receiver: String,
         /// The event's cursor, as `deliveries` shows it.
@@ -45,13 +46,13 @@ enum Action {
         #[command(flatten)]
         operator: Operator,
     },
-    /// Send a test message, and say whether it arrived; run it on the ingest's own machine
+    /// Send a test message, and say whether it arrived
     Test {
         receiver: String,
         #[command(flatten)]
         operator: Operator,
     },
-    /// Serve a receiver again that was disabled; run it on the ingest's own machine
+    /// Serve a receiver again that was disabled
     Enable {
         receiver: String,
         #[command(flatten)]
@@ -68,14 +69,15 @@ enum State {
 
 #[derive(Debug, clap::Args)]
 struct Operator {
-    /// Who you are; for the log.
-    #[arg(long = "as", value_name = "NAME")]
-    name: String,
+    /// Who you are, for the log; with a token it need not be said.
+    #[arg(long = "as", env = "TIDEGATE_OPERATOR", value_name = "NAME")]
+    name: Option<String>,
 }
 
 #[derive(Serialize)]
 struct Order<'a> {
-    operator: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operator: Option<&'a str>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -267,7 +269,10 @@ async fn order(
     said: &str,
     json: bool,
 ) -> Result<ExitCode, CliError> {
-    let answer = client.post::<Box<RawValue>>(path, &Order { operator: &operator.name }).await?.body;
+    let answer = client
+        .post::<Box<RawValue>>(path, &Order { operator: named(operator.name.as_deref(), client)? })
+        .await?
+        .body;
     let mut out = std::io::stdout().lock();
     let line = if json { answer.get() } else { said };
     writeln!(out, "{line}")?;
@@ -281,7 +286,10 @@ async fn test(
     json: bool,
 ) -> Result<ExitCode, CliError> {
     let path = format!("/api/v1/receivers/{receiver}/test");
-    let answer = client.post::<Tested>(&path, &Order { operator: &operator.name }).await?.body;
+    let answer = client
+        .post::<Tested>(&path, &Order { operator: named(operator.name.as_deref(), client)? })
+        .await?
+        .body;
     let mut out = std::io::stdout().lock();
     if json {
         writeln!(out, "{}", serde_json::to_string(&answer).map_err(std::io::Error::from)?)?;

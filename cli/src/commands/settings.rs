@@ -226,7 +226,7 @@ async fn set(asked: &Set, client: &Client) -> Result<ExitCode, CliError> {
     let before = client.get::<Settings>(&path, &[]).await?.body;
     let wanted = asked.changes.applied_to(before.desired)?;
     // What somebody else changed since that look is not overwritten.
-    let mut answer = client.put::<Box<RawValue>>(&path, &wanted, before.revision).await?;
+    let mut answer = client.put::<Box<RawValue>>(&path, &wanted, Some(before.revision)).await?;
     let mut now = read(client, &answer.body)?;
     let (revision, until) = (now.revision, Instant::now() + asked.patience.timeout);
     while asked.patience.wait && now.state == "pending" && now.revision == revision {

@@ -15,8 +15,8 @@ pub const WAITING: usize = 256;
 pub type Arrived = (AlarmEvent, Instant);
 
 /// Follows the stream and hands its events over, until either end closes.
-pub async fn follow(response: reqwest::Response, events: mpsc::Sender<Arrived>) {
-    let mut chunks = response.bytes_stream();
+pub async fn follow(response: crate::http::Response, events: mpsc::Sender<Arrived>) {
+    let mut chunks = response.chunks();
     let mut parser = sse::Parser::default();
     while let Some(Ok(chunk)) = chunks.next().await {
         let now = Instant::now();
@@ -30,7 +30,7 @@ pub async fn follow(response: reqwest::Response, events: mpsc::Sender<Arrived>) 
 }
 
 /// Opens the stream from now on, provisional events included.
-pub async fn open(client: &Client) -> Result<reqwest::Response, crate::client::ClientError> {
+pub async fn open(client: &Client) -> Result<crate::http::Response, crate::client::ClientError> {
     client.events(&[("since", "now".to_owned())], None).await
 }
 

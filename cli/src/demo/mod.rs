@@ -105,7 +105,7 @@ async fn show(arguments: &Arguments) -> Result<ExitCode, DemoError> {
 
     let sampled = Sampled::default();
     let system = System::start(&folder, http, arguments.seed, &observer(&sampled)).await?;
-    let client = Client::new(&format!("http://{}", system.http()))?;
+    let client = Client::new(&format!("http://{}", system.http()), &crate::client::Trust::default())?;
     let outage = Outage::plan(Instant::now(), arguments.outage, arguments.length)?;
     let mut show = Show::begin(system, client, sampled, outage, secured.as_ref(), arguments.json).await?;
 

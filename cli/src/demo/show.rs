@@ -252,7 +252,9 @@ impl Show {
 async fn disk_bytes(agents: &[SocketAddr]) -> Result<u64, DemoError> {
     let mut sum = 0;
     for agent in agents {
-        let status = Client::new(&format!("http://{agent}"))?.get::<AgentStatus>("/status", &[]).await?;
+        let status = Client::new(&format!("http://{agent}"), &crate::client::Trust::default())?
+            .get::<AgentStatus>("/status", &[])
+            .await?;
         sum += status.body.disk_bytes_written.blocks;
     }
     Ok(sum)

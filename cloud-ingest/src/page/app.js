@@ -29,7 +29,7 @@ const svg = (tag, attributes) => {
 const keyOf = (it) => `${it.site}/${it.device}/${it.channel}`;
 const deviceKey = (it) => `${it.site}/${it.device}`;
 
-const known = { devices: [], shown: [], latest: new Map(), alarms: new Map(), events: new Map(), alarmsLoaded: false };
+const known = { devices: [], shown: [], latest: new Map(), alarms: new Map(), events: new Map(), alarmsLoaded: false, mayAct: false };
 const traces = new Map();  // channel key → [{ at, value }]
 const cards = new Map();   // device key → { node, rows }
 let clockAhead = 0;        // what to add to this browser's clock to have the server's
@@ -42,6 +42,7 @@ async function ask(path) {
   const date = Date.parse(response.headers.get("date"));
   // The header has whole seconds: believe it only where it differs by more.
   if (Number.isFinite(date)) clockAhead = Math.abs(date - Date.now()) > 2000 ? date - Date.now() : 0;
+  if (response.status === 401) location.assign("login");
   if (!response.ok) {
     const problem = await response.json().catch(() => ({}));
     throw new Error(problem.detail ?? `${path}: status ${response.status}`);
@@ -207,6 +208,11 @@ function showAlarms() {
     if (isAcknowledged(raise)) {
       const by = raise.done?.transition === "acknowledge" ? ` by ${raise.done.operator.by}` : "";
       what.append(el("span", "done", `acknowledged${by}`));
+    }
+    if (known.mayAct && raise.lifecycle?.latest && !isAcknowledged(raise)) {
+      const button = el("button", "act", "Acknowledge");
+      button.addEventListener("click", () => acknowledge(raise, button).catch(() => {}));
+      what.append(button);
     }
     row.append(shape(raise.priority), where, what, when);
     return row;
@@ -397,10 +403,42 @@ function draw(row, trace, alarm) {
   line.setAttribute("y2", limit);
 }
 
+// ---- who looks ----
+
+async function loadWho() {
+  const { name, role, by, asks, form } = await ask("whoami");
+  $("open-door").hidden = asks;
+  // Where nobody is asked who they are, nobody acts in a page: it has no name to do it in.
+  known.mayAct = name !== null && role !== "viewer";
+  if (by === "session") {
+    $("who-name").textContent = `${name}, ${role}`;
+    $("who-form").value = form;
+    $("who").hidden = false;
+  }
+}
+
+async function acknowledge(raise, button) {
+  button.disabled = true;
+  const path = [raise.site, raise.device, raise.channel, raise.rule].map(encodeURIComponent).join("/");
+  const { occurrence, transition } = raise.lifecycle.latest;
+  const response = await fetch(`api/v1/alarms/${path}/acknowledge`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ occurrence, transition }),
+  });
+  if (!response.ok) {
+    const problem = await response.json().catch(() => ({}));
+    $("notice").textContent = problem.detail ?? `not acknowledged: status ${response.status}`;
+    $("notice").hidden = false;
+  }
+  await loadAlarms();
+}
+
 // ---- together ----
 
 $("filter").addEventListener("input", showFleet);
 listen();
+loadWho().then(showAlarms).catch(() => {});
 poll(LATEST_EVERY_MS, loadLatest);
 poll(AUDIT_EVERY_MS, showAudit);
 poll(FLEET_EVERY_MS, loadFleet);

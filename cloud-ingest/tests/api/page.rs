@@ -26,6 +26,11 @@ async fn the_page_is_served_with_a_policy_that_allows_this_host_only() {
 #[tokio::test]
 async fn nothing_is_fetched_from_outside_and_nothing_is_inline() {
     let served = Served::start().await;
+    let asking = Served::start_asking().await;
+    let login = asking.text("/login").await;
+    for inline in [" style=", " onclick=", "<style", "<script", "http://127", "https://"] {
+        assert!(!login.contains(inline), "the policy would stop {inline}");
+    }
     for path in ["/", "/style.css", "/app.js"] {
         let text = served.text(path).await;
         // XML's name for SVG is an address that nobody fetches.

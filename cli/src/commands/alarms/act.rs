@@ -11,7 +11,7 @@ use serde_json::{Value, json, value::RawValue};
 use super::{filter::Filter, list, named::AlarmName};
 use crate::{
     client::{Client, ClientError},
-    commands::decode,
+    commands::{decode, named},
     error::CliError,
     instant::{local_time, parse_duration},
     view::{Alarm, AlarmEvent, Seen},
@@ -20,9 +20,9 @@ use crate::{
 /// Who does it, and why.
 #[derive(Debug, clap::Args)]
 pub struct By {
-    /// Who you are; for the operator log.
+    /// Who you are, for the log; with a token it need not be said.
     #[arg(long = "as", env = "TIDEGATE_OPERATOR", value_name = "NAME")]
-    operator: String,
+    operator: Option<String>,
     /// Why; for the operator log.
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
@@ -117,12 +117,13 @@ async fn give(
     mut order: Value,
     by: &By,
     client: &Client,
-) -> Result<Box<RawValue>, ClientError> {
+) -> Result<Box<RawValue>, CliError> {
+    let operator = named(by.operator.as_deref(), client)?;
     if let Some(fields) = order.as_object_mut() {
-        fields.insert("operator".to_owned(), by.operator.clone().into());
+        fields.extend(operator.map(|operator| ("operator".to_owned(), operator.into())));
         fields.extend(by.comment.clone().map(|comment| ("comment".to_owned(), comment.into())));
     }
-    client.order(&format!("{}/{action}", name.path()), &order).await
+    Ok(client.order(&format!("{}/{action}", name.path()), &order).await?)
 }
 
 pub async fn acknowledge(asked: &Ack, client: &Client) -> Result<ExitCode, CliError> {
@@ -159,11 +160,11 @@ async fn acknowledge_all(asked: &Ack, client: &Client) -> Result<ExitCode, CliEr
         let (name, Some(seen)) = (AlarmName::of(alarm), &alarm.lifecycle.latest) else { continue };
         match give("acknowledge", &name, saw(seen), &asked.by, client).await {
             Ok(done) => tell(&done, asked.by.json)?,
-            Err(ClientError::Refused { what, .. }) => {
+            Err(CliError::Client(ClientError::Refused { what, .. })) => {
                 eprintln!("tidegate: {name}: {what}");
                 refused += 1;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

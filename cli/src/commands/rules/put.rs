@@ -6,20 +6,24 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{check::counted, file, kept::in_words};
-use crate::{client::Client, commands::decode, error::CliError};
+use crate::{
+    client::Client,
+    commands::{decode, named},
+    error::CliError,
+};
 
 /// Give the ingest other rules, as a whole: what the file does not have any more is retired.
 ///
-/// Run it on the ingest's own machine. An ingest whose settings name a rules file refuses: there the file is changed, and read
+/// Needs the role engineer. An ingest whose settings name a rules file refuses: there the file is changed, and read
 /// again on SIGHUP. What changes is in force from now on; what was judged before stays.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The rules file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Who you are; for the log.
+    /// Who you are, for the log; with a token it need not be said.
     #[arg(long = "as", env = "TIDEGATE_OPERATOR", value_name = "NAME")]
-    operator: String,
+    operator: Option<String>,
     /// Why; for the log.
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -50,7 +54,8 @@ pub async fn run(asked: &Arguments, client: &Client) -> Result<ExitCode, CliErro
         let problems = counted(checked.problems(), "problem");
         return Err(CliError::WrongRules { file: asked.file.clone(), problems });
     }
-    let mut query = vec![("operator", asked.operator.clone()), ("reason", asked.reason.clone())];
+    let mut query = vec![("reason", asked.reason.clone())];
+    query.extend(named(asked.operator.as_deref(), client)?.map(|name| ("operator", name.to_owned())));
     if asked.dry_run {
         query.push(("dry_run", "true".to_owned()));
     }

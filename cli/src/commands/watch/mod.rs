@@ -96,18 +96,18 @@ pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, Cli
 
 /// Prints events until the stream ends; returns why it did.
 async fn follow(
-    response: reqwest::Response,
+    response: crate::http::Response,
     position: &mut Position,
     filter: &Filter,
     printer: &mut Printer,
     backoff: &mut Backoff,
 ) -> Result<String, CliError> {
-    let mut chunks = response.bytes_stream();
+    let mut chunks = response.chunks();
     let mut parser = sse::Parser::default();
     while let Some(chunk) = chunks.next().await {
         let events = match chunk {
             Ok(chunk) => parser.push(&chunk),
-            Err(error) if error.is_timeout() => return Ok("it fell silent".to_owned()),
+            Err(error) if error.is_silence => return Ok("it fell silent".to_owned()),
             Err(_) => return Ok("the connection was lost".to_owned()),
         };
         let Ok(events) = events else { return Ok("it sent an event that is too long".to_owned()) };

@@ -45,7 +45,7 @@ impl Position {
         query
     }
 
-    pub async fn open(&self, client: &Client) -> Result<reqwest::Response, ClientError> {
+    pub async fn open(&self, client: &Client) -> Result<crate::http::Response, ClientError> {
         client.events(&self.query(), self.cursor.as_deref()).await
     }
 }

@@ -28,7 +28,7 @@ use crate::{
 
 pub struct Link {
     position: Position,
-    response: reqwest::Response,
+    response: crate::http::Response,
 }
 
 /// Nobody looks any more.
@@ -67,7 +67,7 @@ impl Link {
 /// Until the stream breaks; says why it did.
 async fn read(
     client: &Client,
-    response: reqwest::Response,
+    response: crate::http::Response,
     position: &mut Position,
     backoff: &mut Backoff,
     is_loaded: &mut bool,
@@ -82,7 +82,7 @@ async fn read(
         }
         *is_loaded = true;
     }
-    let mut chunks = response.bytes_stream();
+    let mut chunks = response.chunks();
     let (mut parser, mut snapshot) = (sse::Parser::default(), Snapshot::default());
     while let Some(chunk) = chunks.next().await {
         let Ok(chunk) = chunk else { return Ok("the connection was lost".to_owned()) };
@@ -130,9 +130,13 @@ pub async fn give(client: Client, happens: mpsc::Sender<Told>, alarm: String, pa
 /// Without the address, which the screen shows.
 fn short(error: &ClientError) -> String {
     match error {
-        ClientError::Refused { what, .. } => what.clone(),
+        ClientError::Refused { what, .. } | ClientError::WhoAreYou { what, .. } => what.clone(),
         ClientError::Unreachable { reason, .. } | ClientError::NotAnIngest { reason, .. } => reason.clone(),
         ClientError::Url { problem, .. } => problem.clone(),
+        ClientError::Authority(_)
+        | ClientError::Token(_)
+        | ClientError::TokenFile { .. }
+        | ClientError::TokenInClear { .. } => error.to_string(),
     }
 }
 
@@ -166,7 +170,7 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await });
 
-        let client = Client::new(&url).expect("a good address");
+        let client = Client::new(&url, &crate::client::Trust::default()).expect("a good address");
         let Ok(link) = Link::open(&client).await else { panic!("it answers") };
         let (Link { mut position, response }, mut backoff) = (link, Backoff::default());
         let (happens, mut happened) = mpsc::channel(16);

@@ -41,6 +41,7 @@ const WAITING: usize = 1_024;
 const KEY_POLL: Duration = Duration::from_millis(100);
 
 pub async fn run(client: Client, filter: Filter, operator: Option<String>) -> Result<ExitCode, CliError> {
+    let is_known = client.has_token();
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return Err(CliError::NoTerminal);
     }
@@ -48,7 +49,7 @@ pub async fn run(client: Client, filter: Filter, operator: Option<String>) -> Re
     // Sets a panic hook that gives the terminal back.
     let terminal = ratatui::try_init()?;
     let given_back = GiveBack;
-    let ended = follow(terminal, client, position, Model::new(filter, operator)).await;
+    let ended = follow(terminal, client, position, Model::new(filter, operator, is_known)).await;
     drop(given_back);
     ended.map(|()| ExitCode::SUCCESS)
 }

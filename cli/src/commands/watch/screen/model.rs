@@ -84,6 +84,8 @@ pub struct Model {
     selected: Option<AlarmName>,
     filter: Filter,
     operator: Option<String>,
+    /// A token says it.
+    is_known: bool,
     /// Words that must be in an alarm's line.
     pub words: String,
     pub mode: Mode,
@@ -93,12 +95,13 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new(filter: Filter, operator: Option<String>) -> Self {
+    pub fn new(filter: Filter, operator: Option<String>, is_known: bool) -> Self {
         Self {
             alarms: BTreeMap::new(),
             selected: None,
             filter,
             operator,
+            is_known,
             words: String::new(),
             mode: Mode::List,
             connection: Connection::Connecting,
@@ -284,10 +287,11 @@ impl Model {
 
     /// Somebody, and something to act on.
     fn may_act(&mut self) -> bool {
-        if self.operator.is_none() {
-            self.notice = Some(("start it with --as NAME to act on alarms".to_owned(), true));
+        let may_act = self.is_known || self.operator.is_some();
+        if !may_act {
+            self.notice = Some(("start it with --as NAME or a token to act on alarms".to_owned(), true));
         }
-        self.operator.is_some() && self.selected().is_some()
+        may_act && self.selected().is_some()
     }
 
     fn acknowledge(&mut self) -> Option<Wish> {
@@ -305,7 +309,7 @@ impl Model {
         }
         let name = AlarmName::of(self.selected()?);
         let fields = order.as_object_mut()?;
-        fields.insert("operator".to_owned(), self.operator.clone()?.into());
+        fields.extend(self.operator.clone().map(|operator| ("operator".to_owned(), operator.into())));
         Some(Wish::Order { alarm: name.to_string(), path: format!("{}/{action}", name.path()), order })
     }
 }

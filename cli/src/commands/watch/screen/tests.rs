@@ -49,7 +49,7 @@ fn happened(transition: &str, device: &str, priority: &str, state: &str, id: &st
 }
 
 fn started(alarms: Vec<Alarm>) -> Model {
-    let mut model = Model::new(Filter::default(), Some("eva".to_owned()));
+    let mut model = Model::new(Filter::default(), Some("eva".to_owned()), false);
     assert_eq!(model.handle(Happening::Connected), None);
     assert_eq!(model.handle(Happening::Standing(alarms)), None);
     model
@@ -186,12 +186,12 @@ fn a_wrong_shelf_time_is_said_and_can_be_put_right() {
 
 #[test]
 fn without_a_name_nothing_is_done_and_the_screen_says_what_is_missing() {
-    let mut model = Model::new(Filter::default(), None);
+    let mut model = Model::new(Filter::default(), None, false);
     model.handle(Happening::Standing(vec![alarm("a", "low", "unacknowledged")]));
     for keys in ["a", "u", "r", "s", "c"] {
         assert_eq!(press(&mut model, keys), None);
         assert_eq!(model.mode, Mode::List);
-        assert_eq!(text(&model).pop().as_deref(), Some("start it with --as NAME to act on alarms"));
+        assert_eq!(text(&model).pop().as_deref(), Some("start it with --as NAME or a token to act on alarms"));
     }
 }
 
@@ -211,7 +211,7 @@ fn the_filter_narrows_while_it_is_typed_and_escape_shows_all() {
 
 #[test]
 fn the_connection_and_what_came_of_orders_are_shown() {
-    let mut model = Model::new(Filter::default(), Some("eva".to_owned()));
+    let mut model = Model::new(Filter::default(), Some("eva".to_owned()), false);
     assert!(text(&model)[0].contains("  connecting …"));
     model.handle(Happening::Connected);
     model.handle(Happening::Standing(Vec::new()));
