@@ -92,6 +92,13 @@ impl Part {
         command.output().unwrap_or_else(|error| panic!("{} does not start: {error}", self.program))
     }
 
+    /// The same, and this line on its standard input.
+    pub fn command_with_line(&self, arguments: &[&str], line: &str) -> Output {
+        let mut command = Command::new(programs::program(self.program));
+        command.args(arguments).arg("--config").arg(&self.file);
+        crate::tidegate::output_with_line(&mut command, line)
+    }
+
     pub fn kill(&mut self) {
         self.daemon.take().expect("it runs").kill();
     }

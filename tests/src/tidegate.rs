@@ -1,8 +1,8 @@
 //! The command line, as a user runs it.
 
 use std::{
-    io::{BufRead, BufReader, Lines},
-    process::{Child, ChildStdout, Command, Stdio},
+    io::{BufRead, BufReader, Lines, Write},
+    process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
 use serde_json::Value;
@@ -13,6 +13,15 @@ pub fn tidegate(url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program("tidegate"));
     command.args(["--url", url]).args(arguments).stdin(Stdio::null());
     command
+}
+
+/// Runs a command to its end that reads this line.
+pub fn output_with_line(command: &mut Command, line: &str) -> Output {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    // It may end without reading it.
+    let _sent = writeln!(child.stdin.take().expect("piped"), "{line}");
+    child.wait_with_output().expect("it ends")
 }
 
 /// A command that goes on until it is killed.

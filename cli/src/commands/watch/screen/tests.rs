@@ -191,7 +191,10 @@ fn without_a_name_nothing_is_done_and_the_screen_says_what_is_missing() {
     for keys in ["a", "u", "r", "s", "c"] {
         assert_eq!(press(&mut model, keys), None);
         assert_eq!(model.mode, Mode::List);
-        assert_eq!(text(&model).pop().as_deref(), Some("start it with --as NAME or a token to act on alarms"));
+        assert_eq!(
+            text(&model).pop().as_deref(),
+            Some("start it with --as NAME or a token to act on alarms")
+        );
     }
 }
 
