@@ -138,8 +138,11 @@ async fn tokens_open_the_door_over_tls_each_as_far_as_its_role_goes() {
     }
     // By its own name or none; the settings name a rules file, so it goes no further than that.
     let engineer = door.local_token("kim", "engineer");
-    for (by, what) in [(None, "changed there"), (Some("kim"), "changed there"), (Some("eva"), "you are kim")]
-    {
+    for (by, what) in [
+        (None, "the rules are those of"),
+        (Some("kim"), "the rules are those of"),
+        (Some("eva"), "you are kim"),
+    ] {
         let mut command = door.tidegate(Some(&engineer), &["rules", "put", &rules, "--reason", "x"]);
         let refused = command.args(by.map(|by| ["--as", by]).iter().flatten()).output().expect("it starts");
         assert!(said(&refused).contains(what), "{by:?}: {}", said(&refused));
