@@ -116,5 +116,10 @@ fn what_changes_nothing_and_what_is_refused_is_said() {
     assert!(code == Some(1) && error.contains("has 1 problem that `tidegate rules check` lists"), "{error}");
     assert_eq!(refuses.requests().len(), 1);
     let (code, _, error) = run(refuses.url(), &["rules", "put", "rules.toml"]);
-    assert!(code == Some(2) && error.contains("--as") && error.contains("--reason"), "{error}");
+    assert!(code == Some(2) && error.contains("--reason"), "{error}");
+    // Who has no token says who they are.
+    let arguments = ["device", "retire", "press-4", "--site", "plant", "--reason", "x"];
+    let (code, _, error) = run(refuses.url(), &arguments);
+    assert!(code == Some(2) && error.contains("--as") && error.contains("TIDEGATE_TOKEN"), "{error}");
+    assert_eq!(refuses.requests().len(), 1, "nothing was asked");
 }
