@@ -130,7 +130,7 @@ mod tests {
         std::fs::write(&ca, authority.pem()).expect("written");
         let versions = Versions::default();
         let server = ServerFiles { own: OwnFiles { certificate, key }, clients: None, versions };
-        let client = ClientFiles { ca, own: None, crl: None, server_name: None, versions, renew_at: None };
+        let client = ClientFiles { versions, ..ClientFiles::believing(ca) };
         let (server, client) = (server.load().expect("good files"), client.load().expect("good files"));
 
         let broker =

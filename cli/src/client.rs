@@ -13,7 +13,7 @@ use tidegate_access::{
     Token,
     secrecy::{ExposeSecret, SecretString},
 };
-use tidegate_trust::{ClientFiles, ClientTls, Versions, settings::is_this_machine};
+use tidegate_trust::{ClientFiles, ClientTls, settings::is_this_machine};
 use url::Url;
 
 use crate::http::{self, Broken, Response};
@@ -120,12 +120,7 @@ impl Client {
         let Some(host) = parsed.host_str() else { return Err(refused("it names no host".to_owned())) };
         let tls = match (parsed.scheme(), trust.ca) {
             ("http", _) => None,
-            ("https", Some(ca)) => {
-                let versions = Versions::default();
-                let files =
-                    ClientFiles { ca: ca.to_owned(), own: None, crl: None, server_name: None, versions };
-                Some(files.load()?)
-            }
+            ("https", Some(ca)) => Some(ClientFiles::believing(ca).load()?),
             ("https", None) => {
                 let says = "https needs --ca FILE: the authority of the ingest's certificate";
                 return Err(refused(says.to_owned()));

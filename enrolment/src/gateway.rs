@@ -101,14 +101,7 @@ fn put(
 /// Key and certificate belong together, and it is for us.
 fn is_good(service: &str, places: &Places, file: &Path, wanted: &Identity) -> Result<(), EnrolError> {
     let own = OwnFiles { certificate: file.to_owned(), key: file.to_owned() };
-    let files = ClientFiles {
-        ca: places.authority.clone(),
-        own: Some(own),
-        crl: None,
-        server_name: None,
-        versions: Default::default(),
-        renew_at: None,
-    };
+    let files = ClientFiles { own: Some(own), ..ClientFiles::believing(&places.authority) };
     let loaded = files.load()?;
     let is_wanted = loaded.own_der().is_some_and(|der| Identity::of(der).as_ref() == Ok(wanted));
     if is_wanted {

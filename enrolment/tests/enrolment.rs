@@ -76,14 +76,8 @@ fn identity(gateway: &str) -> Identity {
 
 fn files(places: &Places) -> ClientFiles {
     let file = places.identity.path().to_owned();
-    ClientFiles {
-        ca: places.authority.clone(),
-        own: Some(OwnFiles { certificate: file.clone(), key: file }),
-        crl: None,
-        server_name: None,
-        versions: Default::default(),
-        renew_at: None,
-    }
+    let own = Some(OwnFiles { certificate: file.clone(), key: file });
+    ClientFiles { own, ..ClientFiles::believing(&places.authority) }
 }
 
 fn mode(path: &Path) -> u32 {

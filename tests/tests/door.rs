@@ -15,7 +15,7 @@ use tidegate_tests::{
     tidegate::{output_with_line, tidegate},
 };
 use tidegate_trust::{
-    ClientFiles, Versions,
+    ClientFiles,
     authority::{Authority, When, replace},
     rustls::pki_types::ServerName,
     tokio_rustls::TlsConnector,
@@ -85,13 +85,7 @@ impl Door {
 
     /// What a browser sends and gets, over TLS.
     async fn exchange(&self, request: &str) -> String {
-        let files = ClientFiles {
-            ca: self.ca(),
-            own: None,
-            crl: None,
-            server_name: None,
-            versions: Versions::default(),
-        };
+        let files = ClientFiles::believing(self.ca());
         let tls = files.load().expect("the authority is good");
         let stream = TcpStream::connect(self.address()).await.expect("it listens");
         let name = ServerName::try_from("127.0.0.1").expect("a name");

@@ -50,6 +50,18 @@ impl ClientTls {
 }
 
 impl ClientFiles {
+    /// Believes this authority, and shows no certificate.
+    pub fn believing(ca: impl Into<PathBuf>) -> Self {
+        Self {
+            ca: ca.into(),
+            own: None,
+            crl: None,
+            server_name: None,
+            versions: Versions::default(),
+            renew_at: None,
+        }
+    }
+
     pub fn load(&self) -> Result<ClientTls, FileError> {
         let provider = Arc::new(ring::default_provider());
         let roots = authorities(&self.ca)?;

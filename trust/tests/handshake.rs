@@ -46,14 +46,7 @@ impl Set {
         Self {
             authority,
             server: ServerFiles { own: server, clients: Some(clients), versions },
-            client: ClientFiles {
-                ca,
-                own: Some(client),
-                crl: None,
-                server_name: None,
-                versions,
-                renew_at: None,
-            },
+            client: ClientFiles { own: Some(client), ..ClientFiles::believing(ca) },
             folder,
             name: NAME,
         }

@@ -21,7 +21,7 @@ use tidegate_protocol::{
     reading::{Reading, Value},
     topic::{ALL_BLOCKS, GatewayPath, Lane, UpTopic},
 };
-use tidegate_trust::{ClientFiles, Failure, Side, Versions, files::OwnFiles, settings::is_this_machine};
+use tidegate_trust::{ClientFiles, Failure, Side, files::OwnFiles, settings::is_this_machine};
 use tokio::time::{sleep, timeout};
 
 use super::watch::{Arguments, stream::Backoff};
@@ -102,14 +102,7 @@ fn connect(arguments: &Arguments) -> Result<(AsyncClient, EventLoop), CliError> 
         Some(ca) => {
             let own =
                 arguments.mqtt_identity.clone().map(|file| OwnFiles { certificate: file.clone(), key: file });
-            let tls = ClientFiles {
-                ca: ca.clone(),
-                own,
-                crl: None,
-                server_name: None,
-                versions: Versions::default(),
-                renew_at: None,
-            };
+            let tls = ClientFiles { own, ..ClientFiles::believing(ca) };
             let config = tls.load()?.config;
             options.set_transport(Transport::Tls(TlsConfiguration::Rustls(config)));
         }

@@ -24,17 +24,17 @@ use hyper_util::{
 };
 use tidegate_service::Shutdown;
 use tidegate_trust::{
-    Failure, FileError, ServerFiles, ServerTls, Side,
+    FileError, ServerFiles, ServerTls,
     files::{Fingerprint as Look, OwnFiles, first_certificate},
+    handshake::shake_hands,
     rustls::pki_types::CertificateDer,
     server::ClientAuthorities,
-    tokio_rustls::TlsAcceptor,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{Authority, AuthorityError, Denied, LIST_SECONDS};
@@ -133,14 +133,10 @@ async fn attend(stream: TcpStream, peer: SocketAddr, front: &Front, routes: Rout
         Ok(tls) => tls.config,
         Err(error) => return tracing::error!(%error, "the service's own files cannot be read"),
     };
-    let shaken = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await;
-    let tls = match shaken {
-        Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => {
-            let why = Failure::in_words(Side::Server, &error);
-            return tracing::info!(%peer, why, "a handshake failed");
-        }
-        Err(_) => return tracing::info!(%peer, "a handshake took too long"),
+    let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
+    let tls = match shake_hands(stream, config, deadline, "10 s").await {
+        Ok(tls) => tls,
+        Err(failure) => return tracing::info!(%peer, reason = %failure, "TLS handshake failed"),
     };
     let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let shown = Shown(certificate.map(|certificate| certificate.clone().into_owned()));
@@ -294,7 +290,7 @@ impl Front {
 
 async fn keep_up(authority: Arc<Authority>, front: Arc<Front>) {
     let list_interval = Duration::from_secs(LIST_SECONDS / 7);
-    let mut listed = tokio::time::Instant::now();
+    let mut listed = Instant::now();
     loop {
         sleep(UPKEEP_INTERVAL).await;
         let (authority, front) = (Arc::clone(&authority), Arc::clone(&front));
@@ -304,7 +300,7 @@ async fn keep_up(authority: Arc<Authority>, front: Arc<Front>) {
             if is_due { authority.refresh_list() } else { Ok(()) }
         });
         match kept.await {
-            Ok(Ok(())) if is_due => listed = tokio::time::Instant::now(),
+            Ok(Ok(())) if is_due => listed = Instant::now(),
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the authority's files could not be kept fresh"),
             Err(error) => tracing::error!(%error, "the authority's files could not be kept fresh"),
