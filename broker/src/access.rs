@@ -2,18 +2,21 @@
 //!
 //! | role | subscribes | publishes (wills too) |
 //! |---|---|---|
-//! | gateway | below its own `…/down/` | its own `…/up/{lane}`, `…/up/settings`, `…/up/rules`, `…/up/verdicts` and `…/status` |
+//! | gateway | its own `…/down/#`, `…/down/+`, or one word there | its own `…/up/{lane}`, `…/up/settings`, `…/up/rules`, `…/up/verdicts` and `…/status` |
 //! | ingest | `tidegate/v1/+/+/+/up/+`, `tidegate/v1/+/+/+/status`, or narrower | `tidegate/v1/+/+/+/down/#`, `tidegate/v1/alarms/#` |
 //! | observer | `tidegate/v1/#` or narrower | nothing |
 //! | operator | everything | everything outside `tidegate/v1` |
 //!
 //! Nobody uses topics or filters that start with `$`, shared subscriptions included, nor the broker's own
-//! ([`PROBE_ROOT`]), nor those that start with a character outside ASCII: the router's matching slices the
-//! first byte and would panic.
+//! ([`PROBE_ROOT`]), nor longer ones than [`MAX_TOPIC_BYTES`], nor those that start with a character outside
+//! ASCII: the router's matching slices the first byte and would panic.
+//!
+//! A gateway has eight topics and five filters in all. The router keeps a log for every filter it was ever told
+//! of, and the broker bounds their number for everybody together: who could make up filters could use them up.
 
 use std::sync::Arc;
 
-use tidegate_protocol::topic::{ALL_BLOCKS, ALL_STATUS, GatewayPath, Lane, UP_WORDS};
+use tidegate_protocol::topic::{ALL_BLOCKS, ALL_STATUS, Down, GatewayPath, Lane, UP_WORDS};
 use tidegate_protocol::{GatewayId, SiteId};
 
 use crate::mqtt::{covers, matches};
@@ -27,6 +30,9 @@ pub(crate) const EVERYTHING_OF_OURS: &str = "tidegate/v1/#";
 
 /// Longer ids buy nothing and cost memory in every table.
 pub const MAX_CLIENT_ID_BYTES: usize = 64;
+
+/// MQTT allows 65,535; names are kept for as long as the router runs.
+pub const MAX_TOPIC_BYTES: usize = 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
@@ -83,8 +89,9 @@ impl Role {
             return false;
         }
         match self {
-            // What follows the prefix can only narrow it.
-            Self::Gateway(gateway) => filter.starts_with(&gateway.down_prefix),
+            Self::Gateway(gateway) => filter.strip_prefix(&gateway.down_prefix).is_some_and(|what| {
+                matches!(what, "#" | "+") || Down::ALL.iter().any(|known| known.name() == what)
+            }),
             Self::Ingest => covers(ALL_BLOCKS, filter) || covers(ALL_STATUS, filter),
             Self::Observer => covers(EVERYTHING_OF_OURS, filter),
             Self::Operator => true,
@@ -94,7 +101,9 @@ impl Role {
 
 fn usable_by_clients(topic_or_filter: &str) -> bool {
     let first = topic_or_filter.chars().next();
-    first.is_some_and(|first| first.is_ascii() && first != '$') && !topic_or_filter.starts_with(PROBE_ROOT)
+    first.is_some_and(|first| first.is_ascii() && first != '$')
+        && topic_or_filter.len() <= MAX_TOPIC_BYTES
+        && !topic_or_filter.starts_with(PROBE_ROOT)
 }
 
 /// Who a connection belongs to, for as long as it lasts.

@@ -89,6 +89,8 @@ pub enum Down {
 }
 
 impl Down {
+    pub const ALL: [Self; 3] = [Self::Ack, Self::Settings, Self::Rules];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ack => "ack",

@@ -3,6 +3,7 @@
 mod access;
 mod configuration;
 mod hostile;
+mod matrix;
 mod messages;
 mod program;
 mod raw;

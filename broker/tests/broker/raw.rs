@@ -20,7 +20,9 @@ pub struct Raw {
 
 impl Raw {
     pub async fn open(broker: &Running) -> Self {
-        Self::over(TcpStream::connect(broker.mqtt).await.expect("the broker listens"))
+        let stream = TcpStream::connect(broker.mqtt).await.expect("the broker listens");
+        stream.set_nodelay(true).expect("an option of TCP");
+        Self::over(stream)
     }
 
     pub fn over(stream: impl Stream + 'static) -> Self {

@@ -102,6 +102,7 @@ impl Trusted {
         };
         let connector = TlsConnector::from(Arc::clone(&files.load().expect("good files").config));
         let stream = TcpStream::connect(broker.mqtt).await.expect("the broker listens");
+        stream.set_nodelay(true).expect("an option of TCP");
         let name = ServerName::from(broker.mqtt.ip());
         let shaken =
             timeout(PATIENCE, connector.connect(name, stream)).await.expect("an end of the handshake");
