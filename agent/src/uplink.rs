@@ -184,6 +184,12 @@ fn status_json(settings: &UplinkSettings, clock: &ShellClock, online: bool) -> V
         version: env!("CARGO_PKG_VERSION").to_owned(),
         epoch: format!("{:016x}", settings.epoch),
         since_unix_ms: clock.now().unix_ms,
+        // Of the file as it is: this connection takes it. Who is gone shows none.
+        certificate_expires_unix_s: settings
+            .tls
+            .as_ref()
+            .filter(|_| online)
+            .and_then(|files| files.certificate_expiry()),
     };
     // A struct of texts and numbers always has a JSON form.
     serde_json::to_vec(&status).unwrap_or_default()

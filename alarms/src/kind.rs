@@ -16,10 +16,12 @@ pub enum AlarmKind {
     Group,
     /// A gateway that is gone.
     Gateway,
+    /// What is wrong with the system itself: an identity that is used twice, a certificate that ends.
+    System,
 }
 
 impl AlarmKind {
-    pub const ALL: [Self; 4] = [Self::Channel, Self::Stale, Self::Group, Self::Gateway];
+    pub const ALL: [Self; 5] = [Self::Channel, Self::Stale, Self::Group, Self::Gateway, Self::System];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -27,6 +29,7 @@ impl AlarmKind {
             Self::Stale => "stale",
             Self::Group => "group",
             Self::Gateway => "gateway",
+            Self::System => "system",
         }
     }
 }

@@ -68,6 +68,7 @@ enum Command {
     Changes(changes::Arguments),
     Tokens(tokens::Arguments),
     Users(users::Arguments),
+    Quarantine(quarantine::Arguments),
     #[command(subcommand)]
     Keys(keys::Command),
     #[command(subcommand)]
@@ -119,6 +120,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         Command::Changes(asked) => changes::run(&asked, &client()?).await,
         Command::Tokens(asked) => tokens::run(&asked, &client()?).await,
         Command::Users(asked) => users::run(&asked, &client()?).await,
+        Command::Quarantine(asked) => quarantine::run(&asked, &client()?).await,
         Command::Keys(asked) => keys::run(&asked),
         Command::Ca(asked) => ca::run(asked).await,
         Command::Gateway(asked) => gateway::run(asked),

@@ -18,7 +18,9 @@ use crate::{
     lake::RollSettings,
     retention::Retention,
     rules_file::{RulesFile, WrongRules},
-    settings::{BrokerSettings, JournalSettings, RetentionSettings, Settings, SilenceSettings},
+    settings::{
+        BrokerSettings, JournalSettings, RetentionSettings, Settings, SilenceSettings, SystemAlarmSettings,
+    },
 };
 
 pub use http::{Http, HttpTls};
@@ -44,6 +46,7 @@ pub struct Config {
     pub certificate_key: Option<CertificateKey>,
     pub retention: Retention,
     pub silence: core::SilenceSettings,
+    pub system: core::SystemSettings,
     pub receivers: Vec<Receiver>,
     pub heartbeat: Heartbeat,
 }
@@ -76,6 +79,8 @@ const MAX_EVENT_STREAMS: usize = 65_535;
 const MIN_ROLL_INTERVAL_MS: u64 = 100;
 /// A link that is lost and found again at once is no news; what is told an hour late is none either.
 const SILENCE_MS: RangeInclusive<u64> = 1_000..=3_600_000;
+const QUIET_MS: std::ops::RangeInclusive<u64> = 1_000..=604_800_000;
+const EXPIRY_DAYS: std::ops::RangeInclusive<u32> = 1..=3_650;
 /// A hundred years.
 const MAX_RETENTION_DAYS: u32 = 36_500;
 
@@ -112,6 +117,7 @@ impl Config {
             certificate_key: certificate_key(file, folder, settings.certificate.key_file)?,
             retention: retention(file, &settings.retention)?,
             silence: silence(file, &settings.silence)?,
+            system: system_alarms(file, &settings.system_alarms)?,
             receivers: receivers(file, settings.receiver)?,
             heartbeat: Heartbeat::from_settings(file, settings.heartbeat)?,
             data_dir,
@@ -217,6 +223,35 @@ fn silence(file: &Path, raw: &SilenceSettings) -> Result<core::SilenceSettings, 
         offline_after_ms: ms("silence.gateway_offline_after_ms", raw.gateway_offline_after_ms)?,
         settle_ms: ms("silence.settle_ms", raw.settle_ms)?,
         lag_ms: ms("silence.behind_after_ms", raw.behind_after_ms)?,
+    })
+}
+
+fn system_alarms(file: &Path, raw: &SystemAlarmSettings) -> Result<core::SystemSettings, SettingsError> {
+    const DAY_S: i64 = 86_400;
+    let SystemAlarmSettings { identity_quiet_ms, certificate_warning_days, certificate_critical_days } = *raw;
+    let refused = |key: &str, problem: String, remedy: String| {
+        Err(SettingsError::invalid(file, &format!("system_alarms.{key}"), problem, remedy))
+    };
+    if !QUIET_MS.contains(&identity_quiet_ms) {
+        let problem =
+            format!("{identity_quiet_ms} ms is no time after which an identity counts as one again");
+        let remedy = format!("give {} to {}", QUIET_MS.start(), QUIET_MS.end());
+        return refused("identity_quiet_ms", problem, remedy);
+    }
+    if !EXPIRY_DAYS.contains(&certificate_warning_days) {
+        let problem = format!("{certificate_warning_days} days are no time to renew a certificate in");
+        let remedy = format!("give {} to {}", EXPIRY_DAYS.start(), EXPIRY_DAYS.end());
+        return refused("certificate_warning_days", problem, remedy);
+    }
+    if !(1..=certificate_warning_days).contains(&certificate_critical_days) {
+        let problem = format!("{certificate_critical_days} days are not within the warning's");
+        let remedy = format!("give 1 to {certificate_warning_days}, which is certificate_warning_days");
+        return refused("certificate_critical_days", problem, remedy);
+    }
+    Ok(core::SystemSettings {
+        quiet_ms: identity_quiet_ms,
+        certificate_warning_s: i64::from(certificate_warning_days) * DAY_S,
+        certificate_critical_s: i64::from(certificate_critical_days) * DAY_S,
     })
 }
 

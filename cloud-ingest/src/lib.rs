@@ -17,7 +17,8 @@
 //! certificate/       signed statements of where every reading is
 //! query, view        what the API asks, and what it shows  shown   what lives in memory only
 //! operations, orders what operators want, and its way to the core    desired  settings of channels, as the API has them
-//! verdicts           what gateways say is active, as the API has it
+//! verdicts           what gateways say is active, as the API has it    quarantine  what was not taken, likewise
+//! expiry_watch       when the certificate ends that the broker is shown
 //! rules              what is watched for, as the API has it     rules_file  the file that owns it, if there is one
 //! door/              who comes to the HTTP API, what they may do, and what they did
 //! events, api/, page/  the event stream, the HTTP API and the web page
@@ -40,6 +41,7 @@ pub mod door;
 mod engine;
 pub mod entries;
 pub mod events;
+mod expiry_watch;
 pub mod failpoint;
 mod inbox;
 mod intake;
@@ -47,6 +49,7 @@ pub mod lake;
 mod looker;
 pub mod operations;
 pub mod orders;
+pub mod quarantine;
 pub mod query;
 pub mod readings;
 mod retained;

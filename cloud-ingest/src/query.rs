@@ -9,6 +9,7 @@
 //! operations  what operators did, and can do    selection  the devices that a question selects
 //! desired   what is wanted of channels   rules   what is watched for
 //! verdicts  what gateways say is active
+//! quarantine  what was not taken
 //! snapshot  all alarms that stand as of one cursor
 //! summaries what stands for thinned readings   source  all of it as what the API asks
 //! ```
@@ -23,6 +24,7 @@ mod audit;
 mod certificate;
 mod desired;
 mod operations;
+mod quarantine;
 mod readings;
 mod rules;
 mod selection;
@@ -105,6 +107,8 @@ pub const MAX_READINGS_PAGE: usize = 10_000;
 pub enum QueryError {
     #[error("the cursor is not one that this API gave out")]
     Cursor,
+    #[error("no block {0} is in quarantine; /api/v1/quarantine lists those that are")]
+    NotInQuarantine(u64),
     #[error("no device of that name is known; /api/v1/devices lists those that are")]
     UnknownDevice,
     #[error("devices of that name are at several sites; name the site")]
@@ -419,6 +423,12 @@ impl Query {
             commits: counters.commits,
             commit_failures: counters.commit_failures,
             last_commit_micros: count(&shown.last_commit_micros),
+            quarantine: self
+                .store
+                .look()
+                .ok()
+                .and_then(|look| quarantine::size(&look).ok())
+                .unwrap_or_default(),
             acks_sent: counters.acks_sent,
             acks_dropped: count(&shown.acks_dropped),
             alarm_events_provisional: counters.alarm_events_provisional,

@@ -38,7 +38,7 @@ fn commit(store: &LmdbStore, number: u64, seqs: std::ops::Range<u64>, at_hour: i
         arrival_unix_ms: at_hour * HOUR_MS,
         reason: RejectReason::Corrupt,
         because: String::new(),
-        bytes: vec![1],
+        bytes: vec![number as u8],
     }];
     let events = seqs.map(raised).collect();
     store.commit(&Batch { number, events, quarantine, ..Batch::default() }).unwrap();

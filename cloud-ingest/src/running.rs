@@ -34,7 +34,7 @@ use crate::{
     descriptors,
     door::{Door, DoorError, certificate},
     engine::{Engine, new_incarnation},
-    events,
+    events, expiry_watch,
     inbox::{Inbox, inbox},
     intake::{Intake, MqttIntake, OUTGOING_WAITING},
     lake::{Anchors, Expirer, Lake, LakeError, Roller},
@@ -163,6 +163,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     }
     let mut tasks = delivery.tasks;
     let mut http_certificate = None;
+    tasks.push(tokio::spawn(expiry_watch::run(config.broker.tls.clone(), done.clone(), stopping.clone())));
     tasks.push(tokio::spawn(config.heartbeat.run(done.clone(), Arc::clone(&shown), clock, stopping.clone())));
     let orders = Arc::new(Orders::new(done.clone(), clock));
     let retention = RetentionThread {
@@ -256,7 +257,9 @@ fn new_core(config: &Config, clock: Clock, store: &LmdbStore, shown: &Shown) -> 
         }
         book.merge(&config.rules, clock.unix_ms());
     }
-    Ok(Core::new(settings, book, decoder, snapshot, new_incarnation()?).with_silence(config.silence))
+    Ok(Core::new(settings, book, decoder, snapshot, new_incarnation()?)
+        .with_silence(config.silence)
+        .with_system(config.system))
 }
 
 /// The core has a thread to itself: its work is computing, not waiting.

@@ -34,6 +34,8 @@ pub struct Settings {
     pub retention: RetentionSettings,
     #[serde(default)]
     pub silence: SilenceSettings,
+    #[serde(default)]
+    pub system_alarms: SystemAlarmSettings,
     /// Who gets alarm events.
     #[serde(default)]
     pub receiver: Vec<ReceiverSettings>,
@@ -83,6 +85,24 @@ impl Default for SilenceSettings {
     fn default() -> Self {
         let core::SilenceSettings { offline_after_ms, settle_ms, lag_ms } = core::SilenceSettings::default();
         Self { gateway_offline_after_ms: offline_after_ms, settle_ms, behind_after_ms: lag_ms }
+    }
+}
+
+/// When alarms of the system itself are raised and end.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SystemAlarmSettings {
+    /// `identity-conflict` and `gateway-cloned` end when nothing was wrong for so long.
+    pub identity_quiet_ms: u64,
+    /// A certificate that lasts no longer than this raises `certificate-expiry-warning`.
+    pub certificate_warning_days: u32,
+    /// And `certificate-expiry-critical`.
+    pub certificate_critical_days: u32,
+}
+
+impl Default for SystemAlarmSettings {
+    fn default() -> Self {
+        Self { identity_quiet_ms: 3_600_000, certificate_warning_days: 30, certificate_critical_days: 7 }
     }
 }
 

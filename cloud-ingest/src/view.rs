@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, GatewayId, Quality, SiteId, ValueKind};
 
-use crate::core::bringing::RulesStanding;
+use crate::{core::bringing::RulesStanding, quarantine::QuarantineSize};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DevicesView {
@@ -141,6 +141,8 @@ pub struct AuditView {
     pub sealed: SealedAudit,
     /// Of all origins, sealed ones included.
     pub totals: AuditTotals,
+    /// What was not taken, of all devices.
+    pub quarantine: QuarantineSize,
     /// Nothing is outstanding, and nothing conflicts.
     pub complete: bool,
 }
@@ -164,7 +166,10 @@ pub struct OriginAudit {
     /// The first [`MAX_OUTSTANDING_RANGES`], half-open.
     pub outstanding_ranges: Vec<(u64, u64)>,
     pub closed: bool,
+    /// Readings that came with another content too; that one is in quarantine.
     pub conflicts: u64,
+    /// The first [`MAX_OUTSTANDING_RANGES`], half-open; none of a sealed one.
+    pub conflict_ranges: Vec<(u64, u64)>,
     /// Readings that were declared lost and arrived after all.
     pub recovered: u64,
     /// Its ledger shrank to these counts: readings of it that come now are refused.
@@ -268,6 +273,8 @@ pub struct Figures {
     pub commits: u64,
     pub commit_failures: u64,
     pub last_commit_micros: u64,
+    /// Blocks in quarantine, and the bytes that they take.
+    pub quarantine: QuarantineSize,
     pub acks_sent: u64,
     /// Found no place on their way to the broker; the agents send again.
     pub acks_dropped: u64,

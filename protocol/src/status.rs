@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub const MAX_STATUS_BYTES: usize = 4096;
 
 /// What a gateway says of itself when it connects, and the broker on its behalf when it vanishes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayStatus {
     pub online: bool,
     /// The agent's version.
@@ -17,4 +17,7 @@ pub struct GatewayStatus {
     pub epoch: String,
     /// Unix milliseconds at the birth, by the gateway's own clock.
     pub since_unix_ms: i64,
+    /// When the certificate ends that it shows the broker, in Unix seconds; absent where it shows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_expires_unix_s: Option<i64>,
 }

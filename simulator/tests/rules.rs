@@ -187,8 +187,13 @@ impl World {
         self.gateway_event(which, agent::Event::Clock { error_ms: 10, quality: ClockQuality::Synced });
         self.gateway_event(which, agent::Event::LocalOpened { description, flush_interval_ms: 1_000 });
         for online in [false, true] {
-            let status =
-                GatewayStatus { online, version: String::new(), epoch: String::new(), since_unix_ms: 0 };
+            let status = GatewayStatus {
+                online,
+                version: String::new(),
+                epoch: String::new(),
+                since_unix_ms: 0,
+                ..GatewayStatus::default()
+            };
             self.to_cloud.push_back(ingest::Event::Status { from, status });
         }
         self.gateway_event(which, agent::Event::UplinkUp);
@@ -339,6 +344,7 @@ impl World {
                         version: String::new(),
                         epoch: String::new(),
                         since_unix_ms: 0,
+                        ..GatewayStatus::default()
                     };
                     self.to_cloud.push_back(ingest::Event::Status { from, status });
                 }

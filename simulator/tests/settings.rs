@@ -193,7 +193,13 @@ impl World {
 
     /// A birth or a will; the broker retains it, so it arrives.
     fn says(&mut self, which: usize, online: bool) {
-        let status = GatewayStatus { online, version: String::new(), epoch: String::new(), since_unix_ms: 0 };
+        let status = GatewayStatus {
+            online,
+            version: String::new(),
+            epoch: String::new(),
+            since_unix_ms: 0,
+            ..GatewayStatus::default()
+        };
         let from = self.gateways[which].path;
         self.cloud_event(ingest::Event::Status { from, status });
     }

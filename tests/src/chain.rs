@@ -168,10 +168,22 @@ impl Chain {
 
     /// Another agent beside the first, as [`OTHER_GATEWAY`], once the broker runs.
     pub fn start_other_agent(&self) -> Part {
+        self.start_agent(OTHER_GATEWAY, "other-agent")
+    }
+
+    /// One under the name of the first, on a copy of the folder that it has now; it must not run.
+    pub fn start_clone_of_agent(&self) -> Part {
+        let (from, to) = (self.agent_data(), self.folder.path().join("clone"));
+        copy_all(&from, &to).expect("the temporary folder can be written");
+        self.start_agent(GATEWAY, "clone")
+    }
+
+    fn start_agent(&self, gateway: &str, folder: &str) -> Part {
         let at = |name: &str| self.folder.path().join(name);
-        let settings = agent_settings(OTHER_GATEWAY);
-        let mut agent = Part::new("tidegate-agent", at("other-agent.toml"), &settings, AGENT_LISTENERS);
-        agent.settings.insert("data_dir".to_owned(), at("other-agent").display().to_string().into());
+        let settings = agent_settings(gateway);
+        let file = at(&format!("{folder}.toml"));
+        let mut agent = Part::new("tidegate-agent", file, &settings, AGENT_LISTENERS);
+        agent.settings.insert("data_dir".to_owned(), at(folder).display().to_string().into());
         set(&mut agent.settings, &["broker", "address"], self.mqtt().to_string().into());
         agent.start();
         agent
@@ -234,6 +246,21 @@ impl Chain {
     pub fn agent_data(&self) -> PathBuf {
         self.folder.path().join("agent")
     }
+}
+
+/// A folder as it is, with what is in it.
+pub fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_all(&entry.path(), &place)?;
+        } else {
+            std::fs::copy(entry.path(), place)?;
+        }
+    }
+    Ok(())
 }
 
 fn broker_settings() -> String {

@@ -10,6 +10,7 @@ pub mod devices;
 pub mod gateway;
 pub mod gateways;
 pub mod keys;
+pub mod quarantine;
 pub mod raw;
 pub mod readings;
 pub mod receivers;

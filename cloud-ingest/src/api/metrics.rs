@@ -195,6 +195,8 @@ impl Collector for OfTheSource {
         for (name, help, value) in [
             ("last_commit_micros", "Duration of the last commit in microseconds", figures.last_commit_micros),
             ("uncommitted_bytes", "Bytes of blocks taken in and not committed", figures.uncommitted_bytes),
+            ("quarantine_blocks", "Blocks in quarantine", figures.quarantine.blocks),
+            ("quarantine_bytes", "Bytes that the quarantine takes", figures.quarantine.bytes),
             ("map_used_bytes", "Bytes of the store in use", figures.map_used_bytes),
             ("map_size_bytes", "Bytes the store may use", figures.map_size_bytes),
             ("journal_position", "The journal's next position", health.position),

@@ -12,6 +12,7 @@
 //! data        devices, channels, readings, gateways, audit, health
 //! alarms      alarms now, their settled history, the log     alarm_actions  what operators do with them
 //! operations  what operators did, and do     desired  settings of channels: these, alarm_actions, rules, deliveries and access change things
+//! quarantine  what was not taken, and is kept
 //! rules       what is watched for, and its changes       verdicts  what gateways say is active by them
 //! alarm_report  what the alarms of a stretch of time were like
 //! idempotency  the same order is carried out once     if_match  under which condition
@@ -47,6 +48,7 @@ mod page;
 mod parameters;
 mod problem;
 mod record;
+mod quarantine;
 mod rules;
 mod server;
 mod sign_in;
@@ -129,6 +131,8 @@ pub fn router(source: Arc<dyn Source>, door: Arc<Door>, max_streams: usize, shut
         .route("/api/v1/gateways", get(data::gateways))
         .route("/api/v1/audit", get(data::audit))
         .route("/api/v1/audit/certificate", get(data::certificate))
+        .route("/api/v1/quarantine", get(quarantine::list))
+        .route("/api/v1/quarantine/{number}", get(quarantine::one))
         .route("/api/v1/operations", get(operations::log))
         .route("/api/v1/devices/{site}/{device}/retire", post(operations::retire))
         .route("/api/v1/settings", get(desired::list))

@@ -83,6 +83,7 @@ impl From<QueryError> for Problem {
         match error {
             QueryError::Cursor => Self::parameter("cursor", format!("{error}; start again without one")),
             QueryError::UnknownDevice
+            | QueryError::NotInQuarantine(_)
             | QueryError::UnknownChannel { .. }
             | QueryError::UnknownAlarm
             | QueryError::UnknownRule => Self::new(StatusCode::NOT_FOUND, error.to_string()),

@@ -16,6 +16,7 @@ use crate::{
         HistoryView, LogSelection, StandingPage, Streamed,
     },
     operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
+    quarantine::{QuarantineSelection, QuarantineView, QuarantinedDetailView},
     query::{
         AlarmReportRequest, AlarmReportView, CertificateRequest, QueryError, ReadingsRequest, Selection,
         SummariesRequest,
@@ -36,6 +37,10 @@ pub trait Source: Send + Sync + 'static {
     fn readings(&self, request: &ReadingsRequest) -> Result<ReadingsView, QueryError>;
     fn audit(&self, selection: &Selection, each: bool) -> Result<AuditView, QueryError>;
     fn certificate(&self, request: &CertificateRequest) -> Result<Certificate, QueryError>;
+    /// A page of what is in quarantine.
+    fn quarantine(&self, selection: &QuarantineSelection) -> Result<QuarantineView, QueryError>;
+    /// One block in it, with its readings.
+    fn quarantined(&self, number: u64) -> Result<QuarantinedDetailView, QueryError>;
     fn operations(&self) -> Result<OperationsView, QueryError>;
     /// Changes something only where the request is confirmed.
     fn retire(&self, request: &RetireRequest) -> Result<RetireView, QueryError>;

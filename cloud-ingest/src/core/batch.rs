@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tidegate_alarms::{AlarmEvent, Priority, Revision, RuleId, State, step::Peak, step::Point};
 use tidegate_protocol::{
     ChannelName, ClockAnchor, DeviceId, GatewayId, Origin, RangeSet, Reading, SeqRange, SiteId, Summary,
     ack::RejectReason,
-    block::Description,
+    block::{Description, HEADER_BYTES, read_stamp},
     topic::{GatewayPath, Lane},
 };
 
@@ -166,6 +167,14 @@ pub struct Quarantined {
     /// In words.
     pub because: String,
     pub bytes: Vec<u8>,
+}
+
+impl Quarantined {
+    /// Which content it is, whoever sent it, and under whatever stamp.
+    pub fn content(&self) -> [u8; 32] {
+        let unstamped = self.bytes.get(HEADER_BYTES..).filter(|_| read_stamp(&self.bytes).is_ok());
+        Sha256::digest(unstamped.unwrap_or(&self.bytes)).into()
+    }
 }
 
 /// The live alarm states of one device: those that notifications come from.

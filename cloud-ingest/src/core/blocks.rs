@@ -1,13 +1,14 @@
 //! A block against the ledger: what of it is new, known, or cannot be taken.
 //!
 //! Of a block with readings of origins that are not described, the described origins' readings are accepted and only
-//! the others are rejected (`undescribed`, with their ranges); so is what would tear more holes into an origin than are
+//! the others are rejected (`undescribed`, with their ranges); what an origin brings beside readings that are known waits
+//! until those were compared, and is not taken where they differ (`again`); so is what would tear more holes into an origin than are
 //! kept of one (`corrupt`, with its ranges). A block that does not decode is rejected as a whole and
 //! kept in quarantine; one whose stamp cannot be read has no number to answer to, so it is only kept and counted.
 
 use bytes::Bytes;
 use tidegate_protocol::{
-    GatewayId, Origin, Reading, SeqRange,
+    GatewayId, Origin, RangeSet, Reading, SeqRange,
     ack::RejectReason,
     block::{BlockError, OriginReadings, Stamp, ranges_of, read_stamp},
     topic::{GatewayPath, Lane},
@@ -30,12 +31,33 @@ pub(super) struct Fate {
     pub epoch: u64,
     pub number: u64,
     pub block: Bytes,
-    /// The journal entry that holds what was new of it.
-    pub entry: Option<u64>,
+    /// The journal entries that hold what was new of it.
+    pub entries: Vec<u64>,
     /// The batch that must be committed first.
     pub barrier: u64,
     pub rejection: Option<Rejection>,
     pub verify: Option<VerifyJob>,
+    /// What is to be taken of it once that was compared.
+    pub again: Option<Again>,
+}
+
+/// What waits of a block until readings beside it were compared.
+#[derive(Debug)]
+pub(super) struct Again {
+    lane: Lane,
+    unix_ms: i64,
+    /// Of the origins in the block.
+    places: Vec<u32>,
+    compared: Vec<(OriginNo, Origin, SeqRange)>,
+}
+
+/// A block as it came, and what has become of it so far.
+struct Sent {
+    epoch: u64,
+    number: u64,
+    block: Bytes,
+    entries: Vec<u64>,
+    rejection: Option<Rejection>,
 }
 
 /// One block on its way through.
@@ -50,6 +72,44 @@ struct Arrival {
     torn: Vec<(Origin, SeqRange)>,
     /// What came too late.
     sealed: Vec<(Origin, SeqRange)>,
+    /// Origins by their place in the block, of which something is new beside what is to be compared first.
+    half_known: Vec<u32>,
+    /// What was compared already.
+    compared: Vec<(OriginNo, Origin, SeqRange)>,
+    /// Origins that came with another content.
+    differing: Vec<Origin>,
+    /// What of those is new: nobody knows whose it is.
+    contested: Vec<(Origin, SeqRange)>,
+}
+
+impl Arrival {
+    fn new(from: GatewayPath, lane: Lane, unix_ms: i64) -> Self {
+        Self {
+            from,
+            lane,
+            unix_ms,
+            accepted: Vec::new(),
+            known: Vec::new(),
+            undescribed: Vec::new(),
+            torn: Vec::new(),
+            sealed: Vec::new(),
+            half_known: Vec::new(),
+            compared: Vec::new(),
+            differing: Vec::new(),
+            contested: Vec::new(),
+        }
+    }
+
+    /// What of these is not compared yet.
+    fn uncompared(&self, no: OriginNo, known: Vec<SeqRange>) -> Vec<SeqRange> {
+        if self.compared.is_empty() {
+            return known;
+        }
+        let mut known: RangeSet = known.into_iter().collect();
+        let compared = self.compared.iter().filter(|(of, ..)| *of == no);
+        compared.for_each(|(.., range)| known.remove(*range));
+        known.ranges().to_vec()
+    }
 }
 
 impl Core {
@@ -70,21 +130,15 @@ impl Core {
             let error = decoded.err().unwrap_or(BlockError::Truncated);
             return self.refuse(now_ms, from, stamp, error, bytes, unix_ms);
         };
-        let mut arrival = Arrival {
-            from,
-            lane,
-            unix_ms,
-            accepted: Vec::new(),
-            known: Vec::new(),
-            undescribed: Vec::new(),
-            torn: Vec::new(),
-            sealed: Vec::new(),
-        };
+        self.epoch_heard(now_ms, from, stamp.epoch, stamp.number, unix_ms);
+        let mut arrival = Arrival::new(from, lane, unix_ms);
         let news = self.records(from, unix_ms, &block.records, &mut arrival.sealed);
         for (entry, readings) in block.origins.iter().enumerate() {
             self.origin_readings(now_ms, &mut arrival, entry as u32, readings);
         }
-        self.keep(now_ms, arrival, stamp, bytes, news);
+        let Stamp { epoch, number, .. } = stamp;
+        let sent = Sent { epoch, number, block: bytes, entries: Vec::new(), rejection: None };
+        self.keep(now_ms, arrival, sent, news);
     }
 
     fn heard(&mut self, from: GatewayPath, unix_ms: i64) {
@@ -122,10 +176,11 @@ impl Core {
                 epoch,
                 number,
                 block: bytes,
-                entry: None,
+                entries: Vec::new(),
                 barrier,
                 rejection,
                 verify: None,
+                again: None,
             });
         }
     }
@@ -151,6 +206,21 @@ impl Core {
             return;
         };
         let Some(state) = self.origins.get_mut(no) else { return };
+        let mut all = Split::default();
+        ranges.iter().for_each(|range| state.record.ledger.classify(*range, &mut all));
+        all.known = arrival.uncompared(no, all.known);
+        let known: u64 = all.known.iter().map(SeqRange::len).sum();
+        state.record.duplicates += known;
+        self.counters.readings_duplicate += known;
+        let is_half_known = !all.known.is_empty() && !all.new.is_empty();
+        arrival.known.extend(all.known.into_iter().map(|part| (no, *origin, part)));
+        if arrival.differing.contains(origin) {
+            arrival.contested.extend(all.new.into_iter().map(|part| (*origin, part)));
+            return;
+        }
+        if is_half_known {
+            return arrival.half_known.push(entry);
+        }
         let mut new = Vec::new();
         let mut rest = readings.as_slice();
         let frontier = state.frontier();
@@ -160,10 +230,6 @@ impl Core {
             rest = others;
             let mut split = Split::default();
             state.record.ledger.classify(range, &mut split);
-            let known: u64 = split.known.iter().map(SeqRange::len).sum();
-            state.record.duplicates += known;
-            self.counters.readings_duplicate += known;
-            arrival.known.extend(split.known.into_iter().map(|part| (no, *origin, part)));
             for part in split.new {
                 if !state.record.ledger.has_room_to_store(part) {
                     self.counters.ranges_refused += 1;
@@ -226,41 +292,81 @@ impl Core {
         undescribed: Vec<(Origin, SeqRange)>,
         sealed: Vec<(Origin, SeqRange)>,
         torn: Vec<(Origin, SeqRange)>,
+        before: Option<Rejection>,
     ) -> Option<Rejection> {
         let (reason, counted) = match (undescribed.is_empty(), sealed.is_empty(), torn.is_empty()) {
-            (true, true, true) => return None,
+            (true, true, true) => return before,
             (false, ..) => (RejectReason::Undescribed, &mut self.counters.blocks_rejected_undescribed),
             (_, false, _) => (RejectReason::Sealed, &mut self.counters.blocks_rejected_sealed),
             _ => (RejectReason::Corrupt, &mut self.counters.blocks_rejected_corrupt),
         };
         *counted += 1;
-        let parts = [undescribed, sealed, torn].concat();
-        Some(Rejection { reason, parts })
+        let mut parts = [undescribed, sealed, torn].concat();
+        match before {
+            // What is wrong with its identity is the graver.
+            Some(mut before) => {
+                before.parts.append(&mut parts);
+                Some(before)
+            }
+            None => Some(Rejection { reason, parts }),
+        }
+    }
+
+    /// What waited until the rest was compared; where that differs, nothing of the same origin is taken.
+    pub(super) fn take_compared(
+        &mut self,
+        now_ms: u64,
+        fate: Fate,
+        again: Again,
+        differing: &[(Origin, SeqRange)],
+    ) {
+        let Fate { to, epoch, number, block, entries, rejection, .. } = fate;
+        let Ok(decoded) = self.decoder.decode(&block) else { return };
+        let Again { lane, unix_ms, places, compared } = again;
+        let mut arrival = Arrival::new(to, lane, unix_ms);
+        arrival.compared = compared;
+        arrival.differing = differing.iter().map(|(origin, _)| *origin).collect();
+        for place in places {
+            if let Some(readings) = decoded.origins.get(place as usize) {
+                self.origin_readings(now_ms, &mut arrival, place, readings);
+            }
+        }
+        self.keep(now_ms, arrival, Sent { epoch, number, block, entries, rejection }, false);
     }
 
     /// Journal entry and outcome of a block that was taken apart.
-    fn keep(&mut self, now_ms: u64, arrival: Arrival, stamp: Stamp, bytes: Bytes, news: bool) {
-        let Arrival { from, lane, unix_ms, accepted, known, undescribed, torn, sealed } = arrival;
-        let len = bytes.len();
-        let entry = (news || !accepted.is_empty()).then_some(self.next_position);
-        if let Some(position) = entry {
+    fn keep(&mut self, now_ms: u64, arrival: Arrival, sent: Sent, news: bool) {
+        let Arrival { from, lane, unix_ms, accepted, known, undescribed, torn, sealed, .. } = arrival;
+        let Arrival { half_known, mut compared, contested, .. } = arrival;
+        let Sent { epoch, number, block, mut entries, rejection } = sent;
+        let len = block.len();
+        if news || !accepted.is_empty() {
+            let position = self.next_position;
             let head = EntryHead { from, lane, arrival_unix_ms: unix_ms, accepted };
             self.next_position += 1;
-            self.building.entries.push(Entry { position, head, block: bytes.clone() });
+            entries.push(position);
+            self.building.entries.push(Entry { position, head, block: block.clone() });
             self.building_bytes += len;
             self.urgent |= lane == Lane::Alarm;
             self.touch_batch(now_ms);
         }
-        let rejection = self.rejection(undescribed, sealed, torn);
-        let verify = (!known.is_empty()).then(|| VerifyJob { block: bytes.clone(), ranges: known });
+        let rejection = rejection.map(|mut rejection| {
+            rejection.parts.extend(contested);
+            rejection
+        });
+        let rejection = self.rejection(undescribed, sealed, torn, rejection);
+        let again = (!half_known.is_empty()).then(|| {
+            compared.extend(&known);
+            Again { lane, unix_ms, places: half_known, compared }
+        });
+        let verify = (!known.is_empty()).then(|| VerifyJob { block: block.clone(), ranges: known });
         // What is known may be in the batch being written, or in the one being filled.
         let barrier = self.barrier();
         let early =
             Mutant::BlockAckedEarly.is_on() || (verify.is_some() && Mutant::DuplicateAckedEarly.is_on());
         let barrier = if early { 0 } else { barrier };
         let verify = verify.filter(|_| !early);
-        let Stamp { epoch, number, .. } = stamp;
-        let fate = Fate { to: from, epoch, number, block: bytes, entry, barrier, rejection, verify };
+        let fate = Fate { to: from, epoch, number, block, entries, barrier, rejection, verify, again };
         self.fates.push_back(fate);
         self.release_fates();
     }

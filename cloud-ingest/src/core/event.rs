@@ -21,6 +21,7 @@ use super::{
     lifecycle::{AlarmDone, AlarmKey, AlarmOrder, KnownAlarm},
     retire::{Operation, RetireOrder},
     rulebook::{RulesDone, RulesOrder},
+    system::Certified,
     verdicts::Compared,
     verifying::VerifyJob,
 };
@@ -121,6 +122,11 @@ pub enum Event {
     /// What the wall clock says; brought at the start, and before each wakeup.
     Time {
         unix_ms: i64,
+    },
+    /// The certificate that the broker is shown lasts until then, in Unix seconds; `None` where none is shown.
+    CertificateShown {
+        whose: Certified,
+        expires_unix_s: Option<i64>,
     },
     /// These stored readings have left with the lake's oldest files.
     Expired {

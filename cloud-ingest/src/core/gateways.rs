@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use tidegate_protocol::{status::GatewayStatus, topic::GatewayPath};
 
-use super::{Core, batch::GatewayRecord};
+use super::{
+    Core,
+    batch::GatewayRecord,
+    system::{Certified, Epochs},
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Gateway {
@@ -12,6 +16,8 @@ pub(super) struct Gateway {
     pub dirty: bool,
     /// Present, as far as is known: shares the credit.
     pub heard: bool,
+    /// Who speaks under its name.
+    pub epochs: Epochs,
 }
 
 impl Core {
@@ -42,6 +48,8 @@ impl Core {
         self.gateway_spoke(now_ms, from, status.online);
         self.forget_verdicts(now_ms, from);
         if status.online {
+            let whose = Certified::Gateway(from);
+            self.certificate_shown(now_ms, whose, status.certificate_expires_unix_s);
             self.announce(from);
             self.ask_gateway(now_ms, from);
             self.offer_rules(now_ms, from, true);

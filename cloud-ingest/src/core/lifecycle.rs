@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tidegate_alarms::{
-    AlarmEvent, EventId, Lifecycle, Priority, RuleId, TransitionKind,
+    AlarmEvent, AlarmKind, EventId, Lifecycle, Priority, RuleId, TransitionKind,
     event::{Deed, Operator, Place},
     lifecycle::{Action, Refusal, Seen},
 };
@@ -155,6 +155,16 @@ impl Lifecycles {
 
     pub fn set_now(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+    }
+
+    pub const fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Those of a kind that are active.
+    pub fn active_of(&self, kind: AlarmKind) -> Vec<AlarmKey> {
+        let of_kind = |alarm: &KnownAlarm| alarm.lifecycle.active && alarm.told.kind == kind;
+        self.kept.iter().filter(|(_, alarm)| of_kind(alarm)).map(|(key, _)| key.clone()).collect()
     }
 
     /// The raise of an alarm that is active.

@@ -8,7 +8,7 @@
 //! blocks    a block against the ledger           records   what travels beside readings
 //! alarming  rules over an origin's readings, live and settled     evaluating   one reading through its channel's rules
 //! silence   what nobody says: stale channels, gateways that are gone     hearing   when a channel was heard last
-//! grouping  many devices at once
+//! system    identities used twice, certificates that end     grouping  many devices at once
 //! rulebook  rules change                         current   which boot of a device is live
 //! settling  history, behind filled holes too     retelling    a part of it told again     told  what needs no telling
 //! acks      outcomes and credit
@@ -50,6 +50,7 @@ pub mod rulebook;
 pub mod seal;
 mod settling;
 pub mod silence;
+pub mod system;
 pub mod told;
 pub mod verdicts;
 mod verifying;
@@ -71,6 +72,7 @@ use self::{
     origins::{OriginState, Origins},
     retire::Waiting,
     silence::Silence,
+    system::System,
     verdicts::Accounts,
     verifying::Verifying,
 };
@@ -79,6 +81,7 @@ pub use self::{
     event::{Effect, Event, Loaded, Snapshot},
     settling::MAX_LOADS,
     silence::SilenceSettings,
+    system::SystemSettings,
     verifying::{MAX_VERIFYING, VerifyJob},
 };
 
@@ -136,6 +139,7 @@ pub struct Core {
     verdicts: Accounts,
     lifecycles: Lifecycles,
     silence: Silence,
+    system: System,
     /// Positions of damaged entries, and the batch that takes each out.
     damaged: BTreeMap<u64, u64>,
     outbox: Outbox,
@@ -185,6 +189,7 @@ impl Core {
             verdicts: Accounts::default(),
             lifecycles: Lifecycles::default(),
             silence: Silence::default(),
+            system: System::default(),
             damaged: BTreeMap::new(),
             outbox: Outbox::default(),
             credits: Credits::new(settings.credit_total_bytes),
@@ -228,6 +233,9 @@ impl Core {
             Event::ChangeRules { ticket, order } => self.change_rules(now_ms, ticket, *order),
             Event::AlarmAction { ticket, order } => self.alarm_action(now_ms, ticket, *order),
             Event::Time { unix_ms } => self.lifecycles.set_clock(now_ms, unix_ms),
+            Event::CertificateShown { whose, expires_unix_s } => {
+                self.certificate_shown(now_ms, whose, expires_unix_s)
+            }
             Event::Expired { ranges } => self.expired(now_ms, &ranges),
             Event::Seal { before_unix_ms } => self.seal_before_unix_ms = Some(before_unix_ms),
             Event::Wakeup => {
@@ -237,6 +245,7 @@ impl Core {
         }
         self.expire_shelves(now_ms);
         self.look_for_silence(now_ms);
+        self.end_troubles(now_ms);
         self.compare_verdicts(now_ms);
         self.seal_if_asked(now_ms);
         self.commit_if_due(now_ms);
@@ -260,7 +269,12 @@ impl Core {
                 let told = [self.desired.next_wakeup(), self.bringing.next_wakeup()];
                 let judged =
                     [self.lifecycles.next_wakeup(), self.silence.next_wakeup(), self.verdicts.next_wakeup()];
-                [lingered, self.retry_loads_at_ms].into_iter().chain(told).chain(judged).flatten().min()
+                [lingered, self.retry_loads_at_ms, self.system.next_wakeup()]
+                    .into_iter()
+                    .chain(told)
+                    .chain(judged)
+                    .flatten()
+                    .min()
             }
         }
     }
@@ -329,6 +343,7 @@ impl Core {
         self.adopt_gateways(snapshot.gateways);
         self.adopt_settings(snapshot.settings);
         self.adopt_alarms(snapshot.alarms, snapshot.next_deed);
+        self.adopt_system();
         self.adopt_rules(snapshot.rules, snapshot.rules_edition);
         self.stalled_loads.clear();
         self.retry_loads_at_ms = None;

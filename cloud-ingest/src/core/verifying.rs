@@ -101,7 +101,7 @@ impl Verifying {
 impl Fate {
     /// Whether its own readings are in this entry, or it waits to be compared with some that are.
     fn relies_on(&self, damaged: &Damaged) -> bool {
-        if self.entry == Some(damaged.position) {
+        if self.entries.contains(&damaged.position) {
             return true;
         }
         let mut asked = self.verify.iter().flat_map(|job| &job.ranges);
@@ -143,11 +143,27 @@ impl Core {
         if Mutant::ConflictAcked.is_on() {
             differing.clear();
         }
+        if let Some(again) = fate.again.take() {
+            self.conflicts(now_ms, &mut fate, &differing);
+            return self.take_compared(now_ms, fate, again, &differing);
+        }
         if differing.is_empty() {
             self.outbox.push(fate.to, fate.epoch, fate.number, fate.rejection);
             return self.send_acks();
         }
-        for (origin, range) in &differing {
+        self.conflicts(now_ms, &mut fate, &differing);
+        fate.barrier = self.building.number;
+        self.fates.push_back(fate);
+    }
+
+    /// Counts, tells of and keeps what is not what is stored, and has it rejected.
+    fn conflicts(&mut self, now_ms: u64, fate: &mut Fate, differing: &[(Origin, SeqRange)]) {
+        if differing.is_empty() {
+            return;
+        }
+        let last_block = self.gateways.get(&fate.to).and_then(|known| known.record.last_block_unix_ms);
+        let unix_ms = self.lifecycles.unix_ms_at(now_ms).or(last_block).unwrap_or(0);
+        for (origin, range) in differing {
             self.counters.readings_conflicting += range.len();
             let Some(no) = self.origins.number(fate.to.site, *origin) else { continue };
             if let Some(state) = self.origins.get_mut(no) {
@@ -158,15 +174,12 @@ impl Core {
                 state.record.duplicates = state.record.duplicates.saturating_sub(range.len());
             }
             self.mark_dirty(no);
+            self.identity_conflict(now_ms, fate.to, *origin, *range, unix_ms);
         }
-        let because = format!("{} ranges differ from what is stored under the same boot", differing.len());
+        let because = because(differing);
         self.building.quarantine.push(Quarantined {
             from: fate.to,
-            arrival_unix_ms: self
-                .gateways
-                .get(&fate.to)
-                .and_then(|known| known.record.last_block_unix_ms)
-                .unwrap_or(0),
+            arrival_unix_ms: unix_ms,
             reason: RejectReason::BootConflict,
             because,
             bytes: fate.block.to_vec(),
@@ -176,10 +189,26 @@ impl Core {
             .rejection
             .take()
             .unwrap_or(Rejection { reason: RejectReason::BootConflict, parts: Vec::new() });
-        rejection.parts.extend(differing);
+        rejection.parts.extend_from_slice(differing);
         fate.rejection = Some(rejection);
-        fate.barrier = self.building.number;
         self.touch_batch(now_ms);
-        self.fates.push_back(fate);
     }
+}
+
+/// What differs, in words that say which readings those are; of many, the first ones.
+fn because(differing: &[(Origin, SeqRange)]) -> String {
+    const NAMED: usize = 8;
+    let named = differing.iter().take(NAMED).map(|(origin, range)| {
+        format!(
+            "{} boot {} readings {} to {}",
+            origin.device,
+            origin.boot,
+            range.start,
+            range.end.saturating_sub(1)
+        )
+    });
+    let named = named.collect::<Vec<_>>().join("; ");
+    let more = differing.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!("; and {more} more ranges") } else { String::new() };
+    format!("not what is stored under the same boot: {named}{more}")
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tidegate_protocol::{LossReason, block::Tail};
 
-use super::{QueryError, Selection, selected, selects, summaries};
+use super::{QueryError, Selection, quarantine, selected, selects, summaries};
 use crate::{
     core::{
         batch::{OriginNo, OriginRecord},
@@ -15,7 +15,8 @@ use crate::{
 };
 
 pub(super) fn audit(look: &Look<'_>, selection: &Selection, each: bool) -> Result<AuditView, QueryError> {
-    let mut view = AuditView { position: look.next_position()?, ..AuditView::default() };
+    let (position, quarantine) = (look.next_position()?, quarantine::size(look)?);
+    let mut view = AuditView { position, quarantine, ..AuditView::default() };
     let gone = look.expired()?.into_iter().map(|(no, ranges)| (no, ranges.count()));
     let gone: HashMap<_, _> = gone.collect();
     for (no, record) in selected(look, selection)? {
@@ -91,6 +92,7 @@ fn sealed(record: &SealedRecord) -> OriginAudit {
         outstanding_ranges: Vec::new(),
         closed: true,
         conflicts: record.conflicts,
+        conflict_ranges: Vec::new(),
         recovered: record.recovered,
         sealed: true,
         refused: record.refused,
@@ -117,6 +119,12 @@ fn origin(record: &OriginRecord) -> OriginAudit {
         outstanding_ranges: ranges.collect(),
         closed: ledger.tail().is_some(),
         conflicts: record.conflicts.count(),
+        conflict_ranges: record
+            .conflicts
+            .iter()
+            .take(MAX_OUTSTANDING_RANGES)
+            .map(|range| (range.start, range.end))
+            .collect(),
         recovered: ledger.recovered(),
         sealed: false,
         refused: 0,

@@ -62,7 +62,7 @@ fn error_ms(anchor: Option<&ClockAnchor>, tick: Tick) -> Option<u64> {
     anchor.filter(|anchor| anchor.error_ms < u32::MAX).map(|anchor| anchor.error_ms_at(tick))
 }
 
-fn value(value: Value) -> ValueView {
+pub(super) fn value(value: Value) -> ValueView {
     match value {
         Value::Bool(state) => ValueView::Bool(state),
         other => Some(other.as_f64())

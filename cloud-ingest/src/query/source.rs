@@ -17,6 +17,7 @@ use crate::{
         HistoryView, LogSelection, StandingPage, Streamed,
     },
     operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
+    quarantine::{QuarantineSelection, QuarantineView, QuarantinedDetailView},
     rules::{RuleView, RulesChangeView, RulesLogView, RulesRequest, RulesView},
     verdicts::{VerdictSelection, VerdictsView},
     view::{
@@ -43,6 +44,12 @@ impl api::Source for Query {
     }
     fn certificate(&self, request: &CertificateRequest) -> Result<Certificate, QueryError> {
         Query::certificate(self, request)
+    }
+    fn quarantine(&self, selection: &QuarantineSelection) -> Result<QuarantineView, QueryError> {
+        super::quarantine::list(&self.store.look()?, selection)
+    }
+    fn quarantined(&self, number: u64) -> Result<QuarantinedDetailView, QueryError> {
+        super::quarantine::one(&self.store.look()?, number)
     }
     fn operations(&self) -> Result<OperationsView, QueryError> {
         Query::operations(self)

@@ -9,20 +9,16 @@ use super::{
     Receipt, StoreError, alarms, damage,
     keys::{self, IndexEntry, Place},
     lmdb::{Lmdb, Table, Writer},
-    outbox, seal,
+    outbox, quarantine, seal,
 };
 use crate::{
     core::{
-        batch::{Batch, Entry, HistoryChange, OriginNo, Quarantined},
+        batch::{Batch, Entry, HistoryChange, OriginNo},
         rulebook::RulesChange,
     },
     delivery::Filters,
     failpoint::FailPoint,
 };
-
-/// The oldest quarantined blocks leave when more than this is kept: they are there for people to look at, their readings
-/// were never in custody here.
-const MAX_QUARANTINE_BYTES: u64 = 64 * 1024 * 1024;
 
 pub(super) fn write(lmdb: &Lmdb, batch: &Batch, filters: Option<&Filters>) -> Result<Receipt, StoreError> {
     let mut writer = lmdb.writer()?;
@@ -69,7 +65,7 @@ pub(super) fn write(lmdb: &Lmdb, batch: &Batch, filters: Option<&Filters>) -> Re
         writer.append(Table::Operations, &keys::number(next), &keys::encode(operation)?)?;
     }
     super::summaries::write(&mut writer, &batch.summaries)?;
-    write_quarantine(&mut writer, &batch.quarantine)?;
+    quarantine::write(&mut writer, &batch.quarantine)?;
     let events = write_events(&mut writer, &batch.events)?;
     if let Some(filters) = filters {
         outbox::queue(&mut writer, &events, filters)?;
@@ -160,20 +156,6 @@ fn forget_untold(
     }
     let behind = |seq: u64| keys::index(no, seq.saturating_add(1));
     writer.delete_range(Table::Checkpoints, &behind(range.start), &behind(range.end))?;
-    Ok(())
-}
-
-pub(super) fn write_quarantine(writer: &mut Writer<'_>, blocks: &[Quarantined]) -> Result<(), StoreError> {
-    for block in blocks {
-        let next = writer
-            .last(Table::Quarantine)?
-            .map_or(Ok(0), |(key, _)| keys::read_number(key).map(|last| last + 1))?;
-        writer.append(Table::Quarantine, &keys::number(next), &keys::encode(block)?)?;
-    }
-    while !blocks.is_empty() && writer.table_bytes(Table::Quarantine)? > MAX_QUARANTINE_BYTES {
-        let Some(oldest) = writer.first(Table::Quarantine)?.map(|(key, _)| key.to_vec()) else { break };
-        writer.delete(Table::Quarantine, &oldest)?;
-    }
     Ok(())
 }
 

@@ -7,9 +7,9 @@ use tidegate_protocol::{GatewayId, SeqRange, SiteId, ack::RejectReason, topic::G
 
 use super::{
     Look, StoreError,
-    commit::write_quarantine,
     keys::{self, IndexEntry, Place},
     lmdb::{Table, Writer},
+    quarantine,
 };
 use crate::core::batch::{Damaged, OriginNo, Quarantined};
 
@@ -42,7 +42,7 @@ pub(super) fn write(
             }
         }
     }
-    write_quarantine(writer, &kept)?;
+    quarantine::write(writer, &kept)?;
     Ok(gone)
 }
 

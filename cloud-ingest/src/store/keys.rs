@@ -31,6 +31,13 @@ pub const META_RULES_EDITION: &[u8] = b"rules-edition";
 /// Event cursors that are given from now on are above this number, 8 bytes; absent: 0.
 pub const META_CURSOR_BASE: &[u8] = b"cursor-base";
 
+/// Begins the keys under which `meta` notes what came to quarantine; then the content's SHA-256. Not there in stores of before.
+const META_QUARANTINED: &[u8] = b"quarantined/";
+
+pub fn quarantined(content: &[u8; 32]) -> Vec<u8> {
+    [META_QUARANTINED, content].concat()
+}
+
 /// Where a run of readings is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexEntry {

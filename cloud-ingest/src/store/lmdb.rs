@@ -253,6 +253,11 @@ impl Reader<'_> {
         Ok(self.raw(table)?.stat(&self.txn)?.non_free_page_size() as u64)
     }
 
+    /// Pairs in one table.
+    pub fn rows(&self, table: Table) -> Result<u64, StoreError> {
+        Ok(self.raw(table)?.len(&self.txn)?)
+    }
+
     /// Bytes in use, free pages not counted.
     pub fn used_bytes(&self) -> Result<u64, StoreError> {
         used(self.tables, |table| table.stat(&self.txn))

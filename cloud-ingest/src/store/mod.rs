@@ -10,6 +10,7 @@
 //! look      one committed state for those who ask
 //! roll      the journal's part of going to the lake
 //! retention what leaves because it is old
+//! quarantine  what is kept for people to look at
 //! summaries what stands for thinned readings
 //! seal      origins that have ended, as one row each
 //! desired   what is wanted of channels
@@ -30,6 +31,7 @@ mod lmdb;
 pub mod look;
 mod migrate;
 pub mod outbox;
+pub mod quarantine;
 mod retention;
 pub mod roll;
 mod seal;

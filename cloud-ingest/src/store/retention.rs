@@ -114,7 +114,7 @@ impl LmdbStore {
             is_old && old.len() < ROWS_AT_ONCE
         })?;
         drop(look);
-        self.delete(Table::Quarantine, &old)
+        self.delete_quarantined(&old)
     }
 
     /// Takes out some occurrences that cleared before; says how many. An origin without a clock counts by when it was heard

@@ -36,7 +36,8 @@ fn asked(path: &str) -> String {
         .replace("{site}", "plant")
         .replace("{device}", "a")
         .replace("{channel}", "level")
-        .replace("{rule}", "hot");
+        .replace("{rule}", "hot")
+        .replace("{number}", "7");
     format!("{path}{}", if of_a_device { "?device=a" } else { "" })
 }
 

@@ -20,6 +20,7 @@ use tidegate_ingest::{
         EventSender, HistorySelection, HistoryView, LogSelection, StandingPage, Streamed,
     },
     operations::{AlarmRequest, OperationsView, RetireRequest, RetireView},
+    quarantine::{QuarantineSelection, QuarantineView, QuarantinedDetailView, QuarantinedView},
     query::{
         AlarmReportRequest, AlarmReportView, AlarmsNowView, CertificateRequest, QueryError, ReadingsRequest,
         Selection, SummariesRequest,
@@ -31,6 +32,7 @@ use tidegate_ingest::{
         SummariesView,
     },
 };
+use tidegate_protocol::{GatewayId, SiteId};
 use tokio::sync::{broadcast, mpsc::UnboundedSender};
 
 /// What the API shows.
@@ -42,6 +44,7 @@ pub struct World {
     pub readings: ReadingsView,
     pub audit: AuditView,
     pub gateways: GatewaysView,
+    pub quarantine: QuarantineView,
     pub verdicts: Vec<VerdictView>,
     pub figures: Figures,
     pub alarms: AlarmsView,
@@ -70,10 +73,33 @@ pub struct MadeUp {
     pub live: EventSender,
 }
 
+/// A block that came with another content than what is stored.
+fn quarantined(number: u64) -> QuarantinedView {
+    let gateway = GatewayId::new("gw-a").unwrap();
+    QuarantinedView {
+        number,
+        content: "0".repeat(64),
+        site: SiteId::new("plant").unwrap(),
+        gateway,
+        arrival_unix_ms: 0,
+        times: 1,
+        last_gateway: gateway,
+        last_unix_ms: 0,
+        reason: "boot-conflict",
+        because: String::new(),
+        bytes: 0,
+        stamp: None,
+        readings: None,
+        holds: Vec::new(),
+    }
+}
+
 impl MadeUp {
     /// `events_waiting`: how far a watcher may fall behind.
     pub fn new(events_waiting: usize) -> Self {
-        Self { world: Mutex::default(), live: broadcast::Sender::new(events_waiting) }
+        let quarantine = QuarantineView { blocks: vec![quarantined(7)], ..QuarantineView::default() };
+        let world = Mutex::new(World { quarantine, ..World::default() });
+        Self { world, live: broadcast::Sender::new(events_waiting) }
     }
 
     pub fn commit(&self, event: AlarmEvent) -> Cursor {
@@ -177,6 +203,18 @@ impl Source for MadeUp {
     fn summaries(&self, request: &SummariesRequest) -> Result<SummariesView, QueryError> {
         self.world.lock().unwrap().asked = format!("{request:?}");
         Ok(SummariesView::default())
+    }
+
+    fn quarantine(&self, selection: &QuarantineSelection) -> Result<QuarantineView, QueryError> {
+        self.see(format!("{selection:?}"), |world| &world.quarantine)
+    }
+
+    fn quarantined(&self, number: u64) -> Result<QuarantinedDetailView, QueryError> {
+        let mut world = self.world.lock().unwrap();
+        world.asked = format!("block {number}");
+        let found = world.quarantine.blocks.iter().find(|block| block.number == number).cloned();
+        let block = found.ok_or(QueryError::NotInQuarantine(number))?;
+        Ok(QuarantinedDetailView { block, content: Vec::new() })
     }
 
     fn gateways(&self) -> Result<GatewaysView, QueryError> {

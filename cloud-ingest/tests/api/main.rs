@@ -10,6 +10,7 @@ mod made_up;
 mod matrix;
 mod orders;
 mod page;
+mod quarantine;
 mod questions;
 mod rules;
 mod server;

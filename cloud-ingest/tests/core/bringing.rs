@@ -20,7 +20,13 @@ fn set(rules: serde_json::Value) -> RuleSet {
 }
 
 fn born(bench: &mut Bench, name: &str, online: bool) {
-    let status = GatewayStatus { online, version: "1".to_owned(), epoch: "e".to_owned(), since_unix_ms: 0 };
+    let status = GatewayStatus {
+        online,
+        version: "1".to_owned(),
+        epoch: "e".to_owned(),
+        since_unix_ms: 0,
+        ..GatewayStatus::default()
+    };
     bench.handle(Event::Status { from: gateway(name), status });
 }
 

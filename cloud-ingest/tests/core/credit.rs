@@ -27,7 +27,7 @@ fn the_sum_of_granted_credit_stays_at_the_total() {
 
 fn status(online: bool) -> GatewayStatus {
     let (version, epoch) = ("1.2.3".to_owned(), "0000000000000007".to_owned());
-    GatewayStatus { online, version, epoch, since_unix_ms: 0 }
+    GatewayStatus { online, version, epoch, since_unix_ms: 0, ..GatewayStatus::default() }
 }
 
 #[test]

@@ -17,5 +17,6 @@ mod sealing;
 mod settings;
 mod silence;
 mod support;
+mod system;
 mod verdicts;
 mod verifying;

@@ -31,7 +31,13 @@ fn want(bench: &mut Bench, ticket: u64, settings: Option<ChannelSettings>, expec
 }
 
 fn born(bench: &mut Bench, name: &str, online: bool) {
-    let status = GatewayStatus { online, version: "1".to_owned(), epoch: "e".to_owned(), since_unix_ms: 0 };
+    let status = GatewayStatus {
+        online,
+        version: "1".to_owned(),
+        epoch: "e".to_owned(),
+        since_unix_ms: 0,
+        ..GatewayStatus::default()
+    };
     bench.handle(Event::Status { from: gateway(name), status });
 }
 

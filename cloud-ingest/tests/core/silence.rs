@@ -17,8 +17,13 @@ fn stale() -> RuleSet {
 }
 
 fn status(bench: &mut Bench, online: bool) {
-    let status =
-        GatewayStatus { online, version: "1".into(), epoch: "0000000000000007".into(), since_unix_ms: 0 };
+    let status = GatewayStatus {
+        online,
+        version: "1".into(),
+        epoch: "0000000000000007".into(),
+        since_unix_ms: 0,
+        ..GatewayStatus::default()
+    };
     bench.handle(Event::Status { from: gateway("gw-a"), status });
 }
 

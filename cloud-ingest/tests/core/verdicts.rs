@@ -15,7 +15,13 @@ use crate::support::{Bench, described, encode, gateway, origin, reading, rules};
 const START_MS: i64 = 1_800_000_000_000;
 
 fn status(bench: &mut Bench, online: bool) {
-    let status = GatewayStatus { online, version: "1".into(), epoch: "7".into(), since_unix_ms: 0 };
+    let status = GatewayStatus {
+        online,
+        version: "1".into(),
+        epoch: "7".into(),
+        since_unix_ms: 0,
+        ..GatewayStatus::default()
+    };
     bench.handle(Event::Status { from: gateway("gw-a"), status });
 }
 

@@ -150,23 +150,28 @@ fn a_copy_that_came_while_its_original_was_found_damaged_is_not_rejected_but_tak
 /// What was new of it is in a journal entry of its own, and the rest of it takes long to compare.
 #[test]
 fn a_block_whose_own_entry_is_found_damaged_while_the_rest_of_it_is_compared_gets_no_answer() {
-    let board = origin("board", 1);
+    let (board, other) = (origin("board", 1), origin("other", 1));
     let mut bench = Bench::new(Snapshot::default());
-    bench.send(Lane::Live, encode(vec![described(board)], vec![readings(board, 0..5)]));
-    let bytes = encode(Vec::new(), vec![readings(board, 3..9)]);
+    let both = vec![described(board), described(other)];
+    bench.send(Lane::Live, encode(both, vec![readings(board, 0..5)]));
+    let bytes = encode(Vec::new(), vec![readings(board, 3..9), readings(other, 0..4)]);
     let number = bench.send(Lane::Live, bytes.clone());
     let [(ticket, job)] = bench.verify.as_slice() else { panic!("a part of it is known") };
     let ticket = *ticket;
     assert_eq!(job.ranges, [(OriginNo(0), board, SeqRange::new(3, 5))]);
-    let own = Damaged { position: 1, ranges: vec![(OriginNo(0), SeqRange::new(5, 9))] };
+    let own = Damaged { position: 1, ranges: vec![(OriginNo(1), SeqRange::new(0, 4))] };
     bench.handle(Event::Damaged(own));
     bench.handle(Event::Verified { ticket, differing: Some(Vec::new()) });
-    assert_eq!(bench.outcome(number), None, "5 to 9 are not stored any more");
+    assert_eq!(bench.outcome(number), None, "the other's are not stored any more");
     // Sent again it is taken as new.
     let again = bench.send(Lane::Live, bytes);
     let ticket = bench.verify.last().expect("3 to 5 are known").0;
     bench.handle(Event::Verified { ticket, differing: Some(Vec::new()) });
     assert_eq!(bench.outcome(again), Some(Outcome::Durable));
-    let (_, record) = bench.batches.last().unwrap().origins.last().unwrap();
-    assert_eq!((record.ledger.stored().count(), record.ledger.lost_count()), (9, 0));
+    let records: std::collections::BTreeMap<_, _> =
+        bench.batches.iter().flat_map(|batch| batch.origins.iter().cloned()).collect();
+    for (no, stored) in [(0, 9), (1, 4)] {
+        let ledger = &records[&OriginNo(no)].ledger;
+        assert_eq!((ledger.stored().count(), ledger.lost_count()), (stored, 0));
+    }
 }

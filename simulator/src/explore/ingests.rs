@@ -77,6 +77,7 @@ impl World {
             version: "explored".to_owned(),
             epoch: format!("{epoch:016x}"),
             since_unix_ms: 0,
+            ..GatewayStatus::default()
         };
         let from = gateway.path;
         self.ingest_event(Event::Status { from, status });

@@ -316,7 +316,13 @@ impl World<'_> {
         }
         let gateway = &self.gateways[at];
         let epoch = format!("{:016x}", gateway.epoch);
-        let status = GatewayStatus { online: true, version: "sim".to_owned(), epoch, since_unix_ms: 0 };
+        let status = GatewayStatus {
+            online: true,
+            version: "sim".to_owned(),
+            epoch,
+            since_unix_ms: 0,
+            ..GatewayStatus::default()
+        };
         self.ingest_event(ingest::Event::Status { from: gateway.path, status });
     }
 

@@ -12,6 +12,15 @@ pub struct Audit {
     #[serde(default)]
     pub sealed: Sealed,
     pub totals: Totals,
+    #[serde(default)]
+    pub quarantine: Quarantine,
+}
+
+/// What was not taken, of all devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    pub blocks: u64,
+    pub bytes: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +42,9 @@ pub struct OriginAudit {
     pub outstanding_ranges: Vec<(u64, u64)>,
     pub closed: bool,
     pub conflicts: u64,
+    /// The first few of them, half-open.
+    #[serde(default)]
+    pub conflict_ranges: Vec<(u64, u64)>,
     pub recovered: u64,
     #[serde(default)]
     pub sealed: bool,

@@ -116,6 +116,13 @@ fn notes(audit: &Audit) -> String {
             audit.totals.expired
         ));
     }
+    if audit.quarantine.blocks > 0 {
+        let blocks = audit.quarantine.blocks;
+        text.push_str(&format!(
+            "{blocks} block{} not taken and in quarantine, of all devices; see tidegate quarantine list\n",
+            if blocks == 1 { " was" } else { "s were" }
+        ));
+    }
     for origin in audit.origins.iter().filter(|origin| origin.refused > 0) {
         let OriginAudit { site, device, boot, refused, .. } = origin;
         text.push_str(&format!(
@@ -139,9 +146,10 @@ fn describe(finding: &Finding) -> String {
              see the agents' /status for a quarantine",
             spell(ranges)
         ),
-        What::Conflicts { count } => format!(
-            "conflict: {count} of {site}/{device} boot {boot} came twice with different values; \
-             two devices may share that name"
+        What::Conflicts { count, ranges } => format!(
+            "conflict: {count} of {site}/{device} boot {boot}{} came twice with different values; \
+             two devices may share that name, or a gateway runs twice; see tidegate quarantine list",
+            if ranges.is_empty() { String::new() } else { format!(", seq {},", spell(ranges)) }
         ),
         What::Lost { count, reasons: why } => {
             format!("lost: {count} of {site}/{device} boot {boot} ({})", reasons(why))

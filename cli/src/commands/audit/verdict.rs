@@ -47,6 +47,8 @@ pub enum What {
     },
     Conflicts {
         count: u64,
+        /// The first of them.
+        ranges: Vec<(u64, u64)>,
     },
     /// Only a problem to whoever asks with `--strict`.
     Lost {
@@ -117,7 +119,8 @@ fn problems(
         Some(then) => stuck(then, origin),
         None => None,
     };
-    let conflicts = (origin.conflicts > 0).then_some(What::Conflicts { count: origin.conflicts });
+    let conflicts = (origin.conflicts > 0)
+        .then(|| What::Conflicts { count: origin.conflicts, ranges: origin.conflict_ranges.clone() });
     let count: u64 = origin.lost.values().sum();
     let lost = (patience.strict && count > 0).then(|| What::Lost { count, reasons: origin.lost.clone() });
     [outstanding, conflicts, lost].into_iter().flatten()
@@ -191,8 +194,12 @@ mod tests {
 
     #[test]
     fn a_conflict_is_missing_however_fresh() {
-        let conflict = origin(|o| (o.conflicts, o.last_arrival_unix_ms) = (2, NOW));
-        assert_eq!(check(vec![conflict], 60, false), (Verdict::Missing, vec![What::Conflicts { count: 2 }]));
+        let ranges = vec![(4, 6)];
+        let conflict = origin(|o| {
+            (o.conflicts, o.last_arrival_unix_ms, o.conflict_ranges) = (2, NOW, ranges.clone());
+        });
+        let found = vec![What::Conflicts { count: 2, ranges }];
+        assert_eq!(check(vec![conflict], 60, false), (Verdict::Missing, found));
     }
 
     #[test]

@@ -1,0 +1,351 @@
+//! Alarms of the system itself: one content too many, one process too many, one certificate too old.
+
+use tidegate_alarms::{AlarmKind, AlarmState, TransitionKind};
+use tidegate_ingest::{
+    core::{Event, Snapshot, SystemSettings, system::Certified},
+    store::{LmdbStore, Store},
+};
+use tidegate_protocol::{
+    Origin, SeqRange,
+    ack::{Outcome, RejectReason},
+    block::{Stamp, stamp},
+    status::GatewayStatus,
+    topic::{GatewayPath, Lane},
+};
+
+use crate::support::{Bench, described, encode, gateway, origin, readings};
+
+const START_MS: i64 = 1_800_000_000_000;
+const QUIET_MS: u64 = 3_600_000;
+const DAY_S: i64 = 86_400;
+
+fn bench() -> Bench {
+    let mut bench = Bench::new(Snapshot::default());
+    at(&mut bench, 0);
+    bench
+}
+
+/// The time comes, and all that is due by then is done.
+fn at(bench: &mut Bench, until: u64) {
+    while let Some(due) = bench.core.next_wakeup().filter(|due| *due < until) {
+        wake(bench, due.max(bench.now_ms));
+    }
+    wake(bench, until);
+}
+
+fn wake(bench: &mut Bench, now_ms: u64) {
+    bench.now_ms = now_ms;
+    bench.unix_ms = START_MS + now_ms as i64;
+    bench.handle(Event::Time { unix_ms: bench.unix_ms });
+    bench.handle(Event::Wakeup);
+}
+
+/// What was told: rule, place, transition.
+fn told(bench: &Bench) -> Vec<(String, String, TransitionKind)> {
+    let events = bench.batches.iter().flat_map(|batch| &batch.events);
+    let place =
+        |event: &tidegate_alarms::AlarmEvent| format!("{}/{}/{}", event.site, event.device, event.channel);
+    events
+        .inspect(|event| assert_eq!(event.kind, AlarmKind::System))
+        .map(|event| (event.rule.to_string(), place(event), event.transition))
+        .collect()
+}
+
+fn conflict(place: &str, transition: TransitionKind) -> (String, String, TransitionKind) {
+    ("identity-conflict".into(), format!("plant/{place}/identity"), transition)
+}
+
+/// Sends five readings of a board, and then says that what came again differs.
+fn send_another_content(bench: &mut Bench, board: Origin, seqs: std::ops::Range<u64>) -> u64 {
+    let range = SeqRange::new(seqs.start, seqs.end);
+    let number = bench.send(Lane::Live, encode(Vec::new(), vec![readings(board, seqs)]));
+    let ticket = bench.verify.last().expect("it is compared").0;
+    bench.handle(Event::Verified { ticket, differing: Some(vec![(board, range)]) });
+    number
+}
+
+#[test]
+fn a_flood_of_conflicts_is_one_alarm_and_ends_when_it_was_quiet() {
+    let (board, other) = (origin("board-a", 1), origin("board-b", 1));
+    let mut bench = bench();
+    for board in [board, other] {
+        bench.send(Lane::Live, encode(vec![described(board)], vec![readings(board, 0..100)]));
+    }
+    for round in 0..50 {
+        let number = send_another_content(&mut bench, board, round..round + 1);
+        let parts = vec![(board, SeqRange::new(round, round + 1))];
+        let rejected = Outcome::Rejected { reason: RejectReason::BootConflict, parts };
+        assert_eq!(bench.outcome(number), Some(rejected), "its gateway is told");
+    }
+    assert_eq!(told(&bench), [conflict("board-a", TransitionKind::Raise)], "one, however many readings");
+    send_another_content(&mut bench, other, 0..5);
+    assert_eq!(told(&bench).len(), 2, "and one for each device");
+    let message = &bench.batches.iter().flat_map(|batch| &batch.events).next().expect("an event").message;
+    for named in ["board-a", "readings 0 to 0", "0000000000000001", "gw-a"] {
+        assert!(message.contains(named), "{message}");
+    }
+
+    at(&mut bench, QUIET_MS - 1);
+    send_another_content(&mut bench, other, 5..6);
+    at(&mut bench, QUIET_MS);
+    assert_eq!(told(&bench)[2..], [conflict("board-a", TransitionKind::Clear)], "the other goes on");
+    at(&mut bench, 2 * QUIET_MS);
+    assert_eq!(told(&bench)[3..], [conflict("board-b", TransitionKind::Clear)]);
+    send_another_content(&mut bench, board, 7..8);
+    assert_eq!(told(&bench)[4..], [conflict("board-a", TransitionKind::Raise)], "and it comes back");
+    let mut ids: Vec<_> =
+        bench.batches.iter().flat_map(|batch| &batch.events).map(|event| event.id).collect();
+    let all = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "each event is one of its own: the store leaves out what it has");
+}
+
+#[test]
+fn what_is_rejected_is_quarantined_with_what_it_is_and_stays_out_of_the_ledger() {
+    let board = origin("board-a", 1);
+    let mut bench = bench();
+    bench.send(Lane::Live, encode(vec![described(board)], vec![readings(board, 0..10)]));
+    send_another_content(&mut bench, board, 2..5);
+    let kept: Vec<_> = bench.batches.iter().flat_map(|batch| &batch.quarantine).collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!((kept[0].from, kept[0].reason), (gateway("gw-a"), RejectReason::BootConflict));
+    assert_eq!(kept[0].arrival_unix_ms, START_MS);
+    assert!(kept[0].because.contains("board-a boot 0000000000000001 readings 2 to 4"), "{}", kept[0].because);
+    let snapshot = bench.snapshot();
+    let record = &snapshot.origins.last().expect("an origin").1;
+    assert_eq!((record.ledger.stored().count(), record.conflicts.count()), (10, 3));
+}
+
+#[test]
+fn an_alarm_of_before_a_restart_ends_by_time_as_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = LmdbStore::open(folder.path(), 1 << 24).expect("a store");
+    let board = origin("board-a", 1);
+    let mut first = bench();
+    first.send(Lane::Live, encode(vec![described(board)], vec![readings(board, 0..10)]));
+    send_another_content(&mut first, board, 0..1);
+    for batch in &first.batches {
+        store.commit(batch).expect("it commits");
+    }
+    let mut again = Bench::new(store.snapshot().expect("a snapshot"));
+    at(&mut again, 5);
+    at(&mut again, QUIET_MS - 1);
+    assert!(told(&again).is_empty(), "its whole time anew");
+    at(&mut again, QUIET_MS + 10);
+    assert_eq!(told(&again), [conflict("board-a", TransitionKind::Clear)]);
+    let state =
+        again.batches.iter().flat_map(|batch| &batch.events).next_back().and_then(|event| event.state);
+    assert_eq!(state, Some(AlarmState::RtnUnacknowledged), "an operator has to see it");
+}
+
+/// A block with one new reading, from a process.
+fn speak(bench: &mut Bench, from: GatewayPath, epoch: u64, number: u64) {
+    let seq = bench.batches.len() as u64;
+    let board = origin("board-a", 1);
+    let mut bytes = encode(vec![described(board)], vec![readings(board, [seq])]);
+    stamp(&mut bytes, Stamp { lane: Lane::Live, epoch, number }).expect("a block");
+    let arrival_unix_ms = bench.unix_ms;
+    bench.handle(Event::Block { from, lane: Lane::Live, bytes: bytes.into(), arrival_unix_ms });
+}
+
+#[test]
+fn processes_that_speak_by_turns_are_clones_and_restarts_and_late_copies_are_not() {
+    let mut bench = bench();
+    let from = gateway("gw-a");
+    for (epoch, number) in [(1, 0), (1, 1), (2, 0), (2, 1), (1, 1), (1, 0), (3, 0), (2, 1), (3, 1), (1, 2)] {
+        speak(&mut bench, from, epoch, number);
+        assert!(
+            told(&bench).is_empty(),
+            "{epoch} {number}: started again, late, or the rest of what was sent"
+        );
+    }
+    // Another gateway's processes are its own.
+    speak(&mut bench, gateway("gw-b"), 3, 2);
+    speak(&mut bench, from, 3, 2);
+    let raised = ("gateway-cloned".into(), "plant/gw-a/identity".into(), TransitionKind::Raise);
+    assert_eq!(told(&bench), std::slice::from_ref(&raised), "two by turns");
+    let message =
+        bench.batches.last().and_then(|batch| batch.events.first()).map(|event| event.message.clone());
+    let message = message.expect("an event");
+    assert!(message.contains("0000000000000001") && message.contains("0000000000000003"), "{message}");
+    speak(&mut bench, from, 1, 3);
+    assert_eq!(told(&bench).len(), 1, "once");
+    at(&mut bench, QUIET_MS);
+    assert_eq!(told(&bench)[1].2, TransitionKind::Clear);
+    // One return an hour is none.
+    for (round, epoch) in [(2, 3), (4, 1), (6, 3)] {
+        at(&mut bench, round * QUIET_MS);
+        speak(&mut bench, from, epoch, 10 + round);
+        assert_eq!(told(&bench).len(), 2);
+    }
+}
+
+#[test]
+fn a_board_heard_under_one_name_by_two_gateways_is_named_with_both() {
+    let board = origin("board-a", 1);
+    let mut bench = bench();
+    bench.send(Lane::Live, encode(vec![described(board)], vec![readings(board, 0..5)]));
+    // The twin behind the other gateway.
+    let mut bytes = encode(vec![described(board)], vec![readings(board, 0..5)]);
+    stamp(&mut bytes, Stamp { lane: Lane::Live, epoch: 9, number: 0 }).expect("a block");
+    let from = gateway("gw-b");
+    bench.handle(Event::Block {
+        from,
+        lane: Lane::Live,
+        bytes: bytes.into(),
+        arrival_unix_ms: bench.unix_ms,
+    });
+    let ticket = bench.verify[0].0;
+    bench.handle(Event::Verified { ticket, differing: Some(vec![(board, SeqRange::new(0, 5))]) });
+    let events: Vec<_> = bench.batches.iter().flat_map(|batch| &batch.events).collect();
+    assert_eq!(events.len(), 1);
+    assert!(events[0].message.contains("by gateway gw-b") && events[0].message.contains("gw-a"));
+    let kept: Vec<_> = bench.batches.iter().flat_map(|batch| &batch.quarantine).collect();
+    assert_eq!(kept[0].from, from);
+}
+
+fn show(bench: &mut Bench, whose: Certified, days: Option<i64>) {
+    let now_s = bench.unix_ms / 1_000;
+    let expires_unix_s = days.map(|days| now_s + days * DAY_S);
+    bench.handle(Event::CertificateShown { whose, expires_unix_s });
+}
+
+fn expiry(rule: &str, place: &str, transition: TransitionKind) -> (String, String, TransitionKind) {
+    (format!("certificate-expiry-{rule}"), place.into(), transition)
+}
+
+#[test]
+fn a_certificate_warns_at_30_days_and_is_critical_at_7_until_it_is_renewed() {
+    use TransitionKind::{Clear, Raise};
+    const PLACE: &str = "cloud/ingest/certificate";
+    let mut bench = bench();
+    show(&mut bench, Certified::Ingest, Some(31));
+    assert!(told(&bench).is_empty());
+    show(&mut bench, Certified::Ingest, Some(30));
+    show(&mut bench, Certified::Ingest, Some(8));
+    assert_eq!(told(&bench), [expiry("warning", PLACE, Raise)]);
+    show(&mut bench, Certified::Ingest, Some(7));
+    show(&mut bench, Certified::Ingest, Some(-1));
+    assert_eq!(told(&bench)[1..], [expiry("critical", PLACE, Raise)]);
+    at(&mut bench, 10);
+    show(&mut bench, Certified::Ingest, Some(365));
+    assert_eq!(told(&bench)[2..], [expiry("warning", PLACE, Clear), expiry("critical", PLACE, Clear)]);
+    at(&mut bench, 20);
+    show(&mut bench, Certified::Ingest, Some(1));
+    show(&mut bench, Certified::Ingest, None);
+    assert_eq!(told(&bench).len(), 8, "without a certificate there is none to renew");
+}
+
+#[test]
+fn limits_are_those_of_the_settings() {
+    let mut bench = bench();
+    let (certificate_warning_s, certificate_critical_s) = (3 * DAY_S, DAY_S);
+    let settings = SystemSettings { quiet_ms: 60_000, certificate_warning_s, certificate_critical_s };
+    bench.core = bench.core.with_system(settings);
+    show(&mut bench, Certified::Ingest, Some(4));
+    assert!(told(&bench).is_empty());
+    show(&mut bench, Certified::Ingest, Some(2));
+    assert_eq!(told(&bench).len(), 1);
+    let board = origin("board-a", 1);
+    bench.send(Lane::Live, encode(vec![described(board)], vec![readings(board, 0..5)]));
+    send_another_content(&mut bench, board, 0..5);
+    at(&mut bench, 59_999);
+    assert_eq!(told(&bench).len(), 2);
+    at(&mut bench, 60_000);
+    assert_eq!(told(&bench).len(), 3);
+}
+
+#[test]
+fn a_gateway_says_itself_when_its_certificate_ends() {
+    let mut bench = bench();
+    let from = gateway("gw-a");
+    let status = |online, days: Option<i64>| GatewayStatus {
+        online,
+        certificate_expires_unix_s: days.map(|days| START_MS / 1_000 + days * DAY_S),
+        ..GatewayStatus::default()
+    };
+    bench.handle(Event::Status { from, status: status(true, Some(20)) });
+    let raised = expiry("warning", "plant/gw-a/certificate", TransitionKind::Raise);
+    assert_eq!(told(&bench), [raised]);
+    // Its last will says nothing of it.
+    bench.handle(Event::Status { from, status: status(false, None) });
+    assert_eq!(told(&bench).len(), 1);
+    // Days go by; the hourly look at the ingest's own is when all are looked at.
+    at(&mut bench, 14 * 86_400_000);
+    show(&mut bench, Certified::Ingest, None);
+    assert_eq!(told(&bench)[1], expiry("critical", "plant/gw-a/certificate", TransitionKind::Raise));
+    bench.handle(Event::Status { from, status: status(true, Some(400)) });
+    assert_eq!(told(&bench).len(), 4);
+}
+
+/// Sends a block; says its number.
+fn send(bench: &mut Bench, of: Vec<tidegate_protocol::block::OriginReadings>) -> u64 {
+    bench.send(Lane::Live, encode(Vec::new(), of))
+}
+
+fn stored(bench: &Bench, of: Origin) -> u64 {
+    let records = bench.batches.iter().rev().flat_map(|batch| batch.origins.iter().rev());
+    let record = records.map(|(_, record)| record).find(|record| record.origin == of);
+    record.map_or(0, |record| record.ledger.stored().count())
+}
+
+/// What is new beside a second content is the clone's as well, as far as anybody can tell.
+#[test]
+fn beside_another_content_nothing_new_of_the_same_origin_is_taken() {
+    let (board, other) = (origin("board-a", 1), origin("board-b", 1));
+    let mut bench = bench();
+    let whole = |of| encode(vec![described(of)], vec![readings(of, 0..10)]);
+    bench.send(Lane::Live, whole(board));
+    bench.send(Lane::Live, whole(other));
+    let number = send(&mut bench, vec![readings(board, 5..20), readings(other, 8..12)]);
+    assert_eq!((stored(&bench, board), stored(&bench, other)), (10, 10), "it is compared first");
+    let [(ticket, job)] = bench.verify.as_slice() else { panic!("one look, not {:?}", bench.verify) };
+    let asked: Vec<_> = job.ranges.iter().map(|(_, of, range)| (*of, *range)).collect();
+    assert_eq!(asked, [(board, SeqRange::new(5, 10)), (other, SeqRange::new(8, 10))]);
+    let differing = Some(vec![(board, SeqRange::new(6, 7))]);
+    bench.handle(Event::Verified { ticket: *ticket, differing });
+    let parts = vec![(board, SeqRange::new(6, 7)), (board, SeqRange::new(10, 20))];
+    assert_eq!(bench.outcome(number), Some(Outcome::Rejected { reason: RejectReason::BootConflict, parts }));
+    assert_eq!((stored(&bench, board), stored(&bench, other)), (10, 12), "the others have no part in it");
+    // Whoever it was then brings its own.
+    send(&mut bench, vec![readings(board, 10..20)]);
+    assert_eq!(stored(&bench, board), 20);
+}
+
+#[test]
+fn what_is_new_beside_copies_is_taken_once_they_were_compared() {
+    let board = origin("board-a", 1);
+    let mut bench = bench();
+    bench.send(Lane::Live, encode(vec![described(board)], vec![readings(board, 0..10)]));
+    let number = send(&mut bench, vec![readings(board, 5..20)]);
+    // Meanwhile another brings a part of it, which is to be compared as well.
+    send(&mut bench, vec![readings(board, 10..15)]);
+    assert_eq!(stored(&bench, board), 15);
+    let first = bench.verify.last().expect("a look").0;
+    bench.handle(Event::Verified { ticket: first, differing: Some(Vec::new()) });
+    assert_eq!((bench.outcome(number), stored(&bench, board)), (None, 15));
+    let (second, job) = bench.verify.last().cloned().expect("a look");
+    assert_ne!(second, first);
+    assert_eq!(job.ranges.iter().map(|(.., range)| *range).collect::<Vec<_>>(), [SeqRange::new(10, 15)]);
+    bench.handle(Event::Verified { ticket: second, differing: Some(Vec::new()) });
+    assert_eq!((bench.outcome(number), stored(&bench, board)), (Some(Outcome::Durable), 20));
+    let record = bench.snapshot().origins.pop().expect("an origin").1;
+    assert_eq!((record.duplicates, record.conflicts.count()), (10, 0), "each copy is counted once");
+    assert!(told(&bench).is_empty());
+}
+
+#[test]
+fn an_unreadable_store_leaves_what_is_half_known_for_the_next_time() {
+    let board = origin("board-a", 1);
+    let mut bench = bench();
+    bench.send(Lane::Live, encode(vec![described(board)], vec![readings(board, 0..10)]));
+    let number = send(&mut bench, vec![readings(board, 5..20)]);
+    let ticket = bench.verify[0].0;
+    bench.handle(Event::Verified { ticket, differing: None });
+    assert_eq!((bench.outcome(number), stored(&bench, board)), (None, 10));
+    let number = send(&mut bench, vec![readings(board, 5..20)]);
+    let ticket = bench.verify[1].0;
+    bench.handle(Event::Verified { ticket, differing: Some(Vec::new()) });
+    assert_eq!((bench.outcome(number), stored(&bench, board)), (Some(Outcome::Durable), 20));
+}
