@@ -2,6 +2,7 @@
 
 mod bringing;
 mod clocks;
+mod clone_seeds;
 mod credit;
 mod damage;
 mod descriptions;
