@@ -97,6 +97,8 @@ async fn raised(api: &Api, rule: &str) -> Json {
 async fn one_image_that_runs_twice_is_named_and_what_it_says_twice_is_kept_apart() {
     let mut chain = Chain::new(RULES);
     chain.start();
+    let is_up = |status: &Json| status["uplink_up"] == true;
+    chain.agent_status().get_when("the image has been in service", "/status", is_up).await;
     assert!(chain.agent.terminate().success());
     let mut clone = chain.start_clone_of_agent();
     chain.agent.start();
@@ -180,9 +182,7 @@ async fn a_gateway_that_is_set_back_says_nothing_wrong_and_loses_nothing_that_wa
     let seen = board.status().acknowledged;
     let until = board.wait_until(|status| status.acknowledged > seen + 200);
     tokio::time::timeout(PATIENCE, until).await.expect("it flows");
-    let status = chain.agent_status();
     assert!(chain.agent.terminate().success());
-    drop(status);
     std::fs::remove_dir_all(chain.agent_data()).expect("removed");
     copy_all(&old, &chain.agent_data()).expect("set back");
     chain.agent.start();
