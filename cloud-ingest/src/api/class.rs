@@ -62,6 +62,8 @@ const READ: &[&str] = &[
     "/api/v1/alarms/log",
     "/api/v1/alarms/report",
     "/api/v1/alarms/{site}/{device}/{channel}/{rule}",
+    "/api/v1/quarantine",
+    "/api/v1/quarantine/{number}",
     "/api/v1/verdicts",
     "/api/v1/rules",
     "/api/v1/rules/log",
