@@ -41,7 +41,7 @@ pub enum PasswordError {
     Hash(String),
 }
 
-/// Takes as long as [`verify`], and [`MEMORY_KIB`]. The salt is random.
+/// Takes as long as [`verify`], and as much memory (19 MiB). The salt is random.
 pub fn hash(password: &SecretString, salt: [u8; SALT_BYTES]) -> Result<PasswordRecord, PasswordError> {
     let text = password.expose_secret();
     if text.chars().count() < MIN_CHARS {
