@@ -47,8 +47,9 @@ use self::{
 use crate::{client::Client, commands::audit::verdict::Verdict, error::CliError, instant::parse_duration};
 
 /// The parts say on standard error what a person should know, and no more. The agents' complaints about the link are
-/// left out, since cutting it is part of the show, and rumqttd's, which the broker handles.
-const LOG_FILTER: &str = "warn,tidegate_agent=error,rumqttd=off";
+/// left out, since cutting it is part of the show, and rumqttd's, which the broker handles; that nobody is asked who they are is said
+/// in the greeting.
+const LOG_FILTER: &str = "warn,tidegate_agent=error,tidegate_ingest::running=error,rumqttd=off";
 /// What a shell reports for a program that SIGINT ended.
 const EXIT_INTERRUPTED: i32 = 130;
 

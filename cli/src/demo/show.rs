@@ -87,7 +87,7 @@ impl Show {
         }
         let observer = secured.map(Secured::observer).unwrap_or_default();
         screen.say(&format!(
-            "Ten virtual boards and this computer, two gateways. In another terminal:\n  \
+            "Ten virtual boards and this computer, two gateways; whoever is on this computer may use them. In another terminal:\n  \
              TIDEGATE_URL={url} tidegate watch\n  \
              mosquitto_sub {observer}-p {port} -t 'tidegate/v1/alarms/#' -v\n\
              Ctrl-C ends it and prints the audit.\n",
