@@ -166,6 +166,16 @@ async fn what_is_no_good_invitation_is_refused() {
     assert!(!places.identity.path().exists());
 }
 
+#[tokio::test]
+async fn a_used_invitation_does_not_bring_back_what_was_revoked() {
+    let world = World::new().await;
+    let (token, key) = (world.invite("gw-a", DAY), Key::make().expect("a key"));
+    world.ask(&token, &key).await.expect("it is let in");
+    world.authority().revoke(&identity("gw-a"), "stolen").expect("it is there");
+    let refused = world.ask(&token, &key).await.expect_err("refused");
+    assert!(status(&refused) == Some(403) && refused.to_string().contains("revoked"), "{refused}");
+}
+
 /// Whoever sits between has a certificate of its own authority for the right address.
 #[tokio::test]
 async fn a_service_of_another_authority_is_told_nothing() {
@@ -212,6 +222,8 @@ async fn a_certificate_is_renewed_by_who_has_it_with_another_key_and_not_once_it
 
     assert_eq!(authority.revoke(&identity("gw-a"), "stolen").expect("it is there"), 2, "both that are good");
     let refused = client::renew(&world.service, &files(&places), &key).await.expect_err("no");
+    // By the list, which is how brokers know it too.
+    assert!(matches!(refused, AskError::Handshake { .. }), "{refused}");
     assert!(refused.to_string().contains("revoked"), "{refused}");
     assert_eq!(of_gateway("gw-a").len(), 2);
     assert!(of_gateway("gw-a").iter().all(|record| record.revoked.is_some()));
