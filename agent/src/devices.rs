@@ -8,15 +8,14 @@ mod watch;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::Write as _,
-    fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Write as _},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 use tidegate_protocol::{DeviceId, frame::keyed::DeviceKey};
-use tidegate_service::{SettingsError, durable::sync_folder, settings};
+use tidegate_service::{SettingsError, durable, settings};
 use tidegate_trust::{FileError, files};
 
 pub(crate) use watch::watch;
@@ -67,7 +66,7 @@ impl DeviceList {
     pub fn load(path: &Path) -> Result<Self, DevicesError> {
         let bytes = match files::secret(path) {
             Ok(bytes) => bytes,
-            Err(FileError::Unreadable { error, .. }) if error.kind() == ErrorKind::NotFound => {
+            Err(FileError::Unreadable { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Self::default());
             }
             Err(error) => return Err(error.into()),
@@ -158,29 +157,9 @@ impl DeviceList {
             return Err(DevicesError::TooMany(path.to_owned()));
         }
         if list != before {
-            list.replace(path, folder).map_err(unwritable)?;
+            durable::replace(path, list.text().as_bytes(), 0o600).map_err(unwritable)?;
         }
         Ok(done)
-    }
-
-    /// Whoever reads meanwhile finds the old file or the new one, and after a power cut it is one of the two.
-    fn replace(&self, path: &Path, folder: &Path) -> io::Result<()> {
-        let made = path.with_extension("toml.new");
-        match fs::remove_file(&made) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made)?;
-        // Whoever runs this, the agent must be able to read it.
-        let owner = fs::metadata(path).or_else(|_| fs::metadata(folder))?;
-        let own = file.metadata()?;
-        if (own.uid(), own.gid()) != (owner.uid(), owner.gid()) {
-            fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
-        }
-        file.write_all(self.text().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&made, path)?;
-        sync_folder(folder)
     }
 }
 

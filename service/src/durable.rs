@@ -8,7 +8,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -61,7 +61,8 @@ impl Draft {
 }
 
 /// Puts a whole file in the place of another one, or of none: after a power cut there is the one or the other. It has this mode
-/// from its first byte on.
+/// from its first byte on, and belongs to whom the old one did, or else the folder does: what an administrator's command writes, the
+/// daemon must be able to read. A folder where everybody may write belongs to nobody.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let name = path.file_name().ok_or(ErrorKind::InvalidFilename)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -75,6 +76,14 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+    let owner = match fs::metadata(path) {
+        Ok(old) => Some(old),
+        Err(_) => Some(fs::metadata(folder)?).filter(|folder| folder.mode() & 0o002 == 0),
+    };
+    let own = file.metadata()?;
+    if let Some(owner) = owner.filter(|owner| (owner.uid(), owner.gid()) != (own.uid(), own.gid())) {
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
@@ -140,6 +149,26 @@ mod tests {
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(replace(Path::new("/"), b"", 0o600).unwrap_err().kind(), ErrorKind::InvalidFilename);
+    }
+
+    /// Where root writes for a daemon. Another user finds its own files its own, and can see no more.
+    #[test]
+    fn a_replaced_file_belongs_to_whom_the_old_one_did_and_a_new_one_to_whom_the_folder_does() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), 12_345);
+        let is_root = std::os::unix::fs::chown(folder.path(), Some(other), Some(other)).is_ok();
+        let file = folder.path().join("list");
+        let owner = |expected: u32| {
+            let about = fs::metadata(&file).unwrap();
+            let expected = if is_root { expected } else { fs::metadata(folder.path()).unwrap().uid() };
+            assert_eq!((about.uid(), about.mode() & 0o777), (expected, 0o600));
+        };
+        replace(&file, b"new", 0o600).unwrap();
+        owner(other);
+        if is_root {
+            std::os::unix::fs::chown(&file, Some(other + 1), None).unwrap();
+        }
+        replace(&file, b"another", 0o600).unwrap();
+        owner(other + 1);
     }
 
     #[test]

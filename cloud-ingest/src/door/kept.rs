@@ -11,7 +11,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Read},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -19,13 +19,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tidegate_access::{Book, BookError};
-use tidegate_service::durable::{sync_down_to, sync_folder};
+use tidegate_service::durable::{self, sync_down_to};
 use tidegate_trust::files::Fingerprint;
 
 /// Within the data folder.
 pub const FOLDER: &str = "access";
 const FILE: &str = "access.json";
-const DRAFT: &str = "access.json.draft";
 const LOCK: &str = "lock";
 const FORMAT: u32 = 1;
 /// All users and tokens that there may be take less.
@@ -120,21 +119,10 @@ impl Kept {
         let _locked = lock(&self.folder).map_err(unusable)?;
         let mut book = self.book()?.as_ref().clone();
         let done = change(&mut book)?;
-        self.replace(&Written { format: FORMAT, book }).map_err(unusable)?;
+        let text = serde_json::to_vec_pretty(&Written { format: FORMAT, book })
+            .map_err(|error| unusable(error.into()))?;
+        durable::replace(&self.folder.join(FILE), &text, 0o600).map_err(unusable)?;
         Ok(done)
-    }
-
-    fn replace(&self, written: &Written) -> io::Result<()> {
-        let draft = self.folder.join(DRAFT);
-        match fs::remove_file(&draft) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
-        file.write_all(&serde_json::to_vec_pretty(written)?)?;
-        file.sync_all()?;
-        fs::rename(&draft, self.folder.join(FILE))?;
-        sync_folder(&self.folder)
     }
 }
 

@@ -18,7 +18,7 @@ pub mod service;
 mod signing;
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
@@ -359,10 +359,9 @@ impl Authority {
 
     /// Held until it is dropped, against other processes too.
     fn lock(&self) -> Result<File, AuthorityError> {
-        let path = self.path("lock");
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(at(&path))?;
-        file.lock().map_err(at(&path))?;
-        Ok(file)
+        let folder = File::open(&self.folder).map_err(at(&self.folder))?;
+        folder.lock().map_err(at(&self.folder))?;
+        Ok(folder)
     }
 
     fn invitation(&self, secret: &Secret) -> PathBuf {
