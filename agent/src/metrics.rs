@@ -22,7 +22,7 @@ pub fn text(
 ) -> String {
     let mut registry = Registry::with_prefix("tidegate_agent");
     let counters = &view.counters;
-    let counts: [(&str, &str, u64); 20] = [
+    let counts: [(&str, &str, u64); 21] = [
         ("readings_received", "Readings taken from sources, resends included", counters.readings_received),
         ("readings_duplicate", "Readings that were had before", counters.readings_duplicate),
         ("readings_safe", "Readings committed here or in the cloud", counters.readings_safe),
@@ -38,6 +38,11 @@ pub fn text(
         ),
         ("blocks_acked", "Blocks the cloud has", counters.blocks_acked),
         ("blocks_rejected", "Blocks the cloud refused", counters.blocks_rejected),
+        (
+            "blocks_unsupported",
+            "Answers that the cloud cannot read this agent's version of the wire",
+            counters.blocks_unsupported,
+        ),
         ("blocks_quarantined", "Blocks put into the quarantine", counters.blocks_quarantined),
         ("blocks_damaged", "Blocks in the queue that failed their checksums", counters.blocks_damaged),
         ("blocks_sent", "Blocks published", view.link.blocks_sent),

@@ -1,7 +1,7 @@
 //! Rules on their way to gateways: what travels, the same bytes for the same rules, and what is refused.
 
 use tidegate_alarms::{RuleBook, RuleKind, RuleSet, RulesSettings, document::MAX_REVISIONS};
-use tidegate_protocol::{SiteId, sealed::SealError};
+use tidegate_protocol::{SiteId, WIRE_VERSION, sealed::SealError};
 
 fn set(rules: serde_json::Value) -> RuleSet {
     let settings: RulesSettings = serde_json::from_value(serde_json::json!({
@@ -64,7 +64,7 @@ fn what_no_book_says_is_refused() {
     let book = |rules| RuleBook::from(set(rules));
     let good = book(serde_json::json!([{ "id": "hot", "above": 1 }])).document().unwrap();
     let sealed = |body: &[u8]| {
-        let mut bytes = [&[0], body].concat();
+        let mut bytes = [&[WIRE_VERSION], body].concat();
         let crc = tidegate_protocol::frame::crc::crc32c(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
         bytes

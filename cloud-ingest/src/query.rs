@@ -346,6 +346,7 @@ impl Query {
             descriptions_refused: counters.descriptions_refused,
             ranges_refused: counters.ranges_refused,
             blocks_rejected_sealed: counters.blocks_rejected_sealed,
+            blocks_rejected_unsupported: counters.blocks_rejected_unsupported,
             readings_refused_sealed: counters.readings_refused_sealed,
             records_refused_sealed: counters.records_refused_sealed,
             origins_sealed: counters.origins_sealed,

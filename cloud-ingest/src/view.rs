@@ -262,6 +262,8 @@ pub struct Figures {
     /// Stored or lost ranges that would tear more holes into an origin than are kept of one.
     pub ranges_refused: u64,
     pub blocks_rejected_sealed: u64,
+    /// Of a version of the wire that this ingest does not read; the agents send again.
+    pub blocks_rejected_unsupported: u64,
     /// Readings, and losses and the like, that came after their origins were sealed.
     pub readings_refused_sealed: u64,
     pub records_refused_sealed: u64,

@@ -66,5 +66,5 @@ pub use ranges::RangeSet;
 pub use reading::{Quality, Reading, Tick, Value};
 pub use summary::Summary;
 
-/// The wire's version byte, on every frame, block and acknowledgement. Version 0 may still change.
-pub const WIRE_VERSION: u8 = 0;
+/// The wire's version, on every frame, block and message. It is frozen: what has another layout has another version.
+pub const WIRE_VERSION: u8 = 1;

@@ -9,9 +9,9 @@ mod samples;
 
 use fleet::{Fleet, Random};
 use tidegate_protocol::{
-    LossReason, Seq, SeqRange,
+    LossReason, Seq, SeqRange, WIRE_VERSION,
     ack::{AckError, BlockAck},
-    block::{Decoder, Encoder, Header},
+    block::{self, BlockError, Decoder, Encoder, Header, Part},
     frame::{
         Deadband, Down, FrameError, Lost, MAX_FRAME, Settings, Up, crc::crc32c, decode_down, decode_up,
         encode_down, encode_up, encoded_len, keyed::Envelope,
@@ -300,7 +300,7 @@ fn settings_that_promise_too_many_channels_or_hold_more_than_their_fields_are_re
         bytes
     };
     for count in [&[0x81, 0x02][..], &[0xff, 0xff, 0xff, 0xff, 0x0f]] {
-        let promised = signed([&[0], count, &[1; 64]].concat());
+        let promised = signed([&[WIRE_VERSION], count, &[1; 64]].concat());
         assert_eq!(
             DesiredSettings::decode(&promised),
             Err(SealError::TooMany(MAX_SETTINGS as u64)),
@@ -312,17 +312,65 @@ fn settings_that_promise_too_many_channels_or_hold_more_than_their_fields_are_re
             "{count:02x?}"
         );
     }
-    let most = signed([&[0, 0x80, 0x02][..], &[1; 64]].concat());
+    let most = signed([&[WIRE_VERSION, 0x80, 0x02][..], &[1; 64]].concat());
     assert_eq!(DesiredSettings::decode(&most), Err(SealError::Malformed), "{MAX_SETTINGS} may be");
     for message in desired() {
         let longer = signed([&message[..message.len() - 4], &[0]].concat());
         assert_eq!(DesiredSettings::decode(&longer), Err(SealError::Malformed));
-        let newer = signed([&[1], &message[1..message.len() - 4]].concat());
-        assert_eq!(DesiredSettings::decode(&newer), Err(SealError::Version(1)));
+        let newer = signed([&[WIRE_VERSION + 1], &message[1..message.len() - 4]].concat());
+        assert_eq!(DesiredSettings::decode(&newer), Err(SealError::Version(WIRE_VERSION + 1)));
     }
     // One channel whose deadband has scale 19.
-    let body = [&[0, 1, 1, b'b', 1, b'c', 1, 1, 1, 1, 1, 0, 1, 0, 19, 0][..]].concat();
+    let body = [&[WIRE_VERSION, 1, 1, b'b', 1, b'c', 1, 1, 1, 1, 1, 0, 1, 0, 19, 0][..]].concat();
     assert_eq!(DesiredSettings::decode(&signed(body)), Err(SealError::Malformed));
+}
+
+/// Every kind of message of a version that is not known: the refusal names that version, and not what would come of reading on.
+#[test]
+fn another_version_is_refused_by_its_number() {
+    for version in [0, WIRE_VERSION + 1, 63] {
+        let other = |message: &[u8]| {
+            let mut bytes = [&[version], &message[1..message.len() - 4]].concat();
+            bytes.extend_from_slice(&crc32c(&bytes).to_le_bytes());
+            bytes
+        };
+        let refused = SealError::Version(version);
+        assert_eq!(BlockAck::decode(&other(&acks()[0])), Err(AckError::Version(version)));
+        assert_eq!(DesiredSettings::decode(&other(&desired()[0])), Err(refused));
+        assert_eq!(ReportedSettings::decode(&other(&reported()[0])), Err(refused));
+        assert_eq!(RulesDown::decode(&other(&rules_down()[0])), Err(refused));
+        assert_eq!(RulesUp::decode(&other(&rules_up()[0])), Err(refused));
+        assert_eq!(Verdicts::decode(&other(&verdicts()[0])), Err(refused));
+        // Frames in clear, of an exchange, under a key, and of a form that there is not.
+        for form in [0x00, 0x40, 0x80, 0xc0] {
+            let mut frame = hostile::framed_as(version | form, &[0]);
+            assert_eq!(decode_up(&mut frame.clone()).unwrap_err(), FrameError::Version(version));
+            assert_eq!(decode_down(&mut frame.clone()), Err(FrameError::Version(version)));
+            assert_eq!(Envelope::read(&mut frame).unwrap_err(), FrameError::Version(version));
+        }
+    }
+    let mut formless = hostile::framed_as(WIRE_VERSION | 0xc0, &[0]);
+    assert_eq!(Envelope::read(&mut formless).unwrap_err(), FrameError::Body);
+}
+
+/// Whose body nobody here can read still has a stamp that can be answered. What is older than the freeze has this layout.
+#[test]
+fn a_block_of_another_version_is_refused_by_its_number_and_can_be_answered() {
+    for mut block in blocks() {
+        let stamp = block::read_stamp(&block).unwrap();
+        let read = Decoder::new().unwrap().decode(&block);
+        for version in [WIRE_VERSION + 1, 255] {
+            block[4] = version;
+            assert_eq!(Header::parse(&block).unwrap_err(), BlockError::Checksum(Part::Header), "damage");
+            assert!(hostile::repair(&mut block));
+            assert_eq!(Header::parse(&block).unwrap_err(), BlockError::Version(version));
+            assert_eq!(Decoder::new().unwrap().decode(&block), Err(BlockError::Version(version)));
+            assert_eq!(block::read_stamp(&block), Ok(stamp));
+        }
+        block[4] = 0;
+        assert!(hostile::repair(&mut block));
+        assert_eq!(Decoder::new().unwrap().decode(&block), read, "of a queue from before the freeze");
+    }
 }
 
 #[test]
@@ -332,19 +380,20 @@ fn words_of_rules_beyond_their_bounds_are_refused() {
         bytes
     };
     // Version, offer, edition 1, checksum 0, and how many bytes.
-    let offer = |bytes: &[u8]| RulesDown::decode(&signed([&[0, 0, 1, 0], bytes].concat()));
+    let offer = |bytes: &[u8]| RulesDown::decode(&signed([&[WIRE_VERSION, 0, 1, 0], bytes].concat()));
     assert!(offer(&[0x80, 0x80, 0x40]).is_ok(), "{MAX_RULES_BYTES} may be");
     assert_eq!(offer(&[0x81, 0x80, 0x40]), Err(SealError::Malformed));
-    let part = |at: &[u8], part: &[u8]| RulesDown::decode(&signed([&[0, 1, 1, 0], at, part].concat()));
+    let part =
+        |at: &[u8], part: &[u8]| RulesDown::decode(&signed([&[WIRE_VERSION, 1, 1, 0], at, part].concat()));
     assert!(part(&[5], &[1, 7]).is_ok());
     assert_eq!(part(&[5], &[0]), Err(SealError::Malformed), "nothing");
     assert_eq!(part(&[0x80, 0x80, 0x40], &[1, 7]), Err(SealError::Malformed), "behind the end");
     let long = [&[0x81, 0x80, 0x02][..], &[7; 32_769]].concat();
     assert_eq!(part(&[0], &long), Err(SealError::Malformed));
-    let promised = signed([&[0, 0x81, 0x01], &[1; 64][..]].concat());
+    let promised = signed([&[WIRE_VERSION, 0x81, 0x01], &[1; 64][..]].concat());
     assert_eq!(Verdicts::decode(&promised), Err(SealError::TooMany(MAX_VERDICTS as u64)));
     // A verdict on board b, channel c, of a rule without a name.
-    let nameless = signed(vec![0, 1, 1, b'b', 1, b'c', 0, 0, 9, 1, 1]);
+    let nameless = signed(vec![WIRE_VERSION, 1, 1, b'b', 1, b'c', 0, 0, 9, 1, 1]);
     assert_eq!(Verdicts::decode(&nameless), Err(SealError::Malformed));
 }
 

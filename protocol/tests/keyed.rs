@@ -158,7 +158,7 @@ fn a_frame_in_clear_is_told_from_one_under_a_key() {
     let mut under_a_key = closed(&mut session(1, "board-7", 2, 3).1, &ack(5));
     assert_eq!(
         tidegate_protocol::frame::decode_down(&mut under_a_key),
-        Err(FrameError::Version(0x80)),
+        Err(FrameError::NoSession),
         "whoever knows of no keys"
     );
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_protocol::{
-    Origin, RangeSet, SeqRange,
+    Origin, RangeSet, SeqRange, WIRE_VERSION,
     ack::{BlockAck, Outcome, RejectReason},
     block::{Block, Record},
 };
@@ -33,6 +33,10 @@ impl Core {
             return;
         }
         for outcome in &ack.outcomes {
+            if matches!(outcome.outcome, Outcome::Rejected { reason: RejectReason::Unsupported, .. }) {
+                self.not_read();
+                continue;
+            }
             let Some(id) = self.outbox.answered(self.now.at, outcome.number) else {
                 self.counters.acks_unknown += 1;
                 continue;
@@ -43,6 +47,17 @@ impl Core {
                     if self.is_answered_already(id, outcome.number) => {}
                 Outcome::Rejected { reason, parts } => self.rejected(id, *reason, parts),
             }
+        }
+    }
+
+    /// Whoever cannot read a block has not answered it: to the readings it is as if nobody were there. They are kept, and
+    /// sent again ever less often, until the cloud is one that reads them.
+    fn not_read(&mut self) {
+        self.counters.blocks_unsupported += 1;
+        if !std::mem::replace(&mut self.cloud_is_behind, true) {
+            tracing::error!(
+                "the cloud does not read version {WIRE_VERSION} of the wire: update tidegate-ingest; readings are kept until then"
+            );
         }
     }
 
@@ -58,6 +73,7 @@ impl Core {
 
     fn delivered(&mut self, id: ParcelId) {
         let Some(parcel) = self.outbox.remove(id) else { return };
+        self.cloud_is_behind = false;
         self.counters.blocks_acked += 1;
         self.counters.readings_acked += u64::from(parcel.readings);
         for slot in parcel.described {

@@ -170,6 +170,8 @@ pub struct Core {
     late_since: Option<Time>,
     rounds_at: Time,
     identified: std::collections::HashMap<LinkId, Time>,
+    /// It said that it cannot read our blocks, and has taken none since.
+    cloud_is_behind: bool,
 }
 
 /// What so many readings take in a block, roughly.
@@ -207,6 +209,7 @@ impl Core {
             late_since: None,
             rounds_at: now.at.plus_ms(MEASURED_INTERVAL_MS),
             identified: Default::default(),
+            cloud_is_behind: false,
             settings,
             now,
         };

@@ -25,6 +25,8 @@ pub struct Counters {
     pub alarm_blocks: u64,
     pub blocks_acked: u64,
     pub blocks_rejected: u64,
+    /// The cloud cannot read their version of the wire; they are sent until it can.
+    pub blocks_unsupported: u64,
     pub blocks_quarantined: u64,
     pub blocks_damaged: u64,
     /// Answers to blocks that are not known any more: late or from before a reconnection.

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tidegate_protocol::frame::keyed::MAX_KEYED_DOWN_FRAME;
+use tidegate_protocol::{
+    WIRE_VERSION,
+    frame::{FrameError, keyed::MAX_KEYED_DOWN_FRAME},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::mpsc::{Receiver, Sender},
@@ -97,12 +100,13 @@ impl BoardLinks {
     ) -> LinkEnd {
         let (link, frames) = self.links.open();
         let guard = Guard::new(self.keys.clone());
+        let host = from.host.clone();
         if self.events.send(Event::LinkOpened { link, from }).await.is_err() {
             return LinkEnd::Ended;
         }
         // Either end of the link ends both: half a link is of no use to a board.
         let end = tokio::select! {
-            end = self.read(link, guard.clone(), reader, counts) => end,
+            end = self.read(link, &host, guard.clone(), reader, counts) => end,
             end = write(writer, guard, frames) => end,
             () = until => LinkEnd::Ended,
         };
@@ -114,12 +118,14 @@ impl BoardLinks {
     async fn read(
         &self,
         link: LinkId,
+        host: &str,
         guard: Guard,
         mut reader: impl AsyncRead + Unpin,
         counts: &LinkCounts,
     ) -> LinkEnd {
         let mut decoder = Decoder::guarded(guard);
         let mut buffer = vec![0; READ_BYTES];
+        let mut other_version = None;
         loop {
             let len = match timeout(SILENCE, reader.read(&mut buffer)).await {
                 Ok(Ok(len @ 1..)) => len,
@@ -139,10 +145,27 @@ impl BoardLinks {
             if bad > 0 {
                 tracing::debug!(link = link.0, bad, "frames that cannot be read");
             }
+            if let Some(version) = frames.iter().find_map(version_not_read)
+                && other_version.replace(version) != Some(version)
+            {
+                tracing::error!(
+                    link = link.0,
+                    host,
+                    "the board speaks wire version {version}, and this agent reads version {WIRE_VERSION}: update the older of the \
+                     two; the board keeps what it has"
+                );
+            }
             if !frames.is_empty() {
                 place.send(Event::Board { link, arrived, frames });
             }
         }
+    }
+}
+
+const fn version_not_read(frame: &BoardFrame) -> Option<u8> {
+    match frame {
+        BoardFrame::Bad(FrameError::Version(version)) => Some(*version),
+        _ => None,
     }
 }
 

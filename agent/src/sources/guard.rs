@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(decode_down(&mut sent(&guard)), Ok(ACK));
         assert_eq!(heard(&guard, &says(&mut board)), Ok(Some(device("board-7"))));
         assert_eq!(heard(&guard, &in_clear()), Err(FrameError::Clear));
-        assert_eq!(decode_down(&mut sent(&guard)), Err(FrameError::Version(0x80)));
+        assert_eq!(decode_down(&mut sent(&guard)), Err(FrameError::NoSession));
     }
 
     #[test]

@@ -43,7 +43,7 @@ struct Which {
     /// Only from this gateway.
     #[arg(long, value_name = "GATEWAY")]
     gateway: Option<String>,
-    /// Only for this reason: boot-conflict, corrupt or unsupported.
+    /// Only for this reason: boot-conflict or corrupt.
     #[arg(long, value_name = "REASON")]
     reason: Option<String>,
 }

@@ -150,6 +150,11 @@ impl Collector for OfTheSource {
             ),
             ("blocks_rejected_sealed", "Blocks rejected: sealed", figures.blocks_rejected_sealed),
             (
+                "blocks_rejected_unsupported",
+                "Blocks rejected: of a version of the wire that is not read here",
+                figures.blocks_rejected_unsupported,
+            ),
+            (
                 "readings_refused_sealed",
                 "Readings that came after their origins were sealed",
                 figures.readings_refused_sealed,

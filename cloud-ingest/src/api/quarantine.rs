@@ -13,8 +13,7 @@ use crate::quarantine::{MAX_QUARANTINE_PAGE, QuarantineSelection, QuarantineView
 /// How many blocks an answer has when nothing is said.
 const QUARANTINE_PAGE: usize = 50;
 
-const REASONS: [RejectReason; 3] =
-    [RejectReason::Corrupt, RejectReason::Unsupported, RejectReason::BootConflict];
+const REASONS: [RejectReason; 2] = [RejectReason::Corrupt, RejectReason::BootConflict];
 
 pub async fn list(State(api): ApiState, uri: Uri) -> Answer<QuarantineView> {
     let given = Parameters::read(&uri, &["site", "gateway", "reason", "from", "limit"])?;

@@ -4,11 +4,12 @@
 //! the others are rejected (`undescribed`, with their ranges); what an origin brings beside readings that are known waits
 //! until those were compared, and is not taken where they differ (`again`); so is what would tear more holes into an origin than are
 //! kept of one (`corrupt`, with its ranges). A block that does not decode is rejected as a whole and
-//! kept in quarantine; one whose stamp cannot be read has no number to answer to, so it is only kept and counted.
+//! kept in quarantine; one whose stamp cannot be read has no number to answer to, so it is only kept and counted. One of another
+//! version of the wire is not kept here: its agent has it, and sends it again.
 
 use bytes::Bytes;
 use tidegate_protocol::{
-    GatewayId, Origin, RangeSet, Reading, SeqRange,
+    GatewayId, Origin, RangeSet, Reading, SeqRange, WIRE_VERSION,
     ack::RejectReason,
     block::{BlockError, OriginReadings, Stamp, ranges_of, read_stamp},
     topic::{GatewayPath, Lane},
@@ -130,6 +131,9 @@ impl Core {
             let error = decoded.err().unwrap_or(BlockError::Truncated);
             return self.refuse(now_ms, from, stamp, error, bytes, unix_ms);
         };
+        if let Some(gateway) = self.gateways.get_mut(&from) {
+            gateway.other_version = None;
+        }
         self.epoch_heard(now_ms, from, stamp.epoch, stamp.number, unix_ms);
         let mut arrival = Arrival::new(from, lane, unix_ms);
         let news = self.records(from, unix_ms, &block.records, &mut arrival.sealed);
@@ -148,6 +152,18 @@ impl Core {
         gateway.record.last_block_unix_ms = Some(unix_ms);
     }
 
+    /// Said once, until a block of that gateway can be read.
+    fn unreadable(&mut self, GatewayPath { site, gateway }: GatewayPath, version: u8) {
+        let state = self.gateways.entry(GatewayPath { site, gateway }).or_default();
+        if state.other_version.replace(version) != Some(version) {
+            tracing::error!(
+                %site, %gateway,
+                "the gateway's blocks have wire version {version}, and this ingest reads version {WIRE_VERSION}: update the older of \
+                 the two; the gateway keeps what it has"
+            );
+        }
+    }
+
     fn refuse(
         &mut self,
         now_ms: u64,
@@ -157,20 +173,24 @@ impl Core {
         bytes: Bytes,
         arrival_unix_ms: i64,
     ) {
-        self.counters.blocks_rejected_corrupt += 1;
-        let reason = match error {
-            BlockError::Version(_) => RejectReason::Unsupported,
-            _ => RejectReason::Corrupt,
+        let reason = if let BlockError::Version(version) = error {
+            // It stays with its agent, which sends it until somebody here can read it.
+            self.counters.blocks_rejected_unsupported += 1;
+            self.unreadable(from, version);
+            RejectReason::Unsupported
+        } else {
+            self.counters.blocks_rejected_corrupt += 1;
+            let because = error.to_string();
+            let reason = RejectReason::Corrupt;
+            let kept = Quarantined { from, arrival_unix_ms, reason, because, bytes: bytes.to_vec() };
+            self.building.quarantine.push(kept);
+            self.building_bytes += bytes.len();
+            self.touch_batch(now_ms);
+            reason
         };
-        let len = bytes.len();
-        let because = error.to_string();
-        let kept = Quarantined { from, arrival_unix_ms, reason, because, bytes: bytes.to_vec() };
-        self.building.quarantine.push(kept);
-        self.building_bytes += len;
-        self.touch_batch(now_ms);
         if let Some(Stamp { epoch, number, .. }) = stamp {
             let rejection = Some(Rejection { reason, parts: Vec::new() });
-            let barrier = self.building.number;
+            let barrier = self.barrier();
             self.fates.push_back(Fate {
                 to: from,
                 epoch,
@@ -182,6 +202,7 @@ impl Core {
                 verify: None,
                 again: None,
             });
+            self.release_fates();
         }
     }
 

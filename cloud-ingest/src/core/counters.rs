@@ -11,6 +11,7 @@ pub struct Counters {
     pub blocks_rejected_corrupt: u64,
     pub blocks_rejected_undescribed: u64,
     pub blocks_rejected_sealed: u64,
+    pub blocks_rejected_unsupported: u64,
     pub blocks_refused_full: u64,
     pub blocks_refused_verifying: u64,
     pub descriptions_refused: u64,

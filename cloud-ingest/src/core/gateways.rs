@@ -18,6 +18,8 @@ pub(super) struct Gateway {
     pub heard: bool,
     /// Who speaks under its name.
     pub epochs: Epochs,
+    /// Its last block could not be read, being of this version of the wire.
+    pub other_version: Option<u8>,
 }
 
 impl Core {

@@ -21,3 +21,4 @@ mod support;
 mod system;
 mod verdicts;
 mod verifying;
+mod versions;

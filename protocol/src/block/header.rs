@@ -19,6 +19,8 @@ pub const HEADER_BYTES: usize = 56;
 const MAGIC: [u8; 4] = *b"TGBK";
 const STAMPED: usize = 24;
 const FIXED: usize = 28;
+/// Its last layout is that of version 1, and queues and stores that are older than that hold such blocks.
+const BEFORE_THE_FREEZE: u8 = 0;
 
 /// What the sender says of one transmission. Numbers count within an epoch and are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +49,12 @@ pub fn stamp(block: &mut [u8], stamp: Stamp) -> Result<(), BlockError> {
     Ok(())
 }
 
-/// Reads the stamp alone, which has a checksum of its own: a block whose rest is damaged can still be answered.
+/// Reads the stamp alone, which has a checksum of its own: a block whose rest is damaged, or of another version, can still
+/// be answered.
 pub fn read_stamp(block: &[u8]) -> Result<Stamp, BlockError> {
     let (half, rest) = block.split_first_chunk::<STAMPED>().ok_or(BlockError::Truncated)?;
     let crc = rest.first_chunk::<4>().ok_or(BlockError::Truncated)?;
-    parse_stamp(half, u32::from_le_bytes(*crc))
+    parse_stamp(half, u32::from_le_bytes(*crc)).map(|(_, stamp)| stamp)
 }
 
 fn stamped_half(stamp: Stamp) -> [u8; STAMPED] {
@@ -99,7 +102,10 @@ impl<'a> Header<'a> {
         let truncated = |_| BlockError::Truncated;
         let half: [u8; STAMPED] = reader.array().map_err(truncated)?;
         let half_crc = u32::from_le_bytes(reader.array().map_err(truncated)?);
-        let stamp = parse_stamp(&half, half_crc)?;
+        let (version, stamp) = parse_stamp(&half, half_crc)?;
+        if version != WIRE_VERSION && version != BEFORE_THE_FREEZE {
+            return Err(BlockError::Version(version));
+        }
         let fixed: [u8; 20] = reader.array().map_err(truncated)?;
         let directory_crc = u32::from_le_bytes(reader.array().map_err(truncated)?);
         let zero: [u8; 4] = reader.array().map_err(truncated)?;
@@ -150,16 +156,14 @@ impl<'a> Header<'a> {
     }
 }
 
-fn parse_stamp(half: &[u8; STAMPED], crc: u32) -> Result<Stamp, BlockError> {
+/// The version of what is behind it, and the stamp, which is the same in every version.
+fn parse_stamp(half: &[u8; STAMPED], crc: u32) -> Result<(u8, Stamp), BlockError> {
     let mut reader = Reader::new(half);
     let truncated = |_| BlockError::Truncated;
     if reader.array().map_err(truncated)? != MAGIC {
         return Err(BlockError::Magic);
     }
     let [version, lane, zero, zero_too] = reader.array().map_err(truncated)?;
-    if version != WIRE_VERSION {
-        return Err(BlockError::Version(version));
-    }
     if crc32c(half) != crc {
         return Err(BlockError::Checksum(Part::Header));
     }
@@ -169,5 +173,5 @@ fn parse_stamp(half: &[u8; STAMPED], crc: u32) -> Result<Stamp, BlockError> {
     }
     let epoch = u64::from_le_bytes(reader.array().map_err(truncated)?);
     let number = u64::from_le_bytes(reader.array().map_err(truncated)?);
-    Ok(Stamp { lane, epoch, number })
+    Ok((version, Stamp { lane, epoch, number }))
 }

@@ -133,8 +133,17 @@ pub(super) fn down_of(body: &[u8]) -> Result<Down, FrameError> {
 /// Unstuffs, checks checksum and version, returns the body.
 fn open(stuffed: &mut [u8]) -> Result<&[u8], FrameError> {
     let signed = signed(stuffed, MAX_FRAME)?;
-    let (&mut version, body) = signed.split_first_mut().ok_or(FrameError::Body)?;
-    if version == WIRE_VERSION { Ok(body) } else { Err(FrameError::Version(version)) }
+    let (&mut first, body) = signed.split_first_mut().ok_or(FrameError::Body)?;
+    if form(first)? == CLEAR { Ok(body) } else { Err(FrameError::NoSession) }
+}
+
+/// The form of a frame whose body is the message itself.
+pub(super) const CLEAR: u8 = 0;
+
+/// What the two high bits of a frame's first byte say of it, if the others are this version.
+pub(super) const fn form(first: u8) -> Result<u8, FrameError> {
+    let version = first & 0x3f;
+    if version == WIRE_VERSION { Ok(first & 0xc0) } else { Err(FrameError::Version(version)) }
 }
 
 /// Unstuffs and checks the checksum; returns what that is over. A raw frame is `most` bytes long at most.

@@ -146,7 +146,7 @@ pub fn framed(body: &[u8]) -> Vec<u8> {
     framed_as(tidegate_protocol::WIRE_VERSION, body)
 }
 
-fn framed_as(first: u8, body: &[u8]) -> Vec<u8> {
+pub fn framed_as(first: u8, body: &[u8]) -> Vec<u8> {
     let mut raw = vec![first];
     raw.extend_from_slice(body);
     let crc = crc32(&raw);
@@ -211,7 +211,7 @@ pub fn assembled(bytes: &[u8]) -> Vec<u8> {
     let (head, rest) = bytes.split_at(bytes.len().min(3));
     let [low, high, len] = [0, 1, 2].map(|at| head.get(at).copied().unwrap_or_default());
     let (directory, body) = rest.split_at(rest.len().min(usize::from(len)));
-    let mut block = b"TGBK\x00\x01\x00\x00".to_vec();
+    let mut block = b"TGBK\x01\x01\x00\x00".to_vec();
     block.resize(HEADER_BYTES, 0);
     put(&mut block, 28, u32::from(low) | u32::from(high) << 8);
     put(&mut block, 32, directory.len() as u32);

@@ -78,6 +78,13 @@ pub fn each_up(mut each: impl FnMut(&str, &str, &Up<'_>)) {
         &Up::Hello(former),
     );
 
+    let keeping = Hello { standing: Standing::Keeping, ..known };
+    each(
+        "up-hello-keeping",
+        "the present boot of a board that keeps readings of one before",
+        &Up::Hello(keeping),
+    );
+
     let given = board_readings();
     let mut samples = [0; 64];
     let mut packer = SamplePacker::new(&mut samples, Tick(60_000));
@@ -121,6 +128,8 @@ pub fn each_up(mut each: impl FnMut(&str, &str, &Up<'_>)) {
         counters: BoardCounters { bad_frames: 1, repeated: 300, refused_acks: 0, links_lost: 2 },
     };
     each("up-heartbeat", "nothing to send; the board's own clock is told", &Up::Heartbeat(heartbeat));
+    let timeless = Heartbeat { clock: None, ..heartbeat };
+    each("up-heartbeat-timeless", "of a board without a clock", &Up::Heartbeat(timeless));
     let lost = Lost {
         boot: BOOT.tag(),
         range: SeqRange::new(90, 96),
@@ -129,8 +138,19 @@ pub fn each_up(mut each: impl FnMut(&str, &str, &Up<'_>)) {
         next: Seq(106),
     };
     each("up-lost", "six readings were overwritten in a full ring", &Up::Lost(lost));
-    let result = SettingsResult { channel: 1, revision: 9, code: SettingsCode::Applied };
-    each("up-settings-result", "settings were taken", &Up::SettingsResult { boot: BOOT.tag(), result });
+    let corrupt = Lost { reason: LossReason::Corrupt, ..lost };
+    each("up-lost-corrupt", "six readings in flash did not pass their checksum", &Up::Lost(corrupt));
+    let codes = [
+        ("", "settings were taken", SettingsCode::Applied),
+        ("-unknown", "there is no such channel", SettingsCode::UnknownChannel),
+        ("-period", "it cannot measure so often", SettingsCode::BadPeriod),
+        ("-deadband", "the channel's values are of another kind", SettingsCode::BadDeadband),
+    ];
+    for (suffix, description, code) in codes {
+        let result = SettingsResult { channel: 1, revision: 9, code };
+        let up = Up::SettingsResult { boot: BOOT.tag(), result };
+        each(&format!("up-settings-result{suffix}"), description, &up);
+    }
 }
 
 /// Every down frame, with its name and what it says.
@@ -143,6 +163,13 @@ pub fn downs() -> Vec<(&'static str, &'static str, Down)> {
         report_deadband: Some(Deadband::Absolute(decimal(5, 1))),
         max_silence_ms: 60_000,
     };
+    let percent = Some(Deadband::Percent { hundredths: 250 });
+    let off = Settings { enabled: false, report_deadband: percent, max_silence_ms: 0, ..settings };
+    let float = Settings { report_deadband: Some(Deadband::Absolute(Value::F32(0.25))), ..settings };
+    let double = Settings { report_deadband: Some(Deadband::Absolute(Value::F64(0.1))), ..settings };
+    let bool = Settings { report_deadband: Some(Deadband::Absolute(Value::Bool(true))), ..settings };
+    let every = Settings { report_deadband: None, ..settings };
+    let settings_of = |settings| Down::Settings { boot: BOOT.tag(), settings };
     let answers = HelloMark::of(Some(BOOT), Seq(103));
     let welcome = Welcome { answers, boot: BOOT, unix_ms: 1_790_000_000_000, error_ms: 5 };
     let offer = Welcome { answers: None, ..welcome };
@@ -150,7 +177,12 @@ pub fn downs() -> Vec<(&'static str, &'static str, Down)> {
         ("down-welcome", "the agent knows the board, and names its boot", Down::Welcome(welcome)),
         ("down-offer", "a boot for a board that has none", Down::Welcome(offer)),
         ("down-ack", "readings below 103 are safe", Down::Ack { boot: BOOT, up_to: Seq(103) }),
-        ("down-settings", "how to measure channel 1", Down::Settings { boot: BOOT.tag(), settings }),
+        ("down-settings", "how to measure channel 1", settings_of(settings)),
+        ("down-settings-off", "not at all, and else by hundredths of a percent", settings_of(off)),
+        ("down-settings-every", "every sample is reported", settings_of(every)),
+        ("down-settings-f32", "a float's deadband", settings_of(float)),
+        ("down-settings-f64", "a double's", settings_of(double)),
+        ("down-settings-bool", "a bool's", settings_of(bool)),
         ("down-time", "wall time", Down::Time { unix_ms: 1_790_000_000_000, error_ms: 5 }),
         ("down-identify", "who is speaking?", Down::Identify),
     ]
@@ -167,6 +199,15 @@ pub fn acks() -> Vec<(&'static str, &'static str, BlockAck)> {
         outcome(18, rejected(RejectReason::Undescribed, vec![part])),
         outcome(300, rejected(RejectReason::Corrupt, Vec::new())),
     ];
+    let reasons = [
+        RejectReason::Undescribed,
+        RejectReason::Sealed,
+        RejectReason::BootConflict,
+        RejectReason::Corrupt,
+        RejectReason::Unsupported,
+    ];
+    let refused = (1..).zip(reasons).map(|(number, reason)| outcome(number, rejected(reason, Vec::new())));
+    let refused = refused.collect();
     let (incarnation, epoch) = (0x1111_2222_3333_4444, 0x5555_6666_7777_8888);
     vec![
         (
@@ -178,6 +219,11 @@ pub fn acks() -> Vec<(&'static str, &'static str, BlockAck)> {
             "ack-outcomes",
             "one block durable, one in part, one not at all",
             BlockAck { incarnation, epoch, outcomes, credit, ledger: 0 },
+        ),
+        (
+            "ack-reasons",
+            "for every reason there is",
+            BlockAck { incarnation, epoch, outcomes: refused, credit, ledger: 0 },
         ),
     ]
 }
@@ -220,7 +266,12 @@ pub fn reported() -> Vec<(&'static str, &'static str, ReportedSettings)> {
         of("humidity", 299, SettingsOutcome::BadDeadband),
         of("running", 2, SettingsOutcome::Cleared),
     ];
-    vec![("settings-reported", "one applied, one refused, one cleared", ReportedSettings { channels })]
+    let every = (1..).zip(SettingsOutcome::ALL).map(|(revision, outcome)| of("speed", revision, outcome));
+    let every = ReportedSettings { channels: every.collect() };
+    vec![
+        ("settings-reported", "one applied, one refused, one cleared", ReportedSettings { channels }),
+        ("settings-outcomes", "every outcome there is", every),
+    ]
 }
 
 /// Rules on their way down, with names and what they are.
@@ -242,6 +293,9 @@ pub fn rules_up() -> Vec<(&'static str, &'static str, RulesUp)> {
             RulesUp { name, answer: RulesAnswer::Wanting { from: 32_768 } },
         ),
         ("rules-in-force", "committed, and judged by", RulesUp { name, answer: RulesAnswer::InForce }),
+        ("rules-held", "not on the disk yet", RulesUp { name, answer: RulesAnswer::Held }),
+        ("rules-unreadable", "nothing to judge by", RulesUp { name, answer: RulesAnswer::Unreadable }),
+        ("rules-declined", "it has its own", RulesUp { name, answer: RulesAnswer::Declined }),
     ]
 }
 
@@ -261,7 +315,11 @@ pub fn verdicts() -> Vec<(&'static str, &'static str, Verdicts)> {
     };
     let verdicts = vec![of("temperature", "too-hot", Some(raise)), of("humidity", "dry", None)];
     let told = Verdicts { verdicts, epoch: 0x5555_6666_7777_8888, number: 3, begins: false };
-    vec![("verdicts", "one active, one active no more", told)]
+    let anew = Verdicts { verdicts: Vec::new(), number: 4, begins: true, ..told };
+    vec![
+        ("verdicts", "one active, one active no more", told),
+        ("verdicts-anew", "an account begins, and nothing is active", anew),
+    ]
 }
 
 /// Blocks, with their names and what they hold.
@@ -278,6 +336,11 @@ pub fn blocks() -> Vec<(&'static str, &'static str, Block)> {
             "block-records",
             "no readings; a record of every kind",
             Block { records: records(), origins: Vec::new() },
+        ),
+        (
+            "block-codes",
+            "a loss for every reason, a clock of every quality",
+            Block { records: codes(), origins: Vec::new() },
         ),
         (
             "block-still",
@@ -360,6 +423,19 @@ fn records() -> Vec<Record> {
         Record::Measured { origin: of, next: 106 },
         Record::Summary(summary(of)),
     ]
+}
+
+fn codes() -> Vec<Record> {
+    let of = origin("board-7", BOOT);
+    let lost = (0..).zip(LossReason::ALL).map(|(at, reason)| {
+        Record::Loss(LossRecord { origin: of, range: SeqRange::new(10 * at, 10 * at + 6), reason })
+    });
+    let clocks = [ClockQuality::Unsynced, ClockQuality::Estimated, ClockQuality::Synced];
+    let clocks = (0..).zip(clocks).map(|(at, quality)| {
+        let (tick, unix_ms) = (Tick(1_000 * at), 1_790_000_000_000 + 1_000 * at as i64);
+        Record::Anchor { origin: of, tick, unix_ms, error_ms: 5, quality }
+    });
+    lost.chain(clocks).collect()
 }
 
 pub fn device_key() -> DeviceKey {

@@ -329,3 +329,42 @@ fn one_answer_that_was_owed_for_long_closes_no_window_for_long() {
     let window = bench.core.view(bench.now.at).link.live_window_bytes;
     assert!(window >= 2_048, "{window}");
 }
+
+#[test]
+fn what_the_cloud_cannot_read_is_kept_and_sent_until_it_can() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    let unread = || Outcome::Rejected { reason: RejectReason::Unsupported, parts: Vec::new() };
+    let mut answered = 0;
+    for _ in 0..20 {
+        while answered < bench.published.len() {
+            bench.answer(answered as u64, unread());
+            answered += 1;
+        }
+        bench.pass_ms(10_000);
+        if bench.batch.is_some() {
+            bench.commit();
+        }
+    }
+    let view = bench.core.view(bench.now.at);
+    assert_eq!((view.counters.blocks_rejected, view.counters.blocks_unsupported), (0, answered as u64));
+    assert!((3..40).contains(&answered), "ever less often: {answered} times");
+    assert_eq!((bench.disk.quarantine.len(), bench.disk.totals.readings), (0, 10), "nobody else has them");
+    // The cloud is updated, which is a new process of it.
+    bench.announce(2, 0, 1 << 20);
+    bench.pass_ms(1_000);
+    bench.settle();
+    while answered < bench.published.len() {
+        bench.durable(answered as u64);
+        answered += 1;
+        bench.settle();
+    }
+    // What it has is deleted now and then.
+    bench.pass_ms(60_000);
+    bench.settle();
+    let seqs: Vec<u64> = bench.published.last().expect("it is sent again").seqs();
+    assert_eq!(seqs, (0..10).collect::<Vec<_>>());
+    assert_eq!((bench.disk.totals.readings, bench.core.view(bench.now.at).counters.readings_acked), (0, 10));
+}

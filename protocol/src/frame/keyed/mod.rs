@@ -33,10 +33,10 @@ pub use session::Session;
 
 use super::{
     FrameError, MAX_DOWN_FRAME, MAX_FRAME, Up,
-    codec::{down_of, signed, up_of},
+    codec::{CLEAR, down_of, form, signed, up_of},
     encoded_len,
 };
-use crate::{WIRE_VERSION, frame::Down};
+use crate::frame::Down;
 
 /// Added to the wire's version in a frame's first byte: this frame is part of the exchange.
 const EXCHANGE: u8 = 0x40;
@@ -64,15 +64,14 @@ pub enum Envelope<'a> {
 impl<'a> Envelope<'a> {
     /// Reads a stuffed frame (without its zero) in place.
     pub fn read(stuffed: &'a mut [u8]) -> Result<Self, FrameError> {
-        const FIRST: [u8; 3] = [WIRE_VERSION, WIRE_VERSION | EXCHANGE, WIRE_VERSION | KEYED];
         let (&mut first, body) =
             signed(stuffed, MAX_KEYED_FRAME)?.split_first_mut().ok_or(FrameError::Body)?;
-        match FIRST.iter().position(|&known| known == first) {
-            Some(0) if body.len() + 5 > MAX_FRAME => Err(FrameError::TooLong),
-            Some(0) => Ok(Self::Clear(body)),
-            Some(1) => Ok(Self::Exchange(body)),
-            Some(_) => Ok(Self::Keyed(body)),
-            None => Err(FrameError::Version(first)),
+        match form(first)? {
+            CLEAR if body.len() + 5 > MAX_FRAME => Err(FrameError::TooLong),
+            CLEAR => Ok(Self::Clear(body)),
+            EXCHANGE => Ok(Self::Exchange(body)),
+            KEYED => Ok(Self::Keyed(body)),
+            _ => Err(FrameError::Body),
         }
     }
 }
