@@ -1,19 +1,14 @@
 //! Ascon of NIST SP 800-232: Ascon-AEAD128 closes frames, Ascon-XOF128 derives the keys of sessions. Both are of one small permutation,
 //! whose steps take the same time whatever they work on.
 
-use core::{fmt, str::FromStr};
+use core::{fmt, hint::black_box, str::FromStr};
 
-use ascon_aead::{
-    AsconAead128,
-    aead::{AeadInOut, KeyInit},
-};
-use ascon_hash::{AsconXof128, ExtendableOutput, Update, XofReader};
-
+use super::ascon::{BLOCK, Way, aead128, xof128};
 use crate::{WIRE_VERSION, id::DeviceId};
 
-pub const KEY_BYTES: usize = 16;
-pub const NONCE_BYTES: usize = 16;
-pub(super) const TAG_BYTES: usize = 16;
+pub const KEY_BYTES: usize = BLOCK;
+pub const NONCE_BYTES: usize = BLOCK;
+pub(super) const TAG_BYTES: usize = BLOCK;
 
 /// Keeps keys of sessions apart from whatever else a device key may serve one day.
 const LABEL: &[u8] = b"tidegate board link";
@@ -49,14 +44,8 @@ impl DeviceKey {
     }
 
     pub(super) fn session(&self, device: DeviceId, board: Nonce, gateway: Nonce) -> SessionKey {
-        let mut xof = AsconXof128::default();
         // All but the last part are of one length each, so no two inputs run together alike.
-        for part in [&self.0, LABEL, &[WIRE_VERSION], &board.0, &gateway.0, device.as_bytes()] {
-            xof.update(part);
-        }
-        let mut key = [0; KEY_BYTES];
-        xof.finalize_xof().read(&mut key);
-        SessionKey(key)
+        SessionKey(xof128(&[&self.0, LABEL, &[WIRE_VERSION], &board.0, &gateway.0, device.as_bytes()]))
     }
 }
 
@@ -103,18 +92,38 @@ fn nonce(direction: Direction, number: u64) -> [u8; NONCE_BYTES] {
     nonce
 }
 
+/// A gateway forgets keys that it needs no more. A board has its own in its flash, and no room for more.
+#[cfg(feature = "std")]
+mod forgotten {
+    use zeroize::Zeroize as _;
+
+    impl Drop for super::DeviceKey {
+        fn drop(&mut self) {
+            self.0.zeroize();
+        }
+    }
+
+    impl Drop for super::SessionKey {
+        fn drop(&mut self) {
+            self.0.zeroize();
+        }
+    }
+}
+
 impl SessionKey {
-    /// Enciphers in place and returns the tag. Each number may be used once in each direction. None cannot happen.
-    pub(super) fn close(&self, direction: Direction, number: u64, body: &mut [u8]) -> Option<Tag> {
-        let cipher = AsconAead128::new(&self.0.into());
-        let tag = cipher.encrypt_inout_detached(&nonce(direction, number).into(), &[], body.into());
-        tag.ok().map(Into::into)
+    /// Enciphers in place and returns the tag. Each number may be used once in each direction.
+    pub(super) fn close(&self, direction: Direction, number: u64, body: &mut [u8]) -> Tag {
+        aead128(&self.0, &nonce(direction, number), body, Way::Close)
     }
 
     /// Deciphers in place; false, and the body is gone, where the tag is wrong. The tags are compared in constant time.
     pub(super) fn open(&self, direction: Direction, number: u64, body: &mut [u8], tag: &Tag) -> bool {
-        let cipher = AsconAead128::new(&self.0.into());
-        let nonce = nonce(direction, number).into();
-        cipher.decrypt_inout_detached(&nonce, &[], body.into(), &(*tag).into()).is_ok()
+        let right = aead128(&self.0, &nonce(direction, number), body, Way::Open);
+        let differing =
+            right.iter().zip(tag).fold(0, |differing, (right, tag)| black_box(differing | right ^ tag));
+        if differing != 0 {
+            body.fill(0);
+        }
+        differing == 0
     }
 }

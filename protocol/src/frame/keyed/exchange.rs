@@ -50,7 +50,7 @@ impl Call {
     /// The gateway's end: its answer under a nonce that nobody can foresee, and the session that begins once a frame of it opens.
     pub fn challenged(&self, key: &DeviceKey, nonce: Nonce) -> (Challenge, Session) {
         let session = Session::new(key.session(self.device, self.nonce, nonce), Direction::Down);
-        let proof = session.key().close(Direction::Down, PROOF, &mut []).unwrap_or_default();
+        let proof = session.key().close(Direction::Down, PROOF, &mut []);
         (Challenge { nonce, proof }, session)
     }
 

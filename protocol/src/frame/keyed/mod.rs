@@ -3,7 +3,8 @@
 //! ```text
 //! exchange  Call and Challenge: both ends come to a session
 //! session   frames of it, closed and opened
-//! cipher    Ascon: how keys are derived, and how a frame is closed
+//! cipher    how keys are derived, and how a frame is closed
+//! ascon     the cipher and the hash of that, on one permutation
 //! line      stuffing a frame where it lies
 //! ```
 //!
@@ -22,6 +23,7 @@
 //! A board needs no random numbers: its nonce is its boot, which is never used twice, and how often it has called in it. That suffices,
 //! since a gateway's frames of a session exist only once its board has called with that nonce, and a board uses each once.
 
+mod ascon;
 mod cipher;
 mod exchange;
 mod line;

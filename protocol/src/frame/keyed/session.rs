@@ -85,7 +85,7 @@ impl Session {
             .ok_or(FrameError::TooLong)?;
         // Counted before anything else can fail: no number is ever used twice.
         self.closed = number;
-        *tag_at = self.key.close(self.sends, number, body).ok_or(FrameError::TooLong)?;
+        *tag_at = self.key.close(self.sends, number, body);
         line::finish(line, from, raw)
     }
 
