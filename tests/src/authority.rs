@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
 };
 
 use serde_json::Value;
@@ -15,12 +16,13 @@ use crate::programs::program;
 pub struct CertificateAuthority {
     folder: PathBuf,
     service: Option<Child>,
+    said: Arc<Mutex<String>>,
 }
 
 impl CertificateAuthority {
     /// Makes one in `folder`, whose certificates are for this host, and starts its service.
     pub fn start(folder: &Path, host: &str, more: &[&str]) -> Self {
-        let mut authority = Self { folder: folder.join("ca"), service: None };
+        let mut authority = Self { folder: folder.join("ca"), service: None, said: Arc::default() };
         let listen = "127.0.0.1:0";
         authority.run(&[&["ca", "init", "--host", host, "--service", listen], more].concat());
         let mut command = authority.command(&["ca", "serve", "--listen", listen]);
@@ -31,7 +33,13 @@ impl CertificateAuthority {
         let address = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next());
         let address: SocketAddr = address.and_then(|text| text.parse().ok()).expect("an address");
         // What it goes on to say belongs to the test's output.
-        std::thread::spawn(move || lines.for_each(|line| eprintln!("ca serve: {line}")));
+        let said = Arc::clone(&authority.said);
+        std::thread::spawn(move || {
+            lines.for_each(|line| {
+                eprintln!("ca serve: {line}");
+                said.lock().expect("nobody panics with it").extend([&*line, "\n"]);
+            });
+        });
         // Its port is known only now, and invitations name it.
         let file = authority.folder.join("authority.toml");
         let text = std::fs::read_to_string(&file).expect("its settings");
@@ -41,6 +49,11 @@ impl CertificateAuthority {
         });
         std::fs::write(&file, settings.collect::<String>()).expect("it is ours");
         authority
+    }
+
+    /// What its service logged so far.
+    pub fn said(&self) -> String {
+        self.said.lock().expect("nobody panics with it").clone()
     }
 
     /// A command of `tidegate` about this authority.

@@ -4,6 +4,7 @@
 //! where its neighbours look for it.
 
 use std::{
+    fs::File,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
@@ -14,7 +15,7 @@ use toml::{Table, Value};
 
 use crate::{
     api::Api,
-    daemon::Daemon,
+    daemon::{Daemon, Listening},
     programs::{self, workspace},
 };
 
@@ -42,6 +43,8 @@ pub struct Part {
     pub settings: Table,
     listeners: Listeners,
     daemon: Option<Daemon>,
+    /// Where all that it logs is kept, beside what the daemon remembers.
+    pub log: Option<PathBuf>,
 }
 
 impl Part {
@@ -51,7 +54,7 @@ impl Part {
         for (_, key) in listeners {
             set(&mut settings, key, ANY_PORT.into());
         }
-        Self { program, file, settings, listeners, daemon: None }
+        Self { program, file, settings, listeners, daemon: None, log: None }
     }
 
     pub fn start(&mut self) {
@@ -73,7 +76,11 @@ impl Part {
         assert!(self.daemon.is_none(), "{} runs already", self.program);
         let text = toml::to_string(&self.settings).expect("a table is TOML");
         std::fs::write(&self.file, text).expect("the temporary folder can be written");
-        self.daemon = Some(Daemon::start(self.program, &self.file, environment));
+        let file = self.log.as_ref().map(|path| {
+            File::options().create(true).append(true).open(path).expect("the temporary folder can be written")
+        });
+        let listening = Listening { file, ..Listening::default() };
+        self.daemon = Some(Daemon::start_heard(self.program, &self.file, environment, listening));
     }
 
     /// Where the listener is that the log calls `name`.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use tidegate_firmware::{Identity, Node, NodeConfig, NodeError, channel};
 use tidegate_protocol::{
-    BootId, ChannelDecl, DeviceId, Quality, Tick, Value, ValueKind,
+    BootId, ChannelDecl, DeviceId, Quality, Tick, Value, ValueKind, WIRE_VERSION,
     frame::{
         Deframer, Down,
         keyed::{Call, DeviceKey, Envelope, MAX_KEYED_DOWN_FRAME, Nonce, Session},
@@ -147,7 +147,7 @@ impl Keyed {
 }
 
 fn in_clear(body: &[u8]) -> Vec<u8> {
-    let mut raw = vec![0];
+    let mut raw = vec![WIRE_VERSION];
     raw.extend_from_slice(body);
     let crc = (!raw.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
