@@ -285,7 +285,9 @@ async fn passwords_keys_and_tokens_are_said_nowhere() {
     mistaken(&mut search, "agent", &chain.agent, &folder, &of_agent);
 
     drop(keyed);
-    [&mut chain.agent, &mut chain.ingest, &mut chain.broker].map(Part::terminate);
+    for part in [&mut chain.agent, &mut chain.ingest, &mut chain.broker] {
+        part.terminate();
+    }
     for (name, path) in logs {
         search.heard(&format!("{name}'s log"), fs::read_to_string(path).expect("it logged"));
     }
@@ -359,7 +361,9 @@ async fn private_keys_and_invitations_are_said_nowhere() {
         search.output(&format!("{name} check"), &part.command(&["check"]));
     }
     drop(sending);
-    [&mut chain.agent, &mut chain.ingest, &mut chain.broker].map(Part::terminate);
+    for part in [&mut chain.agent, &mut chain.ingest, &mut chain.broker] {
+        part.terminate();
+    }
     for (name, path) in logs {
         search.heard(&format!("{name}'s log"), fs::read_to_string(path).expect("it logged"));
     }
