@@ -6,6 +6,7 @@
 //! - [`api`]: the ingest's HTTP API and the agent's status
 //! - [`lake`]: the Parquet lake as another program (DuckDB) reads it
 //! - [`python`]: the Python that has other people's programs
+//! - [`node`]: Node.js with other people's modules
 //! - [`events`]: the ingest's event stream
 //! - [`eventually`]: waiting for something that a process will do, with a bound
 //! - [`measured`]: what a test's boards measured, held against lake and alarm history
@@ -31,6 +32,7 @@ pub mod events;
 pub mod eventually;
 pub mod lake;
 pub mod measured;
+pub mod node;
 pub mod powercut;
 pub mod programs;
 pub mod python;

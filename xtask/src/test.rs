@@ -6,7 +6,7 @@ mod summary;
 use crate::firmware::{self, boards::Boards};
 use crate::repository::Repository;
 use crate::steps::Steps;
-use crate::tools::{bare_metal, debian, python};
+use crate::tools::{bare_metal, debian, node, python};
 use crate::{deny, fuzz, lint};
 use anyhow::{Result, bail};
 use std::ffi::OsString;
@@ -106,7 +106,10 @@ fn board_images(repository: &Repository, steps: &mut Steps, options: &Options) -
 
 fn programs(repository: &Repository, steps: &mut Steps) -> Environment {
     let python = steps.run("python packages", |step| python::ensure(repository, step));
-    python.map(|path| ("TIDEGATE_TEST_PYTHON", path.into_os_string())).into_iter().collect()
+    let node = steps.run("npm packages", |step| node::ensure(repository, step));
+    let python = python.map(|path| ("TIDEGATE_TEST_PYTHON", path.into_os_string()));
+    let node = node.map(|path| ("TIDEGATE_TEST_NODE_MODULES", path.into_os_string()));
+    python.into_iter().chain(node).collect()
 }
 
 /// The folder of recorded signals: the caller's choice, else the one that lies beside the checkout, else none.

@@ -4,6 +4,7 @@
 pub mod bare_metal;
 pub mod crates;
 pub mod debian;
+pub mod node;
 pub mod python;
 pub mod sysroot;
 
@@ -18,6 +19,7 @@ pub fn run(repository: &Repository, firmware: firmware::ToolchainOptions) -> Res
     let mut steps = Steps::new(repository)?;
     steps.run("debian packages", debian::ensure);
     steps.run("python packages", |step| python::ensure(repository, step));
+    steps.run("npm packages", |step| node::ensure(repository, step));
     steps.run("cargo-deny", |step| crates::ensure(repository, step, &crates::CARGO_DENY));
     steps.run("bare-metal toolchain", |step| {
         bare_metal::ensure(repository, step, firmware.source, &boards.targets())

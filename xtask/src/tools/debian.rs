@@ -31,6 +31,12 @@ const NEEDED: &[Needed] = &[
         is_present: || is_on_path("mosquitto_sub") && is_on_path("mosquitto_pub"),
     },
     Needed {
+        package: "nodejs",
+        what_for: "an MQTT client and codec of someone else's, against ours",
+        is_present: || is_on_path("node"),
+    },
+    Needed { package: "npm", what_for: "fetching those", is_present: || is_on_path("npm") },
+    Needed {
         package: "qemu-system-arm",
         what_for: "the board image against a real agent",
         is_present: || is_on_path("qemu-system-arm"),
@@ -42,7 +48,7 @@ const NEEDED: &[Needed] = &[
     },
     Needed {
         package: "python3-venv",
-        what_for: "DuckDB, paho-mqtt, aiosmtpd and standardwebhooks in a place of their own",
+        what_for: "DuckDB, MQTT clients, aiosmtpd and standardwebhooks in a place of their own",
         is_present: || capture(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_ok(),
     },
 ];

@@ -11,6 +11,7 @@ use std::process::Command;
 const REQUIREMENTS: &[&str] = &[
     "duckdb==1.5.6",
     "paho-mqtt==2.1.0",
+    "gmqtt==0.8.0",
     "aiosmtpd==1.4.6",
     "standardwebhooks==1.1.0",
     "schemathesis==4.32.5",
