@@ -1,8 +1,9 @@
 //! Retained messages: the last one per topic, for whoever subscribes later.
 //!
 //! Kept here and not by the router: its own store hands a subscriber at most one window of them, drops one on any
-//! empty payload, and dies with its thread. Bound: [`RetainedLimits`]. When full, a message for a new topic still
-//! reaches the present subscribers but is not kept, and the caller counts that.
+//! empty payload, and dies with its thread. Bound: [`RetainedLimits`]. When full, a message still reaches the present
+//! subscribers but is not kept, and the caller counts that; what its topic had is gone, as nobody must take an old message
+//! for the last one.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -53,14 +54,15 @@ impl Retained {
     pub fn keep(&mut self, message: &Message) -> Result<(), Full> {
         let key = message.topic.as_str();
         let replaced_bytes = self.messages.get(key).map_or(0, |kept| key.len() + kept.payload.len());
+        self.bytes -= replaced_bytes;
         if message.payload.is_empty() {
             self.messages.remove(key);
-            self.bytes -= replaced_bytes;
             return Ok(());
         }
         let count = self.messages.len() + usize::from(replaced_bytes == 0);
-        let bytes = self.bytes - replaced_bytes + key.len() + message.payload.len();
+        let bytes = self.bytes + key.len() + message.payload.len();
         if count > self.limits.max_messages || bytes > self.limits.max_bytes {
+            self.messages.remove(key);
             return Err(Full);
         }
         let payload = Bytes::copy_from_slice(&message.payload);
@@ -131,9 +133,11 @@ mod tests {
         assert_eq!(store.keep(&message("b", "1234567")), Ok(()));
         assert_eq!(store.keep(&message("c", "1")), Err(Full));
         assert_eq!(store.keep(&message("a", "123")), Err(Full));
-        assert_eq!(found(&store, "a"), ["1"]);
+        assert!(found(&store, "a").is_empty(), "what was the last message is so no more");
         assert_eq!(store.keep(&message("b", "")), Ok(()));
         assert_eq!(store.keep(&message("c", "123456")), Ok(()));
-        assert_eq!(store.len(), 2);
+        assert_eq!(store.keep(&message("a", "12")), Ok(()));
+        assert_eq!(store.keep(&message("a", "123")), Err(Full));
+        assert_eq!(store.len(), 1);
     }
 }

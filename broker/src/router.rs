@@ -17,6 +17,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use rumqttd::local::{LinkBuilder, LinkRx, LinkTx};
 use rumqttd::protocol::{
@@ -34,6 +35,10 @@ const READ_MESSAGES: u64 = 100;
 /// Of the router's event queue (1000 places), the rest is left to connects and disconnects.
 const MAX_WAITING_EVENTS: usize = 500;
 const MAX_WAITING_PACKETS: usize = 512;
+/// Stands before names that the router could not take: its matching slices a topic's first byte, and panics where a
+/// character has more than one. Within the first level it changes nothing for wildcards. Names that begin with it get
+/// one more, so that no two names become one.
+const GUARD: u8 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segments {
@@ -167,7 +172,7 @@ impl Link {
     /// message of another link may still overtake this, until [`Heard::Subscribed`].
     pub fn subscribe(&mut self, filter: String, number: usize) -> Result<(), RouterGone> {
         let filter = Filter {
-            path: filter,
+            path: guarded_filter(filter),
             qos: RouterQoS::AtMostOnce,
             nolocal: false,
             preserve_retain: false,
@@ -179,7 +184,8 @@ impl Link {
     }
 
     pub fn unsubscribe(&mut self, filter: String) -> Result<(), RouterGone> {
-        self.push(Packet::Unsubscribe(Unsubscribe { pkid: 0, filters: vec![filter] }, None))
+        let filters = vec![guarded_filter(filter)];
+        self.push(Packet::Unsubscribe(Unsubscribe { pkid: 0, filters }, None))
     }
 
     /// Hands messages over in one go: one wake-up of the router for all of them.
@@ -261,8 +267,30 @@ impl fmt::Debug for Link {
     }
 }
 
+fn needs_guard(name: &[u8]) -> bool {
+    name.first().is_some_and(|first| !first.is_ascii() || *first == GUARD)
+}
+
+fn guarded_filter(mut filter: String) -> String {
+    if needs_guard(filter.as_bytes()) {
+        filter.insert(0, char::from(GUARD));
+    }
+    filter
+}
+
+fn guarded_topic(topic: &Bytes) -> Bytes {
+    match needs_guard(topic) {
+        true => [&[GUARD][..], topic].concat().into(),
+        false => topic.clone(),
+    }
+}
+
+fn unguarded_topic(topic: Bytes) -> Bytes {
+    if topic.first() == Some(&GUARD) { topic.slice(1..) } else { topic }
+}
+
 fn into_packet(message: Message) -> Packet {
-    let publish = Publish::new(message.topic.bytes().clone(), message.payload, false);
+    let publish = Publish::new(guarded_topic(message.topic.bytes()), message.payload, false);
     // The router overwrites a message's QoS with the link's; this property passes through unchanged.
     let properties = PublishProperties {
         payload_format_indicator: Some(message.qos as u8),
@@ -276,7 +304,7 @@ fn into_arrived(forward: Forward) -> Option<Arrived> {
     let subscription = properties.subscription_identifiers.last().copied()?;
     let (_, offset) = forward.cursor?;
     let qos = QoS::from_bits(properties.payload_format_indicator?)?;
-    let topic = Topic::new(forward.publish.topic).ok()?;
+    let topic = Topic::new(unguarded_topic(forward.publish.topic)).ok()?;
     let message = Message { topic, payload: forward.publish.payload, qos, retain: false };
     Some(Arrived { message, subscription, offset })
 }
@@ -290,5 +318,24 @@ impl Router {
         let goodbye = Disconnect { reason_code: DisconnectReasonCode::NormalDisconnection };
         link.push(Packet::Disconnect(goodbye, None)).expect("the router runs");
         link.rx.ready().expect("the router runs");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guarded_topic_matches_what_the_bare_one_would_and_comes_back() {
+        let names = ["é/x", "é", "\u{1}é/x", "\u{1}", "x/é", "日本/x"];
+        let guarded = |name: &str| guarded_topic(&Bytes::copy_from_slice(name.as_bytes()));
+        for name in names {
+            assert!(guarded(name).first().is_some_and(u8::is_ascii), "{name:?}");
+            assert_eq!(unguarded_topic(guarded(name)), name.as_bytes());
+            assert_eq!(guarded_filter(name.to_owned()).as_bytes(), guarded(name));
+            assert_eq!(names.iter().filter(|other| guarded(other) == guarded(name)).count(), 1, "{name:?}");
+        }
+        assert_eq!(guarded("home/x"), "home/x");
+        assert_eq!(guarded_filter("+/x".to_owned()), "+/x");
     }
 }

@@ -106,6 +106,9 @@ fn packet(first: u8, mut body: Body) -> Result<Packet, Malformed> {
 
 fn publish(flags: u8, mut body: Body) -> Result<Packet, Malformed> {
     let qos = QoS::from_bits(flags >> 1 & 0b11).ok_or(Malformed::QoS)?;
+    if qos == QoS::AtMostOnce && flags & 0b1000 != 0 {
+        return Err(Malformed::Flags);
+    }
     let topic = Topic::new(body.bytes()?)?;
     let id = if qos == QoS::AtMostOnce { 0 } else { body.id()? };
     Ok(Packet::Publish { message: Message { topic, payload: body.0, qos, retain: flags & 1 != 0 }, id })
@@ -214,6 +217,7 @@ mod tests {
         check(&[0x40, 3, 0, 1, 0], Err(Malformed::Long));
         check(&[0xc0, 1, 0], Err(Malformed::Long));
         check(&[0x36, 5, 0, 1, b'a', 0, 1], Err(Malformed::QoS));
+        check(&[0x38, 3, 0, 1, b'a'], Err(Malformed::Flags));
         check(&[0x30, 3, 0, 1, b'#'], Err(Malformed::Topic));
         check(&[0x30, 3, 0, 1, 0xff], Err(Malformed::Text));
         check(&[0x30, 2, 0, 0], Err(Malformed::Topic));
@@ -284,7 +288,7 @@ mod tests {
             let message = Message { topic, payload: payload.into(), qos, retain };
             let sent_id = (qos != QoS::AtMostOnce).then_some(id);
             let mut buffer = BytesMut::new();
-            mqtt::publish(&mut buffer, &message, sent_id, duplicate);
+            mqtt::publish(&mut buffer, &message, sent_id, duplicate && sent_id.is_some());
             let expected = Packet::Publish { message, id: sent_id.unwrap_or(0) };
             prop_assert_eq!(decode(&mut buffer, LIMIT), Ok(Decoded::Packet(expected)));
             prop_assert!(buffer.is_empty());

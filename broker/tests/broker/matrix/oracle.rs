@@ -105,7 +105,7 @@ fn usable(name: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(name).ok()?;
     let reserved = text.split_once('/').is_some_and(|(first, _)| first == "tidegate-broker");
     let first = *text.as_bytes().first()?;
-    (first < 0x80 && first != b'$' && !text.contains('\0') && text.len() <= 1024 && !reserved).then_some(text)
+    (first != b'$' && !text.contains('\0') && text.len() <= 1024 && !reserved).then_some(text)
 }
 
 fn is_well_formed(filter: &str) -> bool {
