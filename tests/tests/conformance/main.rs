@@ -2,3 +2,11 @@
 //! and their codec (npm mqtt-packet). Which statement of the standard which test shows stands in docs/mqtt.md.
 
 mod codec;
+mod driver;
+mod line;
+mod messages;
+mod redelivery;
+mod retained;
+mod sessions;
+mod topics;
+mod wills;
