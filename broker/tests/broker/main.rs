@@ -2,6 +2,7 @@
 
 mod access;
 mod configuration;
+mod exchanges;
 mod hostile;
 mod matrix;
 mod messages;
@@ -13,3 +14,4 @@ mod support;
 mod tls;
 mod tls_renewal;
 mod trusted;
+mod violations;

@@ -38,19 +38,21 @@ async fn the_last_one_of_each_topic_waits_for_who_subscribes_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_one_clears_its_topic_and_is_not_kept() {
     for library in Library::ALL {
+        let broker = broker().await;
+        let mut present = Client::new(library, &broker, "present");
+        let mut late = Client::new(library, &broker, "late");
+        let mut publisher = Client::new(library.another(), &broker, "p");
         for qos in 0..3 {
-            let broker = broker().await;
-            let mut present = Client::new(library, &broker, "present");
-            present.subscribe_granted(&[("home/#", 2)]);
-            let mut publisher = Client::new(library.another(), &broker, "p");
-            for (topic, payload) in [("home/a", "kept"), ("home/b", "stays"), ("home/a", "")] {
-                publisher.publish_retained(topic, payload, qos);
-                assert_eq!(present.message(), live(topic, payload, qos), "{library:?}");
+            let topic = |last: &str| format!("home/{qos}/{last}");
+            let filter = topic("#");
+            present.subscribe_granted(&[(&filter, 2)]);
+            for (last, payload) in [("a", "kept"), ("b", "stays"), ("a", "")] {
+                publisher.publish_retained(&topic(last), payload, qos);
+                assert_eq!(present.message(), live(&topic(last), payload, qos), "{library:?}");
             }
-            let mut late = Client::new(library, &broker, "late");
-            late.subscribe_granted(&[("home/#", 2)]);
-            publisher.publish("home/c", "end", qos);
-            assert_eq!(late.messages_until("end"), [retained("home/b", "stays", qos)], "{library:?}");
+            late.subscribe_granted(&[(&filter, 2)]);
+            publisher.publish(&topic("c"), "end", qos);
+            assert_eq!(late.messages_until("end"), [retained(&topic("b"), "stays", qos)], "{library:?}");
         }
     }
 }
