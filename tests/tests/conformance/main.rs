@@ -5,6 +5,7 @@ mod codec;
 mod driver;
 mod line;
 mod messages;
+mod mosquitto;
 mod redelivery;
 mod retained;
 mod sessions;

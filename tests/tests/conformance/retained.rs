@@ -52,6 +52,7 @@ async fn an_empty_one_clears_its_topic_and_is_not_kept() {
             }
             late.subscribe_granted(&[(&filter, 2)]);
             publisher.publish(&topic("c"), "end", qos);
+            assert!(present.messages_until("end").is_empty(), "{library:?}");
             assert_eq!(late.messages_until("end"), [retained(&topic("b"), "stays", qos)], "{library:?}");
         }
     }
