@@ -159,6 +159,30 @@ async fn a_qos_2_exchange_is_remembered_while_its_client_is_away() {
 }
 
 #[tokio::test]
+async fn a_filter_subscribed_again_does_not_interrupt_what_flows() {
+    const HALF: u8 = 100;
+    let broker = broker().await;
+    let mut subscriber = Raw::connect(&broker, "operator", "s", 60).await;
+    subscriber.send(&subscribe(1, &[("home/x", 0)])).await;
+    subscriber.packet().await.expect("SUBACK");
+    let mut publisher = Raw::connect(&broker, "operator", "p", 60).await;
+    let mut expected = Vec::new();
+    for half in 0..2 {
+        let messages: Vec<_> = (0..HALF).map(|count| publish(0x30, "home/x", 0, &[half, count])).collect();
+        publisher.send(&messages.concat()).await;
+        subscriber.send(&subscribe(2, &[("home/x", 0)])).await;
+        expected.extend(messages);
+    }
+    let mut received = Vec::new();
+    let mut answers = 0;
+    while received.len() < expected.len() || answers < 2 {
+        let packet = subscriber.packet().await.expect("the connection lives");
+        if packet[0] == 0x90 { answers += 1 } else { received.push(packet) }
+    }
+    assert!(received == expected, "all of them, once and in order");
+}
+
+#[tokio::test]
 async fn a_goodbye_is_the_last_that_is_looked_at() {
     let broker = broker().await;
     let mut witness = Raw::connect(&broker, "operator", "witness", 60).await;

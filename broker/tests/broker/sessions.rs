@@ -111,3 +111,45 @@ async fn a_kept_session_expires() {
     assert!(raw.is_cut_off().await);
     crate::service::until_metric(&broker, "tidegate_broker_kept_sessions 0").await;
 }
+
+/// The standard knows no bound for what a kept session misses; the router has two: what it holds ready for a client, and its logs.
+#[tokio::test]
+async fn what_a_kept_sessions_log_cannot_hold_is_skipped_and_counted() {
+    const COUNT: u16 = 1000;
+    let mut config = config();
+    config.limits.logs.other.bytes = 4096;
+    config.limits.logs.other.count = 2;
+    let broker = broker_with(config).await;
+    let kept = async || {
+        let mut raw = Raw::open(&broker).await;
+        raw.send(&connect_with(0xc0, "operator", "kept", 60)).await;
+        raw.packet().await.expect("CONNACK");
+        raw
+    };
+    let mut away = kept().await;
+    away.send(&subscribe(1, &[("home/x", 1)])).await;
+    away.packet().await.expect("SUBACK");
+    away.send(&[0xe0, 0]).await;
+    assert!(away.is_cut_off().await);
+
+    let mut publisher = Raw::connect(&broker, "operator", "p", 60).await;
+    for count in 1..=COUNT {
+        let payload = [&count.to_be_bytes()[..], &[7; 100]].concat();
+        publisher.send(&publish(0x32, "home/x", count, &payload)).await;
+        publisher.packet().await.expect("PUBACK");
+    }
+    let mut back = kept().await;
+    let mut received = Vec::new();
+    while received.last() != Some(&COUNT) {
+        let packet = back.packet().await.expect("a message");
+        received.push(u16::from_be_bytes([packet[12], packet[13]]));
+        back.send(&[0x40, 2, packet[10], packet[11]]).await;
+    }
+    assert!(
+        received.is_sorted() && received.len() < usize::from(COUNT),
+        "in order, with a hole: {received:?}"
+    );
+    let skipped = usize::from(COUNT) - received.len();
+    let counted = format!("tidegate_broker_messages_skipped_total {skipped}");
+    crate::service::until_metric(&broker, &counted).await;
+}
