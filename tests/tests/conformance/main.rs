@@ -9,5 +9,6 @@ mod mosquitto;
 mod redelivery;
 mod retained;
 mod sessions;
+mod table;
 mod topics;
 mod wills;
