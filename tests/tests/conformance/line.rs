@@ -131,11 +131,12 @@ async fn carry(mut from: OwnedReadHalf, mut into: OwnedWriteHalf, to: To, trap: 
                 return;
             }
         }
-        if into.write_all(&passing.packet).await.is_err() {
+        // Told before it is sent on: what a client acts on has been told. A test that is over listens no more.
+        let packet = passing.packet.clone();
+        let _nobody_listens = tell.send(Event::Passed(passing));
+        if into.write_all(&packet).await.is_err() {
             return;
         }
-        // A test that is over listens no more.
-        let _nobody_listens = tell.send(Event::Passed(passing));
     }
 }
 
