@@ -1,6 +1,6 @@
 //! What a request says of itself. Everything here comes from outside, and nothing of it is believed before it was looked at.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use secrecy::SecretString;
 
@@ -88,16 +88,25 @@ fn decoded(text: &[u8]) -> Result<String, Malformed> {
     String::from_utf8(bytes).map_err(|_| Malformed::Form)
 }
 
-/// Whether a `Host` names this machine: a page from elsewhere may have a name of its own resolve to it.
+/// Whether a `Host` names this machine: a page from elsewhere may have a name of its own resolve to it. What is no host with at most
+/// a port behind it (RFC 9110 §7.2) names nothing.
 pub fn names_this_machine(host: &str) -> bool {
-    let is_loopback = |name: &str| name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().is_some_and(is_loopback),
+    let is_loopback = |address: IpAddr| address.is_loopback();
+    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => {
+            is_port(port) && address.parse::<Ipv6Addr>().is_ok_and(|address| is_loopback(address.into()))
+        }
         None => {
-            let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-            name == "localhost" || is_loopback(name)
+            let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+            is_port(port) && (name == "localhost" || name.parse().is_ok_and(is_loopback))
         }
     }
+}
+
+/// A colon and a number, or nothing.
+fn is_port(text: &str) -> bool {
+    let digits = text.strip_prefix(':').unwrap_or_default();
+    text.is_empty() || digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok()
 }
 
 /// What a browser says about where a request was made.
@@ -215,6 +224,32 @@ mod tests {
         }
         for origin in ["null", "https://evil", "https://ingest", "https://ingest:80801", "ingest:8080", ""] {
             assert!(!made(host, Some(origin), Some("same-origin")), "{origin}");
+        }
+    }
+
+    /// Found by fuzzing: what stood behind the last colon was never looked at.
+    #[test]
+    fn a_host_names_this_machine_only_where_it_is_a_host_and_at_most_a_port() {
+        for host in ["localhost", "localhost:8080", "127.0.0.1:80", "127.8.9.1", "[::1]", "[::1]:8080"] {
+            assert!(names_this_machine(host), "{host}");
+        }
+        for host in [
+            "::01:DDD!D",
+            "::1",
+            "::1:80",
+            "[::1]x",
+            "[::1]:x",
+            "[::1",
+            "[127.0.0.1]",
+            "localhost:80:80",
+            "localhost:x",
+            "localhost:+1",
+            "localhost:65536",
+            "127.0.0.1:",
+            "10.0.0.1",
+            "",
+        ] {
+            assert!(!names_this_machine(host), "{host}");
         }
     }
 }

@@ -10,18 +10,13 @@
 
 use std::{future::Future, sync::Arc, sync::atomic::Ordering, time::Duration};
 
-use bytes::Bytes;
 use rumqttc::{
     AsyncClient, Event as MqttEvent, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS,
     SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use tidegate_protocol::{
     block::MAX_BLOCK_BYTES,
-    rules::{RulesUp, Verdicts},
-    sealed::SealError,
-    settings::ReportedSettings,
-    status::{GatewayStatus, MAX_STATUS_BYTES},
-    topic::{ALL_BLOCKS, ALL_STATUS, GatewayPath, UpTopic},
+    topic::{ALL_BLOCKS, ALL_STATUS},
 };
 use tidegate_trust::{Failure, Side};
 use tokio::{
@@ -30,7 +25,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{clock::Clock, config::Broker, core::Event, inbox::Postbox, shown::Shown};
+use crate::{clock::Clock, config::Broker, core::Event, heard, inbox::Postbox, shown::Shown};
 
 /// Messages to the broker that wait at most.
 pub const OUTGOING_WAITING: usize = 8_192;
@@ -227,7 +222,8 @@ impl Poll {
                 true
             }
             Packet::Publish(publish) => {
-                if let Some(event) = self.event(publish) {
+                let Publish { topic, payload, .. } = publish;
+                if let Some(event) = heard::event(&topic, payload, self.clock.unix_ms()) {
                     self.events.put(event).await;
                 }
                 true
@@ -235,57 +231,4 @@ impl Poll {
             _ => true,
         }
     }
-
-    fn event(&self, publish: Publish) -> Option<Event> {
-        let (from, what) = match GatewayPath::parse_up(&publish.topic) {
-            Ok(known) => known,
-            Err(error) => {
-                tracing::warn!(topic = publish.topic, %error, "a message on no topic of ours was passed over");
-                return None;
-            }
-        };
-        match what {
-            UpTopic::Block(lane) => {
-                let bytes: Bytes = publish.payload;
-                Some(Event::Block { from, lane, bytes, arrival_unix_ms: self.clock.unix_ms() })
-            }
-            UpTopic::Settings => {
-                let reported = ReportedSettings::decode(&publish.payload);
-                let reported = readable(from, "what became of settings", reported)?;
-                Some(Event::SettingsReported { from, reported, unix_ms: self.clock.unix_ms() })
-            }
-            UpTopic::Rules => {
-                let up = readable(from, "what became of rules", RulesUp::decode(&publish.payload))?;
-                Some(Event::RulesAnswered { from, up, unix_ms: self.clock.unix_ms() })
-            }
-            UpTopic::Verdicts => {
-                let verdicts = readable(from, "a gateway's verdicts", Verdicts::decode(&publish.payload))?;
-                Some(Event::Verdicts { from, verdicts })
-            }
-            UpTopic::Status => {
-                let status = status(&publish.payload);
-                if status.is_none() {
-                    tracing::warn!(site = %from.site, gateway = %from.gateway, "a status message does not decode");
-                }
-                Some(Event::Status { from, status: status? })
-            }
-        }
-    }
-}
-
-fn status(payload: &[u8]) -> Option<GatewayStatus> {
-    if payload.len() > MAX_STATUS_BYTES {
-        return None;
-    }
-    serde_json::from_slice(payload).ok()
-}
-
-/// What cannot be read is asked for again.
-fn readable<T>(from: GatewayPath, what: &str, decoded: Result<T, SealError>) -> Option<T> {
-    let (site, gateway) = (from.site, from.gateway);
-    decoded
-        .inspect_err(
-            |error| tracing::warn!(%site, %gateway, %error, "{what} cannot be read; it is asked again"),
-        )
-        .ok()
 }

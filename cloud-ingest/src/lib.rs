@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! settings, config   the settings file, and what it means once checked
-//! intake             MQTT: blocks and births in, acknowledgements and retained alarms out
+//! intake             MQTT: blocks and births in, acknowledgements and retained alarms out   heard  what a message says
 //! inbox              what waits for the core, the urgent first
 //! engine             the core's shell: events to the core, its effects carried out
 //! core/              pure: ledger, acknowledgements, credit, alarms
@@ -43,6 +43,7 @@ pub mod entries;
 pub mod events;
 mod expiry_watch;
 pub mod failpoint;
+pub mod heard;
 mod inbox;
 mod intake;
 pub mod lake;

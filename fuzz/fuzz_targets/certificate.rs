@@ -1,8 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    tidegate_fuzz::certificate(bytes);
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        tidegate_fuzz::identity(text);
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tidegate_fuzz::check("certificate", bytes));

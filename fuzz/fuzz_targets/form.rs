@@ -1,6 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    tidegate_fuzz::form(bytes);
-    tidegate_fuzz::cookies(bytes);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tidegate_fuzz::check("form", bytes));

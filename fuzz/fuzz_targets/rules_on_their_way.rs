@@ -1,6 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    tidegate_fuzz::rules_on_their_way(bytes);
-    tidegate_fuzz::document(bytes);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tidegate_fuzz::check("rules_on_their_way", bytes));

@@ -12,7 +12,7 @@ mod error;
 mod key_path;
 mod reading;
 
-use std::path::Path;
+use std::{ffi::OsString, path::Path};
 
 use serde::de::DeserializeOwned;
 
@@ -44,8 +44,17 @@ pub fn parse<T: DeserializeOwned>(path_for_messages: &Path, text: &str) -> Resul
 
 /// As [`load`], with the environment variables that start with `prefix` and two underscores laid over the file.
 pub fn load_with_env<T: DeserializeOwned>(path: &Path, prefix: &str) -> Result<T, SettingsError> {
-    let text = read(path)?;
-    reading::read(path, &text, environment::overrides(prefix, std::env::vars_os()))
+    parse_with_env(path, &read(path)?, prefix, std::env::vars_os())
+}
+
+/// As [`parse`], with those of the variables laid over the text that start with `prefix` and two underscores.
+pub fn parse_with_env<T: DeserializeOwned>(
+    path_for_messages: &Path,
+    text: &str,
+    prefix: &str,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<T, SettingsError> {
+    reading::read(path_for_messages, text, environment::overrides(prefix, variables))
 }
 
 /// Reads a secret from the file that a `…_file` key names; a relative path starts at the settings file's folder.

@@ -55,6 +55,11 @@ pub fn origin(text: &str) {
     }
     assert!(!Made { sec_fetch_site: Some("cross-site"), ..made }.by_our_own_page());
     if names_this_machine(text) {
-        assert!(text.starts_with("localhost") || text.starts_with("127.") || text.contains(":1"), "{text}");
+        let address = text.rsplit_once("]:").map_or(text, |(address, _)| address).trim_matches(['[', ']']);
+        let name = if text.starts_with('[') { address } else { text.split(':').next().unwrap_or_default() };
+        let is_loopback = name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        assert!(name == "localhost" || is_loopback, "{text}");
+        let port = text.rsplit(']').next().and_then(|rest| rest.rsplit_once(':')).map_or("0", |(_, port)| port);
+        assert!(port.parse::<u16>().is_ok(), "{text}");
     }
 }

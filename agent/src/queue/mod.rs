@@ -16,7 +16,7 @@ pub mod doctor;
 mod lock;
 mod look;
 mod pages;
-mod records;
+pub mod records;
 mod stats;
 mod store;
 mod structure;

@@ -2,7 +2,11 @@
 
 use std::sync::{Mutex, mpsc::Receiver};
 
-use tidegate_alarms::{AlarmEvent, AlarmState, Lifecycle, RuleBook, report::Reporter};
+use tidegate_alarms::{
+    AlarmEvent, AlarmState, Lifecycle, ReadingAt, RuleBook, RuleSet, RulesSettings, State,
+    event::{Place, Standing, WallTime},
+    report::Reporter,
+};
 use tidegate_ingest::{
     api::{DeliverySource, Source},
     certificate::Certificate,
@@ -32,7 +36,7 @@ use tidegate_ingest::{
         SummariesView,
     },
 };
-use tidegate_protocol::{GatewayId, SiteId};
+use tidegate_protocol::{BootId, ChannelName, DeviceId, GatewayId, Quality, Seq, SiteId, Tick, Value};
 use tokio::sync::{broadcast, mpsc::UnboundedSender};
 
 /// What the API shows.
@@ -247,7 +251,7 @@ impl Source for MadeUp {
 
     fn alarm(&self, key: &AlarmKey) -> Result<AlarmDetailView, QueryError> {
         self.world.lock().unwrap().asked = format!("{key:?}");
-        let raised = crate::raise(1);
+        let raised = raise(1);
         let (site, device, channel, rule) = (key.site, key.device, key.channel, key.rule.clone());
         let raised = AlarmEvent { site, device, channel, rule, ..raised };
         let alarm = alarm(raised.clone());
@@ -282,7 +286,7 @@ impl Source for MadeUp {
         let refusal = world.refusal.take();
         refusal.map_or(Ok(()), Err)?;
         world.asked = format!("{request:?}");
-        Ok(crate::raise(u64::from(world.acts)))
+        Ok(raise(u64::from(world.acts)))
     }
 
     fn alarm_history(&self, selection: &HistorySelection) -> Result<HistoryView, QueryError> {
@@ -290,7 +294,7 @@ impl Source for MadeUp {
     }
 
     fn rules(&self) -> Result<RulesView, QueryError> {
-        let book = RuleBook::from(crate::rules());
+        let book = RuleBook::from(rules());
         let rules = book.rules().filter_map(|rule| RuleView::new(rule, 0)).collect();
         Ok(RulesView { edition: 5, owner: "api", rules })
     }
@@ -404,4 +408,32 @@ impl DeliverySource for MadeUp {
         self.world.lock().unwrap().asked = format!("test {receiver}");
         Ok(TestView { receiver: receiver.to_owned(), delivered: false, error: Some("it is away".to_owned()) })
     }
+}
+
+/// One rule.
+pub fn rules() -> RuleSet {
+    let text: RulesSettings = serde_json::from_str(r#"{"rule":[{"id":"hot","above":60}]}"#).unwrap();
+    RuleSet::from_settings(text).unwrap()
+}
+
+/// The raise that a reading with this seq triggers.
+pub fn raise(seq: u64) -> AlarmEvent {
+    let text: RulesSettings = serde_json::from_str(r#"{"rule":[{"id":"hot","above":1.0}]}"#).unwrap();
+    let rules = RuleSet::from_settings(text).unwrap();
+    let place = Place {
+        site: SiteId::new("plant").unwrap(),
+        device: DeviceId::new("board-1").unwrap(),
+        channel: ChannelName::new("temperature").unwrap(),
+        unit: "Cel",
+    };
+    let reading = ReadingAt {
+        boot: BootId(7),
+        seq: Seq(seq),
+        tick: Tick(seq * 10),
+        value: Value::F64(2.0),
+        quality: Quality::Good,
+    };
+    let rule = &rules.rules()[0];
+    let transition = rule.step(&mut State::default(), &reading).unwrap();
+    AlarmEvent::new(rule, place, &transition, Standing::default(), |_| WallTime::UNKNOWN)
 }

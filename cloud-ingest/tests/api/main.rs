@@ -21,19 +21,14 @@ mod streams;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use made_up::MadeUp;
+use made_up::{MadeUp, raise, rules};
 use reqwest::Response;
 use serde_json::Value as Json;
 use tempfile::TempDir;
-use tidegate_alarms::{
-    AlarmEvent, ReadingAt, RuleSet, RulesSettings, State,
-    event::{Place, Standing, WallTime},
-};
 use tidegate_ingest::{
     api::{self, HttpListener},
     door::{Door, Policy},
 };
-use tidegate_protocol::{BootId, ChannelName, DeviceId, Quality, Seq, SiteId, Tick, Value};
 use tidegate_service::Shutdown;
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -104,32 +99,4 @@ impl Served {
 
 fn header<'r>(response: &'r Response, name: &str) -> &'r str {
     response.headers().get(name).unwrap_or_else(|| panic!("no header {name}")).to_str().unwrap()
-}
-
-/// One rule.
-fn rules() -> RuleSet {
-    let text: RulesSettings = serde_json::from_str(r#"{"rule":[{"id":"hot","above":60}]}"#).unwrap();
-    RuleSet::from_settings(text).unwrap()
-}
-
-/// The raise that a reading with this seq triggers.
-fn raise(seq: u64) -> AlarmEvent {
-    let text: RulesSettings = serde_json::from_str(r#"{"rule":[{"id":"hot","above":1.0}]}"#).unwrap();
-    let rules = RuleSet::from_settings(text).unwrap();
-    let place = Place {
-        site: SiteId::new("plant").unwrap(),
-        device: DeviceId::new("board-1").unwrap(),
-        channel: ChannelName::new("temperature").unwrap(),
-        unit: "Cel",
-    };
-    let reading = ReadingAt {
-        boot: BootId(7),
-        seq: Seq(seq),
-        tick: Tick(seq * 10),
-        value: Value::F64(2.0),
-        quality: Quality::Good,
-    };
-    let rule = &rules.rules()[0];
-    let transition = rule.step(&mut State::default(), &reading).unwrap();
-    AlarmEvent::new(rule, place, &transition, Standing::default(), |_| WallTime::UNKNOWN)
 }

@@ -1,0 +1,75 @@
+//! Short texts that stand in topics, addresses, files and arguments: each has one form, and what has another is none.
+
+use std::{fmt::Display, str::FromStr};
+
+use tidegate_access::{Role, TokenId};
+use tidegate_alarms::{
+    EventId, Glob, Revision,
+    settings::{duration_ms, duration_text},
+};
+use tidegate_protocol::{
+    BootId, ChannelName, DeviceId, GatewayId, SiteId, frame::keyed::DeviceKey, topic::Lane,
+};
+
+/// Two lines, the second a pattern's text.
+pub fn words(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (word, other) = text.split_once('\n').unwrap_or((text, ""));
+    one_form::<SiteId>(word);
+    one_form::<GatewayId>(word);
+    one_form::<DeviceId>(word);
+    one_form::<ChannelName>(word);
+    one_form::<BootId>(word);
+    one_form::<Lane>(word);
+    one_form::<Role>(word);
+    one_form::<TokenId>(word);
+    one_form::<EventId>(word);
+    one_form::<Revision>(word);
+    one_form::<tidegate_access::Name>(word);
+    if let Ok(name) = word.parse::<SiteId>() {
+        assert!(name.as_str().len() <= 32 && !name.as_str().contains(['/', '+', '#', '\0']), "{name}");
+    }
+    if let Ok(key) = word.parse::<DeviceKey>() {
+        assert_eq!(word.len(), 32);
+        assert!(!format!("{key:?}").contains(word), "a key is shown");
+    }
+    if let Some(ms) = duration_ms(word) {
+        assert_eq!(duration_ms(&duration_text(ms)), Some(ms), "{word}");
+    }
+    let pattern = Glob::new(word);
+    assert_eq!(pattern.matches(other), fits(&word.chars().collect::<Vec<_>>(), &other.chars().collect::<Vec<_>>()));
+}
+
+fn one_form<T: FromStr + Display>(text: &str) {
+    if let Ok(read) = text.parse::<T>() {
+        assert_eq!(read.to_string(), text);
+    }
+}
+
+/// A pattern in a table of beginnings, where the code goes back to the last star.
+fn fits(pattern: &[char], text: &[char]) -> bool {
+    let mut row: Vec<bool> = (0..=text.len()).map(|at| at == 0).collect();
+    for part in pattern {
+        let before = row.clone();
+        for at in 0..=text.len() {
+            row[at] = match (part, at.checked_sub(1)) {
+                ('*', last) => before[at] || last.is_some_and(|last| row[last]),
+                (_, None) => false,
+                ('?', Some(last)) => before[last],
+                (same, Some(last)) => before[last] && text[last] == *same,
+            };
+        }
+    }
+    row[text.len()]
+}
+
+pub fn seeds() -> Vec<(String, Vec<u8>)> {
+    [
+        "plant", "gw-a", "temperature.1", "0123456789abcdef", "live", "operator", "1h", "1500ms", "2d",
+        "00112233445566778899aabbccddeeff", "Zone-*\nZone-7", "*a?c*\nxxabcd", "**?\nü",
+    ]
+    .iter()
+    .enumerate()
+    .map(|(at, text)| (format!("word-{at:02}"), text.as_bytes().to_vec()))
+    .collect()
+}
