@@ -61,7 +61,9 @@ macro_rules! hex_type {
         impl FromStr for $name {
             type Err = core::num::ParseIntError;
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                <$integer>::from_str_radix(text, 16).map(Self)
+                // A sign is no digit.
+                let digits = if text.starts_with('+') { "+" } else { text };
+                <$integer>::from_str_radix(digits, 16).map(Self)
             }
         }
 
@@ -114,5 +116,14 @@ mod tests {
         assert_eq!(serde_json::to_string(&Revision(0xab)).unwrap(), "\"00000000000000ab\"");
         let id = EventId(0x1f << 100);
         assert_eq!(serde_json::from_str::<EventId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
+    }
+
+    /// Found by fuzzing.
+    #[test]
+    fn a_sign_is_no_digit_of_an_id() {
+        assert_eq!("1f".parse::<EventId>().unwrap(), EventId(0x1f));
+        for wrong in ["+1f", "-1f", "", "+", "0x1f", "1 f"] {
+            assert!(wrong.parse::<EventId>().is_err(), "{wrong}");
+        }
     }
 }

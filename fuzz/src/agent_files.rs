@@ -26,8 +26,13 @@ thread_local! {
 pub fn devices(bytes: &[u8]) {
     FILE.with(|(_, path)| {
         let mut options = fs::OpenOptions::new();
-        let mut file =
-            options.create(true).write(true).truncate(true).mode(0o600).open(path).expect("it can be written");
+        let mut file = options
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)
+            .expect("it can be written");
         file.write_all(bytes).expect("it can be written");
         match DeviceList::load(path) {
             Ok(list) => {
@@ -50,7 +55,10 @@ fn written_again(path: &Path, list: &DeviceList) {
         return;
     }
     DeviceList::update(path, |list| list.entry(other).allow = Some(true)).expect("it can be written");
-    assert_eq!(DeviceList::load(path).expect("what was written is read").iter().count(), list.iter().count() + 1);
+    assert_eq!(
+        DeviceList::load(path).expect("what was written is read").iter().count(),
+        list.iter().count() + 1
+    );
     DeviceList::update(path, |list| list.remove(other)).expect("it can be written");
     assert_eq!(&DeviceList::load(path).expect("what was written is read"), list);
 }
@@ -64,7 +72,10 @@ fn secrets_of(bytes: &[u8]) -> impl Iterator<Item = &str> {
 
 pub fn seeds() -> Vec<(String, Vec<u8>)> {
     [
-        ("two", "[tank-1]\nallow = true\nkey = \"00112233445566778899aabbccddeeff\"\n\n[tank-2]\nallow = false\n"),
+        (
+            "two",
+            "[tank-1]\nallow = true\nkey = \"00112233445566778899aabbccddeeff\"\n\n[tank-2]\nallow = false\n",
+        ),
         ("inline", "a = { key = \"ffeeddccbbaa99887766554433221100\" }\n\"b\" = {}\n"),
         ("wrong-key", "[a]\nkey = \"0011223344556677889aabbccddeeff\"\n"),
         ("wrong-name", "[\"Tank 1\"]\nallow = true\n"),

@@ -97,10 +97,8 @@ fn nothing_gets_past_a_key(stream: &[u8]) {
     let first = decoder.push(&closed(&beat), || BootId(3));
     assert!(matches!(&first[..], [BoardFrame::Unidentified]), "no Hello came yet: {first:?}");
     for frame in decoder.push(&[stream, &[0]].concat(), || BootId(4)) {
-        let is_nothing = matches!(
-            frame,
-            BoardFrame::Bad(_) | BoardFrame::Called { .. } | BoardFrame::Unidentified
-        );
+        let is_nothing =
+            matches!(frame, BoardFrame::Bad(_) | BoardFrame::Called { .. } | BoardFrame::Unidentified);
         assert!(is_nothing, "{frame:?}");
     }
     let own = decoder.push(&closed(&beat), || BootId(5));
@@ -141,8 +139,10 @@ fn beat() -> Heartbeat {
 
 /// Lines of golden frames, in clear and under a key; and their bodies, as pieces.
 pub fn seeds() -> Vec<(String, Vec<u8>)> {
-    let golden: Vec<(String, Vec<u8>)> =
-        super::golden().into_iter().filter(|(name, _)| name.starts_with("up-") || name.starts_with("keyed-")).collect();
+    let golden: Vec<(String, Vec<u8>)> = super::golden()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("up-") || name.starts_with("keyed-"))
+        .collect();
     let mut seeds = vec![("hello".to_owned(), [&[3][..], &hello(), &heartbeat()].concat())];
     let all: Vec<u8> = golden.iter().flat_map(|(_, line)| line.clone()).collect();
     seeds.push(("all".to_owned(), [&[6][..], &all].concat()));

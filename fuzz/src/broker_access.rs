@@ -176,7 +176,10 @@ fn client_id_of(id: &str, all: &[Role; 4]) {
     }
     assert!(!could_be_another_gateways(own, id) && !could_be_another_gateways(other, id));
     if check_client_id(own, id, &known).is_ok() {
-        assert!(could_be_another_gateways(viewer, id), "where gateways are on no list it is kept for them: {id:?}");
+        assert!(
+            could_be_another_gateways(viewer, id),
+            "where gateways are on no list it is kept for them: {id:?}"
+        );
     }
     let random = id.len() as u64;
     for identity in &known {
@@ -198,9 +201,16 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         ("wildcards".to_owned(), b"sport/#\nsport/+/a\nsport\nsport/x/a\n/x\n$SYS/x".to_vec()),
         ("one-level".to_owned(), b"+/+\n+\n/a\na\na/b".to_vec()),
         ("all".to_owned(), "#\n~/down/#\n$SYS/x\n~/down\n~/down/ack\né/x".as_bytes().to_vec()),
-        ("down".to_owned(), b"~/down/+\nplant.gw-a\n~/down/rules\n~/down\ntidegate/v1/4b/plant/gw-b/down/ack".to_vec()),
+        (
+            "down".to_owned(),
+            b"~/down/+\nplant.gw-a\n~/down/rules\n~/down\ntidegate/v1/4b/plant/gw-b/down/ack".to_vec(),
+        ),
         ("client".to_owned(), b"tidegate/v1/+/+/+/up/+\nplant.gw-a.test\ntidegate-broker/probe/1".to_vec()),
-        ("alarms".to_owned(), b"tidegate/v1/#\nviewer\ntidegate/v1/alarms/plant/d/c/r\ntidegate/v1/zz/plant/gw-a/up/live".to_vec()),
+        (
+            "alarms".to_owned(),
+            b"tidegate/v1/#\nviewer\ntidegate/v1/alarms/plant/d/c/r\ntidegate/v1/zz/plant/gw-a/up/live"
+                .to_vec(),
+        ),
     ];
     for (at, topic) in ours.iter().enumerate() {
         let words = format!("tidegate/v1/+/plant/+/#\n{topic}\n{topic}\n{topic}/x");

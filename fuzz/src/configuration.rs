@@ -63,7 +63,8 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     // What is commented out is the rest of the reference.
     let whole = |text: &str| {
         let lines = text.lines().map(|line| line.strip_prefix("# ").unwrap_or(line));
-        let is_setting = |line: &&str| line.starts_with('[') || line.contains(" = ") && !line.contains("  = ");
+        let is_setting =
+            |line: &&str| line.starts_with('[') || line.contains(" = ") && !line.contains("  = ");
         let lines: Vec<&str> = lines.filter(is_setting).collect();
         bare(&lines.join("\n"))
     };

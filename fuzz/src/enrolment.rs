@@ -11,9 +11,15 @@ use tidegate_enrolment::{
     token::Secret,
 };
 use tidegate_protocol::{GatewayId, SiteId, frame::crc::crc32c};
-use tidegate_trust::{Identity, certificate::Certificate, rustls::pki_types::{CertificateDer, pem::PemObject}};
+use tidegate_trust::{
+    Identity, ServerFiles, Versions,
+    certificate::Certificate,
+    files::OwnFiles,
+    rustls::pki_types::{CertificateDer, pem::PemObject},
+    server::ClientAuthorities,
+};
 
-use super::base64url;
+use super::{base64url, queue::in_memory};
 
 /// The line as it is, and the bytes as what such a line packs, under a good checksum.
 pub fn invitation(bytes: &[u8]) {
@@ -73,10 +79,7 @@ pub fn authority(bytes: &[u8]) {
 
 impl Folder {
     fn make() -> Self {
-        // In memory where there is such a place: each change is synced.
-        let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        let folder = folder.expect("a folder");
+        let folder = in_memory();
         let setup = Setup::new("plant", "ca.example:8884", "broker.example:8883");
         let authority = Authority::init(&folder.path().join("ca"), setup).expect("an authority");
         let (site, name) = (SiteId::new("plant").expect("a slug"), GatewayId::new("gw-a").expect("a slug"));
@@ -99,7 +102,10 @@ impl Folder {
         assert!(bytes.len() <= MAX_BODY_BYTES);
         // A guess: nobody knows the secret.
         if let Some(secret) = &ask.secret {
-            assert!(matches!(self.authority.enrol(secret, &ask.request), Err(Denied::Invitation | Denied::Request)));
+            assert!(matches!(
+                self.authority.enrol(secret, &ask.request),
+                Err(Denied::Invitation | Denied::Request)
+            ));
         }
         self.requested(ask.request.as_bytes());
     }
@@ -132,12 +138,16 @@ impl Folder {
         }
     }
 
-    /// With `bytes` in the place of a file, which is put back.
+    /// With `bytes` in the place of a file; then all is as it was.
     fn with(&self, file: &Path, bytes: &[u8], work: impl FnOnce(&Self, &[u8])) {
-        let before = fs::read(file).expect("it is there");
+        let setup = self.authority.path("authority.toml");
+        let files = [&self.issued, &self.invited, &setup];
+        let before = files.map(|file| fs::read(file).expect("it is there"));
         fs::write(file, bytes).expect("it can be written");
         work(self, bytes);
-        fs::write(file, before).expect("it can be written");
+        for (file, bytes) in files.into_iter().zip(before) {
+            fs::write(file, bytes).expect("it can be written");
+        }
     }
 
     fn reads_issued(&self, bytes: &[u8]) {
@@ -147,7 +157,7 @@ impl Folder {
         told(all.as_ref().err());
         // The list for the broker is made of it.
         match self.authority.refresh_list() {
-            Ok(()) => listed(&self.authority.path("revoked.pem")),
+            Ok(()) => self.is_taken_by_a_broker(),
             Err(error) => told(Some(&error)),
         }
         if let Ok(record) = read {
@@ -156,6 +166,16 @@ impl Folder {
                 told(self.authority.revoke(&identity, "fuzzed").err().as_ref());
             }
         }
+    }
+
+    /// The list, as its broker reads it.
+    fn is_taken_by_a_broker(&self) {
+        let own = self.folder.path().join("identity.pem");
+        let own = OwnFiles { certificate: own.clone(), key: own };
+        let (ca, crl) = (self.authority.path("ca.pem"), Some(self.authority.path("revoked.pem")));
+        let clients = Some(ClientAuthorities { ca, crl, required: true });
+        let loaded = ServerFiles { own, clients, versions: Versions::default() }.load();
+        assert!(loaded.is_ok(), "{}", loaded.err().map(|error| error.to_string()).unwrap_or_default());
     }
 
     fn reads_invited(&self, bytes: &[u8]) {
@@ -180,7 +200,8 @@ impl Folder {
         let folder = self.folder.path().join("ca");
         match Authority::open(&folder) {
             Ok(opened) => {
-                let invited = opened.invite(SiteId::new("p").expect("a slug"), GatewayId::new("g").expect("a slug"), 1);
+                let invited =
+                    opened.invite(SiteId::new("p").expect("a slug"), GatewayId::new("g").expect("a slug"), 1);
                 let token = invited.expect("an invitation");
                 let withdrawn = Identity::Gateway { site: token.site, gateway: token.gateway };
                 // What it was set up with says how long certificates last.
@@ -214,11 +235,6 @@ fn told(error: Option<&AuthorityError>) {
         let said = error.to_string();
         assert!(!said.is_empty() && said.len() < 4_096, "{said}");
     }
-}
-
-fn listed(path: &Path) {
-    let text = fs::read_to_string(path).expect("it was written");
-    assert!(text.contains("BEGIN X509 CRL"), "{text}");
 }
 
 /// What the service, or whoever speaks in its place, answers a gateway.
@@ -259,11 +275,16 @@ pub fn authority_seeds() -> Vec<(String, Vec<u8>)> {
         let issued: IssuedRecord =
             serde_json::from_slice(&fs::read(&folder.issued).expect("a record")).expect("a record");
         let short = IssuedRecord { certificate: String::new(), ..issued };
-        let revoked = Some(tidegate_enrolment::authority::Revoked { at: 1_790_000_000, reason: "stolen".to_owned() });
+        let revoked =
+            Some(tidegate_enrolment::authority::Revoked { at: 1_790_000_000, reason: "stolen".to_owned() });
         let revoked = IssuedRecord { revoked, ..short.clone() };
         let json = |record: &IssuedRecord| serde_json::to_vec(record).expect("a record is written");
         let setup = fs::read(folder.authority.path("authority.toml")).expect("a file");
-        let granted = Granted { certificate: "C".to_owned(), authority: "A".to_owned(), broker: Some("b:1".to_owned()) };
+        let granted = Granted {
+            certificate: "C".to_owned(),
+            authority: "A".to_owned(),
+            broker: Some("b:1".to_owned()),
+        };
         let problem = br#"{"title":"Forbidden","status":403,"detail":"this invitation is not known"}"#;
         let parts = [
             ("ask", 0, ask.expect("an ask")),
@@ -275,6 +296,9 @@ pub fn authority_seeds() -> Vec<(String, Vec<u8>)> {
             ("granted", 5, serde_json::to_vec(&granted).expect("an answer")),
             ("problem", 5, problem.to_vec()),
         ];
-        parts.into_iter().map(|(name, which, bytes)| (name.to_owned(), [&[which][..], &bytes].concat())).collect()
+        parts
+            .into_iter()
+            .map(|(name, which, bytes)| (name.to_owned(), [&[which][..], &bytes].concat()))
+            .collect()
     })
 }

@@ -9,7 +9,11 @@ use sse::{Event, MAX_DATA_BYTES, MAX_LINE_BYTES, Parser, TooLong};
 pub fn event_stream(bytes: &[u8]) {
     let Some((&cut, stream)) = bytes.split_first() else { return };
     let whole = read(std::iter::once(stream));
-    assert_eq!(read(stream.chunks(usize::from(cut % 32) + 1)), whole, "events do not depend on how they come");
+    assert_eq!(
+        read(stream.chunks(usize::from(cut % 32) + 1)),
+        whole,
+        "events do not depend on how they come"
+    );
     let Ok(events) = whole else { return assert!(stream.len() > MAX_LINE_BYTES) };
     let mut written = Vec::new();
     for event in &events {

@@ -26,7 +26,11 @@ pub fn gateway_messages(bytes: &[u8]) {
         let (path, what) = GatewayPath::parse_up(&topic).expect("only what is on a topic of ours is heard");
         match (event, what) {
             (Event::Block { from, lane, bytes, .. }, UpTopic::Block(said)) => {
-                assert_eq!((from, lane, &bytes[..]), (path, said, message), "who speaks is said by the topic alone");
+                assert_eq!(
+                    (from, lane, &bytes[..]),
+                    (path, said, message),
+                    "who speaks is said by the topic alone"
+                );
             }
             (Event::Status { from, status: read }, UpTopic::Status) => {
                 assert!(message.len() <= MAX_STATUS_BYTES && from == path);
@@ -70,6 +74,8 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         };
         said.push((name, topic, message));
     }
-    let one = |(name, topic, message): (String, &str, Vec<u8>)| (name, [topic.as_bytes(), b"\n", &message].concat());
+    let one = |(name, topic, message): (String, &str, Vec<u8>)| {
+        (name, [topic.as_bytes(), b"\n", &message].concat())
+    };
     said.into_iter().map(one).collect()
 }

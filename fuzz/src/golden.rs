@@ -70,8 +70,10 @@ fn parts_of(block: &[u8]) -> Vec<u8> {
 pub fn rules() -> Seeds {
     let reference = include_str!("../../docs/rules.md");
     let examples = reference.split("```toml\n").skip(1).filter_map(|after| after.split("```").next());
-    let mut seeds: Seeds =
-        (0..).zip(examples).map(|(at, text): (u32, _)| (format!("example-{at:02}"), text.as_bytes().to_vec())).collect();
+    let mut seeds: Seeds = (0..)
+        .zip(examples)
+        .map(|(at, text): (u32, _)| (format!("example-{at:02}"), text.as_bytes().to_vec()))
+        .collect();
     seeds.push(("shipped".to_owned(), include_bytes!("../../deploy/rules.toml").to_vec()));
     seeds
 }
@@ -79,7 +81,8 @@ pub fn rules() -> Seeds {
 pub fn rules_on_their_way() -> Seeds {
     use tidegate_alarms::{RuleBook, RuleSet, RulesSettings};
     let mut seeds = seeds_of(&["rules-", "verdicts"]);
-    let settings: RulesSettings = toml::from_str(include_str!("../../deploy/rules.toml")).expect("it is shipped");
+    let settings: RulesSettings =
+        toml::from_str(include_str!("../../deploy/rules.toml")).expect("it is shipped");
     let rules = RuleSet::from_settings(settings).expect("it is shipped");
     let document = RuleBook::from(rules).document().expect("it is short");
     seeds.push(("document-inner".to_owned(), document[1..document.len() - 4].to_vec()));
@@ -93,7 +96,10 @@ fn texts<const N: usize>(texts: [(&str, &str); N]) -> Seeds {
 
 pub fn bearer() -> Seeds {
     texts([
-        ("bearer", "Bearer tdg_0123456789abcdef_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+        (
+            "bearer",
+            "Bearer tdg_0123456789abcdef_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        ),
         ("token", "tdg_0123456789abcdef_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
         ("origin", "https://ingest.example"),
         ("v6", "[::1]:8080"),

@@ -116,7 +116,10 @@ impl Served {
         let status = head.status();
         assert!(!status.is_server_error(), "{method} {path}: {status} {}", String::from_utf8_lossy(&body));
         if !is_known && path.starts_with("/api/") {
-            assert!(!status.is_success() || status == StatusCode::OK, "nobody changes anything without a token");
+            assert!(
+                !status.is_success() || status == StatusCode::OK,
+                "nobody changes anything without a token"
+            );
         }
         answered(&head, &body, method == hyper::Method::HEAD);
     }
@@ -124,7 +127,8 @@ impl Served {
 
 /// JSON where it says so, and every refusal a problem document (RFC 9457) that says what is wrong.
 fn answered(head: &Response<()>, body: &[u8], is_head: bool) {
-    let header = |name: HeaderName| head.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header =
+        |name: HeaderName| head.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     assert_eq!(header(header::X_CONTENT_TYPE_OPTIONS), "nosniff");
     let kind = header(header::CONTENT_TYPE);
     if is_head {
@@ -167,17 +171,27 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
             let kind = if body.is_empty() { "" } else { "content-type: application/json\n" };
             let key = if method == "get" { "" } else { "idempotency-key: \"k1\"\n" };
             let mark = if query.is_empty() { "" } else { "?" };
-            let text = format!("{} {filled}{mark}{}\n{kind}{key}\n{body}", method.to_uppercase(), query.join("&"));
+            let text =
+                format!("{} {filled}{mark}{}\n{kind}{key}\n{body}", method.to_uppercase(), query.join("&"));
             let name = format!("{method}{}", path.replace("/api/v1", "").replace(['/', '{', '}', '.'], "-"));
             seeds.push((name.trim_end_matches('-').to_owned(), text.into_bytes()));
         }
     }
     for (name, text) in [
-        ("login", "POST /login\ncontent-type: application/x-www-form-urlencoded\n\nname=eva&password=tide+and%20gate"),
+        (
+            "login",
+            "POST /login\ncontent-type: application/x-www-form-urlencoded\n\nname=eva&password=tide+and%20gate",
+        ),
         ("last-event-id", "GET /api/v1/events?provisional=true\nlast-event-id: 2\n\n"),
-        ("if-match", "PUT /api/v1/rules?dry_run=true\ncontent-type: application/toml\nif-match: W/\"5\", \"6\"\n\n[[rule]]\nid = \"hot\"\nabove = 80\n"),
+        (
+            "if-match",
+            "PUT /api/v1/rules?dry_run=true\ncontent-type: application/toml\nif-match: W/\"5\", \"6\"\n\n[[rule]]\nid = \"hot\"\nabove = 80\n",
+        ),
         ("nobody", "GET /api/v1/devices\nauthorization: Bearer tdg_0123456789abcdef_00\n\n"),
-        ("cookie", "POST /api/v1/tokens\nauthorization: x\ncookie: tidegate=1\norigin: https://elsewhere\n\n{}"),
+        (
+            "cookie",
+            "POST /api/v1/tokens\nauthorization: x\ncookie: tidegate=1\norigin: https://elsewhere\n\n{}",
+        ),
     ] {
         seeds.push((name.to_owned(), text.as_bytes().to_vec()));
     }

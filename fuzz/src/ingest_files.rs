@@ -56,13 +56,20 @@ impl Folder {
                 let again: Book = serde_json::from_slice(&json).expect("what was written is read");
                 assert_eq!(again, *book);
                 for user in book.users() {
-                    assert_eq!(book.user(&user.name).map(|known| known.role), Some(user.role), "one of each name");
+                    assert_eq!(
+                        book.user(&user.name).map(|known| known.role),
+                        Some(user.role),
+                        "one of each name"
+                    );
                 }
             }
             Err(error) => {
                 let said = error.to_string();
                 assert!(said.contains("access"), "{said}");
-                assert!(said.len() < path.as_os_str().len() + 300, "its words could show what is in it: {said}");
+                assert!(
+                    said.len() < path.as_os_str().len() + 300,
+                    "its words could show what is in it: {said}"
+                );
             }
         }
     }
@@ -106,7 +113,9 @@ impl Folder {
         fs::write(backup.join("manifest.json"), bytes).expect("it can be written");
         fs::write(backup.join("a"), b"").expect("it can be written");
         match Manifest::verified(&backup, &mut |_, _, _| {}) {
-            Ok(manifest) => assert!(manifest.files.iter().all(|file| file.path == "a" || file.path == "manifest.json")),
+            Ok(manifest) => {
+                assert!(manifest.files.iter().all(|file| file.path == "a" || file.path == "manifest.json"))
+            }
             Err(error) => assert!(error.to_string().contains("backup"), "{error}"),
         }
     }
@@ -141,7 +150,9 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     let line = |number| serde_json::to_string(&Order { number, ..order() }).expect("it is written");
     let log = format!(
         "{}\n{}\n{{\"outcome_of\":2,\"unix_ms\":6,\"status\":200,\"operator\":null,\"after\":null,\"note\":null}}\n{}",
-        line(1), line(2), line(3)
+        line(1),
+        line(2),
+        line(3)
     );
     let certificate = concat!(
         r#"{"statement":{"format":"tidegate-completeness/1","issued":"2026-01-31T12:00:00Z","issuer":"tidegate-ingest 0.1.0","#,

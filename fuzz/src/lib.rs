@@ -59,7 +59,12 @@ pub struct Target {
     pub cases: u32,
 }
 
-const fn target(name: &'static str, cases: u32, check: fn(&[u8]), seeds: fn() -> Vec<(String, Vec<u8>)>) -> Target {
+const fn target(
+    name: &'static str,
+    cases: u32,
+    check: fn(&[u8]),
+    seeds: fn() -> Vec<(String, Vec<u8>)>,
+) -> Target {
     Target { name, check, seeds, random: false, cases }
 }
 

@@ -10,7 +10,11 @@ const MAX_PACKET_BYTES: usize = 1_000;
 pub fn mqtt(bytes: &[u8]) {
     let Some((&cut, stream)) = bytes.split_first() else { return };
     let whole = read(std::iter::once(stream));
-    assert_eq!(read(stream.chunks(usize::from(cut % 32) + 1)), whole, "packets do not depend on how they come");
+    assert_eq!(
+        read(stream.chunks(usize::from(cut % 32) + 1)),
+        whole,
+        "packets do not depend on how they come"
+    );
     let (packets, _) = whole;
     for packet in &packets {
         bounded(packet);

@@ -28,8 +28,12 @@ pub fn queue(bytes: &[u8]) {
                 let read = records::read_sent_today(bytes);
                 assert!(read.is_none() || records::is_sealed(bytes));
             }
-            3 => drop(same_again(bytes, |record| Recovered { ledger: record, ..Recovered::default() }.ledger)),
-            4 => drop(same_again(bytes, |record| Recovered { desired: record, ..Recovered::default() }.desired)),
+            3 => {
+                drop(same_again(bytes, |record| Recovered { ledger: record, ..Recovered::default() }.ledger))
+            }
+            4 => drop(same_again(bytes, |record| {
+                Recovered { desired: record, ..Recovered::default() }.desired
+            })),
             5 => drop(same_again(bytes, |record| Recovered { rules: record, ..Recovered::default() }.rules)),
             6 => quarantined(bytes),
             _ => entry(bytes),
@@ -188,7 +192,8 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
 /// A byte of each page's head, a cut, and bytes in the middle of pages.
 pub fn file_seeds() -> Vec<(String, Vec<u8>)> {
     let change = |at: usize, byte: u8| [at as u8, (at >> 8) as u8, (at >> 16) as u8, byte];
-    let mut seeds = vec![("whole".to_owned(), Vec::new()), ("short".to_owned(), change(0xe0_5000, 0).to_vec())];
+    let mut seeds =
+        vec![("whole".to_owned(), Vec::new()), ("short".to_owned(), change(0xe0_5000, 0).to_vec())];
     for page in 0..FILE.len() / 4096 {
         seeds.push((format!("page-{page:02}"), change(page * 4096 + 12, 3).to_vec()));
     }

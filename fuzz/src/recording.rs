@@ -54,7 +54,10 @@ fn check(recording: &Recording, is_good: bool, bytes: &[u8]) {
 pub fn seeds() -> Vec<(String, Vec<u8>)> {
     [
         ("plain", "timestamp,value\n2013-12-02 21:15:00,73.96732207\n2013-12-02 21:20:00,1e-3\n"),
-        ("repeats", "timestamp,value\n2013-12-02 21:20:00,2\n2013-12-02 21:20:00,3\n2013-12-02 21:10:00,-0\n"),
+        (
+            "repeats",
+            "timestamp,value\n2013-12-02 21:20:00,2\n2013-12-02 21:20:00,3\n2013-12-02 21:10:00,-0\n",
+        ),
         ("offsets", "value, Timestamp\n1,2013-12-02T21:25:00+01:00\nnan,1386019500\ninf,1386019500.25\n"),
         ("bad", "timestamp,value\nyesterday,1\n2013-12-02 21:15:00,warm\n\"2013-12-02 21:15:00\"\n1,1\n"),
         ("quoted", "\"timestamp\",\"value\",\"note\"\r\n\"1\",\"2.5\",\"a\"\"b,\n c\"\r\n"),

@@ -109,7 +109,9 @@ fn index_entry(bytes: &[u8]) {
     let (start, Some(entry)) = (u64::from_le_bytes(*seq), same_again::<IndexEntry>(bytes)) else { return };
     let wanted = SeqRange::new(start.saturating_add(3), start.saturating_add(9));
     let part = keys::part_of(start, entry.len, wanted);
-    assert!(part.is_empty() || part.start >= wanted.start && part.end <= wanted.end && part.len() <= entry.len);
+    assert!(
+        part.is_empty() || part.start >= wanted.start && part.end <= wanted.end && part.len() <= entry.len
+    );
 }
 
 /// Ranges ascend, never touch, are never empty: all arithmetic on them takes it for granted.
@@ -162,8 +164,12 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     let channel = ChannelName::new("temperature").expect("a name");
     let (no, rule) = (OriginNo(7), RuleId::new("hot"));
     let ranges: RangeSet = [SeqRange::new(0, 9), SeqRange::new(12, 300)].into_iter().collect();
-    let accepted = [SeqRange::new(0, 20), SeqRange::new(30, 48)]
-        .map(|range| Accepted { origin: no, entry: 0, range, ticks: (5_000, 60_000) });
+    let accepted = [SeqRange::new(0, 20), SeqRange::new(30, 48)].map(|range| Accepted {
+        origin: no,
+        entry: 0,
+        range,
+        ticks: (5_000, 60_000),
+    });
     let head = EntryHead { from, lane: Lane::Live, arrival_unix_ms: 5, accepted: accepted.into() };
     let entry = |name: &str| {
         let block = super::golden().into_iter().find(|(golden, _)| golden == name).expect("it is there").1;
@@ -197,7 +203,11 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         ("settled", 5, written(&SettledRecord::default())),
         ("quarantined", 7, written(&quarantined)),
         ("index", 10, [&9_u64.to_le_bytes()[..], &index].concat()),
-        ("lake-file", 12, written(&LakeFile { from: 0, to: 4, path: "a.parquet".to_owned(), rows: 9, bytes: 4 })),
+        (
+            "lake-file",
+            12,
+            written(&LakeFile { from: 0, to: 4, path: "a.parquet".to_owned(), rows: 9, bytes: 4 }),
+        ),
         ("intent", 12, written(&Intent { from: 4, to: 8, arrived: "2026-11-01".to_owned() })),
         ("ranges", 14, written(&ranges)),
         ("entry-minute", 15, entry("block-minute")),

@@ -20,8 +20,8 @@ const NAMES: [&str; 4] = ["own.pem", "own.key", "ca.pem", "revoked.pem"];
 /// Good ones, of an authority of our own.
 static GOOD: LazyLock<[Vec<u8>; 4]> = LazyLock::new(|| {
     let folder = in_memory();
-    let authority =
-        Authority::init(folder.path(), Setup::new("plant", "ca.example:1", "b.example:1")).expect("an authority");
+    let authority = Authority::init(folder.path(), Setup::new("plant", "ca.example:1", "b.example:1"))
+        .expect("an authority");
     let own = folder.path().join("own.pem");
     authority.issue_server(&["broker.example".to_owned()], &IdentityFile::new(&own)).expect("a certificate");
     let read = |path: PathBuf| fs::read(path).expect("it was written");

@@ -1,6 +1,9 @@
 //! Short texts that stand in topics, addresses, files and arguments: each has one form, and what has another is none.
 
-use std::{fmt::Display, str::FromStr};
+use std::{
+    fmt::{Debug, Display},
+    str::FromStr,
+};
 
 use tidegate_access::{Role, TokenId};
 use tidegate_alarms::{
@@ -19,12 +22,12 @@ pub fn words(bytes: &[u8]) {
     one_form::<GatewayId>(word);
     one_form::<DeviceId>(word);
     one_form::<ChannelName>(word);
-    one_form::<BootId>(word);
+    digits::<BootId>(word);
     one_form::<Lane>(word);
     one_form::<Role>(word);
     one_form::<TokenId>(word);
-    one_form::<EventId>(word);
-    one_form::<Revision>(word);
+    digits::<EventId>(word);
+    digits::<Revision>(word);
     one_form::<tidegate_access::Name>(word);
     if let Ok(name) = word.parse::<SiteId>() {
         assert!(name.as_str().len() <= 32 && !name.as_str().contains(['/', '+', '#', '\0']), "{name}");
@@ -37,13 +40,25 @@ pub fn words(bytes: &[u8]) {
         assert_eq!(duration_ms(&duration_text(ms)), Some(ms), "{word}");
     }
     let pattern = Glob::new(word);
-    assert_eq!(pattern.matches(other), fits(&word.chars().collect::<Vec<_>>(), &other.chars().collect::<Vec<_>>()));
+    assert_eq!(
+        pattern.matches(other),
+        fits(&word.chars().collect::<Vec<_>>(), &other.chars().collect::<Vec<_>>())
+    );
 }
 
 fn one_form<T: FromStr + Display>(text: &str) {
     if let Ok(read) = text.parse::<T>() {
         assert_eq!(read.to_string(), text);
     }
+}
+
+/// A number in hexadecimal may leave out what it begins with.
+fn digits<T: FromStr + Display + PartialEq + Debug>(text: &str) {
+    let Ok(read) = text.parse::<T>() else { return };
+    assert!(!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit()), "{text}");
+    let shown = read.to_string();
+    assert!(shown.ends_with(text.to_ascii_lowercase().trim_start_matches('0')), "{shown} {text}");
+    assert_eq!(shown.parse::<T>().ok(), Some(read));
 }
 
 /// A pattern in a table of beginnings, where the code goes back to the last star.
@@ -65,8 +80,19 @@ fn fits(pattern: &[char], text: &[char]) -> bool {
 
 pub fn seeds() -> Vec<(String, Vec<u8>)> {
     [
-        "plant", "gw-a", "temperature.1", "0123456789abcdef", "live", "operator", "1h", "1500ms", "2d",
-        "00112233445566778899aabbccddeeff", "Zone-*\nZone-7", "*a?c*\nxxabcd", "**?\nü",
+        "plant",
+        "gw-a",
+        "temperature.1",
+        "0123456789abcdef",
+        "live",
+        "operator",
+        "1h",
+        "1500ms",
+        "2d",
+        "00112233445566778899aabbccddeeff",
+        "Zone-*\nZone-7",
+        "*a?c*\nxxabcd",
+        "**?\nü",
     ]
     .iter()
     .enumerate()

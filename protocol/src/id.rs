@@ -187,7 +187,9 @@ impl fmt::Debug for BootId {
 impl FromStr for BootId {
     type Err = core::num::ParseIntError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        u64::from_str_radix(text, 16).map(Self)
+        // A sign is no digit.
+        let digits = if text.starts_with('+') { "+" } else { text };
+        u64::from_str_radix(digits, 16).map(Self)
     }
 }
 

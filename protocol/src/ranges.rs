@@ -3,14 +3,26 @@
 
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::id::SeqRange;
 
 /// Ranges ascend, never touch, are never empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct RangeSet(Vec<SeqRange>);
+
+/// What is read back is held to what is written: everything here takes it for granted.
+impl<'de> Deserialize<'de> for RangeSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let ranges = Vec::<SeqRange>::deserialize(deserializer)?;
+        let ascend = ranges.windows(2).all(|pair| matches!(pair, [before, next] if before.end < next.start));
+        if !ascend || ranges.iter().any(SeqRange::is_empty) {
+            return Err(de::Error::custom("ranges that do not ascend, touch or are empty"));
+        }
+        Ok(Self(ranges))
+    }
+}
 
 impl FromIterator<SeqRange> for RangeSet {
     fn from_iter<T: IntoIterator<Item = SeqRange>>(ranges: T) -> Self {
@@ -182,6 +194,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Found by fuzzing: a damaged record brought a set that all arithmetic went wrong with.
+    #[test]
+    fn what_is_no_set_is_not_read_as_one() {
+        let read = |ranges: &[(u64, u64)]| {
+            let bytes = postcard::to_allocvec(ranges).unwrap();
+            postcard::from_bytes::<RangeSet>(&bytes)
+        };
+        let set: RangeSet = [SeqRange::new(0, 9), SeqRange::new(10, u64::MAX)].into_iter().collect();
+        assert_eq!(read(&[(0, 9), (10, u64::MAX)]), Ok(set));
+        assert_eq!(read(&[]), Ok(RangeSet::default()));
+        for wrong in [&[(5, 5)][..], &[(9, 3)], &[(0, 9), (9, 12)], &[(0, 9), (3, 12)], &[(20, 30), (0, 9)]] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+    }
 
     proptest! {
         /// Whatever is put in and taken out, in any order, is what a plain set of numbers has.

@@ -139,7 +139,8 @@ fn every_target_has_a_body_a_test_a_corpus_and_a_line_in_the_documentation() {
     let programs = manifest["bin"].as_array().expect("programs").iter();
     assert_eq!(names(programs.map(|program| program["name"].as_str().expect("a name"))), listed);
     for name in &listed {
-        let program = fs::read_to_string(folder("fuzz_targets").join(format!("{name}.rs"))).expect("a program");
+        let program =
+            fs::read_to_string(folder("fuzz_targets").join(format!("{name}.rs"))).expect("a program");
         assert!(program.contains(&format!("check(\"{name}\", bytes)")), "{name} runs another body");
     }
     let documentation = include_str!("../../docs/security.md");
@@ -163,7 +164,8 @@ fn seeds_are_what_their_encoders_make_and_corpora_are_small() {
             (target.seeds)().into_iter().map(|(name, bytes)| (format!("seed-{name}"), bytes)).collect();
         made.sort();
         if writes {
-            made.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).expect("it can be written"));
+            made.iter()
+                .for_each(|(name, bytes)| fs::write(folder.join(name), bytes).expect("it can be written"));
         }
         let inputs = corpus(target);
         let total: u64 = inputs.iter().map(|(_, bytes)| bytes.len() as u64).sum();

@@ -10,6 +10,7 @@ use std::{
 
 use tokio_rustls::rustls::{
     self, RootCertStore,
+    crypto::ring::sign::any_supported_type,
     pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem, pem::PemObject},
 };
 use x509_parser::{prelude::FromDer, revocation_list::CertificateRevocationList};
@@ -141,7 +142,7 @@ pub fn secret(path: &Path) -> Result<Vec<u8>, FileError> {
 
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
     let bytes = read(Which::Key, path, MAX_FILE_BYTES)?;
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
+    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
         let is_encrypted = bytes.windows(9).any(|window| window == b"ENCRYPTED");
         let problem = match error {
             pem::Error::NoItemsFound if is_encrypted => {
@@ -153,7 +154,14 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
             _ => "it is not valid PEM".to_owned(),
         };
         FileError::wrong(Which::Key, path, problem)
-    })
+    })?;
+    // Here, where it is known which file it came from: together with a certificate the blame would fall on that.
+    any_supported_type(&key).map_err(|_| {
+        let problem =
+            "the key in it is damaged or of an unknown kind; use ECDSA (P-256, P-384), Ed25519 or RSA";
+        FileError::wrong(Which::Key, path, problem)
+    })?;
+    Ok(key)
 }
 
 /// PEM, of which there may be several, or one in DER.

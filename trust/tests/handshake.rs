@@ -359,6 +359,9 @@ fn wrong_files_are_refused_by_name_with_what_to_do() {
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
         0o640,
     );
+    // Found by fuzzing: the certificate was blamed for it.
+    let damaged = set.path("damaged.key");
+    replace(&damaged, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", 0o600);
     let empty = set.path("empty");
     replace(&empty, "nothing\n", 0o600);
     for (found, expected) in [
@@ -372,6 +375,10 @@ fn wrong_files_are_refused_by_name_with_what_to_do() {
         ),
         (said(&|files| files.own.key = empty.clone()), "empty: there is no key in PEM"),
         (said(&|files| files.own.key = sealed.clone()), "sealed.key: the key in it has a passphrase"),
+        (
+            said(&|files| files.own.key = damaged.clone()),
+            "damaged.key: the key in it is damaged or of an unknown",
+        ),
         (said(&|files| files.own.certificate = empty.clone()), "empty: there is no certificate in PEM"),
         (
             said(&|files| files.own.certificate = set.path("nowhere")),

@@ -134,11 +134,6 @@ impl Step {
         self.drive(command, true, on_line)
     }
 
-    /// Runs a command to its end with its output in the log, and hands every line to `on_line`.
-    pub fn run_watched(&mut self, command: &mut Command, on_line: impl FnMut(&str)) -> Result<()> {
-        self.drive(command, false, on_line)
-    }
-
     /// Runs a command that must not say `warning:`, for builds where warnings cannot be made errors by a flag.
     pub fn run_without_warnings(&mut self, command: &mut Command) -> Result<()> {
         let mut warnings = 0;

@@ -59,7 +59,8 @@ pub fn origin(text: &str) {
         let name = if text.starts_with('[') { address } else { text.split(':').next().unwrap_or_default() };
         let is_loopback = name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
         assert!(name == "localhost" || is_loopback, "{text}");
-        let port = text.rsplit(']').next().and_then(|rest| rest.rsplit_once(':')).map_or("0", |(_, port)| port);
+        let port =
+            text.rsplit(']').next().and_then(|rest| rest.rsplit_once(':')).map_or("0", |(_, port)| port);
         assert!(port.parse::<u16>().is_ok(), "{text}");
     }
 }

@@ -187,6 +187,8 @@ fn dates(not_before: u64, not_after: u64) -> (OffsetDateTime, OffsetDateTime) {
     (date(not_before.saturating_sub(SLACK_SECONDS)), date(not_after))
 }
 
+/// Certificates know no later time than the end of the year 9999, which says "never" (RFC 5280 §4.1.2.5).
 fn date(unix_seconds: u64) -> OffsetDateTime {
-    date_time_ymd(1970, 1, 1) + Duration::from_secs(unix_seconds)
+    const NEVER: u64 = 253_402_300_799;
+    date_time_ymd(1970, 1, 1) + Duration::from_secs(unix_seconds.min(NEVER))
 }
