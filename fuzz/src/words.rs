@@ -2,6 +2,7 @@
 
 use std::{
     fmt::{Debug, Display},
+    net::IpAddr,
     str::FromStr,
 };
 
@@ -10,6 +11,7 @@ use tidegate_alarms::{
     EventId, Glob, Revision,
     settings::{duration_ms, duration_text},
 };
+use tidegate_ingest::delivery::{address::is_internal, receiver::web_address};
 use tidegate_protocol::{
     BootId, ChannelName, DeviceId, GatewayId, SiteId, frame::keyed::DeviceKey, topic::Lane,
 };
@@ -39,6 +41,17 @@ pub fn words(bytes: &[u8]) {
     if let Some(ms) = duration_ms(word) {
         assert_eq!(duration_ms(&duration_text(ms)), Some(ms), "{word}");
     }
+    if let Ok(address) = word.parse() {
+        internal(address);
+    }
+    if let Ok(url) = web_address(word, false) {
+        assert!(
+            url.scheme_str() == Some("https") && url.host().is_some_and(|host| !host.is_empty()),
+            "{word}"
+        );
+        assert!(!url.authority().is_some_and(|authority| authority.as_str().contains('@')), "{word}");
+        assert_eq!(web_address(word, true).ok(), Some(url));
+    }
     let pattern = Glob::new(word);
     assert_eq!(
         pattern.matches(other),
@@ -49,6 +62,20 @@ pub fn words(bytes: &[u8]) {
 fn one_form<T: FromStr + Display>(text: &str) {
     if let Ok(read) = text.parse::<T>() {
         assert_eq!(read.to_string(), text);
+    }
+}
+
+/// What the standard library knows to be no address of the world is none to post to, however it is written.
+fn internal(address: IpAddr) {
+    let is_known = match address {
+        IpAddr::V4(v4) => {
+            assert_eq!(is_internal(address), is_internal(v4.to_ipv6_mapped().into()), "{v4}");
+            v4.is_private() || v4.is_link_local() || v4.is_broadcast() || v4.is_documentation()
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    };
+    if is_known || address.is_loopback() || address.is_unspecified() || address.is_multicast() {
+        assert!(is_internal(address), "{address}");
     }
 }
 
@@ -93,6 +120,11 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         "Zone-*\nZone-7",
         "*a?c*\nxxabcd",
         "**?\nü",
+        "10.0.0.1",
+        "::ffff:169.254.1.1",
+        "fe80::1",
+        "https://example.org/hooks",
+        "http://u@[::1]:80/",
     ]
     .iter()
     .enumerate()
