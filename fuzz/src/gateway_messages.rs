@@ -58,10 +58,12 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         certificate_expires_unix_s: Some(1_800_000_000),
     };
     let will = GatewayStatus { online: false, certificate_expires_unix_s: None, ..birth.clone() };
+    let too_long = GatewayStatus { version: "0".repeat(MAX_STATUS_BYTES), ..birth.clone() };
     let json = |status: &GatewayStatus| serde_json::to_vec(status).expect("it is written");
     let mut said = vec![
         ("birth".to_owned(), "~/status", json(&birth)),
         ("will".to_owned(), "~/status", json(&will)),
+        ("too-long".to_owned(), "~/status", json(&too_long)),
         ("elsewhere".to_owned(), "tidegate/v1/00/plant/gw-a/up/live", b"x".to_vec()),
     ];
     for (name, message) in super::golden() {
