@@ -41,6 +41,14 @@ pub fn topics(bytes: &[u8]) {
         return;
     }
     assert!(covers(wide, wide) && covers("#", wide));
+    if covers(wide, narrow) {
+        for topic in witnesses(narrow) {
+            assert!(
+                matches(wide, &topic) || topic.starts_with('$'),
+                "{wide:?} covers {narrow:?} and not {topic:?}"
+            );
+        }
+    }
     for topic in topics.iter().filter(|topic| is_topic(topic)) {
         for filter in [wide, narrow] {
             assert_eq!(matches(filter, topic), asked_for(filter, topic), "{filter:?} {topic:?}");
@@ -52,6 +60,16 @@ pub fn topics(bytes: &[u8]) {
             assert!(matches(wide, topic), "{wide:?} covers {narrow:?} and not {topic:?}");
         }
     }
+}
+
+/// Topics that a filter asks for, of each length that it may have.
+fn witnesses(filter: &str) -> Vec<String> {
+    let named = filter.split('/').map(|level| if level == "+" { "any" } else { level });
+    let named: Vec<&str> = named.collect();
+    let Some((&"#", above)) = named.split_last() else { return vec![named.join("/")] };
+    let deeper = |more: &[&str]| [above, more].concat().join("/");
+    let all = [deeper(&[]), deeper(&["any"]), deeper(&["any", "more"])];
+    all.into_iter().filter(|topic| is_topic(topic)).collect()
 }
 
 fn is_topic(text: &str) -> bool {
@@ -109,6 +127,7 @@ pub fn broker_access(bytes: &[u8]) {
     }
     if filter_problem(filter).is_none() && all.iter().any(|role| role.may_subscribe(filter)) {
         assert!(reaches_the_router(filter), "{filter:?}");
+        witnesses(filter).iter().for_each(|topic| filter_of(filter, topic, own, &all));
     }
     client_id_of(client_id, &all);
 }

@@ -29,7 +29,7 @@ pub fn queue(bytes: &[u8]) {
                 assert!(read.is_none() || is_sealed(bytes));
             }
             3 => {
-                drop(same_again(bytes, |record| Recovered { ledger: record, ..Recovered::default() }.ledger))
+                same_again(bytes, |record| Recovered { ledger: record, ..Recovered::default() }.ledger);
             }
             4 => drop(same_again(bytes, |record| {
                 Recovered { desired: record, ..Recovered::default() }.desired

@@ -411,7 +411,7 @@ impl DeliverySource for MadeUp {
 }
 
 /// One rule.
-pub fn rules() -> RuleSet {
+fn rules() -> RuleSet {
     let text: RulesSettings = serde_json::from_str(r#"{"rule":[{"id":"hot","above":60}]}"#).unwrap();
     RuleSet::from_settings(text).unwrap()
 }

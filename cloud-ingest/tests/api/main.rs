@@ -21,7 +21,7 @@ mod streams;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use made_up::{MadeUp, raise, rules};
+use made_up::{MadeUp, raise};
 use reqwest::Response;
 use serde_json::Value as Json;
 use tempfile::TempDir;
