@@ -219,6 +219,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     let mut seeds = vec![
         ("wildcards".to_owned(), b"sport/#\nsport/+/a\nsport\nsport/x/a\n/x\n$SYS/x".to_vec()),
         ("one-level".to_owned(), b"+/+\n+\n/a\na\na/b".to_vec()),
+        ("not-all-below".to_owned(), b"a/+\na/#\na\na/b\na/b/c".to_vec()),
         ("all".to_owned(), "#\n~/down/#\n$SYS/x\n~/down\n~/down/ack\né/x".as_bytes().to_vec()),
         (
             "down".to_owned(),
