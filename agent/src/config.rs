@@ -99,9 +99,16 @@ pub struct Devices {
     pub file: PathBuf,
 }
 
+#[derive(Clone, Copy, Debug)]
+pub struct BoardTcp {
+    pub listen: SocketAddr,
+    pub max_links: usize,
+    pub max_links_per_address: usize,
+}
+
 #[derive(Clone, Debug)]
 pub enum Source {
-    BoardTcp { listen: SocketAddr },
+    BoardTcp(BoardTcp),
     BoardSerial(SerialSettings),
     Host(HostSettings),
 }
@@ -111,7 +118,7 @@ impl Config {
     pub fn serial(&self) -> Vec<SerialSettings> {
         let serial = self.sources.iter().filter_map(|source| match source {
             Source::BoardSerial(settings) => Some(settings.clone()),
-            Source::BoardTcp { .. } | Source::Host(_) => None,
+            Source::BoardTcp(_) | Source::Host(_) => None,
         });
         serial.collect()
     }

@@ -1,5 +1,7 @@
 //! The core's figures as Prometheus reads them.
 
+use std::collections::BTreeMap;
+
 use prometheus_client::{
     encoding::text::encode,
     metrics::{
@@ -18,6 +20,7 @@ pub fn text(
     outlook: &Outlook,
     lines: &SerialView,
     errors: &ActionErrors,
+    links_refused: &BTreeMap<&'static str, u64>,
     certificate_expiry: Option<i64>,
 ) -> String {
     let mut registry = Registry::with_prefix("tidegate_agent");
@@ -111,6 +114,8 @@ pub fn text(
     registry.register("bad_frames", "Frames that cannot be read", family("kind", &counters.bad_frames));
     let held = family("why", &counters.hellos_held);
     registry.register("hellos_held", "Boards that asked and were not welcomed, by why", held);
+    let refused = family("why", links_refused);
+    registry.register("board_links_refused", "Boards that were closed at once, by the bound", refused);
     let troubles = family("kind", &counters.board_troubles);
     registry.register("board_troubles", "What boards say went wrong on their side of the link", troubles);
     registry.register("readings_lost", "Readings declared lost", family("reason", &counters.losses));

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tidegate_enrolment::renewal;
-use tidegate_service::Shutdown;
+use tidegate_service::{Shutdown, descriptors};
 use tidegate_trust::{
     files::Fingerprint,
     settings::{INSECURE, is_leaking, is_loopback},
@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     clock::ShellClock,
-    config::{Config, Source},
+    config::{BoardTcp, Config, Source},
     core::{Admit, Core, CoreSettings, Permits, Rates, View},
     devices::{self, DeviceList, DevicesError},
     links::Links,
@@ -91,7 +91,7 @@ pub enum DrainError {
 }
 
 struct Bound {
-    boards: Vec<TcpListener>,
+    boards: Vec<(TcpListener, BoardTcp)>,
     status: TcpListener,
     status_address: SocketAddr,
     board_link: Option<SocketAddr>,
@@ -128,7 +128,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tracing::warn!(broker = config.broker.host, "{INSECURE}");
     }
     let permits_to_core = answer.clone();
-    if config.devices.admit == Admit::Any && bound.boards.iter().any(is_of_network) {
+    if config.devices.admit == Admit::Any && bound.boards.iter().any(|(listener, _)| is_of_network(listener))
+    {
         tracing::warn!("{ANYBODY}");
     }
     let uplink = Uplink::start(uplink_settings(&config, epoch), clock, answer);
@@ -141,7 +142,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let stop_status = Shutdown::new();
     tokio::spawn(renewal::keep(config.broker.tls.clone(), stop_status.clone()));
     let lines = SerialLines::default();
-    let aside = status::Aside { lines: lines.clone(), action_errors };
+    let aside = status::Aside { lines: lines.clone(), action_errors, links: links.clone() };
     let page = status::Page::new(&config, epoch, questions.clone(), reader, clock, last_run, aside);
     let status_task = tokio::spawn(status::serve(bound.status, page, stop_status.clone()));
     let stop_sources = Shutdown::new();
@@ -166,10 +167,10 @@ async fn bind(config: &Config) -> Result<Bound, StartError> {
     let mut boards = Vec::new();
     let mut board_link = None;
     for source in &config.sources {
-        if let Source::BoardTcp { listen } = source {
-            let (listener, address) = listen_on("board_link", *listen).await?;
+        if let Source::BoardTcp(tcp) = source {
+            let (listener, address) = listen_on("board_link", tcp.listen).await?;
             board_link.get_or_insert(address);
-            boards.push(listener);
+            boards.push((listener, *tcp));
         }
     }
     let (status, status_address) = listen_on("status", config.status_listen).await?;
@@ -230,14 +231,15 @@ fn uplink_settings(config: &Config, epoch: u64) -> UplinkSettings {
 
 fn start_sources(
     config: &Config,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, BoardTcp)>,
     boards: &BoardLinks,
     lines: SerialLines,
     stop: &Shutdown,
 ) -> JoinSet<()> {
     let mut sources = JoinSet::new();
-    for listener in listeners {
-        sources.spawn(board_tcp::run(listener, boards.clone(), stop.clone()));
+    descriptors::make_room(listeners.iter().map(|(_, tcp)| tcp.max_links).sum(), "source.max_links");
+    for (listener, tcp) in listeners {
+        sources.spawn(board_tcp::run(listener, tcp, boards.clone(), stop.clone()));
     }
     let serial = config.serial();
     if !serial.is_empty() {
@@ -245,7 +247,7 @@ fn start_sources(
     }
     for source in &config.sources {
         match source {
-            Source::BoardTcp { .. } | Source::BoardSerial(_) => {}
+            Source::BoardTcp(_) | Source::BoardSerial(_) => {}
             Source::Host(settings) => {
                 sources.spawn(host::run(settings.clone(), boards.clock, boards.events.clone(), stop.clone()));
             }

@@ -181,6 +181,9 @@ pub struct SourceSettings {
     #[serde(rename = "type")]
     pub kind: SourceKind,
     pub listen: Option<String>,
+    /// Boards that are connected at once, in all and from one address.
+    pub max_links: Option<usize>,
+    pub max_links_per_address: Option<usize>,
     /// One serial line.
     pub path: Option<PathBuf>,
     /// All serial lines of a folder whose names fit.

@@ -1,6 +1,6 @@
 //! `/status` for people and programs, `/metrics` for Prometheus, `/health` for service managers.
 //!
-//! No metric carries a device's name: a site may have thousands.
+//! No metric carries a device's name: a site may have thousands. Anyone may ask: [`Bounds::PAGES`].
 
 use std::sync::Arc;
 
@@ -12,7 +12,10 @@ use axum::{
     routing::get,
 };
 use serde::Serialize;
-use tidegate_service::Shutdown;
+use tidegate_service::{
+    Shutdown,
+    http::{self, Bounds},
+};
 use tidegate_trust::ClientFiles;
 use tokio::net::TcpListener;
 
@@ -20,6 +23,7 @@ use crate::{
     clock::ShellClock,
     config::Config,
     core::{Rates, View},
+    links::Links,
     local_actions::ActionErrors,
     outlook::Outlook,
     queue::{QuarantineView, QueueReader},
@@ -47,6 +51,7 @@ struct Parts {
 pub struct Aside {
     pub lines: SerialLines,
     pub action_errors: ActionErrors,
+    pub links: Links,
 }
 
 #[derive(Serialize)]
@@ -139,10 +144,7 @@ pub async fn serve(listener: TcpListener, page: Page, stop: Shutdown) {
         .route("/metrics", get(metrics))
         .route("/health", get(health))
         .with_state(page);
-    let until = async move { stop.wait().await };
-    if let Err(error) = axum::serve(listener, pages).with_graceful_shutdown(until).await {
-        tracing::error!(%error, "the status page is gone");
-    }
+    http::serve(listener, pages, Bounds::PAGES, stop).await;
 }
 
 async fn status(State(page): State<Page>) -> Response {
@@ -182,13 +184,14 @@ async fn metrics(State(page): State<Page>) -> Response {
     const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match page.status().await {
         Some(status) => {
-            let errors = &page.0.aside.action_errors;
+            let Aside { action_errors: errors, links, .. } = &page.0.aside;
             // Of the file as it is: the next connection takes it.
             let tls = page.0.tls.clone();
             let expiry =
                 tokio::task::spawn_blocking(move || tls.and_then(|files| files.certificate_expiry()));
             let expiry = expiry.await.ok().flatten();
-            let text = crate::metrics::text(&status.core, &status.outlook, &status.serial, errors, expiry);
+            let (outlook, serial) = (&status.outlook, &status.serial);
+            let text = crate::metrics::text(&status.core, outlook, serial, errors, &links.refusals(), expiry);
             ([(header::CONTENT_TYPE, TEXT)], text).into_response()
         }
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),

@@ -13,6 +13,7 @@
 //! A gateway has eight topics and five filters in all. The router keeps a log for every filter it was ever told
 //! of, and the broker bounds their number for everybody together: who could make up filters could use them up.
 
+use crate::catalogue::Claim;
 use std::sync::Arc;
 
 use tidegate_protocol::topic::{ALL_BLOCKS, ALL_STATUS, Down, GatewayPath, Lane, UP_WORDS};
@@ -79,6 +80,14 @@ impl Role {
             Self::Ingest => matches(ALL_DOWN, topic) || matches(ALL_ALARMS, topic),
             Self::Observer => false,
             Self::Operator => !covers(EVERYTHING_OF_OURS, topic),
+        }
+    }
+
+    /// Whether it can do with the names that it has, or may choose from any number.
+    pub fn claim(&self) -> Claim {
+        match self {
+            Self::Gateway(_) | Self::Ingest => Claim::Own,
+            Self::Observer | Self::Operator => Claim::Guest,
         }
     }
 

@@ -53,6 +53,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// How long a client may leave bytes unread before it is dropped.
     pub write_timeout: Duration,
+    /// How long a packet may take from its first byte to its last.
+    pub packet_timeout: Duration,
     pub max_filters: usize,
     pub max_topics: usize,
     pub session: SessionLimits,
@@ -179,6 +181,7 @@ fn limits(file: &Path, limits: &LimitSettings) -> Result<Limits, SettingsError> 
     at_least("max_topics", limits.max_topics, 1)?;
     positive_ms(file, "limits.connect_timeout_ms", limits.connect_timeout_ms)?;
     positive_ms(file, "limits.write_timeout_ms", limits.write_timeout_ms)?;
+    positive_ms(file, "limits.packet_timeout_ms", limits.packet_timeout_ms)?;
     for (class, bytes, count) in [
         ("blocks", limits.blocks_segment_bytes, limits.blocks_segments),
         ("down", limits.down_segment_bytes, limits.down_segments),
@@ -199,6 +202,7 @@ fn unchecked_limits(limits: &LimitSettings) -> Limits {
         max_packet_bytes: limits.max_packet_bytes,
         connect_timeout: Duration::from_millis(limits.connect_timeout_ms),
         write_timeout: Duration::from_millis(limits.write_timeout_ms),
+        packet_timeout: Duration::from_millis(limits.packet_timeout_ms),
         max_filters: limits.max_filters,
         max_topics: limits.max_topics,
         session: SessionLimits {

@@ -5,15 +5,20 @@
 //! written, [`OUT_READ_BYTES`] with answers. Beyond the first no more messages are taken from the router, beyond the
 //! second nothing is read; a client that reads nothing for `limits.write_timeout_ms` is dropped.
 
+mod clock;
+
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tidegate_trust::Failure;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
+use self::clock::Clock;
 use crate::broker::Broker;
 use crate::failpoint::FailPoint;
+#[cfg(debug_assertions)]
+use crate::failpoint::RouterFault;
 use crate::handshake::{Admitted, Refusal, admit, read_connect};
 use crate::mqtt::{self, ConnectCode, Decoded, Malformed, Message, SUBSCRIBE_REFUSED, decode};
 use crate::registry::Admission;
@@ -28,8 +33,9 @@ const MIN_READ_BYTES: usize = 4 * 1024;
 const MAX_READ_BYTES: usize = 128 * 1024;
 /// How long a connection that ends may take to write what it still has.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// How often a connection looks whether an overloaded router has room again.
-const ROOM_CHECK: Duration = Duration::from_millis(1);
+/// How soon a connection looks whether an overloaded router has room again; each time it waits twice as long.
+const FIRST_ROOM_CHECK: Duration = Duration::from_millis(1);
+const LAST_ROOM_CHECK: Duration = Duration::from_millis(64);
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +48,8 @@ enum End {
     KeepAlive,
     #[error("the client does not read: nothing could be written for limits.write_timeout_ms")]
     Stalled,
+    #[error("a packet did not come to its end within limits.packet_timeout_ms")]
+    Dawdled,
     #[error("another connection took the client id over")]
     TakenOver,
     #[error("its certificate does not count any more: {0}")]
@@ -63,6 +71,7 @@ impl End {
             Self::Closed => "closed",
             Self::KeepAlive => "keep-alive",
             Self::Stalled => "stalled",
+            Self::Dawdled => "packet-timeout",
             Self::TakenOver => "taken-over",
             Self::Distrusted(_) => "distrusted",
             Self::Shutdown => "shutdown",
@@ -74,7 +83,10 @@ impl End {
     }
 
     fn is_the_clients_fault(&self) -> bool {
-        matches!(self, Self::Malformed(_) | Self::Violation(_) | Self::Stalled | Self::Distrusted(_))
+        matches!(
+            self,
+            Self::Malformed(_) | Self::Violation(_) | Self::Stalled | Self::Dawdled | Self::Distrusted(_)
+        )
     }
 }
 
@@ -143,10 +155,11 @@ async fn converse<S: AsyncRead + AsyncWrite>(
         effects: Vec::new(),
         publishes: Vec::new(),
         read_bytes: MIN_READ_BYTES,
+        packets: 0,
         is_tls: caller.is_tls,
         unflushed: false,
     };
-    let clock = Clock::new(silence_limit, broker.config.limits.write_timeout);
+    let clock = Clock::new(silence_limit, &broker.config.limits);
     let mut writer = writer;
     let peer = caller.address;
     let ousted = async {
@@ -206,6 +219,8 @@ struct Connection<'b> {
     effects: Vec<Effect>,
     publishes: Vec<Message>,
     read_bytes: usize,
+    /// So many came.
+    packets: u64,
     /// TLS lies between, which may hold back what it took.
     is_tls: bool,
     unflushed: bool,
@@ -234,24 +249,29 @@ impl Connection<'_> {
         if let Some(end) = self.take_inbox().unwrap_or_else(Some) {
             return end;
         }
+        let mut room_check = FIRST_ROOM_CHECK;
         loop {
             if let Err(end) = self.fill_out() {
                 return end;
             }
             self.make_room_to_read();
             let reads = self.out.len() < OUT_READ_BYTES;
-            let router_has_room = self.link.has_room();
+            let router_has_room = self.link.has_room() && !self.link.is_unheard();
+            if router_has_room {
+                room_check = FIRST_ROOM_CHECK;
+            }
             let delivers = self.out.len() < OUT_FILL_BYTES && self.session.has_room();
             tokio::select! {
                 end = &mut ends => return end,
                 read = reader.read_buf(&mut self.inbox), if reads && router_has_room => match read {
                     Ok(0) | Err(_) => return End::Closed,
                     Ok(bytes) => {
-                        clock.heard();
                         self.broker.metrics.bytes_in.inc_by(bytes as u64);
+                        let before = self.packets;
                         if let Some(end) = self.take_inbox().unwrap_or_else(Some) {
                             return end;
                         }
+                        clock.heard(self.packets > before, !self.inbox.is_empty());
                     }
                 },
                 written = write_or_flush(writer, &mut self.out), if !self.out.is_empty() || self.unflushed => match written {
@@ -269,7 +289,12 @@ impl Connection<'_> {
                         return end;
                     }
                 }
-                () = sleep(ROOM_CHECK), if !router_has_room => {}
+                () = sleep(room_check), if !router_has_room => {
+                    room_check = (room_check * 2).min(LAST_ROOM_CHECK);
+                    if let Err(gone) = self.link.catch_up() {
+                        return gone.into();
+                    }
+                }
                 () = &mut timer => {
                     if let Some(end) = clock.check(self.out.is_empty() && !self.unflushed) {
                         return end;
@@ -286,6 +311,10 @@ impl Connection<'_> {
         // What came before a bad packet is valid and goes its way.
         if !self.publishes.is_empty() {
             FailPoint::BeforeRoute.hit();
+            #[cfg(debug_assertions)]
+            if let Some(fault) = RouterFault::due() {
+                self.link.break_router(fault)?;
+            }
             self.link.publish(&mut self.publishes)?;
         }
         result
@@ -300,6 +329,7 @@ impl Connection<'_> {
                     return Ok(None);
                 }
             };
+            self.packets += 1;
             let catalogue = &self.broker.catalogue;
             let flow = self.session.handle(packet, catalogue, &mut self.out, &mut self.effects);
             let flow = flow.inspect_err(|violation| {
@@ -400,45 +430,5 @@ impl Connection<'_> {
         self.broker.metrics.wills.inc();
         // Without a router there is nobody who could hear it now.
         let _nobody_hears = self.link.publish(&mut vec![will]);
-    }
-}
-
-/// When a client has been silent, or not reading, for too long.
-struct Clock {
-    silence_limit: Option<Duration>,
-    write_timeout: Duration,
-    last_heard: Instant,
-    last_wrote: Instant,
-}
-
-impl Clock {
-    fn new(silence_limit: Option<Duration>, write_timeout: Duration) -> Self {
-        let now = Instant::now();
-        Self { silence_limit, write_timeout, last_heard: now, last_wrote: now }
-    }
-
-    fn heard(&mut self) {
-        self.last_heard = Instant::now();
-    }
-
-    fn wrote(&mut self) {
-        self.last_wrote = Instant::now();
-    }
-
-    fn next_check(&self) -> Instant {
-        let writes = Instant::now() + self.write_timeout;
-        self.silence_limit.map_or(writes, |limit| writes.min(self.last_heard + limit))
-    }
-
-    fn check(&mut self, nothing_to_write: bool) -> Option<End> {
-        if self.silence_limit.is_some_and(|limit| self.last_heard.elapsed() >= limit) {
-            return Some(End::KeepAlive);
-        }
-        if nothing_to_write {
-            self.last_wrote = Instant::now();
-        } else if self.last_wrote.elapsed() >= self.write_timeout {
-            return Some(End::Stalled);
-        }
-        None
     }
 }

@@ -1,4 +1,4 @@
-//! The points where a test may kill the broker; see [`tidegate_service::failpoint`].
+//! The points where a test may kill the broker, or its router; see [`tidegate_service::failpoint`].
 
 use tidegate_service::failpoint;
 
@@ -25,5 +25,30 @@ impl FailPoint {
 
     pub(crate) fn hit(self) {
         failpoint::hit(self.name());
+    }
+}
+
+/// What a test may do to the router when messages come for it: `TIDEGATE_FAILPOINT=broker-router-dies:*100` at each hundredth
+/// time that some do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouterFault {
+    /// Its thread panics.
+    Dies,
+    /// Its thread goes on for ever, and does nothing.
+    Hangs,
+}
+
+impl RouterFault {
+    pub const ALL: [Self; 2] = [Self::Dies, Self::Hangs];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dies => "broker-router-dies",
+            Self::Hangs => "broker-router-hangs",
+        }
+    }
+
+    pub(crate) fn due() -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| failpoint::fails(fault.name()))
     }
 }

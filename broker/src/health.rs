@@ -137,6 +137,7 @@ fn set_up(broker: &Broker, up: bool) {
 mod tests {
     use super::*;
     use crate::config::{Config, Probe};
+    use crate::failpoint::RouterFault;
 
     async fn until(condition: impl Fn() -> bool) {
         let watched = async {
@@ -158,7 +159,8 @@ mod tests {
 
         let dead = broker.router();
         let mut link = dead.link().await.expect("the router runs");
-        dead.crash().await;
+        let mut breaking = dead.link().await.expect("the router runs");
+        breaking.break_router(RouterFault::Dies).expect("the router runs");
         until(|| broker.health.restarts() == 1 && broker.health.is_up()).await;
 
         assert!(dead.lost().is_cancelled());

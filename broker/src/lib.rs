@@ -89,7 +89,7 @@ pub struct Running {
     accepting: JoinHandle<()>,
     supervising: JoinHandle<()>,
     keeping_up: JoinHandle<()>,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 /// Binds both listeners and starts to serve.
@@ -183,7 +183,8 @@ mod tests {
         let running =
             start(Config::demo(([127, 0, 0, 1], 0).into(), Vec::new())).await.expect("loop-back is free");
         let mut cut_off = subscriber(&running).await;
-        running.broker.router().crash().await;
+        let mut breaking = running.broker.router().link().await.expect("the router runs");
+        breaking.break_router(failpoint::RouterFault::Dies).expect("the router runs");
         let end = tokio::time::timeout(PATIENCE, cut_off.read(&mut [0; 1])).await.expect("an end");
         assert!(matches!(end, Ok(0) | Err(_)));
 

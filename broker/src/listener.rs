@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_service::places::network_of;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +28,7 @@ pub async fn accept(listener: TcpListener, broker: Arc<Broker>, connections: Tas
                 continue;
             }
         };
-        let admission = match broker.registry.admit(peer.ip()) {
+        let admission = match broker.registry.admit(network_of(peer.ip())) {
             Ok(admission) => admission,
             Err(refused) => {
                 let reason = match refused {

@@ -10,10 +10,14 @@ use clap::{Args, Parser, Subcommand};
 use tidegate_broker::Config;
 use tidegate_service::exit::{self, Exit, in_full};
 use tidegate_service::logging::init_logging_with;
-use tidegate_service::{Hangups, LogFormat, notify_ready, notify_reloading, notify_stopping, termination};
+use tidegate_service::{
+    Hangups, LogFormat, descriptors, notify_ready, notify_reloading, notify_stopping, termination,
+};
 
 /// How long connections may take to end after a signal.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+/// The setting to lower where the system allows fewer.
+const MAX_CONNECTIONS: &str = "limits.max_connections";
 /// The router logs every packet; its warnings are enough.
 const DEFAULT_FILTER: &str = "info,rumqttd=warn";
 
@@ -62,6 +66,9 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Check { .. } => {
             println!("{}: {}", file.path.display(), summary(&config));
+            if let Some(shortage) = descriptors::shortage(config.limits.max_connections, MAX_CONNECTIONS) {
+                println!("warning: {shortage}");
+            }
             Ok(())
         }
         Command::Run { log_format, .. } => {
@@ -98,7 +105,9 @@ fn transport(config: &Config) -> &'static str {
     }
 }
 
-fn run(config: Config) -> anyhow::Result<()> {
+fn run(mut config: Config) -> anyhow::Result<()> {
+    let limits = &mut config.limits;
+    limits.max_connections = descriptors::make_room(limits.max_connections, MAX_CONNECTIONS);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let mut hangups = Hangups::listen();

@@ -3,7 +3,7 @@
 //! Kept here and not by the router: its own store hands a subscriber at most one window of them, drops one on any
 //! empty payload, and dies with its thread. Bound: [`RetainedLimits`]. When full, a message still reaches the present
 //! subscribers but is not kept, and the caller counts that; what its topic had is gone, as nobody must take an old message
-//! for the last one.
+//! for the last one. What is not Tidegate's own gets half of both at most, so that births of gateways and alarms always find room.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -19,11 +19,42 @@ pub struct RetainedLimits {
     pub max_bytes: usize,
 }
 
+/// Below it only gateways and the ingest publish.
+const OWN_ROOT: &str = "tidegate/v1/";
+
+impl RetainedLimits {
+    fn half(self) -> Self {
+        Self { max_messages: self.max_messages.div_ceil(2), max_bytes: self.max_bytes.div_ceil(2) }
+    }
+}
+
 #[derive(Debug)]
 pub struct Retained {
     limits: RetainedLimits,
     messages: BTreeMap<String, Kept>,
+    all: Held,
+    /// Of those, what is not Tidegate's own.
+    of_guests: Held,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Held {
+    messages: usize,
     bytes: usize,
+}
+
+impl Held {
+    fn with(self, new: usize) -> Self {
+        Self { messages: self.messages + 1, bytes: self.bytes + new }
+    }
+
+    fn without(self, old: usize) -> Self {
+        Self { messages: self.messages.saturating_sub(1), bytes: self.bytes.saturating_sub(old) }
+    }
+
+    fn is_within(self, limits: RetainedLimits) -> bool {
+        self.messages <= limits.max_messages && self.bytes <= limits.max_bytes
+    }
 }
 
 #[derive(Debug)]
@@ -39,7 +70,7 @@ pub struct Full;
 
 impl Retained {
     pub fn new(limits: RetainedLimits) -> Self {
-        Self { limits, messages: BTreeMap::new(), bytes: 0 }
+        Self { limits, messages: BTreeMap::new(), all: Held::default(), of_guests: Held::default() }
     }
 
     pub fn len(&self) -> usize {
@@ -53,22 +84,25 @@ impl Retained {
     /// Keeps a copy of the message as its topic's last one; an empty payload clears the topic.
     pub fn keep(&mut self, message: &Message) -> Result<(), Full> {
         let key = message.topic.as_str();
-        let replaced_bytes = self.messages.get(key).map_or(0, |kept| key.len() + kept.payload.len());
-        self.bytes -= replaced_bytes;
+        let is_own = key.starts_with(OWN_ROOT);
+        if let Some(kept) = self.messages.remove(key) {
+            let old = key.len() + kept.payload.len();
+            self.all = self.all.without(old);
+            self.of_guests = if is_own { self.of_guests } else { self.of_guests.without(old) };
+        }
         if message.payload.is_empty() {
-            self.messages.remove(key);
             return Ok(());
         }
-        let count = self.messages.len() + usize::from(replaced_bytes == 0);
-        let bytes = self.bytes + key.len() + message.payload.len();
-        if count > self.limits.max_messages || bytes > self.limits.max_bytes {
-            self.messages.remove(key);
+        let new = key.len() + message.payload.len();
+        let all = self.all.with(new);
+        let of_guests = if is_own { self.of_guests } else { self.of_guests.with(new) };
+        if !all.is_within(self.limits) || (!is_own && !of_guests.is_within(self.limits.half())) {
             return Err(Full);
         }
         let payload = Bytes::copy_from_slice(&message.payload);
         let kept = Kept { topic: message.topic.detached(), payload, qos: message.qos };
         self.messages.insert(key.to_owned(), kept);
-        self.bytes = bytes;
+        (self.all, self.of_guests) = (all, of_guests);
         Ok(())
     }
 
@@ -95,11 +129,11 @@ impl Retained {
 mod tests {
     use super::*;
 
-    fn message(topic: &'static str, payload: &'static str) -> Message {
+    fn message(topic: &'static str, payload: &str) -> Message {
         let topic = Topic::new(Bytes::from_static(topic.as_bytes())).expect("a topic");
         Message {
             topic,
-            payload: Bytes::from_static(payload.as_bytes()),
+            payload: Bytes::copy_from_slice(payload.as_bytes()),
             qos: QoS::AtLeastOnce,
             retain: true,
         }
@@ -112,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_last_message_of_each_matching_topic_is_found() {
-        let mut store = Retained::new(RetainedLimits { max_messages: 10, max_bytes: 1000 });
+        let mut store = Retained::new(RetainedLimits { max_messages: 20, max_bytes: 1000 });
         for (topic, payload) in
             [("a", "1"), ("a/b", "2"), ("a/c", "3"), ("ab", "4"), ("z/b", "5"), ("a/b", "6")]
         {
@@ -128,16 +162,29 @@ mod tests {
 
     #[test]
     fn both_bounds_hold_and_room_is_given_back() {
-        let mut store = Retained::new(RetainedLimits { max_messages: 2, max_bytes: 10 });
-        assert_eq!(store.keep(&message("a", "1")), Ok(()));
-        assert_eq!(store.keep(&message("b", "1234567")), Ok(()));
-        assert_eq!(store.keep(&message("c", "1")), Err(Full));
-        assert_eq!(store.keep(&message("a", "123")), Err(Full));
-        assert!(found(&store, "a").is_empty(), "what was the last message is so no more");
-        assert_eq!(store.keep(&message("b", "")), Ok(()));
-        assert_eq!(store.keep(&message("c", "123456")), Ok(()));
-        assert_eq!(store.keep(&message("a", "12")), Ok(()));
-        assert_eq!(store.keep(&message("a", "123")), Err(Full));
-        assert_eq!(store.len(), 1);
+        let mut store = Retained::new(RetainedLimits { max_messages: 2, max_bytes: 38 });
+        assert_eq!(store.keep(&message("tidegate/v1/a", "1")), Ok(()));
+        assert_eq!(store.keep(&message("tidegate/v1/b", "12345678")), Ok(()));
+        assert_eq!(store.keep(&message("tidegate/v1/c", "1")), Err(Full));
+        assert_eq!(store.keep(&message("tidegate/v1/a", "12345")), Err(Full));
+        assert!(found(&store, "tidegate/v1/a").is_empty(), "what was the last message is so no more");
+        assert_eq!(store.keep(&message("tidegate/v1/a", "1234")), Ok(()));
+        assert_eq!(store.keep(&message("tidegate/v1/b", "")), Ok(()));
+        assert_eq!(store.keep(&message("tidegate/v1/b", "")), Ok(()), "what is not there");
+        assert_eq!(store.keep(&message("tidegate/v1/c", "12345678")), Ok(()));
+        assert_eq!(store.len(), 2);
+    }
+
+    #[test]
+    fn others_get_half_and_leave_the_rest_to_gateways_and_alarms() {
+        let mut store = Retained::new(RetainedLimits { max_messages: 4, max_bytes: 60 });
+        assert_eq!(store.keep(&message("home/a", "1")), Ok(()));
+        assert_eq!(store.keep(&message("home/b", &"x".repeat(23))), Err(Full), "30 bytes are theirs");
+        assert_eq!(store.keep(&message("home/b", "1")), Ok(()));
+        assert_eq!(store.keep(&message("home/c", "1")), Err(Full), "and 2 messages");
+        assert_eq!(store.keep(&message("tidegate/v1/a", &"x".repeat(20))), Ok(()));
+        assert_eq!(store.keep(&message("home/a", "")), Ok(()));
+        assert_eq!(store.keep(&message("home/c", "1")), Ok(()));
+        assert_eq!(store.keep(&message("home/c", &"x".repeat(20))), Err(Full));
     }
 }

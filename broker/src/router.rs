@@ -8,14 +8,20 @@
 //! Bounds: a link holds at most 200 + [`READ_MESSAGES`] messages that its client has not taken; then it reads no
 //! further, and once the log (segment size × count) has run past its place, it skips. Towards the router a
 //! link waits ([`Link::has_room`]) while [`MAX_WAITING_PACKETS`] are unprocessed or the router's event queue is
-//! nearly full.
+//! nearly full. What comes beyond that (of clients that were let read before it filled, and goodbyes) waits without
+//! keeping anybody: a thread that waits for a router that hangs would be lost, and with it all the tasks on it.
+//!
+//! - A link that finds no place for its wake-up says so again ([`Link::catch_up`]).
+//! - Links are opened, and said goodbye to, by one thread for each router, its porter. With a router that hangs
+//!   it hangs too, and with one that is replaced it is forgotten.
 //!
 //! The router's thread cannot be ended from outside: each router that was replaced or drained leaves one
-//! idle thread until the process ends.
+//! idle thread until the process ends, and one that hangs two.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -25,8 +31,11 @@ use rumqttd::protocol::{
     RetainForwardRule, Subscribe, SubscribeProperties, Unsubscribe,
 };
 use rumqttd::{Forward, Notification, RouterConfig, SegmentConfig};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(any(test, debug_assertions))]
+use crate::failpoint::RouterFault;
 use crate::mqtt::{Message, QoS, Topic};
 use crate::session::Arrived;
 
@@ -34,6 +43,8 @@ use crate::session::Arrived;
 const READ_MESSAGES: u64 = 100;
 /// Of the router's event queue (1000 places), the rest is left to connects and disconnects.
 const MAX_WAITING_EVENTS: usize = 500;
+/// And no link sends a wake-up beyond this: the last places are for the porter, and for links that look at the same time.
+const FULL_EVENTS: usize = 900;
 const MAX_WAITING_PACKETS: usize = 512;
 /// Stands before names that the router could not take: its matching slices a topic's first byte, and panics where a
 /// character has more than one. Within the first level it changes nothing for wildcards. Names that begin with it get
@@ -60,22 +71,64 @@ pub struct LogSizes {
 #[error("the router's thread has ended")]
 pub struct RouterGone;
 
-type Connect = dyn Fn(&str) -> Result<(LinkTx, LinkRx), RouterGone> + Send + Sync;
-
-/// One running router. Cheap to clone.
-#[derive(Clone)]
-pub struct Router {
-    connect: Arc<Connect>,
-    waiting_events: Arc<dyn Fn() -> usize + Send + Sync>,
-    /// The router keeps something for every link name for ever, so names are used again.
-    free_slots: Arc<Mutex<Slots>>,
-    lost: CancellationToken,
+/// What the porter does, in order.
+enum Errand {
+    Open(Router, oneshot::Sender<Result<Link, RouterGone>>),
+    /// Of no use any more: its slot is free for the next.
+    Close(LinkTx, usize),
 }
 
+/// Gives links the numbers of those that are gone: the router keeps something for every name for ever.
 #[derive(Default)]
 struct Slots {
     free: Vec<usize>,
     made: usize,
+}
+
+impl Slots {
+    fn take(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.made += 1;
+            self.made
+        })
+    }
+}
+
+type Opened = Result<(LinkTx, LinkRx), RouterGone>;
+
+/// Until nobody has the router any more. Each step may wait for the router.
+fn run_porter(errands: Receiver<Errand>, open: &dyn Fn(&str) -> Opened) {
+    let mut slots = Slots::default();
+    for errand in errands {
+        match errand {
+            Errand::Open(router, answer) => {
+                if answer.is_closed() {
+                    continue;
+                }
+                let slot = slots.take();
+                let link = open(&format!("link-{slot}")).map(|(tx, rx)| Link::new(tx, rx, slot, router));
+                // Who does not wait any more has no use for it: dropped, it comes back to be closed.
+                let _unwanted = answer.send(link);
+            }
+            // Without the goodbye the router would keep the link for ever. The slot is free only once that is queued, so that
+            // the next link of this name comes after it.
+            Errand::Close(mut tx, slot) => {
+                let disconnect = Disconnect { reason_code: DisconnectReasonCode::NormalDisconnection };
+                let sent = tx.send(Packet::Disconnect(disconnect, None)).now_or_never();
+                if sent.is_some_and(|sent| sent.is_ok()) {
+                    slots.free.push(slot);
+                }
+            }
+        }
+    }
+}
+
+/// One running router. Cheap to clone.
+#[derive(Clone)]
+pub struct Router {
+    porter: Sender<Errand>,
+    waiting_events: Arc<dyn Fn() -> usize + Send + Sync>,
+    lost: CancellationToken,
 }
 
 impl Router {
@@ -99,38 +152,35 @@ impl Router {
         };
         let events = rumqttd::Router::new(0, config).spawn();
         let waiting = events.clone();
-        Self {
-            connect: Arc::new(move |name| {
-                let opened = LinkBuilder::new(name, events.clone()).build();
-                opened.map(|(tx, rx, _connack)| (tx, rx)).map_err(|_| RouterGone)
-            }),
-            waiting_events: Arc::new(move || waiting.len()),
-            free_slots: Arc::default(),
-            lost: CancellationToken::new(),
+        let (porter, errands) = channel();
+        let router =
+            Self { porter, waiting_events: Arc::new(move || waiting.len()), lost: CancellationToken::new() };
+        let open = move |name: &str| {
+            let opened = LinkBuilder::new(name, events.clone()).build();
+            opened.map(|(tx, rx, _connack)| (tx, rx)).map_err(|_| RouterGone)
+        };
+        let lost = router.lost.clone();
+        let started =
+            std::thread::Builder::new().name("porter".to_owned()).spawn(move || run_porter(errands, &open));
+        if started.is_err() {
+            // No more threads: the supervisor tries again with another router.
+            lost.cancel();
         }
+        router
     }
 
-    /// Opens a link. Blocks for the router's answer, so it runs on a blocking thread; a router that hangs is
-    /// found by the probe, whose caller gives up waiting.
+    /// Opens a link.
     pub async fn link(&self) -> Result<Link, RouterGone> {
-        let router = self.clone();
-        let opened = tokio::task::spawn_blocking(move || router.open());
+        let (answer, opened) = oneshot::channel();
+        let asked = self.porter.send(Errand::Open(self.clone(), answer));
+        let opened = async {
+            asked.map_err(|_| RouterGone)?;
+            opened.await.unwrap_or(Err(RouterGone))
+        };
         tokio::select! {
-            link = opened => link.unwrap_or(Err(RouterGone)).inspect_err(|_| self.lost.cancel()),
+            link = opened => link.inspect_err(|_| self.lost.cancel()),
             () = self.lost.cancelled() => Err(RouterGone),
         }
-    }
-
-    fn open(self) -> Result<Link, RouterGone> {
-        let slot = {
-            let mut slots = self.slots();
-            slots.free.pop().unwrap_or_else(|| {
-                slots.made += 1;
-                slots.made
-            })
-        };
-        let (tx, rx) = (self.connect)(&format!("link-{slot}"))?;
-        Ok(Link { tx, rx, unconfirmed: VecDeque::new(), slot, router: self })
     }
 
     /// Resolves when somebody found that this router no longer works. Its links are of no more use then.
@@ -138,8 +188,8 @@ impl Router {
         &self.lost
     }
 
-    fn slots(&self) -> std::sync::MutexGuard<'_, Slots> {
-        self.free_slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_full(&self) -> bool {
+        (self.waiting_events)() >= FULL_EVENTS
     }
 }
 
@@ -159,8 +209,13 @@ pub enum Heard {
 
 /// One session's place in the router.
 pub struct Link {
-    tx: LinkTx,
+    /// None once it is being dropped.
+    tx: Option<LinkTx>,
     rx: LinkRx,
+    /// Packets wait for the router, which was not told so.
+    is_unheard: bool,
+    /// The router waits until it is told that what it handed over was taken.
+    is_paused: bool,
     /// Subscriptions that the router has not confirmed; it does so in their order.
     unconfirmed: VecDeque<usize>,
     slot: usize,
@@ -168,6 +223,11 @@ pub struct Link {
 }
 
 impl Link {
+    fn new(tx: LinkTx, rx: LinkRx, slot: usize, router: Router) -> Self {
+        let (is_unheard, is_paused, unconfirmed) = (false, false, VecDeque::new());
+        Self { tx: Some(tx), rx, is_unheard, is_paused, unconfirmed, slot, router }
+    }
+
     /// Everything that arrives on `filter` will carry `number` (not 0). The router takes all that a link has for it at once, so a
     /// message of another link may still overtake this, until [`Heard::Subscribed`].
     pub fn subscribe(&mut self, filter: String, number: usize) -> Result<(), RouterGone> {
@@ -192,19 +252,40 @@ impl Link {
     pub fn publish(&mut self, messages: &mut Vec<Message>) -> Result<(), RouterGone> {
         let Some(last) = messages.pop() else { return Ok(()) };
         if !messages.is_empty() {
-            self.tx.buffer().extend(messages.drain(..).map(into_packet));
+            self.tx().ok_or(RouterGone)?.buffer().extend(messages.drain(..).map(into_packet));
         }
         self.push(into_packet(last))
     }
 
     /// Whether the router keeps up. Publish no more while it does not.
     pub fn has_room(&self) -> bool {
-        (self.router.waiting_events)() < MAX_WAITING_EVENTS && self.tx.buffer().len() < MAX_WAITING_PACKETS
+        let waiting = self.tx.as_ref().map_or(0, |tx| tx.buffer().len());
+        (self.router.waiting_events)() < MAX_WAITING_EVENTS && waiting < MAX_WAITING_PACKETS
+    }
+
+    /// Tells the router of what it was too busy to be told of. Call it again while [`Link::is_unheard`].
+    pub fn catch_up(&mut self) -> Result<(), RouterGone> {
+        if !self.is_unheard || self.router.is_full() {
+            return Ok(());
+        }
+        self.is_unheard = false;
+        // Only with a packet can it be told. None is left where it looked for itself.
+        let last = self.tx().and_then(|tx| tx.buffer().pop_back());
+        last.map_or(Ok(()), |last| self.push(last))
+    }
+
+    pub fn is_unheard(&self) -> bool {
+        self.is_unheard
     }
 
     /// The next word of the router. Cancel-safe.
     pub async fn next(&mut self) -> Result<Heard, RouterGone> {
         loop {
+            if self.is_paused {
+                // All of what it handed over has been taken by now.
+                self.rx.wake().await.map_err(|_| self.gone())?;
+                self.is_paused = false;
+            }
             let notification = self.rx.next().await.map_err(|_| self.gone())?;
             match notification {
                 Some(Notification::Forward(forward)) => {
@@ -212,8 +293,8 @@ impl Link {
                         return Ok(Heard::Message(arrived));
                     }
                 }
-                // The router paused this link after 200 messages; all of those have been taken by now.
-                Some(Notification::Unschedule) => self.rx.ready().map_err(|_| self.gone())?,
+                // After 200 messages.
+                Some(Notification::Unschedule) => self.is_paused = true,
                 Some(acknowledgement) => {
                     // The others are of what the session acknowledged by itself already.
                     if let Some(Packet::SubAck(..)) = acknowledgement.into()
@@ -237,11 +318,25 @@ impl Link {
     }
 
     fn push(&mut self, packet: Packet) -> Result<(), RouterGone> {
-        // `send` never waits: it queues the packet and blocks only while the router's event queue is full.
-        match self.tx.send(packet).now_or_never() {
+        if self.router.lost.is_cancelled() {
+            return Err(RouterGone);
+        }
+        let is_full = self.router.is_full();
+        self.is_unheard |= is_full;
+        let Some(tx) = self.tx() else { return Err(RouterGone) };
+        if is_full {
+            tx.buffer().push_back(packet);
+            return Ok(());
+        }
+        // `send` queues the packet, and would block the thread while the router's event queue is full.
+        match tx.send(packet).now_or_never() {
             Some(Ok(_)) => Ok(()),
             _ => Err(self.gone()),
         }
+    }
+
+    fn tx(&mut self) -> Option<&mut LinkTx> {
+        self.tx.as_mut()
     }
 
     fn gone(&self) -> RouterGone {
@@ -251,12 +346,10 @@ impl Link {
 }
 
 impl Drop for Link {
-    /// Without this the router would keep the link for ever. The slot is free only after the goodbye is queued, so
-    /// that the next link of this name comes after it.
     fn drop(&mut self) {
-        let disconnect = Disconnect { reason_code: DisconnectReasonCode::NormalDisconnection };
-        if !self.router.lost.is_cancelled() && self.push(Packet::Disconnect(disconnect, None)).is_ok() {
-            self.router.slots().free.push(self.slot);
+        if let Some(tx) = self.tx.take().filter(|_| !self.router.lost.is_cancelled()) {
+            // Without a porter there is no router either.
+            let _gone = self.router.porter.send(Errand::Close(tx, self.slot));
         }
     }
 }
@@ -309,15 +402,33 @@ fn into_arrived(forward: Forward) -> Option<Arrived> {
     Some(Arrived { message, subscription, offset })
 }
 
-/// For tests of what happens after the router's death.
-#[cfg(test)]
-impl Router {
-    /// Makes the router's thread panic, by a message that no session of ours sends.
-    pub async fn crash(&self) {
-        let mut link = self.link().await.expect("the router runs");
-        let goodbye = Disconnect { reason_code: DisconnectReasonCode::NormalDisconnection };
-        link.push(Packet::Disconnect(goodbye, None)).expect("the router runs");
-        link.rx.ready().expect("the router runs");
+/// For tests of what happens then. Never in a release build.
+#[cfg(any(test, debug_assertions))]
+impl Link {
+    /// Makes the router's thread panic or hang, by a message that does so when the router lets go of it.
+    pub fn break_router(&mut self, fault: RouterFault) -> Result<(), RouterGone> {
+        struct Breaking(RouterFault);
+        impl AsRef<[u8]> for Breaking {
+            fn as_ref(&self) -> &[u8] {
+                &[]
+            }
+        }
+        impl Drop for Breaking {
+            fn drop(&mut self) {
+                match self.0 {
+                    RouterFault::Dies => panic!("a test wants the router to die"),
+                    RouterFault::Hangs => loop {
+                        std::thread::park();
+                    },
+                }
+            }
+        }
+        let publish = Publish::new(
+            Bytes::from_static(b"tidegate-broker/fault"),
+            Bytes::from_owner(Breaking(fault)),
+            false,
+        );
+        self.push(Packet::Publish(publish, None))
     }
 }
 

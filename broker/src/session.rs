@@ -252,7 +252,7 @@ impl Session {
         if !self.identity.role.may_publish(name) {
             return Err(Violation::PublishRefused(name.to_owned()));
         }
-        if !catalogue.admits_topic(name) {
+        if !catalogue.admits_topic(name, self.identity.role.claim()) {
             return Err(Violation::TooManyTopics(name.to_owned()));
         }
         if self.allowed_topics.len() >= REMEMBERED_TOPICS {
@@ -281,7 +281,8 @@ impl Session {
                 subscribing.awaited.push(known.number);
             }
         } else {
-            if self.subscriptions.len() >= self.limits.max_filters || !catalogue.admits_filter(&filter) {
+            let is_admitted = || catalogue.admits_filter(&filter, self.identity.role.claim());
+            if self.subscriptions.len() >= self.limits.max_filters || !is_admitted() {
                 effects.push(Effect::Refused { filter });
                 return SUBSCRIBE_REFUSED;
             }

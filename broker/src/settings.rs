@@ -84,6 +84,8 @@ pub struct LimitSettings {
     pub max_inflight: u16,
     pub connect_timeout_ms: u64,
     pub write_timeout_ms: u64,
+    /// How long a packet may take from its first byte to its last.
+    pub packet_timeout_ms: u64,
     pub max_filters: usize,
     pub max_topics: usize,
     pub max_retained_messages: usize,
@@ -154,6 +156,7 @@ impl Default for LimitSettings {
             max_inflight: 256,
             connect_timeout_ms: 5000,
             write_timeout_ms: 30_000,
+            packet_timeout_ms: 300_000,
             max_filters: 2048,
             max_topics: 100_000,
             max_retained_messages: 20_000,

@@ -1,4 +1,4 @@
-//! `/metrics` for Prometheus and `/health` for people and service managers.
+//! `/metrics` for Prometheus and `/health` for people and service managers. Anyone may ask: [`Bounds::PAGES`].
 
 use std::sync::Arc;
 
@@ -7,16 +7,17 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use tidegate_service::http::{self, Bounds};
 use tokio::net::TcpListener;
 
 use crate::broker::Broker;
 
 /// Serves until the broker shuts down.
-pub async fn serve(listener: TcpListener, broker: Arc<Broker>) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, broker: Arc<Broker>) {
     let shutdown = broker.shutdown.clone();
     let pages =
         Router::new().route("/metrics", get(metrics)).route("/health", get(health)).with_state(broker);
-    axum::serve(listener, pages).with_graceful_shutdown(async move { shutdown.wait().await }).await
+    http::serve(listener, pages, Bounds::PAGES, shutdown).await;
 }
 
 async fn metrics(State(broker): State<Arc<Broker>>) -> impl IntoResponse {

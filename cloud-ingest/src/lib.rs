@@ -34,7 +34,6 @@ pub mod config;
 pub mod core;
 pub mod data_folder;
 pub mod delivery;
-mod descriptors;
 pub mod desired;
 pub mod doctor;
 pub mod door;

@@ -11,7 +11,7 @@ use std::{
 use tidegate_alarms::RuleBook;
 use tidegate_enrolment::renewal;
 use tidegate_protocol::block::Decoder;
-use tidegate_service::Shutdown;
+use tidegate_service::{Shutdown, descriptors, http::Bounds};
 use tidegate_trust::{
     FileError,
     renewal::Credentials,
@@ -31,7 +31,6 @@ use crate::{
     core::{self, Core, Event},
     data_folder::{self, FolderError, FolderLock},
     delivery::deliverer,
-    descriptors,
     door::{Door, DoorError, certificate},
     engine::{Engine, new_incarnation},
     events, expiry_watch,
@@ -202,20 +201,22 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let query = query.with_broker_tls(broker_tls);
     let query = query.with_rules_file(config.rules_file.as_ref().map(RulesFile::path));
     let router = api::router(Arc::new(query.clone()), door, config.max_event_streams, stopping.clone());
-    let connections = descriptors::make_room(config.max_event_streams + api::OTHER_CONNECTIONS);
-    let mut listener = api::HttpListener::new(listener, connections);
+    let wanted = config.max_event_streams + api::OTHER_CONNECTIONS;
+    let bounds = Bounds {
+        max_connections: descriptors::make_room(wanted, "http.max_event_streams"),
+        max_connections_of_address: config.http.max_connections_per_address,
+        head_limit: api::HEAD_LIMIT,
+        body_limit: api::BODY_LIMIT,
+        stall_limit: api::WRITE_STALL_LIMIT,
+    };
+    let mut listener = api::HttpListener::with_bounds(listener, bounds);
     if let Some(tls) = &config.http.tls {
         let credentials = Arc::new(certificate::load(tls)?);
         tasks.push(tokio::spawn(certificate::keep_up(Arc::clone(&credentials), stopping.clone())));
         listener = listener.with_tls(Arc::clone(&credentials));
         http_certificate = Some(credentials);
     }
-    let serving = api::serve(listener, router, stopping.clone());
-    let http_server = tokio::spawn(async move {
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the HTTP listener ended");
-        }
-    });
+    let http_server = tokio::spawn(api::serve(listener, router, stopping.clone()));
     if let Some(warning) = config.http.policy.warning() {
         tracing::warn!(address = %http, "{warning}");
     }

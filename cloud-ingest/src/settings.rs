@@ -147,6 +147,8 @@ pub struct HttpSettings {
     pub insecure: bool,
     /// How many event streams are open at most; each is a file descriptor.
     pub max_event_streams: usize,
+    /// How many connections one address has at most. A proxy in front is one address.
+    pub max_connections_per_address: usize,
 }
 
 /// Relative paths start at this file's folder.
@@ -169,7 +171,13 @@ const fn default_reload_interval_ms() -> u64 {
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned(), tls: None, insecure: false, max_event_streams: 16_384 }
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            tls: None,
+            insecure: false,
+            max_event_streams: 16_384,
+            max_connections_per_address: crate::api::CONNECTIONS_OF_ADDRESS,
+        }
     }
 }
 

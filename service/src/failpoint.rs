@@ -1,7 +1,8 @@
 //! Points at which a test may kill the process, as a power cut would.
 //!
 //! `TIDEGATE_FAILPOINT="agent-after-commit:3"` sends SIGKILL to the process itself when it passes the point
-//! `agent-after-commit` for the third time; without `:n` at the first. Only builds with debug assertions look at
+//! `agent-after-commit` for the third time; without `:n` at the first. What goes on afterwards can be met again: `:*3` is each
+//! third time. Only builds with debug assertions look at
 //! it: in a release build [`hit`] is empty.
 //!
 //! Each program names its points in an enum of its own and calls `hit(FailPoint::AfterCommit.name())`.
@@ -33,20 +34,42 @@ fn armed() -> Option<&'static Armed> {
 
 struct Armed {
     point: String,
-    at_hit: u64,
+    times: Times,
     hits: AtomicU64,
+}
+
+enum Times {
+    At(u64),
+    Each(u64),
 }
 
 impl Armed {
     /// A count that is not a number counts as part of the name, so a typing error arms nothing by accident.
     fn parse(text: &str) -> Self {
-        let counted = text.rsplit_once(':').and_then(|(point, at)| Some((point, at.parse::<u64>().ok()?)));
-        let (point, at_hit) = counted.unwrap_or((text, 1));
-        Self { point: point.to_owned(), at_hit, hits: AtomicU64::new(0) }
+        let counted = text.rsplit_once(':').and_then(|(point, times)| Some((point, Times::parse(times)?)));
+        let (point, times) = counted.unwrap_or((text, Times::At(1)));
+        Self { point: point.to_owned(), times, hits: AtomicU64::new(0) }
     }
 
     fn passes(&self, point: &str) -> bool {
-        point == self.point && self.hits.fetch_add(1, Ordering::Relaxed) + 1 == self.at_hit
+        if point != self.point {
+            return false;
+        }
+        let hit = self.hits.fetch_add(1, Ordering::Relaxed) + 1;
+        match self.times {
+            Times::At(time) => hit == time,
+            Times::Each(times) => hit.is_multiple_of(times),
+        }
+    }
+}
+
+impl Times {
+    fn parse(text: &str) -> Option<Self> {
+        let number = |text: &str| text.parse().ok().filter(|count| *count > 0);
+        match text.strip_prefix('*') {
+            Some(each) => number(each).map(Self::Each),
+            None => number(text).map(Self::At),
+        }
     }
 }
 
@@ -74,6 +97,7 @@ mod tests {
     fn dies_at_the_named_hit_of_the_named_point_only() {
         assert_eq!(passes("a", &["b", "a", "a"]), [false, true, false]);
         assert_eq!(passes("a:3", &["a", "b", "a", "a"]), [false, false, false, true]);
+        assert_eq!(passes("a:*2", &["a", "a", "b", "a", "a"]), [false, true, false, false, true]);
         assert_eq!(passes("a:x", &["a", "a:x"]), [false, true]);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use tidegate_protocol::DeviceId;
 use tidegate_service::SettingsError;
 
-use super::{Checked, Source};
+use super::{BoardTcp, Checked, Source};
 use crate::{
     settings::{SourceKind, SourceSettings},
     sources::{
@@ -19,6 +19,7 @@ use crate::{
 };
 
 const DEFAULT_BOARD_LISTEN: &str = "127.0.0.1:7780";
+const DEFAULT_MAX_LINKS: usize = 1_024;
 const DEFAULT_BAUD: u32 = 115_200;
 const DEFAULT_HOST_INTERVAL_MS: u64 = 1_000;
 
@@ -61,7 +62,12 @@ fn source(
         SourceKind::BoardTcp => {
             let text = settings.listen.unwrap_or_else(|| DEFAULT_BOARD_LISTEN.to_owned());
             let listen = check.socket(&key("listen"), &text)?;
-            Ok((Source::BoardTcp { listen }, "listen", format!("listen {text}")))
+            let max_links = links(check, &key("max_links"), settings.max_links, DEFAULT_MAX_LINKS)?;
+            let of_address = settings.max_links_per_address;
+            let default = max_links.div_ceil(2);
+            let max_links_per_address = links(check, &key("max_links_per_address"), of_address, default)?;
+            let tcp = BoardTcp { listen, max_links, max_links_per_address };
+            Ok((Source::BoardTcp(tcp), "listen", format!("listen {text}")))
         }
         SourceKind::BoardSerial => serial(check, settings, at, key),
         SourceKind::Host => {
@@ -161,15 +167,29 @@ fn line_pattern(check: &Checked<'_>, key: &str, pattern: &str) -> Result<Place, 
     }
 }
 
+fn links(
+    check: &Checked<'_>,
+    key: &str,
+    given: Option<usize>,
+    default: usize,
+) -> Result<usize, SettingsError> {
+    match given.unwrap_or(default) {
+        0 => Err(check.refuse(key, "no board could connect", "give 1 or more")),
+        links => Ok(links),
+    }
+}
+
 /// A key that means nothing for this type of source is a mistake that would otherwise go unseen.
 fn check_keys(check: &Checked<'_>, settings: &SourceSettings, at: usize) -> Result<(), SettingsError> {
     let (kind, known): (_, &[&str]) = match settings.kind {
-        SourceKind::BoardTcp => ("board-tcp", &["listen"]),
+        SourceKind::BoardTcp => ("board-tcp", &["listen", "max_links", "max_links_per_address"]),
         SourceKind::BoardSerial => ("board-serial", &["path", "pattern", "baud", "flow_control"]),
         SourceKind::Host => ("host", &["device", "interval_ms", "flush_interval_ms"]),
     };
     let given = [
         ("listen", settings.listen.is_some()),
+        ("max_links", settings.max_links.is_some()),
+        ("max_links_per_address", settings.max_links_per_address.is_some()),
         ("path", settings.path.is_some()),
         ("pattern", settings.pattern.is_some()),
         ("baud", settings.baud.is_some()),

@@ -14,7 +14,7 @@ use tidegate_protocol::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::mpsc::{Receiver, Sender},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -31,7 +31,8 @@ use crate::{
 /// What is read at once. Frames are unpacked only when the core's channel has a place for them, so a link that waits
 /// holds no more than this.
 const READ_BYTES: usize = 4 * 1024;
-/// Boards speak every few seconds; a link silent for this long is dead.
+/// Boards speak every few seconds; a link on which no frame could be read for this long is dead, or in the hands of somebody
+/// who only holds it open.
 const SILENCE: Duration = Duration::from_secs(60);
 /// A board that does not take a frame for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,7 +78,7 @@ impl LinkCounts {
 /// Why a link ended.
 #[derive(Debug)]
 pub enum LinkEnd {
-    /// Nothing came for too long.
+    /// Nothing that could be read came for too long.
     Silent,
     /// The board does not take what is sent to it.
     Stuck,
@@ -126,8 +127,9 @@ impl BoardLinks {
         let mut decoder = Decoder::guarded(guard);
         let mut buffer = vec![0; READ_BYTES];
         let mut other_version = None;
+        let mut silent_at = Instant::now() + SILENCE;
         loop {
-            let len = match timeout(SILENCE, reader.read(&mut buffer)).await {
+            let len = match timeout_at(silent_at, reader.read(&mut buffer)).await {
                 Ok(Ok(len @ 1..)) => len,
                 Ok(Ok(0)) => return LinkEnd::Closed,
                 Ok(Err(error)) => return LinkEnd::Broken(error),
@@ -142,6 +144,9 @@ impl BoardLinks {
             }
             let bad = frames.iter().filter(|frame| matches!(frame, BoardFrame::Bad(_))).count();
             counts.add(len, frames.len() - bad, bad);
+            if frames.len() > bad {
+                silent_at = Instant::now() + SILENCE;
+            }
             if bad > 0 {
                 tracing::debug!(link = link.0, bad, "frames that cannot be read");
             }

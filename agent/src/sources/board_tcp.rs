@@ -1,32 +1,36 @@
 //! Boards over TCP.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{future::pending, time::Duration};
 
-use tidegate_service::Shutdown;
+use tidegate_service::{Shutdown, places::Places};
 use tidegate_trust::settings::is_loopback;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 
 use super::board_link::{BoardLinks, LinkCounts};
-use crate::core::LinkFrom;
+use crate::{config::BoardTcp, core::LinkFrom};
 
-/// Links at once; more wait in the listener's backlog until one ends.
-const MAX_LINKS: usize = 1_024;
 /// After a failed accept (no file descriptors left, as a rule).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Accepts boards until stopped.
-pub async fn run(listener: TcpListener, boards: BoardLinks, stop: Shutdown) {
-    let places = Arc::new(Semaphore::new(MAX_LINKS));
+/// Accepts boards until stopped. What comes beyond the bounds is closed at once: a board tries again, and an address that took all
+/// places would keep the others out for as long as it likes.
+pub async fn run(listener: TcpListener, tcp: BoardTcp, boards: BoardLinks, stop: Shutdown) {
+    let places = Places::new(tcp.max_links, tcp.max_links_per_address);
     loop {
         let accepted = tokio::select! {
             () = stop.wait() => return,
-            accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (place, listener.accept().await)
-            } => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            (Ok(place), Ok((stream, peer))) => {
+            Ok((stream, peer)) => {
+                let place = match places.enter(peer.ip()) {
+                    Ok(place) => place,
+                    Err(full) => {
+                        boards.links.refused(full);
+                        tracing::debug!(%peer, reason = %full, "a board link was refused");
+                        continue;
+                    }
+                };
                 tracing::debug!(%peer, "a board connected");
                 // Without it the link is slower, not broken.
                 let _refused = stream.set_nodelay(true);
@@ -43,11 +47,10 @@ pub async fn run(listener: TcpListener, boards: BoardLinks, stop: Shutdown) {
                     drop(place);
                 });
             }
-            (_, Err(error)) => {
+            Err(error) => {
                 tracing::warn!(%error, "a board cannot be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
-            (Err(_), _) => return,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! MQTT by hand, for what an honest client library would not send.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tidegate_broker::Running;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::support::PATIENCE;
@@ -16,17 +17,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 pub struct Raw {
     stream: Box<dyn Stream>,
+    refuses: bool,
 }
 
 impl Raw {
     pub async fn open(broker: &Running) -> Self {
-        let stream = TcpStream::connect(broker.mqtt).await.expect("the broker listens");
-        stream.set_nodelay(true).expect("an option of TCP");
-        Self::over(stream)
+        Self::dial(broker.mqtt, HERE).await
+    }
+
+    pub async fn dial(broker: SocketAddr, from: Ipv4Addr) -> Self {
+        Self::over(dial(broker, from).await)
     }
 
     pub fn over(stream: impl Stream + 'static) -> Self {
-        Self { stream: Box::new(stream) }
+        Self { stream: Box::new(stream), refuses: false }
     }
 
     /// The next byte, or why none comes.
@@ -36,15 +40,30 @@ impl Raw {
 
     /// Connects as `user` (password the same) and reads the CONNACK.
     pub async fn connect(broker: &Running, user: &str, client_id: &str, keep_alive_s: u16) -> Self {
-        let mut raw = Self::open(broker).await;
+        Self::enter(broker.mqtt, HERE, user, client_id, keep_alive_s).await
+    }
+
+    pub async fn enter(
+        broker: SocketAddr,
+        from: Ipv4Addr,
+        user: &str,
+        client_id: &str,
+        keep_alive_s: u16,
+    ) -> Self {
+        let mut raw = Self::dial(broker, from).await;
         raw.send(&connect(user, client_id, keep_alive_s)).await;
-        assert_eq!(raw.packet().await.as_deref(), Some(&[0x20, 2, 0, 0][..]), "CONNACK");
+        assert_eq!(raw.packet().await.as_deref(), Some(&[0x20, 2, 0, 0][..]), "CONNACK for {client_id}");
         raw
     }
 
     /// What the broker already has closed may fail here; the answer is what counts.
     pub async fn send(&mut self, bytes: &[u8]) {
-        let _closed = self.stream.write_all(bytes).await;
+        self.refuses |= self.stream.write_all(bytes).await.is_err();
+    }
+
+    /// Whether all that was sent was taken.
+    pub fn is_open(&self) -> bool {
+        !self.refuses
     }
 
     /// The next packet, or `None` when the broker has closed the connection.
@@ -88,9 +107,22 @@ impl Raw {
     }
 }
 
-fn text(bytes: &mut Vec<u8>, text: &str) {
+pub const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// From one of this machine's many addresses, as if it were another machine.
+pub async fn dial(broker: SocketAddr, from: Ipv4Addr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // The port is chosen when it connects, so that one may be used to several places.
+    socket.bind((from, 0).into()).expect("an address of loop-back");
+    let stream = socket.connect(broker).await.expect("the broker listens");
+    stream.set_nodelay(true).expect("an option of TCP");
+    stream
+}
+
+fn text(bytes: &mut Vec<u8>, text: impl AsRef<[u8]>) {
+    let text = text.as_ref();
     bytes.extend((text.len() as u16).to_be_bytes());
-    bytes.extend(text.as_bytes());
+    bytes.extend(text);
 }
 
 /// First byte and body with the remaining length between them.
@@ -114,11 +146,22 @@ pub fn connect(user: &str, client_id: &str, keep_alive_s: u16) -> Vec<u8> {
 }
 
 /// `flags`: 0xc2 is user, password and clean session.
-pub fn connect_with(flags: u8, user: &str, client_id: &str, keep_alive_s: u16) -> Vec<u8> {
+pub fn connect_with(flags: u8, user: &str, client_id: impl AsRef<[u8]>, keep_alive_s: u16) -> Vec<u8> {
     let mut body = b"\0\x04MQTT\x04".to_vec();
     body.push(flags);
     body.extend(keep_alive_s.to_be_bytes());
     text(&mut body, client_id);
+    text(&mut body, user);
+    text(&mut body, user);
+    packet(0x10, &body)
+}
+
+/// With a will of QoS 1.
+pub fn connect_with_will(user: &str, client_id: &str, topic: &str, payload: &[u8]) -> Vec<u8> {
+    let mut body = b"\0\x04MQTT\x04\xce\0\x3c".to_vec();
+    text(&mut body, client_id);
+    text(&mut body, topic);
+    text(&mut body, payload);
     text(&mut body, user);
     text(&mut body, user);
     packet(0x10, &body)

@@ -70,7 +70,9 @@ use axum::{
 use tidegate_service::Shutdown;
 use tokio::sync::Semaphore;
 
-pub use server::{HttpListener, OTHER_CONNECTIONS, serve};
+pub use server::{
+    BODY_LIMIT, CONNECTIONS_OF_ADDRESS, HEAD_LIMIT, HttpListener, OTHER_CONNECTIONS, WRITE_STALL_LIMIT, serve,
+};
 pub use source::{DeliverySource, Source};
 
 use crate::{door::Door, query::QueryError};

@@ -9,15 +9,14 @@ use std::net::{IpAddr, SocketAddr};
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, State, connect_info::Connected},
+    extract::{Path, State},
     http::{HeaderMap, StatusCode, Uri, header},
-    serve::IncomingStream,
 };
 use serde::Deserialize;
 use tidegate_access::request::names_this_machine;
 use tidegate_protocol::{BootId, DeviceId, SiteId};
 
-use super::{Answer, ApiState, parameters::Parameters, problem::Problem, server::HttpListener};
+use super::{Answer, ApiState, parameters::Parameters, problem::Problem};
 use crate::{
     door::Caller,
     operations::{OperationsView, RetireRequest, RetireView},
@@ -31,14 +30,12 @@ pub(super) const MAX_REASON_CHARS: usize = 500;
 pub struct Peer(SocketAddr);
 
 impl Peer {
+    pub const fn new(address: SocketAddr) -> Self {
+        Self(address)
+    }
+
     pub const fn ip(self) -> IpAddr {
         self.0.ip()
-    }
-}
-
-impl Connected<IncomingStream<'_, HttpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, HttpListener>) -> Self {
-        Self(*stream.remote_addr())
     }
 }
 

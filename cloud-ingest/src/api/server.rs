@@ -3,7 +3,6 @@
 mod tls;
 
 use std::{
-    future::Future,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -12,37 +11,71 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, serve::Listener};
-use tidegate_service::Shutdown;
+use axum::{Router, extract::ConnectInfo};
+use tidegate_service::{
+    Shutdown,
+    http::{Bounds, attend, pause_after},
+    places::Places,
+};
 use tidegate_trust::{renewal::Credentials, tokio_rustls::server::TlsStream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Sleep, sleep},
 };
+use tokio_util::task::TaskTracker;
 
 use self::tls::TlsListener;
 use super::operations::Peer;
 
 /// How many connections are served at once beside those of event streams; more wait in the listener's backlog.
 pub const OTHER_CONNECTIONS: usize = 1_024;
+/// How many of all are of one address, where the settings do not say; more are closed.
+pub const CONNECTIONS_OF_ADDRESS: usize = 1_024;
 /// How long a client may take nothing of what is being written to it before its connection is closed.
 pub const WRITE_STALL_LIMIT: Duration = Duration::from_secs(30);
+/// How long the head of a request may take, and the pause before it.
+pub const HEAD_LIMIT: Duration = Duration::from_secs(30);
+/// How long the body of a request may take.
+pub const BODY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Serves until `shutdown` is triggered and open requests are answered.
-pub async fn serve(listener: HttpListener, router: Router, shutdown: Shutdown) -> io::Result<()> {
-    axum::serve(listener, router.into_make_service_with_connect_info::<Peer>())
-        .with_graceful_shutdown(async move { shutdown.wait().await })
-        .await
+pub async fn serve(mut listener: HttpListener, router: Router, shutdown: Shutdown) {
+    let connections = TaskTracker::new();
+    loop {
+        let arrived = tokio::select! {
+            arrived = listener.accept() => arrived,
+            () = shutdown.wait() => break,
+        };
+        let Arrived { stream, peer, place } = arrived;
+        let of_address = match listener.of_address.enter(peer.ip()) {
+            Ok(of_address) => of_address,
+            Err(full) => {
+                tracing::warn!(%peer, reason = %full, "HTTP connection refused");
+                continue;
+            }
+        };
+        let (router, bounds, shutdown) = (router.clone(), listener.bounds, shutdown.clone());
+        connections.spawn(async move {
+            let mark = |extensions: &mut axum::http::Extensions| {
+                extensions.insert(ConnectInfo(Peer::new(peer)));
+            };
+            attend(stream, peer, router, bounds, mark, shutdown).await;
+            drop((place, of_address));
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
 }
 
 /// A bound listener whose connections do not wait for full packets (events are small and urgent) and cannot be held
-/// up for ever by a client that does not read.
+/// up for ever by a client that does not read, or does not say what it wants.
 pub struct HttpListener {
     arrivals: Arrivals,
     places: Arc<Semaphore>,
-    write_stall_limit: Duration,
+    of_address: Places,
+    bounds: Bounds,
 }
 
 enum Arrivals {
@@ -52,14 +85,29 @@ enum Arrivals {
     None,
 }
 
+struct Arrived {
+    stream: Stream,
+    peer: SocketAddr,
+    place: Option<OwnedSemaphorePermit>,
+}
+
 impl HttpListener {
+    /// `max_connections` are served at once; more wait in the listener's backlog.
     pub fn new(listener: TcpListener, max_connections: usize) -> Self {
-        Self::with_limits(listener, max_connections, WRITE_STALL_LIMIT)
+        let bounds = Bounds {
+            max_connections,
+            max_connections_of_address: CONNECTIONS_OF_ADDRESS,
+            head_limit: HEAD_LIMIT,
+            body_limit: BODY_LIMIT,
+            stall_limit: WRITE_STALL_LIMIT,
+        };
+        Self::with_bounds(listener, bounds)
     }
 
-    pub fn with_limits(listener: TcpListener, max_connections: usize, write_stall_limit: Duration) -> Self {
-        let places = Arc::new(Semaphore::new(max_connections));
-        Self { arrivals: Arrivals::Plain(listener), places, write_stall_limit }
+    pub fn with_bounds(listener: TcpListener, bounds: Bounds) -> Self {
+        let places = Arc::new(Semaphore::new(bounds.max_connections));
+        let of_address = Places::new(usize::MAX, bounds.max_connections_of_address);
+        Self { arrivals: Arrivals::Plain(listener), places, of_address, bounds }
     }
 
     /// With the certificate in force at each connection's beginning. Within a runtime.
@@ -72,45 +120,36 @@ impl HttpListener {
         };
         self
     }
-}
 
-impl Listener for HttpListener {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let (stream, peer, place) = match &mut self.arrivals {
+    async fn accept(&mut self) -> Arrived {
+        match &mut self.arrivals {
             Arrivals::Plain(listener) => {
                 let place = Arc::clone(&self.places).acquire_owned().await.ok();
                 let (stream, peer) = accept(listener).await;
-                (Stream::Plain(stream), peer, place)
+                Arrived { stream: Stream::Plain(stream), peer, place }
             }
             Arrivals::Tls(listener) => {
                 let (stream, peer, place) = listener.accept().await;
-                (Stream::Tls(stream), peer, Some(place))
+                Arrived { stream: Stream::Tls(stream), peer, place: Some(place) }
             }
             Arrivals::None => std::future::pending().await,
-        };
-        let write_stall_limit = self.write_stall_limit;
-        (Connection { stream, write_stall_limit, stalled: None, _place: place }, peer)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        match &self.arrivals {
-            Arrivals::Plain(listener) => listener.local_addr(),
-            Arrivals::Tls(listener) => Ok(listener.address),
-            Arrivals::None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 }
 
-/// What passes is tried again, as axum does it.
-async fn accept(listener: &mut TcpListener) -> (TcpStream, SocketAddr) {
-    let (stream, peer) = Listener::accept(listener).await;
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
+/// What passes is tried again.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
+                }
+                return (stream, peer);
+            }
+            Err(error) => pause_after(&error).await,
+        }
     }
-    (stream, peer)
 }
 
 enum Stream {
@@ -128,53 +167,23 @@ macro_rules! of_either {
     };
 }
 
-pub struct Connection {
-    stream: Stream,
-    write_stall_limit: Duration,
-    /// Runs while a write waits for the client.
-    stalled: Option<Pin<Box<Sleep>>>,
-    _place: Option<OwnedSemaphorePermit>,
-}
-
-impl Connection {
-    fn unless_stalled<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
-        }
-        let limit = self.write_stall_limit;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
-        match stalled.as_mut().poll(context) {
-            Poll::Ready(()) => {
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl AsyncRead for Connection {
+impl AsyncRead for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        of_either!(&mut self.stream, poll_read, context, buffer)
+        of_either!(&mut *self, poll_read, context, buffer)
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for Stream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = of_either!(&mut self.stream, poll_write, context, bytes);
-        self.unless_stalled(context, written)
+        of_either!(&mut *self, poll_write, context, bytes)
     }
 
     fn poll_write_vectored(
@@ -182,25 +191,21 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = of_either!(&mut self.stream, poll_write_vectored, context, slices);
-        self.unless_stalled(context, written)
+        of_either!(&mut *self, poll_write_vectored, context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Stream::Plain(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // What TLS took is written here.
-        let flushed = of_either!(&mut self.stream, poll_flush, context);
-        self.unless_stalled(context, flushed)
+        of_either!(&mut *self, poll_flush, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = of_either!(&mut self.stream, poll_shutdown, context);
-        self.unless_stalled(context, shut)
+        of_either!(&mut *self, poll_shutdown, context)
     }
 }

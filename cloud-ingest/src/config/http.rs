@@ -19,6 +19,7 @@ pub struct Http {
     /// None: in clear.
     pub tls: Option<HttpTls>,
     pub policy: Policy,
+    pub max_connections_per_address: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +38,17 @@ impl Http {
         let listen = listen(file, &raw.listen)?;
         let policy = Policy::from_settings(file, listen, raw.tls.is_some(), raw.insecure, auth)?;
         let tls = raw.tls.as_ref().map(|raw| tls(file, raw)).transpose()?;
-        Ok(Self { listen, tls, policy })
+        if raw.max_connections_per_address == 0 {
+            let problem = "nobody could connect";
+            return Err(SettingsError::invalid(
+                file,
+                "http.max_connections_per_address",
+                problem,
+                "give 1 or more",
+            ));
+        }
+        let max_connections_per_address = raw.max_connections_per_address;
+        Ok(Self { listen, tls, policy, max_connections_per_address })
     }
 }
 

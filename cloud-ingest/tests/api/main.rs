@@ -44,7 +44,7 @@ struct Served {
     address: SocketAddr,
     source: Arc<MadeUp>,
     shutdown: Shutdown,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
     door: Arc<Door>,
     /// Where users, tokens and the log of changes are.
     data_dir: TempDir,

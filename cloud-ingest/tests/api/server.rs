@@ -4,13 +4,25 @@ use std::time::Duration;
 
 use tidegate_alarms::AlarmEvent;
 use tidegate_ingest::{api::HttpListener, view::Figures};
+use tidegate_service::http::Bounds;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     time::timeout,
 };
 
 use crate::{PATIENCE, Served, header, raise};
+
+fn stalling(listener: TcpListener, max_connections: usize, stall_limit: Duration) -> HttpListener {
+    let bounds = Bounds {
+        max_connections,
+        max_connections_of_address: max_connections,
+        head_limit: PATIENCE,
+        body_limit: PATIENCE,
+        stall_limit,
+    };
+    HttpListener::with_bounds(listener, bounds)
+}
 
 #[tokio::test]
 async fn metrics_are_open_metrics_and_name_no_device() {
@@ -49,7 +61,7 @@ async fn metrics_are_open_metrics_and_name_no_device() {
 #[tokio::test]
 async fn a_client_that_does_not_read_loses_its_connection() {
     let stall_limit = Duration::from_millis(200);
-    let served = Served::start_with(|listener| HttpListener::with_limits(listener, 8, stall_limit)).await;
+    let served = Served::start_with(|listener| stalling(listener, 8, stall_limit)).await;
     let mut client = TcpStream::connect(served.address).await.unwrap();
     client
         .write_all(b"GET /api/v1/events?since=beginning HTTP/1.1\r\nhost: localhost\r\n\r\n")
@@ -76,7 +88,7 @@ async fn a_client_that_does_not_read_loses_its_connection() {
 
 #[tokio::test]
 async fn connections_over_the_limit_wait_for_a_place() {
-    let served = Served::start_with(|listener| HttpListener::with_limits(listener, 1, PATIENCE)).await;
+    let served = Served::start_with(|listener| stalling(listener, 1, PATIENCE)).await;
     let ask = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut first = TcpStream::connect(served.address).await.unwrap();
     first.write_all(ask).await.unwrap();

@@ -242,5 +242,5 @@ async fn shutdown_ends_open_streams() {
     watcher.some().await;
     served.shutdown.trigger();
     assert_eq!(watcher.next().await, None);
-    timeout(PATIENCE, served.serving).await.expect("serving goes on").unwrap().unwrap();
+    timeout(PATIENCE, served.serving).await.expect("serving goes on").unwrap();
 }

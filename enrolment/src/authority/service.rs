@@ -1,7 +1,7 @@
 //! The authority's service: gives certificates to those who bring an invitation or the certificate before, over TLS 1.3.
 //!
-//! Anyone on the network may knock, so each knock gets little: connections are counted, handshake, head and the whole exchange
-//! have a deadline, and a body has a bound.
+//! Anyone on the network may knock, so each knock gets little: connections are counted, in all and by address; handshake, head, body and
+//! the whole exchange have a deadline, and a body has a bound.
 
 use std::{
     io,
@@ -13,16 +13,15 @@ use std::{
 use axum::{
     Extension, Json, Router,
     extract::{DefaultBodyLimit, State},
-    http::{StatusCode, header},
+    http::{Extensions, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
+use tidegate_service::{
+    Shutdown,
+    http::{self, Bounds},
+    places::{Place, Places},
 };
-use tidegate_service::Shutdown;
 use tidegate_trust::{
     FileError, ServerFiles, ServerTls,
     files::{Fingerprint as Look, OwnFiles, first_certificate},
@@ -32,7 +31,6 @@ use tidegate_trust::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -43,11 +41,15 @@ use crate::{
     message::{Ask, ENROL, Granted, MAX_BODY_BYTES, Problem, RENEW, REVOKED},
 };
 
-const MOST_CONNECTIONS: usize = 256;
+const BOUNDS: Bounds = Bounds {
+    max_connections: 256,
+    max_connections_of_address: 32,
+    head_limit: Duration::from_secs(10),
+    body_limit: Duration::from_secs(10),
+    stall_limit: Duration::from_secs(10),
+};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
-/// After an error of the listener itself, as when there are no more file descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug, thiserror::Error)]
@@ -92,43 +94,40 @@ pub async fn start(authority: Authority, listen: SocketAddr) -> Result<Serving, 
 
 async fn run(listener: TcpListener, authority: Arc<Authority>, front: Arc<Front>, shutdown: Shutdown) {
     let routes = routes(Arc::clone(&authority));
-    let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Places::new(BOUNDS.max_connections, BOUNDS.max_connections_of_address);
     let upkeep = tokio::spawn(keep_up(authority, Arc::clone(&front)));
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = listener.accept() => accepted,
             () = shutdown.wait() => break,
         };
-        match accepted {
-            Ok((stream, peer, permit)) => {
-                let (front, routes) = (Arc::clone(&front), routes.clone());
-                tokio::spawn(async move {
-                    attend(stream, peer, &front, routes).await;
-                    drop(permit);
-                });
-            }
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be taken");
-                sleep(PAUSE).await;
+                http::pause_after(&error).await;
+                continue;
             }
+        };
+        match places.enter(peer.ip()) {
+            Ok(place) => {
+                let (front, routes) = (Arc::clone(&front), routes.clone());
+                tokio::spawn(attend(stream, peer, front, routes, place, shutdown.clone()));
+            }
+            Err(full) => tracing::warn!(%peer, reason = %full, "connection refused"),
         }
     }
     upkeep.abort();
 }
 
-type Permit = tokio::sync::OwnedSemaphorePermit;
-
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, Permit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, permit))
-}
-
 /// One connection, from its handshake to its end.
-async fn attend(stream: TcpStream, peer: SocketAddr, front: &Front, routes: Router) {
+async fn attend(
+    stream: TcpStream,
+    peer: SocketAddr,
+    front: Arc<Front>,
+    routes: Router,
+    _place: Place,
+    stop: Shutdown,
+) {
     let config = match front.current() {
         Ok(tls) => tls.config,
         Err(error) => return tracing::error!(%error, "the service's own files cannot be read"),
@@ -140,12 +139,13 @@ async fn attend(stream: TcpStream, peer: SocketAddr, front: &Front, routes: Rout
     };
     let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let shown = Shown(certificate.map(|certificate| certificate.clone().into_owned()));
-    let service = TowerToHyperService::new(routes.layer(Extension(shown)).layer(Extension(peer)));
-    let mut http = http1::Builder::new();
-    let http = http.timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
-    let served = timeout(EXCHANGE_TIMEOUT, http.serve_connection(TokioIo::new(tls), service)).await;
-    if let Ok(Err(error)) = served {
-        tracing::debug!(%peer, %error, "an exchange ended early");
+    let mark = move |extensions: &mut Extensions| {
+        extensions.insert(shown.clone());
+        extensions.insert(peer);
+    };
+    let served = http::attend(tls, peer, routes, BOUNDS, mark, stop);
+    if timeout(EXCHANGE_TIMEOUT, served).await.is_err() {
+        tracing::debug!(%peer, "an exchange took too long");
     }
 }
 

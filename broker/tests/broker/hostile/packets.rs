@@ -1,4 +1,4 @@
-//! Clients that mean harm, or cannot help it. Each test ends with an honest client still being served.
+//! Bytes that are not MQTT, too many of them, or nobody who reads. Each test ends with an honest client still being served.
 
 use std::time::Duration;
 

@@ -2,15 +2,14 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// For the store, the lake's files, the broker's connection and deliveries.
+/// For files, pages, a service's own connections.
 const OTHERS: u64 = 256;
 
-/// Raises this process's limit as far as `connections` need. Where the system allows fewer, says so, and how many
-/// connections there is room for: what else needs a descriptor must not be left without one.
-pub fn make_room(connections: usize) -> usize {
+/// Raises this process's limit as far as `connections` need. Where the system allows fewer, says so, with the `setting` that
+/// could be lowered, and how many connections there is room for: what else needs a descriptor must not be left without one.
+pub fn make_room(connections: usize, setting: &str) -> usize {
     let limit = getrlimit(Resource::Nofile);
-    let wanted = (connections as u64).saturating_add(OTHERS);
-    let allowed = raised(limit.current, limit.maximum, wanted);
+    let allowed = raised(limit.current, limit.maximum, wanted(connections));
     let now = if allowed == limit.current {
         allowed
     } else {
@@ -18,15 +17,30 @@ pub fn make_room(connections: usize) -> usize {
         setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| allowed)
     };
     let room = room(connections, now);
-    if room < connections {
-        tracing::warn!(
-            connections = room,
-            wanted = connections,
-            "the system allows this process too few file descriptors: raise its limit (ulimit -Hn, LimitNOFILE), \
-             or lower http.max_event_streams"
-        );
+    if let Some(shortage) = shortage_in(connections, room, setting) {
+        tracing::warn!(connections = room, wanted = connections, "{shortage}");
     }
     room
+}
+
+/// What [`make_room`] would say, without changing anything.
+pub fn shortage(connections: usize, setting: &str) -> Option<String> {
+    let limit = getrlimit(Resource::Nofile);
+    let allowed = raised(limit.current, limit.maximum, wanted(connections));
+    shortage_in(connections, room(connections, allowed), setting)
+}
+
+fn wanted(connections: usize) -> u64 {
+    (connections as u64).saturating_add(OTHERS)
+}
+
+fn shortage_in(connections: usize, room: usize, setting: &str) -> Option<String> {
+    (room < connections).then(|| {
+        format!(
+            "the system allows this process too few file descriptors for {connections} connections, there is room for {room}: \
+             raise its limit (ulimit -Hn, LimitNOFILE), or lower {setting}"
+        )
+    })
 }
 
 /// The soft limit to have; `None` is without limit.
@@ -55,6 +69,15 @@ mod tests {
         ] {
             assert_eq!(raised(soft, hard, wanted), raised_to, "{soft:?} {hard:?}");
         }
+    }
+
+    #[test]
+    fn a_shortage_is_told_with_both_remedies() {
+        let told = shortage_in(10_000, 3_840, "limits.max_connections").unwrap();
+        for part in ["10000", "room for 3840", "LimitNOFILE", "limits.max_connections"] {
+            assert!(told.contains(part), "{told}");
+        }
+        assert_eq!(shortage_in(10_000, 10_000, "limits.max_connections"), None);
     }
 
     #[test]
