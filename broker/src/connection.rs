@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tidegate_trust::Failure;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::time::{sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use self::clock::Clock;
 use crate::broker::Broker;
@@ -159,7 +159,7 @@ async fn converse<S: AsyncRead + AsyncWrite>(
         is_tls: caller.is_tls,
         unflushed: false,
     };
-    let clock = Clock::new(silence_limit, &broker.config.limits);
+    let clock = Clock::new(Instant::now(), silence_limit, &broker.config.limits);
     let mut writer = writer;
     let peer = caller.address;
     let ousted = async {
@@ -243,7 +243,7 @@ impl Connection<'_> {
             }
         };
         tokio::pin!(ends);
-        let timer = sleep_until(clock.next_check());
+        let timer = sleep_until(clock.next_check(Instant::now()));
         tokio::pin!(timer);
         // What came together with the CONNECT.
         if let Some(end) = self.take_inbox().unwrap_or_else(Some) {
@@ -255,6 +255,7 @@ impl Connection<'_> {
                 return end;
             }
             self.make_room_to_read();
+            clock.owes(Instant::now, !self.out.is_empty() || self.unflushed);
             let reads = self.out.len() < OUT_READ_BYTES;
             let router_has_room = self.link.has_room() && !self.link.is_unheard();
             if router_has_room {
@@ -271,7 +272,7 @@ impl Connection<'_> {
                         if let Some(end) = self.take_inbox().unwrap_or_else(Some) {
                             return end;
                         }
-                        clock.heard(self.packets > before, !self.inbox.is_empty());
+                        clock.heard(Instant::now(), self.packets > before, !self.inbox.is_empty());
                     }
                 },
                 written = write_or_flush(writer, &mut self.out), if !self.out.is_empty() || self.unflushed => match written {
@@ -296,10 +297,11 @@ impl Connection<'_> {
                     }
                 }
                 () = &mut timer => {
-                    if let Some(end) = clock.check(self.out.is_empty() && !self.unflushed) {
+                    let now = Instant::now();
+                    if let Some(end) = clock.check(now) {
                         return end;
                     }
-                    timer.as_mut().reset(clock.next_check());
+                    timer.as_mut().reset(clock.next_check(now));
                 }
             }
         }

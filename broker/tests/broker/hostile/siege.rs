@@ -48,6 +48,9 @@ pub const MIB: u64 = 1 << 20;
 /// What every bound has on top: the allocator's own, and threads that come as they are needed.
 const SLACK: u64 = 16 * MIB;
 
+/// Of its log, shown when a test fails.
+const LAST_LINES: usize = 30;
+
 /// The process; killed at the end.
 pub struct Besieged {
     process: Child,
@@ -159,6 +162,10 @@ impl Drop for Besieged {
     fn drop(&mut self) {
         let _already_ended = self.process.kill();
         let _already_reaped = self.process.wait();
+        if std::thread::panicking() {
+            let log = self.log.lock().expect("nobody panics with it");
+            log.iter().rev().take(LAST_LINES).rev().for_each(|line| eprintln!("{line}"));
+        }
     }
 }
 
