@@ -17,12 +17,14 @@ pub struct CertificateAuthority {
     folder: PathBuf,
     service: Option<Child>,
     said: Arc<Mutex<String>>,
+    address: SocketAddr,
 }
 
 impl CertificateAuthority {
     /// Makes one in `folder`, whose certificates are for this host, and starts its service.
     pub fn start(folder: &Path, host: &str, more: &[&str]) -> Self {
-        let mut authority = Self { folder: folder.join("ca"), service: None, said: Arc::default() };
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut authority = Self { folder: folder.join("ca"), service: None, address, said: Arc::default() };
         let listen = "127.0.0.1:0";
         authority.run(&[&["ca", "init", "--host", host, "--service", listen], more].concat());
         let mut command = authority.command(&["ca", "serve", "--listen", listen]);
@@ -40,6 +42,7 @@ impl CertificateAuthority {
                 said.lock().expect("nobody panics with it").extend([&*line, "\n"]);
             });
         });
+        authority.address = address;
         // Its port is known only now, and invitations name it.
         let file = authority.folder.join("authority.toml");
         let text = std::fs::read_to_string(&file).expect("its settings");
@@ -54,6 +57,16 @@ impl CertificateAuthority {
     /// What its service logged so far.
     pub fn said(&self) -> String {
         self.said.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Where its service listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its service's process.
+    pub fn process(&self) -> u32 {
+        self.service.as_ref().expect("it runs").id()
     }
 
     /// A command of `tidegate` about this authority.

@@ -4,6 +4,7 @@
 //! - [`daemon`]: one running program: its addresses, its log, how it is killed and how it is asked to end
 //! - [`chain`]: broker, ingest and agent with their configuration files in one temporary folder
 //! - [`api`]: the ingest's HTTP API and the agent's status
+//! - [`hostile`]: what tests look at that mean harm: memory, counters, other addresses
 //! - [`lake`]: the Parquet lake as another program (DuckDB) reads it
 //! - [`python`]: the Python that has other people's programs
 //! - [`node`]: Node.js with other people's modules
@@ -30,6 +31,7 @@ pub mod daemon;
 pub mod emulated;
 pub mod events;
 pub mod eventually;
+pub mod hostile;
 pub mod lake;
 pub mod measured;
 pub mod node;

@@ -1,24 +1,27 @@
 //! The ingest behind the broker, in one process over loop-back sockets, with a gateway made of a bare MQTT client:
 //! blocks in, acknowledgements back, answers by HTTP, all of it still there after a restart.
 
+#[path = "../support/gateway.rs"]
+mod gateway;
+
 use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 
-use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+use gateway::Gateway;
 use tidegate_broker::{Role, User};
 use tidegate_ingest::{Config, Running, Settings};
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, ClockQuality, DeviceId, GatewayId, Origin, Quality,
     Reading, Seq, SiteId, Tick, Value, ValueKind,
-    ack::{BlockAck, Outcome},
-    block::{Block, Description, Encoder, OriginReadings, Record, Stamp, stamp},
-    topic::{Down, GatewayPath, Lane},
+    ack::Outcome,
+    block::{Block, Description, OriginReadings, Record},
+    topic::GatewayPath,
 };
 use tidegate_tests::{
     eventually::eventually,
     lake,
     programs::{program, workspace},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -52,69 +55,6 @@ async fn ingest(folder: &Path, broker: SocketAddr) -> Running {
 
 fn gateway() -> GatewayPath {
     GatewayPath::new(SiteId::new("plant").expect("a slug"), GatewayId::new("gw-a").expect("a slug"))
-}
-
-/// A gateway that publishes what it is told and hands on what it hears.
-struct Gateway {
-    client: AsyncClient,
-    acks: mpsc::UnboundedReceiver<BlockAck>,
-    next_number: u64,
-}
-
-impl Gateway {
-    async fn connect(broker: SocketAddr) -> Self {
-        let mut options = MqttOptions::new("plant.gw-a", broker.ip().to_string(), broker.port());
-        options.set_credentials("gw-a", "secret").set_max_packet_size(1 << 20, 1 << 20);
-        let (client, mut eventloop) = AsyncClient::new(options, 16);
-        client.subscribe(gateway().down_filter(), QoS::AtLeastOnce).await.expect("it takes requests");
-        let (sender, acks) = mpsc::unbounded_channel();
-        let (subscribed, mut is_subscribed) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Ok(event) = eventloop.poll().await {
-                match event {
-                    Event::Incoming(Packet::SubAck(_)) => subscribed.send(()).expect("somebody waits"),
-                    Event::Incoming(Packet::Publish(publish))
-                        if publish.topic == gateway().down(Down::Ack) =>
-                    {
-                        let ack = BlockAck::decode(&publish.payload).expect("an acknowledgement");
-                        if sender.send(ack).is_err() {
-                            return;
-                        }
-                    }
-                    _ => {}
-                }
-            }
-        });
-        timeout(PATIENCE, is_subscribed.recv()).await.expect("in time").expect("subscribed");
-        Self { client, acks, next_number: 0 }
-    }
-
-    async fn send(&mut self, block: &Block) -> u64 {
-        let number = self.next_number;
-        self.next_number += 1;
-        let mut bytes = Encoder::new().expect("an encoder").encode(block).expect("it encodes");
-        stamp(&mut bytes, Stamp { lane: Lane::Live, epoch: 1, number }).expect("a block");
-        let topic = gateway().up(Lane::Live);
-        self.client.publish(topic, QoS::AtLeastOnce, false, bytes).await.expect("it takes requests");
-        number
-    }
-
-    /// Sends a block once: whoever has its SUBACK misses nothing.
-    async fn deliver(&mut self, block: &Block) -> Outcome {
-        let number = self.send(block).await;
-        self.outcome(number).await
-    }
-
-    async fn outcome(&mut self, number: u64) -> Outcome {
-        loop {
-            let ack =
-                timeout(PATIENCE, self.acks.recv()).await.expect("answered in time").expect("connected");
-            if let Some(found) = ack.outcomes.into_iter().find(|outcome| outcome.number == number) {
-                assert!(ack.credit.window_bytes > 0);
-                return found.outcome;
-            }
-        }
-    }
 }
 
 fn origin() -> Origin {
@@ -156,7 +96,7 @@ async fn blocks_are_acknowledged_once_durable_and_answered_for_after_a_restart()
     let folder = tempfile::tempdir().expect("a folder");
     let broker = broker().await;
     let running = ingest(folder.path(), broker.mqtt).await;
-    let mut gateway = Gateway::connect(broker.mqtt).await;
+    let mut gateway = Gateway::connect(broker.mqtt, gateway(), "secret").await;
     connected(&running).await;
 
     let mut events = running.query().subscribe();
@@ -223,7 +163,7 @@ async fn an_operator_closes_what_will_never_come_and_the_audit_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let broker = broker().await;
     let running = ingest(folder.path(), broker.mqtt).await;
-    let mut gateway = Gateway::connect(broker.mqtt).await;
+    let mut gateway = Gateway::connect(broker.mqtt, gateway(), "secret").await;
     connected(&running).await;
     // Ten were measured, four came, and nobody knows where the board ended.
     let mut first = block(0..4);
@@ -284,7 +224,7 @@ async fn duckdb_corrects_times_as_the_api_does() {
     let data = folder.path().join("data");
     let broker = broker().await;
     let running = ingest(folder.path(), broker.mqtt).await;
-    let mut gateway = Gateway::connect(broker.mqtt).await;
+    let mut gateway = Gateway::connect(broker.mqtt, gateway(), "secret").await;
     connected(&running).await;
     // A gateway that woke up in 1970 and learns the time, ten readings later.
     let of_clocks = [
@@ -294,7 +234,8 @@ async fn duckdb_corrects_times_as_the_api_does() {
     for (stored, (tick, unix_ms, error_ms, quality)) in [10, 20].into_iter().zip(of_clocks) {
         let mut block = block(stored - 10..stored);
         block.records.push(Record::Anchor { origin: origin(), tick: Tick(tick), unix_ms, error_ms, quality });
-        assert_eq!(gateway.deliver(&block).await, Outcome::Durable);
+        let number = gateway.send(&block).await;
+        assert_eq!(gateway.outcome(number).await, Outcome::Durable);
         eventually("the readings and their anchor in the lake", async || {
             let rows = lake::try_query(
                 &data,
