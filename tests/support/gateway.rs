@@ -1,6 +1,6 @@
 //! A gateway made of a bare MQTT client: it publishes what it is told and hands on what it hears.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use tidegate_protocol::{
@@ -10,12 +10,13 @@ use tidegate_protocol::{
 };
 use tokio::{sync::mpsc, time::timeout};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Gateway {
     client: AsyncClient,
     path: GatewayPath,
     pub acks: mpsc::UnboundedReceiver<BlockAck>,
+    answered: HashMap<u64, Outcome>,
     next_number: u64,
 }
 
@@ -43,7 +44,7 @@ impl Gateway {
             }
         });
         timeout(PATIENCE, is_subscribed.recv()).await.expect("in time").expect("subscribed");
-        Self { client, path, acks, next_number: 0 }
+        Self { client, path, acks, answered: HashMap::new(), next_number: 0 }
     }
 
     pub async fn send(&mut self, block: &Block) -> u64 {
@@ -61,15 +62,16 @@ impl Gateway {
         number
     }
 
-    /// What became of a block; answers to others before it are passed over.
+    /// What became of a block. One acknowledgement answers several.
     pub async fn outcome(&mut self, number: u64) -> Outcome {
         loop {
+            if let Some(outcome) = self.answered.remove(&number) {
+                return outcome;
+            }
             let ack =
                 timeout(PATIENCE, self.acks.recv()).await.expect("answered in time").expect("connected");
-            if let Some(found) = ack.outcomes.into_iter().find(|outcome| outcome.number == number) {
-                assert!(ack.credit.window_bytes > 0);
-                return found.outcome;
-            }
+            assert!(ack.credit.window_bytes > 0);
+            self.answered.extend(ack.outcomes.into_iter().map(|answer| (answer.number, answer.outcome)));
         }
     }
 }
