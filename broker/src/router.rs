@@ -18,11 +18,14 @@
 //! The router's thread cannot be ended from outside: each router that was replaced or drained leaves one
 //! idle thread until the process ends, and one that hangs two.
 
+mod names;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+#[cfg(any(test, debug_assertions))]
 use bytes::Bytes;
 use futures_util::FutureExt;
 use rumqttd::local::{LinkBuilder, LinkRx, LinkTx};
@@ -34,6 +37,7 @@ use rumqttd::{Forward, Notification, RouterConfig, SegmentConfig};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use self::names::{guarded_filter, guarded_topic, unguarded_topic};
 #[cfg(any(test, debug_assertions))]
 use crate::failpoint::RouterFault;
 use crate::mqtt::{Message, QoS, Topic};
@@ -46,10 +50,6 @@ const MAX_WAITING_EVENTS: usize = 500;
 /// And no link sends a wake-up beyond this: the last places are for the porter, and for links that look at the same time.
 const FULL_EVENTS: usize = 900;
 const MAX_WAITING_PACKETS: usize = 512;
-/// Stands before names that the router could not take: its matching slices a topic's first byte, and panics where a
-/// character has more than one. Within the first level it changes nothing for wildcards. Names that begin with it get
-/// one more, so that no two names become one.
-const GUARD: u8 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segments {
@@ -360,28 +360,6 @@ impl fmt::Debug for Link {
     }
 }
 
-fn needs_guard(name: &[u8]) -> bool {
-    name.first().is_some_and(|first| !first.is_ascii() || *first == GUARD)
-}
-
-fn guarded_filter(mut filter: String) -> String {
-    if needs_guard(filter.as_bytes()) {
-        filter.insert(0, char::from(GUARD));
-    }
-    filter
-}
-
-fn guarded_topic(topic: &Bytes) -> Bytes {
-    match needs_guard(topic) {
-        true => [&[GUARD][..], topic].concat().into(),
-        false => topic.clone(),
-    }
-}
-
-fn unguarded_topic(topic: Bytes) -> Bytes {
-    if topic.first() == Some(&GUARD) { topic.slice(1..) } else { topic }
-}
-
 fn into_packet(message: Message) -> Packet {
     let publish = Publish::new(guarded_topic(message.topic.bytes()), message.payload, false);
     // The router overwrites a message's QoS with the link's; this property passes through unchanged.
@@ -429,24 +407,5 @@ impl Link {
             false,
         );
         self.push(Packet::Publish(publish, None))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_guarded_topic_matches_what_the_bare_one_would_and_comes_back() {
-        let names = ["é/x", "é", "\u{1}é/x", "\u{1}", "x/é", "日本/x"];
-        let guarded = |name: &str| guarded_topic(&Bytes::copy_from_slice(name.as_bytes()));
-        for name in names {
-            assert!(guarded(name).first().is_some_and(u8::is_ascii), "{name:?}");
-            assert_eq!(unguarded_topic(guarded(name)), name.as_bytes());
-            assert_eq!(guarded_filter(name.to_owned()).as_bytes(), guarded(name));
-            assert_eq!(names.iter().filter(|other| guarded(other) == guarded(name)).count(), 1, "{name:?}");
-        }
-        assert_eq!(guarded("home/x"), "home/x");
-        assert_eq!(guarded_filter("+/x".to_owned()), "+/x");
     }
 }

@@ -17,10 +17,13 @@ type Seeds = Vec<(String, Vec<u8>)>;
 
 /// Messages by name, as docs/wire.md has them.
 pub fn golden() -> Seeds {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/tests/golden");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/tests/golden/v1");
     let mut vectors = Vec::new();
     for entry in fs::read_dir(folder).expect("the folder of the golden vectors") {
         let path = entry.expect("a file").path();
+        if path.extension().is_none_or(|extension| extension != "hex") {
+            continue;
+        }
         let text = fs::read_to_string(&path).expect("a vector is text");
         let digits = text.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);
         let bytes = digits.map(|byte| u8::from_str_radix(byte, 16).expect("two digits")).collect();

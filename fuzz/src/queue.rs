@@ -66,7 +66,7 @@ fn origin(bytes: &[u8]) {
 fn meta(bytes: &[u8]) {
     match records::read_meta(bytes) {
         MetaRead::Good(meta) => {
-            assert_eq!(meta.format.min(records::FORMAT), meta.format);
+            assert_eq!(meta.format, records::FORMAT);
             same_again(bytes, |record: Meta| record);
         }
         MetaRead::Newer(format) => assert!(format > records::FORMAT && is_sealed(bytes)),

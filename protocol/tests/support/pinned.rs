@@ -14,6 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 const SUMS: &str = "SHA256SUMS";
 
+/// Takes the committed bytes: panics unless they still say the same.
+pub type Check = Box<dyn Fn(&[u8])>;
+
 /// One message.
 pub struct Vector {
     pub name: String,
@@ -22,8 +25,7 @@ pub struct Vector {
     pub value: String,
     /// As it is written today.
     pub bytes: Vec<u8>,
-    /// Takes the committed bytes: panics unless they still say the same.
-    pub still_says_it: Box<dyn Fn(&[u8])>,
+    pub still_says_it: Check,
 }
 
 /// The committed vectors of one version.
