@@ -7,7 +7,7 @@ use anyhow::Result;
 use std::path::PathBuf;
 
 /// Crates that are workspaces of their own: cargo looks at them only when told.
-fn outside_the_workspace(repository: &Repository) -> Result<Vec<PathBuf>> {
+pub fn outside_the_workspace(repository: &Repository) -> Result<Vec<PathBuf>> {
     let folders = ["fuzz", "firmware/meter", template::FOLDER];
     let mut manifests: Vec<PathBuf> =
         folders.iter().map(|folder| repository.path(folder).join("Cargo.toml")).collect();
