@@ -132,12 +132,10 @@ pub fn broker_access(bytes: &[u8]) {
     client_id_of(client_id, &all);
 }
 
-/// The router slices the first byte, and keeps every name for as long as it runs.
+/// The router keeps every name for as long as it runs, and what begins with `$` means something else to it.
 fn reaches_the_router(text: &str) -> bool {
     let first = text.bytes().next();
-    first.is_some_and(|byte| byte.is_ascii() && byte != b'$')
-        && text.len() <= MAX_TOPIC_BYTES
-        && !text.starts_with(PROBE_ROOT)
+    first.is_some_and(|byte| byte != b'$') && text.len() <= MAX_TOPIC_BYTES && !text.starts_with(PROBE_ROOT)
 }
 
 fn topic_of(topic: &str, own: GatewayPath, all: &[Role; 4]) {

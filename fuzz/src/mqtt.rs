@@ -71,7 +71,7 @@ fn bounded(packet: &Packet) {
 fn forwarded(packet: &Packet) {
     let Packet::Publish { message, id } = packet else { return };
     let mut out = BytesMut::new();
-    mqtt::publish(&mut out, message, (*id != 0).then_some(*id), true);
+    mqtt::publish(&mut out, message, (*id != 0).then_some(*id), *id != 0);
     let length = out.len();
     assert_eq!(mqtt::decode(&mut out, length), Ok(Decoded::Packet(packet.clone())));
 }

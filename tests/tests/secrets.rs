@@ -81,7 +81,7 @@ impl Search {
     /// The search finds what is there to be found: this was said by whoever is named so.
     fn assert_was_said(&self, from: &str, text: &str) {
         let of: Vec<_> = self.heard.iter().filter(|(by, _)| by.starts_with(from)).collect();
-        assert!(of.iter().any(|(_, said)| said.contains(text)), "{from} says {text:?}: {}", of.len());
+        assert!(of.iter().any(|(_, said)| said.contains(text)), "{from} says {text:?}: {of:?}");
     }
 
     async fn page(&mut self, part: &str, address: std::net::SocketAddr, path: &str, token: Option<&str>) {
@@ -114,12 +114,12 @@ fn keep_logs(chain: &mut Chain) -> [(&'static str, PathBuf); 3] {
 
 fn board(chain: &Chain, name: &str, key: Option<&str>) -> BoardHandle {
     let key = key.map(|key| key.parse::<DeviceKey>().expect("a key"));
-    let plan = BoardPlan { key, ..BoardPlan::typical(DeviceId::new(name).expect("a slug"), 1, 2, 100.0) };
+    let plan = BoardPlan { key, ..BoardPlan::typical(DeviceId::new(name).expect("a slug"), 1, 1, 10.0) };
     VirtualBoard::spawn(plan, chain.board_link(), Shutdown::new()).expect("a good plan")
 }
 
 async fn flows(board: &BoardHandle) {
-    let some = board.wait_until(|status| status.acknowledged >= 50);
+    let some = board.wait_until(|status| status.acknowledged >= 5);
     tokio::time::timeout(PATIENCE, some).await.expect("readings arrive");
 }
 
@@ -194,7 +194,7 @@ async fn passwords_keys_and_tokens_are_said_nowhere() {
     chain.ingest.settings.extend(table(&format!(
         "[auth]\n[[receiver]]\nid = \"ops\"\ntype = \"webhook\"\nurl = \"http://{address}/\"\nallow_internal = true\nsecrets = [\"{hook_secret}\"]\n\
          [[receiver]]\nid = \"mail\"\ntype = \"email\"\nserver = \"127.0.0.1:1\"\ntls = \"none\"\nuser = \"alarms\"\npassword = \"{of_mail}\"\n\
-         from = \"Tidegate <alarms@example.org>\"\nto = [\"eva@example.org\"]\nallow_internal = true\n"
+         from = \"Tidegate <alarms@example.org>\"\nto = [\"eva@example.org\"]\n"
     )));
     chain.broker.start_with(ALL_LOGS);
     let mqtt = chain.mqtt();
@@ -291,10 +291,10 @@ async fn passwords_keys_and_tokens_are_said_nowhere() {
     for (name, path) in logs {
         search.heard(&format!("{name}'s log"), fs::read_to_string(path).expect("it logged"));
     }
-    search.assert_was_said("agent's log", DEVICE);
+    search.assert_was_said("agent's log", "tidegate_agent");
     search.assert_was_said("broker's log", "TRACE");
     search.assert_was_said("ingest/api/v1/receivers", "ops");
-    search.assert_was_said("tidegate receivers test mail", "127.0.0.1:1");
+    search.assert_was_said("tidegate receivers test mail", "did not reach mail");
     search.assert_nothing_was_said();
 }
 
@@ -374,7 +374,7 @@ async fn private_keys_and_invitations_are_said_nowhere() {
     for key in &keys {
         search.secret("a private key", key);
     }
-    search.assert_was_said("agent's log", DEVICE);
-    search.assert_was_said("the authority's log", GATEWAY);
+    search.assert_was_said("agent's log", "tidegate_agent");
+    search.assert_was_said("the authority's log", "this invitation was used already");
     search.assert_nothing_was_said();
 }
