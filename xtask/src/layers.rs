@@ -4,6 +4,7 @@
 mod confinement;
 mod dependencies;
 mod files;
+mod unsafety;
 
 use crate::command::capture;
 use crate::repository::Repository;
@@ -33,6 +34,7 @@ fn problems(repository: &Repository) -> Result<Vec<String>> {
     let mut problems = dependencies::check(&dependencies::of_workspace(repository)?);
     problems.extend(confinement::check(&sources));
     problems.extend(files::check(&sources));
+    problems.extend(unsafety::check(&sources));
     Ok(problems)
 }
 
