@@ -38,6 +38,9 @@ pub async fn measure(report: &mut Report) {
     allow_descriptors(WATCHERS as u64 + OTHER_DESCRIPTORS);
     let mut chain = Chain::new(&format!("{QUIET_RULES}{}", probe::RULE));
     with_default_intervals(&mut chain);
+    let http = chain.ingest.settings.get_mut("http").and_then(toml::Value::as_table_mut);
+    // All of them come from this machine.
+    http.expect("a section").insert("max_connections_per_address".to_owned(), (2 * WATCHERS as i64).into());
     chain.start();
     let ingest = chain.ingest.daemon().id();
     let before = anonymous_bytes(ingest);
