@@ -63,11 +63,12 @@ fn written_again(path: &Path, list: &DeviceList) {
     assert_eq!(&DeviceList::load(path).expect("what was written is read"), list);
 }
 
-/// What looks like a whole key.
+/// What looks like a whole key, where a key stands.
 fn secrets_of(bytes: &[u8]) -> impl Iterator<Item = &str> {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    let words = text.split(|c: char| !c.is_ascii_hexdigit());
-    words.filter(|word| word.len() == 32 && word.bytes().collect::<BTreeSet<_>>().len() > 2)
+    let values = text.split("key = \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let keys = values.filter(|value| value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    keys.filter(|key| key.bytes().collect::<BTreeSet<_>>().len() > 2)
 }
 
 pub fn seeds() -> Vec<(String, Vec<u8>)> {
