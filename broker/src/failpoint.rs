@@ -48,6 +48,7 @@ impl RouterFault {
         }
     }
 
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn due() -> Option<Self> {
         Self::ALL.into_iter().find(|fault| failpoint::fails(fault.name()))
     }

@@ -37,6 +37,8 @@ struct Tables {
     connections: Connections,
     per_address: HashMap<IpAddr, Connections>,
     seats: HashMap<String, Seat>,
+    /// Seats were taken so often.
+    taken: u64,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +50,7 @@ struct Connections {
 
 #[derive(Debug)]
 enum Seat {
-    Taken { user: Arc<str>, takeover: CancellationToken, left: CancellationToken },
+    Taken { number: u64, user: Arc<str>, takeover: CancellationToken, left: CancellationToken },
     Kept(Box<Kept>),
 }
 
@@ -145,7 +147,7 @@ impl Registry {
     fn try_take(self: &Arc<Self>, client_id: &str, identity: &Identity) -> Result<Attempt, SeatRefused> {
         let mut tables = self.tables();
         let owner = tables.seats.get(client_id).map(|seat| match seat {
-            Seat::Taken { user, takeover, left } => (user, Some((takeover, left))),
+            Seat::Taken { user, takeover, left, .. } => (user, Some((takeover, left))),
             Seat::Kept(kept) => (&kept.user, None),
         });
         match owner {
@@ -158,12 +160,15 @@ impl Registry {
         }
         let (takeover, left) = (CancellationToken::new(), CancellationToken::new());
         let user = Arc::clone(&identity.user);
-        let seat = Seat::Taken { user, takeover: takeover.clone(), left: left.clone() };
+        tables.taken += 1;
+        let number = tables.taken;
+        let seat = Seat::Taken { number, user, takeover: takeover.clone(), left: left.clone() };
         let kept = match tables.seats.insert(client_id.to_owned(), seat) {
             Some(Seat::Kept(kept)) => Some(kept),
             _ => None,
         };
-        let held = Held { registry: Arc::clone(self), client_id: client_id.to_owned(), takeover, left };
+        let held =
+            Held { registry: Arc::clone(self), client_id: client_id.to_owned(), number, takeover, left };
         Ok(Attempt::Taken(held, kept))
     }
 
@@ -241,6 +246,7 @@ impl Drop for Admission {
 pub struct Held {
     registry: Arc<Registry>,
     client_id: String,
+    number: u64,
     takeover: CancellationToken,
     left: CancellationToken,
 }
@@ -282,11 +288,44 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut tables = self.registry.tables();
-        let own = |seat: &Seat| matches!(seat, Seat::Taken { .. });
+        // Once the session was kept, the seat may be another's already.
+        let own = |seat: &Seat| matches!(seat, Seat::Taken { number, .. } if *number == self.number);
         if tables.seats.get(&self.client_id).is_some_and(own) {
             tables.seats.remove(&self.client_id);
         }
         drop(tables);
         self.left.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Role;
+
+    #[test]
+    fn who_left_does_not_empty_the_seat_of_who_came_after() {
+        let registry = Arc::new(Registry::new(RegistryLimits {
+            max_connections: 9,
+            max_connections_per_address: 9,
+            max_handshakes: 9,
+            max_handshakes_per_address: 9,
+            max_kept_sessions: 9,
+            kept_session_expiry: Duration::from_secs(9),
+        }));
+        let eva = Identity { user: "eva".into(), role: Arc::new(Role::Operator) };
+        let take = || match registry.try_take("one", &eva) {
+            Ok(Attempt::Taken(held, _)) => Some(held),
+            _ => None,
+        };
+        let first = take().expect("it is free");
+        // Its session was kept, and taken up again before all of it is gone.
+        registry.tables().seats.remove("one");
+        let second = take().expect("it is free");
+        drop(first);
+        assert!(take().is_none(), "two would be there at once");
+        assert!(second.takeover().is_cancelled());
+        drop(second);
+        assert!(take().is_some());
     }
 }
