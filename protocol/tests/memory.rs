@@ -9,10 +9,11 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
+use repair::block;
 use tidegate_protocol::{
     BootId, DeviceId, Origin, WIRE_VERSION,
     ack::{AckError, BlockAck},
-    block::{BlockError, Decoder, HEADER_BYTES, MAX_BODY_BYTES, MAX_READINGS, Part},
+    block::{BlockError, Decoder, MAX_BODY_BYTES, MAX_READINGS, Part},
     frame::crc::crc32c,
 };
 
@@ -50,21 +51,6 @@ fn peak(work: impl FnOnce()) -> usize {
     PEAK.store(before, Relaxed);
     work();
     PEAK.load(Relaxed) - before
-}
-
-/// A block with right checksums that says it unpacks to `says` bytes.
-fn block(readings: u32, directory: &[u8], body: &[u8], says: usize) -> Vec<u8> {
-    let mut block = b"TGBK\x00\x01\x00\x00".to_vec();
-    block.resize(HEADER_BYTES, 0);
-    for (at, value) in
-        [(28, readings), (32, directory.len() as u32), (36, body.len() as u32), (40, says as u32)]
-    {
-        repair::put(&mut block, at, value);
-    }
-    block.extend_from_slice(directory);
-    block.extend_from_slice(body);
-    assert!(repair::repair(&mut block));
-    block
 }
 
 fn zstd(body: &[u8]) -> Vec<u8> {

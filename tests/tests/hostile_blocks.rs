@@ -7,11 +7,12 @@ mod gateway;
 mod repair;
 
 use gateway::Gateway;
+use repair::block;
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, DeviceId, GatewayId, Origin, Quality, Reading, Seq,
     SiteId, Tick, Value, ValueKind,
     ack::{Outcome, RejectReason},
-    block::{Block, Description, HEADER_BYTES, MAX_BODY_BYTES, MAX_READINGS, OriginReadings, Record},
+    block::{Block, Description, MAX_BODY_BYTES, MAX_READINGS, OriginReadings, Record},
     topic::GatewayPath,
 };
 use tidegate_tests::{
@@ -50,21 +51,6 @@ fn full(number: u64) -> Block {
         records: vec![Record::Described(Description { origin, tag, firmware, channels })],
         origins: vec![OriginReadings { origin, readings }],
     }
-}
-
-/// With right checksums, however wrong what they are of.
-fn block(readings: u32, directory: &[u8], body: &[u8], says: usize) -> Vec<u8> {
-    let mut block = b"TGBK\x00\x01\x00\x00".to_vec();
-    block.resize(HEADER_BYTES, 0);
-    for (at, value) in
-        [(28, readings), (32, directory.len() as u32), (36, body.len() as u32), (40, says as u32)]
-    {
-        repair::put(&mut block, at, value);
-    }
-    block.extend_from_slice(directory);
-    block.extend_from_slice(body);
-    assert!(repair::repair(&mut block));
-    block
 }
 
 /// A zstd frame of run-length blocks: each four bytes are 128 KiB of zeros. `window` is its descriptor: 0xff asks for 3.75 TiB.

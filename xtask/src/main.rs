@@ -43,7 +43,7 @@ enum Command {
     Firmware(firmware::Arguments),
     /// Run one fuzz target under libFuzzer; without a target, list them
     Fuzz(fuzz::Options),
-    /// Write protocol's golden byte vectors anew, after a deliberate change of the wire
+    /// Write golden byte vectors of messages that have none yet; those that are there stay as they are
     Golden,
     /// Check who depends on whom, file sizes and file names
     Layers,

@@ -7,12 +7,12 @@ mod repair;
 
 use std::fmt::Debug;
 
-use repair::put;
+use repair::block;
 pub use repair::repair;
 use tidegate_protocol::{
     DeviceId,
     ack::BlockAck,
-    block::{Block, Decoder, Directory, Encoder, HEADER_BYTES, Header, ranges_of},
+    block::{Block, Decoder, Directory, Encoder, Header, ranges_of},
     frame::{
         Deframer, MAX_FRAME, Up,
         crc::crc32c,
@@ -211,16 +211,7 @@ pub fn assembled(bytes: &[u8]) -> Vec<u8> {
     let (head, rest) = bytes.split_at(bytes.len().min(3));
     let [low, high, len] = [0, 1, 2].map(|at| head.get(at).copied().unwrap_or_default());
     let (directory, body) = rest.split_at(rest.len().min(usize::from(len)));
-    let mut block = b"TGBK\x01\x01\x00\x00".to_vec();
-    block.resize(HEADER_BYTES, 0);
-    put(&mut block, 28, u32::from(low) | u32::from(high) << 8);
-    put(&mut block, 32, directory.len() as u32);
-    put(&mut block, 36, body.len() as u32);
-    put(&mut block, 40, body.len() as u32);
-    block.extend_from_slice(directory);
-    block.extend_from_slice(body);
-    assert!(repair(&mut block));
-    block
+    block(u32::from(low) | u32::from(high) << 8, directory, body, body.len())
 }
 
 /// An agent's side of the acknowledgements.

@@ -23,3 +23,18 @@ pub fn repair(bytes: &mut [u8]) -> bool {
     put(header, 48, crc32c(&signed));
     true
 }
+
+/// A block of these parts with right checksums, however wrong they are, that says it unpacks to `says` bytes.
+pub fn block(readings: u32, directory: &[u8], body: &[u8], says: usize) -> Vec<u8> {
+    let mut block = b"TGBK\x01\x01\x00\x00".to_vec();
+    block.resize(HEADER_BYTES, 0);
+    for (at, value) in
+        [(28, readings), (32, directory.len() as u32), (36, body.len() as u32), (40, says as u32)]
+    {
+        put(&mut block, at, value);
+    }
+    block.extend_from_slice(directory);
+    block.extend_from_slice(body);
+    assert!(repair(&mut block), "the lengths are those of the parts");
+    block
+}

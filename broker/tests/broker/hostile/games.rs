@@ -11,7 +11,7 @@ async fn ids_that_are_none_are_refused_as_often_as_they_come() {
     /// Rejected with a code, or not even MQTT.
     const REJECTED: Option<&[u8]> = Some(&[0x20, 2, 0, 2]);
     let mut broker = Besieged::start("");
-    let mut flow = Flow::start(&broker).await;
+    let flow = Flow::start(&broker).await;
     let before = broker.resident();
     let long = vec![b'x'; 0xffff];
     let ids: [(&[u8], Option<&[u8]>); 18] = [
@@ -50,10 +50,7 @@ async fn ids_that_are_none_are_refused_as_often_as_they_come() {
         same.push(raw);
     }
     assert!(same.pop().expect("the last").packet().await.is_some());
-    flow.goes_on().await;
-    broker.assert_grew_by_at_most(before, 0);
-    broker.assert_unharmed().await;
-    flow.ends_whole().await;
+    broker.assert_withstood(flow, before, 0).await;
 }
 
 #[tokio::test]
@@ -63,7 +60,7 @@ async fn acknowledgements_of_nothing_change_nothing() {
     const PUBREL: u8 = 0x62;
     const PUBCOMP: u8 = 0x70;
     let mut broker = Besieged::start("");
-    let mut flow = Flow::start(&broker).await;
+    let flow = Flow::start(&broker).await;
     let before = broker.resident();
     let mut raw = broker.enter(THERE, "operator", "games").await;
     raw.send(&subscribe(1, &[("home/#", 2)])).await;
@@ -103,16 +100,13 @@ async fn acknowledgements_of_nothing_change_nothing() {
     // Packet id 0 is no id.
     raw.send(&packet(PUBACK, &[0, 0])).await;
     assert!(raw.is_cut_off().await);
-    flow.goes_on().await;
-    broker.assert_grew_by_at_most(before, 0);
-    broker.assert_unharmed().await;
-    flow.ends_whole().await;
+    broker.assert_withstood(flow, before, 0).await;
 }
 
 #[tokio::test]
 async fn qos_2_out_of_order_is_delivered_once_or_cut_off() {
     let mut broker = Besieged::start("");
-    let mut flow = Flow::start(&broker).await;
+    let flow = Flow::start(&broker).await;
     let before = broker.resident();
     let mut listener = broker.enter(HERE, "operator", "listener").await;
     listener.send(&subscribe(1, &[("home/#", 0)])).await;
@@ -145,17 +139,14 @@ async fn qos_2_out_of_order_is_delivered_once_or_cut_off() {
     assert_eq!(raw.packet().await, Some(packet(0x50, &[0, 20])), "one that is open may be repeated");
     raw.send(&publish(0x34, "home/x", 300, b"one more")).await;
     assert!(raw.is_cut_off().await);
-    flow.goes_on().await;
-    broker.assert_grew_by_at_most(before, 0);
-    broker.assert_unharmed().await;
-    flow.ends_whole().await;
+    broker.assert_withstood(flow, before, 0).await;
 }
 
 #[tokio::test]
 async fn wills_are_as_long_as_a_connect_at_most_and_nobody_elses() {
     const VANISHING: usize = 200;
     let mut broker = Besieged::start("");
-    let mut flow = Flow::start(&broker).await;
+    let flow = Flow::start(&broker).await;
     let before = broker.resident();
     let others = format!("{}/status", gateway_path("gw1").root());
     for (user, id, topic, length) in [
@@ -182,8 +173,5 @@ async fn wills_are_as_long_as_a_connect_at_most_and_nobody_elses() {
     }
     drop(vanishing);
     broker.until("tidegate_broker_wills_published_total", |count| count == VANISHING as u64).await;
-    flow.goes_on().await;
-    broker.assert_grew_by_at_most(before, VANISHING as u64 * 32 * 1024);
-    broker.assert_unharmed().await;
-    flow.ends_whole().await;
+    broker.assert_withstood(flow, before, VANISHING as u64 * 32 * 1024).await;
 }

@@ -150,6 +150,14 @@ impl Besieged {
         assert!(grown <= bound + SLACK, "grown by {grown} bytes, {bound} and {SLACK} are the bound");
     }
 
+    /// The end of a siege: honest blocks go on arriving and none is missing, memory is within its bound, nothing broke.
+    pub async fn assert_withstood(&mut self, mut flow: Flow, before: u64, bound: u64) {
+        flow.goes_on().await;
+        self.assert_grew_by_at_most(before, bound);
+        self.assert_unharmed().await;
+        flow.ends_whole().await;
+    }
+
     /// Not one panic, and the first router still.
     pub async fn assert_unharmed(&mut self) {
         assert!(matches!(self.process.try_wait(), Ok(None)), "it runs");
