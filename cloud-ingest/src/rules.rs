@@ -113,6 +113,10 @@ pub struct RulesLogView {
 impl RuleView {
     /// None of a rule that never said anything.
     pub fn new(rule: &RevisedRule, now_unix_ms: i64) -> Option<Self> {
+        // A change that was made is none to come, though its time may be ahead of the clock: two within a millisecond are
+        // put one behind the other, and so is one after the clock was set back.
+        let made = rule.revisions().iter().filter(|known| !known.is_dated);
+        let now_unix_ms = made.filter_map(|known| known.from.unix_ms()).fold(now_unix_ms, i64::max);
         let says = || rule.revisions().iter().filter_map(|known| Some((known.from, known.rule.as_ref()?)));
         let announced = || says().find(|(from, _)| !from.is_by(now_unix_ms)).map(|(_, rule)| rule);
         let (state, shown) = match (rule.at(Some(now_unix_ms)), announced()) {

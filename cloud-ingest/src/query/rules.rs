@@ -133,6 +133,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_changed_within_a_millisecond_or_after_the_clock_was_set_back_is_shown_as_changed() {
+        let (now, earlier) = (1_790_000_000_000, 1_789_999_000_000);
+        let mut book = RuleBook::default();
+        book.merge(&hot(60).rules, now);
+        book.merge(&hot(80).rules, now);
+        let shown = |book: &RuleBook, at| {
+            let rule = RuleView::new(book.rules().next().unwrap(), at).unwrap();
+            (rule.state, rule.condition)
+        };
+        assert_eq!(shown(&book, now), ("in-force", "above = 80".to_owned()));
+        book.merge(&RuleSet::default(), now);
+        assert_eq!(shown(&book, now), ("retired", "above = 80".to_owned()));
+        book.merge(&hot(90).rules, earlier);
+        assert_eq!(shown(&book, earlier), ("in-force", "above = 90".to_owned()));
+    }
+
+    #[test]
     fn what_is_announced_is_shown_as_that() {
         let folder = tempfile::tempdir().unwrap();
         let query = served(folder.path());
