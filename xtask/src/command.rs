@@ -44,6 +44,13 @@ pub fn capture(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// What the compiler builds for where nobody says.
+pub fn host() -> Result<String> {
+    let about = capture(Command::new("rustc").arg("-vV"))?;
+    let host = about.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("rustc does not say what it builds for")
+}
+
 /// A command as a person would type it.
 pub fn describe(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());

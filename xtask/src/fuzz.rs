@@ -118,10 +118,7 @@ fn build(repository: &Repository, step: &mut Step, target: Option<&str>) -> Resu
 
 /// cargo-fuzz builds for a target that it names: the compiler's own.
 fn built_folder(repository: &Repository) -> Result<PathBuf> {
-    let about = command::capture(Command::new("rustc").arg("-vV"))?;
-    let host = about.lines().find_map(|line| line.strip_prefix("host: "));
-    let host = host.context("rustc does not say what it builds for")?;
-    Ok(repository.path(BUILT).join(host).join("release"))
+    Ok(repository.path(BUILT).join(command::host()?).join("release"))
 }
 
 fn has_nightly() -> bool {

@@ -13,6 +13,7 @@ mod golden;
 mod layers;
 mod lint;
 mod repository;
+mod sbom;
 mod steps;
 mod test;
 mod tools;
@@ -49,6 +50,8 @@ enum Command {
     Layers,
     /// Check licences, sources and known vulnerabilities of every dependency
     Deny(deny::Options),
+    /// Write what every program and board image is made of, as CycloneDX bills of materials, into target/sbom
+    Sbom(sbom::Options),
 }
 
 fn main() -> ExitCode {
@@ -74,5 +77,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Golden => golden::run(&repository),
         Command::Layers => layers::run(&repository),
         Command::Deny(options) => deny::run(&repository, &options),
+        Command::Sbom(options) => sbom::run(&repository, &options),
     }
 }

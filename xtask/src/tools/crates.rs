@@ -11,6 +11,7 @@ pub struct Subcommand {
     version: &'static str,
 }
 
+pub const CARGO_CYCLONEDX: Subcommand = Subcommand { crate_name: "cargo-cyclonedx", version: "0.5.9" };
 pub const CARGO_DENY: Subcommand = Subcommand { crate_name: "cargo-deny", version: "0.20.2" };
 pub const CARGO_FUZZ: Subcommand = Subcommand { crate_name: "cargo-fuzz", version: "0.13.2" };
 
