@@ -11,7 +11,9 @@ use serde_json::Value;
 use tidegate_tests::{
     chain::Chain,
     eventually::eventually,
-    measured::RULES,
+    measured::{Measured, RULES},
+    node::node_with,
+    programs::workspace,
     tidegate::{output_with_line, tidegate},
 };
 use tidegate_trust::{
@@ -210,6 +212,50 @@ async fn who_has_a_password_signs_in_to_the_page_and_out_again() {
     let out = door.exchange(&post("/logout", session, &format!("form={form}"))).await;
     assert!(out.starts_with("HTTP/1.1 303"), "{out}");
     assert!(door.exchange(&get("/api/v1/whoami", session)).await.starts_with("HTTP/1.1 401"));
+}
+
+/// Chromium itself says what the page's policy stops, and what goes wrong in a script.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_shows_the_page_under_its_policy_and_runs_nothing_else() {
+    let mut door = Door::open();
+    let added = door.chain.ingest.command_with_line(&["users", "add", "eva", "--role", "admin"], PASSWORD);
+    assert!(added.status.success(), "{}", said(&added));
+    door.chain.agent.start();
+    let measured = Measured::default();
+    let board = measured.board(1, 50, door.chain.board_link());
+    board.wait_until(|status| status.acknowledged > 0).await;
+
+    let mut browse = node_with("puppeteer-core");
+    browse.arg(workspace().join("tests/clients/browse.js")).env("CHROMIUM", chromium());
+    browse.env("PAGE", format!("https://{}/", door.address())).env("NAME", "eva").env("PASSWORD", PASSWORD);
+    let browsed = tokio::task::spawn_blocking(move || browse.output().expect("node starts"));
+    let browsed = browsed.await.expect("no panic");
+    board.finish().await;
+    let saw = lines(&browsed).remove(0);
+    let quiet = Value::Array(Vec::new());
+    for part in ["quietAtFirst", "quietOnThePage", "quietAtTheEnd"] {
+        assert_eq!(saw[part], quiet, "{saw}");
+    }
+    assert_eq!(saw["complaintsOfTheRefusal"].as_array().map(Vec::len), Some(1), "it does hear: {saw}");
+    assert_eq!((&saw["first"], &saw["signedIn"]), (&"/login".into(), &"/".into()));
+    assert_eq!((&saw["signedOut"], &saw["afterwards"]), (&"/login".into(), &"/login".into()));
+    assert_eq!(saw["refused"], "The name or the password is wrong.");
+    assert_eq!(saw["who"], "eva, admin");
+    assert_eq!(saw["acknowledged"], 200, "{saw}");
+    assert_eq!(saw["readableCookies"], "", "no script reads them");
+    assert_eq!(saw["framed"], false, "nobody shows it inside a page of theirs");
+    let brought = serde_json::json!({
+        "ran": false,
+        "fetched": "stopped",
+        "stopped": ["connect-src", "img-src", "script-src-attr", "script-src-elem"],
+    });
+    assert_eq!(saw["brought"], brought);
+}
+
+fn chromium() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|folder| folder.join("chromium"));
+    found.find(|path| path.is_file()).expect("no chromium on PATH: `cargo xtask test` installs it")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,11 @@ const NEEDED: &[Needed] = &[
         is_present: || is_on_path("cc") && is_on_path("c++"),
     },
     Needed {
+        package: "chromium",
+        what_for: "the page in a browser, under its policy",
+        is_present: || is_on_path("chromium"),
+    },
+    Needed {
         package: "mosquitto",
         what_for: "a broker of someone else's, with our identities",
         // Beyond the PATH of most users.

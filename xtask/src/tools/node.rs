@@ -32,7 +32,7 @@ pub fn ensure(repository: &Repository, step: &mut Step) -> Result<PathBuf> {
     step.run(Command::new("npm").args(install).current_dir(&folder))?;
     // Written last: a run that is cut short starts over.
     fs::write(&stamp, lock).with_context(|| format!("cannot write {}", stamp.display()))?;
-    step.note("mqtt, mqtt-packet");
+    step.note("mqtt, mqtt-packet, puppeteer-core");
     Ok(modules)
 }
 
