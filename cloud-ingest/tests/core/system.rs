@@ -115,6 +115,8 @@ fn what_is_rejected_is_quarantined_with_what_it_is_and_stays_out_of_the_ledger()
     let snapshot = bench.snapshot();
     let record = &snapshot.origins.last().expect("an origin").1;
     assert_eq!((record.ledger.stored().count(), record.conflicts.count()), (10, 3));
+    assert_eq!(record.duplicates, 0, "another content is no copy");
+    assert_eq!(bench.core.counters().readings_conflicting, 3);
 }
 
 #[test]
