@@ -119,6 +119,24 @@ fn what_is_rejected_is_quarantined_with_what_it_is_and_stays_out_of_the_ledger()
     assert_eq!(bench.core.counters().readings_conflicting, 3);
 }
 
+/// Who is told that a block is rejected forgets it: until then it is to be found in the quarantine.
+#[test]
+fn a_rejection_is_told_only_once_what_is_rejected_is_kept() {
+    let board = origin("board-a", 1);
+    let mut bench = bench();
+    bench.send(Lane::Live, encode(vec![described(board)], vec![readings(board, 0..10)]));
+    let number = bench.send(Lane::Live, encode(Vec::new(), vec![readings(board, 2..5)]));
+    let ticket = bench.verify.last().expect("it is compared").0;
+    bench.hold_commits = true;
+    let differing = Some(vec![(board, SeqRange::new(2, 5))]);
+    bench.handle(Event::Verified { ticket, differing });
+    let batch = bench.held.expect("the quarantine is being written");
+    assert_eq!(bench.batches.last().map(|batch| batch.quarantine.len()), Some(1));
+    assert_eq!(bench.outcome(number), None);
+    bench.handle(Event::Committed { batch, used_bytes: 0 });
+    assert!(matches!(bench.outcome(number), Some(Outcome::Rejected { .. })), "{:?}", bench.outcome(number));
+}
+
 #[test]
 fn an_alarm_of_before_a_restart_ends_by_time_as_well() {
     let folder = tempfile::tempdir().expect("a folder");
