@@ -186,6 +186,13 @@ async fn a_page_from_elsewhere_can_neither_sign_in_nor_act_with_a_session() {
         assert!(refused.text().await.unwrap().contains("own page"), "{why}");
     }
     assert_eq!(served.asked(), "");
+    // A look changes nothing, so it may come from anywhere that has the cookie.
+    for look in [Method::GET, Method::HEAD] {
+        let cookie =
+            format!("tidegate={}", browser.cookies.iter().find(|(name, _)| name == "tidegate").unwrap().1);
+        let looked = served.request(look, "/api/v1/devices").header("cookie", cookie).send().await.unwrap();
+        assert_eq!(looked.status(), StatusCode::OK);
+    }
     let done = order().header("origin", format!("http://{host}")).send().await.unwrap();
     assert_eq!(done.status(), StatusCode::OK);
 }
