@@ -89,8 +89,7 @@ fn nothing_gets_past_a_key(stream: &[u8]) {
     let mut session = call.answered(&key(), &challenge).expect("the key is the same");
     let mut closed = |frame: &Up<'_>| {
         let mut line = [0; 2 * LINE];
-        let len = encode_up(frame, &mut line).expect("it is short");
-        let len = session.close(&mut line, len).expect("it is short");
+        let len = session.encode_up(frame, &mut line).expect("it is short");
         line[..len].to_vec()
     };
     let beat = Up::Heartbeat(beat());

@@ -114,6 +114,10 @@ impl<'a> Writer<'a> {
         self.len
     }
 
+    pub(crate) fn written(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(..self.len).unwrap_or_default()
+    }
+
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Truncated> {
         let end = self.len.checked_add(bytes.len()).ok_or(Truncated)?;
         self.buffer.get_mut(self.len..end).ok_or(Truncated)?.copy_from_slice(bytes);

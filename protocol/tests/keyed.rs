@@ -7,12 +7,12 @@ mod samples;
 
 use proptest::prelude::*;
 use tidegate_protocol::{
-    BootId, DeviceId, Seq,
+    BootId, DeviceId, Seq, Tick,
     frame::{
-        Down, FrameError, MAX_DOWN_FRAME, MAX_FRAME, Up, encode_down, encode_up, encoded_len,
+        Down, FrameError, MAX_FRAME, Readings, Up, encode_down, encode_up, encoded_len,
         keyed::{
-            Call, Challenge, DeviceKey, Envelope, KeyError, MAX_KEYED_DOWN_FRAME, MAX_KEYED_FRAME, Nonce,
-            Session, clear_room, decode_down_body, decode_up_body, keyed_room,
+            Call, Challenge, DeviceKey, Envelope, KEYED_BYTES, KeyError, MAX_KEYED_DOWN_FRAME,
+            MAX_KEYED_FRAME, Nonce, Session, decode_down_body, decode_up_body,
         },
     },
 };
@@ -24,8 +24,7 @@ fn ack(up_to: u64) -> Down {
 /// On the line, without its zero.
 fn closed(session: &mut Session, down: &Down) -> Vec<u8> {
     let mut line = [0; MAX_KEYED_DOWN_FRAME];
-    let len = encode_down(down, &mut line).unwrap();
-    let len = session.close(&mut line, len).unwrap();
+    let len = session.encode_down(down, &mut line).unwrap();
     line[..len - 1].to_vec()
 }
 
@@ -53,9 +52,8 @@ fn session(key: u8, device: &str, board: u8, gateway: u8) -> (Session, Session) 
 fn every_frame_passes_and_is_the_same() {
     let (_, mut board, mut gateway) = samples::session();
     samples::each_up(|name, _, up| {
-        let mut line = vec![0; keyed_room(encoded_len(MAX_FRAME))];
-        let len = encode_up(up, &mut line).unwrap();
-        let len = board.close(&mut line, len).unwrap();
+        let mut line = vec![0; encoded_len(MAX_KEYED_FRAME)];
+        let len = board.encode_up(up, &mut line).unwrap();
         let Ok(Envelope::Keyed(body)) = Envelope::read(&mut line[..len - 1]) else { panic!("{name}") };
         match (decode_up_body(gateway.open(body).unwrap()).unwrap(), up) {
             (Up::Hello(came), Up::Hello(hello)) => assert_eq!(came, *hello),
@@ -74,10 +72,18 @@ fn what_is_under_a_key_says_nothing_but_how_long_it_is() {
     samples::each_up(|name, _, up| {
         let mut line = [0; 512];
         let clear = encode_up(up, &mut line).unwrap();
-        let before = line[..clear].to_vec();
-        let len = board.close(&mut line, clear).unwrap();
-        let shared = before.windows(6).filter(|part| line[..len].windows(6).any(|other| other == *part));
-        assert_eq!(shared.count(), 0, "{name}");
+        let clear = line[..clear].to_vec();
+        let says_of_it =
+            |line: &[u8]| clear.windows(6).any(|part| line.windows(6).any(|other| other == part));
+        assert!(says_of_it(&line));
+        line.fill(0xaa);
+        board.encode_up(up, &mut line).unwrap();
+        // Not only the frame: what was written behind it for a time, too.
+        assert!(!says_of_it(&line), "{name}");
+        for room in 0..clear.len() {
+            assert_eq!(board.encode_up(up, &mut line[..room]), Err(FrameError::TooLong));
+            assert!(!says_of_it(&line), "{name}, of which a part had room: {room}");
+        }
     });
 }
 
@@ -166,41 +172,42 @@ fn a_frame_in_clear_is_told_from_one_under_a_key() {
 #[test]
 fn without_room_nothing_is_closed_and_no_number_is_used() {
     let (mut board, mut gateway) = session(1, "board-7", 2, 3);
-    let mut line = [0; MAX_DOWN_FRAME];
-    let len = encode_down(&ack(5), &mut line[..]).unwrap();
-    assert_eq!(gateway.close(&mut line[..len + 10], len), Err(FrameError::TooLong));
+    let mut line = [0; MAX_KEYED_DOWN_FRAME];
+    let needed = encode_down(&ack(5), &mut line).unwrap() + 1 + KEYED_BYTES - 10;
+    for room in 0..needed {
+        assert_eq!(gateway.encode_down(&ack(5), &mut line[..room]), Err(FrameError::TooLong));
+    }
     assert_eq!(gateway.closed(), 0);
-    let line = closed(&mut gateway, &ack(5));
-    assert_eq!(opened(&mut board, &line), Ok(ack(5)));
+    assert_eq!(gateway.encode_down(&ack(5), &mut line[..needed]), Ok(needed));
+    assert_eq!(opened(&mut board, &line[..needed - 1]), Ok(ack(5)));
 }
 
 #[test]
 fn the_longest_frame_in_clear_finds_room_under_a_key() {
     let (mut board, mut gateway) = session(1, "board-7", 2, 3);
-    for buffer in [128, 253, 254, 255, 256, 509, 512, 600, 1024, 2000] {
-        let mut line = vec![0; buffer];
-        let room = clear_room(buffer);
+    let fixed = 11;
+    for raw in (fixed + 4..600).chain([1_024, MAX_FRAME - 1, MAX_FRAME]) {
         // Bytes of no zero, which stuffing makes longest.
-        let raw = vec![7; room - 2 - room / 254];
-        let len = cobs_frame(&raw, &mut line);
-        assert!(len <= room && len + 2 > room, "{len} {room}");
-        let len = board.close(&mut line, len).unwrap_or_else(|error| panic!("{buffer}: {error}"));
-        let Ok(Envelope::Keyed(body)) = Envelope::read(&mut line[..len - 1]) else { panic!("{buffer}") };
-        assert_eq!(gateway.open(body).unwrap(), &raw[1..raw.len() - 4]);
-        assert!(clear_room(keyed_room(len)) >= len && keyed_room(room) <= buffer + 2, "{buffer}");
+        let samples = vec![7; raw - fixed - 4];
+        let (boot, floor) = (BootId(u64::MAX).tag(), Seq(1));
+        let readings = Readings {
+            boot,
+            first_seq: floor,
+            floor,
+            next: Seq(2),
+            base_tick: Tick(1),
+            count: 1,
+            samples: &samples,
+        };
+        let up = Up::Readings(readings);
+        let clear = encode_up(&up, &mut vec![0; encoded_len(raw)]).unwrap();
+        assert!(clear >= raw + 2 && clear <= encoded_len(raw), "{clear} {raw}");
+        let mut line = vec![0; encoded_len(raw + KEYED_BYTES)];
+        let len = board.encode_up(&up, &mut line).unwrap_or_else(|error| panic!("{raw}: {error}"));
+        let Ok(Envelope::Keyed(body)) = Envelope::read(&mut line[..len - 1]) else { panic!("{raw}") };
+        let Ok(Up::Readings(came)) = decode_up_body(gateway.open(body).unwrap()) else { panic!("{raw}") };
+        assert_eq!(came, readings);
     }
-    assert!(encoded_len(MAX_FRAME) <= clear_room(keyed_room(encoded_len(MAX_FRAME))));
-    assert!(encoded_len(MAX_KEYED_FRAME) <= keyed_room(encoded_len(MAX_FRAME)));
-}
-
-/// These bytes with a checksum at their end, as a frame.
-fn cobs_frame(raw: &[u8], line: &mut [u8]) -> usize {
-    let signed = &raw[..raw.len() - 4];
-    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(signed);
-    let whole = [signed, &crc.to_le_bytes()].concat();
-    let len = cobs::encode(&whole, line);
-    line[len] = 0;
-    len + 1
 }
 
 #[test]

@@ -92,11 +92,10 @@ impl Guard {
 
     /// Writes a frame to the board, under the session that is in force if there is one; returns its length.
     pub fn encode(&self, frame: &Down, line: &mut [u8]) -> Result<usize, FrameError> {
-        let len = encode_down(frame, line)?;
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut state.current {
-            Some(keyed) => keyed.session.close(line, len),
-            None => Ok(len),
+            Some(keyed) => keyed.session.encode_down(frame, line),
+            None => encode_down(frame, line),
         }
     }
 }
@@ -187,8 +186,7 @@ mod tests {
     /// What a board says, without its zero; the frame's kind does not matter here.
     fn says(session: &mut Session) -> Vec<u8> {
         let mut line = [0; 128];
-        let len = encode_down(&ACK, &mut line).unwrap();
-        let len = session.close(&mut line, len).unwrap();
+        let len = session.encode_down(&ACK, &mut line).unwrap();
         line[..len - 1].to_vec()
     }
 

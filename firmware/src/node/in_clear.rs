@@ -2,7 +2,7 @@
 
 use tidegate_protocol::{
     Tick,
-    frame::{Down, FrameError, MAX_DOWN_FRAME, decode_down},
+    frame::{Down, FrameError, MAX_DOWN_FRAME, Up, decode_down, encode_up},
 };
 
 use super::Node;
@@ -26,16 +26,13 @@ impl Line {
 
     pub const fn hello_is_said(&mut self) {}
 
-    pub const fn room(&self, bytes: usize) -> usize {
-        bytes
+    /// What a frame has more than the same in clear.
+    pub const fn extra_bytes(&self) -> usize {
+        0
     }
 
-    pub const fn buffer_for(&self, bytes: usize) -> usize {
-        bytes
-    }
-
-    pub const fn close(&mut self, _line: &mut [u8], len: usize) -> Option<usize> {
-        Some(len)
+    pub fn write(&mut self, up: &Up<'_>, out: &mut [u8]) -> Option<usize> {
+        encode_up(up, out).ok()
     }
 }
 

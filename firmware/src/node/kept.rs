@@ -6,13 +6,11 @@
 
 use tidegate_protocol::{
     BootId, ChannelDecl, LossReason, Tick,
-    frame::{
-        Hello, HelloMark, Lost, MAX_PACKED, Readings, Settings, Standing, Up, encode_up, measure_packed,
-    },
+    frame::{Hello, HelloMark, Lost, MAX_PACKED, Readings, Settings, Standing, Up, measure_packed},
     id::{Seq, SeqRange},
 };
 
-use super::{Node, transmit::samples_len};
+use super::Node;
 use crate::{log, node::NodeConfig, window::after};
 
 /// How many kept readings are sent again when nothing was acknowledged for a while.
@@ -244,13 +242,10 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         found: Option<&Up<'_>>,
         out: &mut [u8],
     ) -> Option<usize> {
-        let room = self.line.room(out.len());
-        let clear = out.get_mut(..room)?;
-        let len = match fetch {
-            Fetch::Hello(boot) => self.transmit_former_hello(now, boot, found, clear),
-            Fetch::Readings(boot, from) => self.transmit_kept(now, boot, from, found, clear),
-        }?;
-        self.line.close(out, len)
+        match fetch {
+            Fetch::Hello(boot) => self.transmit_former_hello(now, boot, found, out),
+            Fetch::Readings(boot, from) => self.transmit_kept(now, boot, from, found, out),
+        }
     }
 
     fn transmit_former_hello(
@@ -272,7 +267,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         former.again_at = after(now, former.wait_ms);
         former.wait_ms = former.wait_ms.saturating_mul(2).min(retry_max_ms);
         let hello = Hello { standing: Standing::Former, floor: former.floor, next: former.end, ..*kept };
-        encode_up(&Up::Hello(hello), out).ok()
+        self.line.write(&Up::Hello(hello), out)
     }
 
     fn transmit_kept(
@@ -297,7 +292,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             Some(Up::Readings(readings)) => Some(*readings),
             _ => None,
         };
-        let readings = kept.and_then(|kept| cut(kept, from, samples_len(out.len())));
+        let readings = kept.and_then(|kept| cut(kept, from, self.samples_len(out.len())));
         let (up, sent) = match readings {
             Some(readings) if readings.first_seq == from => {
                 let sent = Seq(from.0 + u64::from(readings.count));
@@ -314,7 +309,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
                 )
             }
         };
-        let len = encode_up(&up, out).ok()?;
+        let len = self.line.write(&up, out)?;
         self.kept_is_sent(now, boot, sent);
         Some(len)
     }

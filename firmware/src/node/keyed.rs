@@ -8,10 +8,10 @@
 use tidegate_protocol::{
     BootId, DeviceId, Tick,
     frame::{
-        Down, FrameError,
+        Down, FrameError, Up, encode_up,
         keyed::{
-            Call, Challenge, DeviceKey, Envelope, MAX_KEYED_DOWN_FRAME, Nonce, Session, clear_room,
-            decode_down_body, keyed_room,
+            Call, Challenge, DeviceKey, Envelope, KEYED_BYTES, MAX_KEYED_DOWN_FRAME, Nonce, Session,
+            decode_down_body,
         },
     },
 };
@@ -113,22 +113,18 @@ impl Line {
         }
     }
 
-    /// How much of a buffer a frame may take before it is closed.
-    pub fn room(&self, bytes: usize) -> usize {
-        if self.0.is_some() { clear_room(bytes) } else { bytes }
+    /// What a frame has more than the same in clear.
+    pub fn extra_bytes(&self) -> usize {
+        if self.0.is_some() { KEYED_BYTES } else { 0 }
     }
 
-    /// The buffer for what takes `bytes` in clear.
-    pub fn buffer_for(&self, bytes: usize) -> usize {
-        if self.0.is_some() { keyed_room(bytes) } else { bytes }
-    }
-
-    /// Closes the frame in the first `len` bytes. None, and nothing is to be sent, where there is no session.
-    pub fn close(&mut self, line: &mut [u8], len: usize) -> Option<usize> {
+    /// Writes a frame. None, and nothing is to be sent, where there is a key and no session.
+    pub fn write(&mut self, up: &Up<'_>, out: &mut [u8]) -> Option<usize> {
         match &mut self.0 {
-            None => Some(len),
-            Some(keyed) => keyed.session.as_mut()?.close(line, len).ok(),
+            None => encode_up(up, out),
+            Some(keyed) => keyed.session.as_mut()?.encode_up(up, out),
         }
+        .ok()
     }
 }
 

@@ -366,8 +366,9 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
 
     /// The buffer that [`Self::poll_transmit`] needs to send everything; a longer one packs more readings a frame.
     pub fn transmit_len(&self) -> usize {
-        let clear = encoded_len(hello_len(&self.identity, self.channels.declared())).max(MIN_TRANSMIT);
-        self.line.buffer_for(clear)
+        let hello =
+            encoded_len(hello_len(&self.identity, self.channels.declared()) + self.line.extra_bytes());
+        hello.max(MIN_TRANSMIT + self.line.extra_bytes())
     }
 }
 

@@ -4,7 +4,6 @@ use tidegate_protocol::{
     LossReason, Tick,
     frame::{
         BoardCounters, ChannelList, Heartbeat, Hello, Lost, MAX_FRAME, MAX_PACKED, Readings, Standing, Up,
-        encode_up,
     },
     id::Seq,
 };
@@ -19,7 +18,7 @@ use crate::{
 /// Version, head and checksum of a Readings frame at their longest.
 pub(crate) const READINGS_HEAD: usize = 1 + 48 + 4;
 
-impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> {
+impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS, S> {
     /// Writes the next frame, its final zero included, and returns its length. Call until it returns None, after
     /// every sample, every receive and at [`Self::next_wakeup`]. A buffer below [`Self::transmit_len`] may be too
     /// short for a frame, which then is never sent.
@@ -28,15 +27,12 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         let len = if self.line.must_call(hello_is_due) {
             self.transmit_call(now, out)?
         } else {
-            let room = self.line.room(out.len());
-            let len = self.transmit(now, out.get_mut(..room)?)?;
-            self.line.close(out, len)?
+            self.transmit(now, out)?
         };
         Counters::add(&mut self.counters.frames_sent, 1);
         Some(len)
     }
 
-    /// The same as it is before it goes under a key.
     fn transmit(&mut self, now: Tick, out: &mut [u8]) -> Option<usize> {
         match self.session {
             Session::Down => None,
@@ -58,7 +54,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             return None;
         }
         let hello = self.hello(self.standing())?;
-        let len = encode_up(&Up::Hello(hello), out).ok()?;
+        let len = self.line.write(&Up::Hello(hello), out)?;
         self.said_next = self.ring.next();
         self.line.hello_is_said();
         self.session = Session::Greeting {
@@ -69,7 +65,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         Some(len)
     }
 
-    pub(super) fn hello(&self, standing: Standing) -> Option<Hello<'_>> {
+    pub(super) fn hello(&self, standing: Standing) -> Option<Hello<'a>> {
         Some(Hello {
             device: self.identity.device,
             tag: self.identity.tag,
@@ -85,7 +81,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
     fn transmit_answer(&mut self, out: &mut [u8]) -> Option<usize> {
         let answer = self.channels.answer()?;
         let boot = self.boot?.tag();
-        let len = encode_up(&Up::SettingsResult { boot, result: answer }, out).ok()?;
+        let len = self.line.write(&Up::SettingsResult { boot, result: answer }, out)?;
         self.channels.answered(&answer);
         Some(len)
     }
@@ -110,7 +106,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
                 links_lost: self.counters.links_lost,
             },
         };
-        let len = encode_up(&Up::Heartbeat(heartbeat), out).ok()?;
+        let len = self.line.write(&Up::Heartbeat(heartbeat), out)?;
         self.session = Session::Welcomed { heartbeat_at: after(now, self.config.heartbeat_ms) };
         Some(len)
     }
@@ -127,7 +123,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         let (range, floor, next) = (self.lost(), self.floor, self.ring.next());
         let boot = self.boot?.tag();
         let lost = Lost { boot, range, reason: LossReason::RingOverflow, floor, next };
-        let len = encode_up(&Up::Lost(lost), out).ok()?;
+        let len = self.line.write(&Up::Lost(lost), out)?;
         self.window.announce(Seq(range.end), now);
         self.window.tell(floor, Seq(range.end), now);
         Some(len)
@@ -162,7 +158,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
     fn transmit_older(&mut self, now: Tick, out: &mut [u8]) -> Option<usize> {
         // What is in flash comes before it: acknowledgements go in order.
         let (from, until) = self.older().filter(|_| !self.kept_waiting())?;
-        let room = samples_len(out.len());
+        let room = self.samples_len(out.len());
         let room = (room >> self.window.shortened()).max(MAX_PACKED).min(room);
         let (len, end) = self.transmit_readings(from, until, room, out)?;
         let again = self.window.repeated_below.min(end.seq).0.saturating_sub(from.seq.0);
@@ -183,12 +179,12 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         let (from, until) = self.fresh()?;
         if self.config.linger_ms > 0 && from.seq >= self.hurried_to {
             let since = *self.lingering_since.get_or_insert(now);
-            let full = self.ring.stretch(from, until, samples_len(out.len())).end.seq < self.ring.next();
+            let full = self.ring.stretch(from, until, self.samples_len(out.len())).end.seq < self.ring.next();
             if !full && now < after(since, self.config.linger_ms) {
                 return None;
             }
         }
-        let (len, end) = self.transmit_readings(from, until, samples_len(out.len()), out)?;
+        let (len, end) = self.transmit_readings(from, until, self.samples_len(out.len()), out)?;
         self.window.sent = end;
         self.window.tell(self.floor, end.seq, now);
         self.lingering_since = None;
@@ -197,7 +193,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
 
     /// With at most `room` bytes of samples.
     fn transmit_readings(
-        &self,
+        &mut self,
         from: Cursor,
         until: Seq,
         room: usize,
@@ -216,7 +212,7 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
             count,
             samples: bytes,
         };
-        let len = encode_up(&Up::Readings(readings), out).ok()?;
+        let len = self.line.write(&Up::Readings(readings), out)?;
         Some((len, end))
     }
 
@@ -243,10 +239,10 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         };
         [transmit, self.channels.next_due()].into_iter().flatten().min()
     }
-}
 
-/// How many bytes of samples a frame in a buffer of `out` bytes can carry, stuffing and terminator deducted.
-pub(super) fn samples_len(out: usize) -> usize {
-    let raw = out.saturating_sub(2 + out / 254).min(MAX_FRAME);
-    raw.saturating_sub(READINGS_HEAD)
+    /// How many bytes of samples a frame in a buffer of `out` bytes can carry, stuffing and terminator deducted.
+    pub(super) fn samples_len(&self, out: usize) -> usize {
+        let around = 2 + out / 254 + self.line.extra_bytes();
+        out.saturating_sub(around).min(MAX_FRAME).saturating_sub(READINGS_HEAD)
+    }
 }

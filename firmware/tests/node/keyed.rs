@@ -7,7 +7,7 @@ use tidegate_firmware::{Identity, Node, NodeConfig, NodeError, channel};
 use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, Quality, Tick, Value, ValueKind, WIRE_VERSION,
     frame::{
-        Deframer, Down,
+        Deframer, Down, decode_down,
         keyed::{Call, DeviceKey, Envelope, MAX_KEYED_DOWN_FRAME, Nonce, Session},
     },
     id::{ChannelIndex, Seq},
@@ -127,9 +127,10 @@ impl Keyed {
     }
 
     fn close(&mut self, clear: &[u8]) -> Vec<u8> {
-        let mut line = [0; 2 * MAX_KEYED_DOWN_FRAME];
-        line[..clear.len()].copy_from_slice(clear);
-        let len = self.session.as_mut().unwrap().close(&mut line, clear.len()).unwrap();
+        let (_zero, stuffed) = clear.split_last().unwrap();
+        let down = decode_down(&mut stuffed.to_vec()).unwrap();
+        let mut line = [0; MAX_KEYED_DOWN_FRAME];
+        let len = self.session.as_mut().unwrap().encode_down(&down, &mut line).unwrap();
         line[..len].to_vec()
     }
 

@@ -1,12 +1,12 @@
 //! Frames in and out: a message's body, and its version, checksum and COBS.
 
-use cobs::CobsEncoder;
 use serde::Deserialize;
 
 use super::{
     ChannelList, Down, FrameError, Heartbeat, Hello, Lost, Readings, SettingsResult, Standing, Up,
     channels::Form,
-    crc::{Crc32, crc32},
+    crc::crc32,
+    line::{encoded_len, write_frame},
     plain::{read_down, write_channel, write_head},
 };
 use crate::{
@@ -21,13 +21,6 @@ pub const MAX_FRAME: usize = 2048;
 /// The longest stuffed down frame, so that a board's receive buffer can be small.
 pub const MAX_DOWN_FRAME: usize = 64;
 
-/// The longest a raw frame of `raw` bytes can be on the line: COBS adds a byte in 254 and one, and the zero ends it.
-pub const fn encoded_len(raw: usize) -> usize {
-    raw + raw / 254 + 2
-}
-
-/// The longest head of an up frame (a Hello's fixed part with its texts).
-const MAX_HEAD: usize = 200;
 /// The fixed part of an up frame, as an agent reads it; a Hello's channels and a Readings' samples follow it.
 #[derive(Deserialize)]
 enum Head<'a> {
@@ -57,40 +50,42 @@ enum Head<'a> {
     },
 }
 
-/// Writes a frame, its final zero included; returns its length.
+/// Writes a frame, its final zero included; returns its length. `out` has room for the longest that a frame of this length can be
+/// ([`encoded_len`]).
 pub fn encode_up(frame: &Up<'_>, out: &mut [u8]) -> Result<usize, FrameError> {
     frame.check()?;
-    let mut wire = FrameWriter::new(&mut *out)?;
-    wire.piece(|writer| write_head(frame, writer))?;
-    match frame {
-        Up::Hello(hello) => match hello.channels.form() {
-            Form::Given(channels) => {
-                for channel in channels {
-                    wire.piece(|writer| write_channel(channel, writer))?;
-                }
-            }
-            Form::Packed { bytes, .. } => wire.push(bytes)?,
-        },
-        Up::Readings(readings) => wire.push(readings.samples)?,
-        Up::Heartbeat(_) | Up::Lost(_) | Up::SettingsResult { .. } => {}
-    }
-    let len = wire.finish()?;
-    terminate(out, len)
+    write_frame(out, MAX_FRAME, |out| {
+        out.byte(WIRE_VERSION)?;
+        write_up(frame, out)
+    })
 }
 
 /// Writes a frame, its final zero included; returns its length, at most [`MAX_DOWN_FRAME`].
 pub fn encode_down(frame: &Down, out: &mut [u8]) -> Result<usize, FrameError> {
     frame.check()?;
-    let mut wire = FrameWriter::new(&mut *out)?;
-    let mut scratch = [0; MAX_DOWN_FRAME];
-    wire.push(postcard::to_slice(frame, &mut scratch).map_err(|_| FrameError::TooLong)?)?;
-    let len = wire.finish()?;
-    terminate(out, len)
+    write_frame(out, MAX_FRAME, |out| {
+        out.byte(WIRE_VERSION)?;
+        write_down(frame, out)
+    })
 }
 
-fn terminate(out: &mut [u8], len: usize) -> Result<usize, FrameError> {
-    *out.get_mut(len).ok_or(FrameError::TooLong)? = 0;
-    Ok(len + 1)
+/// Writes a frame's body.
+pub(super) fn write_up(frame: &Up<'_>, out: &mut Writer<'_>) -> Result<(), Truncated> {
+    write_head(frame, out)?;
+    match frame {
+        Up::Hello(hello) => match hello.channels.form() {
+            Form::Given(channels) => channels.iter().try_for_each(|channel| write_channel(channel, out)),
+            Form::Packed { bytes, .. } => out.bytes(bytes),
+        },
+        Up::Readings(readings) => out.bytes(readings.samples),
+        Up::Heartbeat(_) | Up::Lost(_) | Up::SettingsResult { .. } => Ok(()),
+    }
+}
+
+/// Writes a frame's body.
+pub(super) fn write_down(frame: &Down, out: &mut Writer<'_>) -> Result<(), Truncated> {
+    let mut scratch = [0; MAX_DOWN_FRAME];
+    out.bytes(postcard::to_slice(frame, &mut scratch).map_err(|_| Truncated)?)
 }
 
 /// Reads a stuffed frame (without its zero) in place.
@@ -189,49 +184,4 @@ fn unstuff(stuffed: &mut [u8]) -> Option<usize> {
     }
     stuffed.copy_within(from.., to);
     Some(to + stuffed.len() - from)
-}
-
-/// Stuffs a frame piece by piece, so that no second buffer of a frame's size is needed.
-struct FrameWriter<'a> {
-    cobs: CobsEncoder<'a>,
-    crc: Crc32,
-    raw: usize,
-}
-
-impl<'a> FrameWriter<'a> {
-    fn new(out: &'a mut [u8]) -> Result<Self, FrameError> {
-        let mut writer = Self { cobs: CobsEncoder::new(out), crc: Crc32::new(), raw: 0 };
-        writer.push(&[WIRE_VERSION])?;
-        Ok(writer)
-    }
-
-    fn push(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
-        self.crc.update(bytes);
-        self.stuff(bytes)
-    }
-
-    fn stuff(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
-        self.raw += bytes.len();
-        if self.raw > MAX_FRAME {
-            return Err(FrameError::TooLong);
-        }
-        self.cobs.push(bytes).map_err(|_| FrameError::TooLong)
-    }
-
-    /// What is short, and written whole before it goes on.
-    fn piece(
-        &mut self,
-        write: impl FnOnce(&mut Writer<'_>) -> Result<(), Truncated>,
-    ) -> Result<(), FrameError> {
-        let mut scratch = [0; MAX_HEAD];
-        let mut writer = Writer::new(&mut scratch);
-        write(&mut writer).map_err(|_| FrameError::TooLong)?;
-        let len = writer.len();
-        self.push(scratch.get(..len).unwrap_or_default())
-    }
-
-    fn finish(mut self) -> Result<usize, FrameError> {
-        self.stuff(&self.crc.finish().to_le_bytes())?;
-        Ok(self.cobs.finalize())
-    }
 }

@@ -1,50 +1,16 @@
 //! The two checksums of the wire: CRC-32 (ISO-HDLC) on board frames, where a small board computes it bit by bit
 //! without a table, and CRC-32C (Castagnoli) on blocks and acknowledgements, where the processor has it built in.
 
-/// CRC-32 of `bytes`.
+/// CRC-32 of `bytes`: with the processor's help on hosts, without a table on boards.
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = Crc32::new();
-    crc.update(bytes);
-    crc.finish()
-}
-
-/// CRC-32 of bytes that come in pieces: with the processor's help on hosts, without a table on boards.
-#[cfg(feature = "std")]
-pub(crate) struct Crc32(crc32fast::Hasher);
-
-#[cfg(feature = "std")]
-impl Crc32 {
-    pub(crate) fn new() -> Self {
-        Self(crc32fast::Hasher::new())
+    #[cfg(feature = "std")]
+    {
+        crc32fast::hash(bytes)
     }
-
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    pub(crate) fn finish(&self) -> u32 {
-        self.0.clone().finalize()
-    }
-}
-
-#[cfg(not(feature = "std"))]
-static CRC32: crc::Crc<u32, crc::NoTable> = crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC);
-
-#[cfg(not(feature = "std"))]
-pub(crate) struct Crc32(crc::Digest<'static, u32, crc::NoTable>);
-
-#[cfg(not(feature = "std"))]
-impl Crc32 {
-    pub(crate) fn new() -> Self {
-        Self(CRC32.digest())
-    }
-
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    pub(crate) fn finish(&self) -> u32 {
-        self.0.clone().finalize()
+    #[cfg(not(feature = "std"))]
+    {
+        const CRC32: crc::Crc<u32, crc::NoTable> = crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC);
+        CRC32.checksum(bytes)
     }
 }
 

@@ -7,6 +7,7 @@
 //! ```text
 //! message   Up: Hello, Readings, Heartbeat, Lost, SettingsResult; Down: Welcome, Ack, Settings, Time, Identify
 //! codec     messages → frames and back
+//! line      finishing a frame where it lies: checksum, COBS, zero
 //! samples   the packed readings inside a Readings frame
 //! plain     what a board writes and reads of them, byte by byte
 //! packed    measuring them where they lie
@@ -35,14 +36,16 @@ pub mod crc;
 mod deframer;
 #[cfg(feature = "key")]
 pub mod keyed;
+mod line;
 mod message;
 mod packed;
 mod plain;
 mod samples;
 
 pub use channels::ChannelList;
-pub use codec::{MAX_DOWN_FRAME, MAX_FRAME, decode_down, decode_up, encode_down, encode_up, encoded_len};
+pub use codec::{MAX_DOWN_FRAME, MAX_FRAME, decode_down, decode_up, encode_down, encode_up};
 pub use deframer::{Deframed, Deframer};
+pub use line::encoded_len;
 pub use message::{
     BoardCounters, BoardTime, Deadband, Down, FrameError, Heartbeat, Hello, HelloMark, Lost, MAX_TEXT,
     Readings, Settings, SettingsCode, SettingsResult, Standing, Up, Welcome,

@@ -8,7 +8,7 @@ use tidegate_protocol::{
     block::Block,
     frame::{
         BoardCounters, BoardTime, ChannelList, Deadband, Down, Heartbeat, Hello, HelloMark, Lost, Readings,
-        SamplePacker, Settings, SettingsCode, SettingsResult, Standing, Up, Welcome, encode_down, encode_up,
+        SamplePacker, Settings, SettingsCode, SettingsResult, Standing, Up, Welcome,
         keyed::{Call, Challenge, DeviceKey, Nonce, Session},
     },
     rules::{RulesAnswer, RulesDown, RulesName, RulesUp, Verdict, VerdictRaise, Verdicts},
@@ -362,13 +362,11 @@ pub fn keyed() -> Vec<(String, String, Vec<u8>)> {
     let len = challenge.encode(&mut line).expect("room");
     all.push(("keyed-challenge".to_owned(), "The gateway's answer".to_owned(), line[..len].to_vec()));
     each_up(|name, description, up| {
-        let len = encode_up(up, &mut line).expect("room");
-        let len = board.close(&mut line, len).expect("room");
+        let len = board.encode_up(up, &mut line).expect("room");
         all.push((format!("keyed-{name}"), format!("{description}, under the key"), line[..len].to_vec()));
     });
     for (name, description, down) in downs() {
-        let len = encode_down(&down, &mut line).expect("room");
-        let len = gateway.close(&mut line, len).expect("room");
+        let len = gateway.encode_down(&down, &mut line).expect("room");
         all.push((format!("keyed-{name}"), format!("{description}, under the key"), line[..len].to_vec()));
     }
     all

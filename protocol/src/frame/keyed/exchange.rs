@@ -1,16 +1,11 @@
 //! How both ends come to a session: a board's Call, and the gateway's Challenge.
 
 use super::{
-    DeviceKey, EXCHANGE, FrameError, Nonce,
+    DeviceKey, EXCHANGE, FrameError, MAX_FRAME, Nonce,
     cipher::{Direction, NONCE_BYTES, TAG_BYTES, Tag},
-    line::{self, lead},
     session::Session,
 };
-use crate::{
-    WIRE_VERSION,
-    id::DeviceId,
-    varint::{Reader, Truncated, Writer},
-};
+use crate::{WIRE_VERSION, frame::line::write_frame, id::DeviceId, varint::Reader};
 
 /// The number of the empty frame whose tag is the gateway's proof. Frames follow from 1 on.
 const PROOF: u64 = 0;
@@ -76,14 +71,8 @@ impl Challenge {
 }
 
 fn encode(out: &mut [u8], parts: &[&[u8]]) -> Result<usize, FrameError> {
-    // Short of 254 bytes, whatever is in it.
-    let from = lead(0);
-    let mut writer = Writer::new(out.get_mut(from..).ok_or(FrameError::TooLong)?);
-    let full = |_: Truncated| FrameError::TooLong;
-    writer.bytes(&[WIRE_VERSION | EXCHANGE]).map_err(full)?;
-    for part in parts {
-        writer.bytes(part).map_err(full)?;
-    }
-    let len = writer.len();
-    line::finish(out, from, len)
+    write_frame(out, MAX_FRAME, |out| {
+        out.byte(WIRE_VERSION | EXCHANGE)?;
+        parts.iter().try_for_each(|part| out.bytes(part))
+    })
 }

@@ -5,7 +5,6 @@
 //! session   frames of it, closed and opened
 //! cipher    how keys are derived, and how a frame is closed
 //! ascon     the cipher and the hash of that, on one permutation
-//! line      stuffing a frame where it lies
 //! ```
 //!
 //! ```text
@@ -26,7 +25,6 @@
 mod ascon;
 mod cipher;
 mod exchange;
-mod line;
 mod session;
 
 pub use cipher::{DeviceKey, KEY_BYTES, KeyError, NONCE_BYTES, Nonce};
@@ -34,11 +32,9 @@ pub use exchange::{Call, Challenge};
 pub use session::Session;
 
 use super::{
-    FrameError, MAX_DOWN_FRAME, MAX_FRAME, Up,
+    Down, FrameError, MAX_DOWN_FRAME, MAX_FRAME, Up,
     codec::{CLEAR, down_of, form, signed, up_of},
-    encoded_len,
 };
-use crate::frame::Down;
 
 /// Added to the wire's version in a frame's first byte: this frame is part of the exchange.
 const EXCHANGE: u8 = 0x40;
@@ -86,14 +82,4 @@ pub fn decode_up_body(body: &[u8]) -> Result<Up<'_>, FrameError> {
 /// Reads the body of a frame to a board, in clear or opened.
 pub fn decode_down_body(body: &[u8]) -> Result<Down, FrameError> {
     down_of(body)
-}
-
-/// The room that a frame in clear may take in a buffer of `bytes`, so that [`Session::close`] finds its own.
-pub const fn clear_room(bytes: usize) -> usize {
-    bytes.saturating_sub(KEYED_BYTES + 4 + bytes / 254)
-}
-
-/// The buffer that takes, under a key, what takes `bytes` in clear.
-pub const fn keyed_room(bytes: usize) -> usize {
-    bytes + KEYED_BYTES + 4 + encoded_len(bytes + KEYED_BYTES) / 250
 }

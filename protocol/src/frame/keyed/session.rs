@@ -3,14 +3,16 @@
 use core::fmt;
 
 use super::{
-    FrameError, KEYED, MAX_FRAME,
+    Down, FrameError, KEYED, MAX_KEYED_FRAME, Up,
     cipher::{Direction, SessionKey, TAG_BYTES},
-    line::{self, lead},
 };
 use crate::{
     WIRE_VERSION,
-    frame::codec::signed,
-    varint::{Reader, Writer},
+    frame::{
+        codec::{write_down, write_up},
+        line::write_frame,
+    },
+    varint::{Reader, Truncated, Writer},
 };
 
 /// One end of a session. Not `Clone`: two of them would close two frames under one number.
@@ -54,39 +56,43 @@ impl Session {
         self.opened > 0
     }
 
-    /// Closes the frame in clear that is in the first `len` bytes of `line`, its zero included, where it lies; returns its length as it
-    /// is then. There must be room for it ([`super::clear_room`]).
-    pub fn close(&mut self, line: &mut [u8], len: usize) -> Result<usize, FrameError> {
-        let stuffed = len.checked_sub(1).and_then(|len| line.get_mut(..len)).ok_or(FrameError::Stuffing)?;
-        let signed = signed(stuffed, MAX_FRAME)?.len();
-        let body = signed.checked_sub(1).ok_or(FrameError::Body)?;
+    /// Writes a frame under the session's key, its final zero included; returns its length. `line` has room for the longest that it can be
+    /// ([`crate::frame::encoded_len`]), with [`super::KEYED_BYTES`] more than in clear.
+    pub fn encode_up(&mut self, frame: &Up<'_>, line: &mut [u8]) -> Result<usize, FrameError> {
+        frame.check()?;
+        self.encode(line, |out| write_up(frame, out))
+    }
+
+    /// The same to a board: at most [`super::MAX_KEYED_DOWN_FRAME`].
+    pub fn encode_down(&mut self, frame: &Down, line: &mut [u8]) -> Result<usize, FrameError> {
+        frame.check()?;
+        self.encode(line, |out| write_down(frame, out))
+    }
+
+    /// What `write` writes is closed where it lies. Nothing of it stays in the line where there is no room for it.
+    fn encode(
+        &mut self,
+        line: &mut [u8],
+        write: impl FnOnce(&mut Writer<'_>) -> Result<(), Truncated>,
+    ) -> Result<usize, FrameError> {
         let number = self.closed + 1;
-        let mut head = [WIRE_VERSION | KEYED; 11];
-        let head_len = {
-            let mut writer = Writer::new(head.get_mut(1..).unwrap_or_default());
-            writer.unsigned(number).map_err(|_| FrameError::TooLong)?;
-            1 + writer.len()
-        };
-        let raw = head_len + body + TAG_BYTES;
-        let from = lead(raw + 4);
-        let body_at = from + head_len;
-        let end = body_at + body + TAG_BYTES;
-        if end + 4 > line.len() {
-            return Err(FrameError::TooLong);
+        let encoded = write_frame(line, MAX_KEYED_FRAME, |out| {
+            out.byte(WIRE_VERSION | KEYED)?;
+            out.unsigned(number)?;
+            let head = out.len();
+            write(out)?;
+            out.bytes(&[0; TAG_BYTES])?;
+            let closed = out.written().get_mut(head..).and_then(|closed| closed.split_last_chunk_mut());
+            let (body, tag) = closed.ok_or(Truncated)?;
+            // Counted before it is used: no number is ever used twice.
+            self.closed = number;
+            *tag = self.key.close(self.sends, number, body);
+            Ok(())
+        });
+        if encoded.is_err() {
+            line.fill(0);
         }
-        line.copy_within(1..signed, body_at);
-        line.get_mut(from..body_at)
-            .zip(head.get(..head_len))
-            .map(|(target, head)| target.copy_from_slice(head))
-            .ok_or(FrameError::TooLong)?;
-        let (body, tag_at) = line
-            .get_mut(body_at..end)
-            .and_then(|both| both.split_last_chunk_mut::<TAG_BYTES>())
-            .ok_or(FrameError::TooLong)?;
-        // Counted before anything else can fail: no number is ever used twice.
-        self.closed = number;
-        *tag_at = self.key.close(self.sends, number, body);
-        line::finish(line, from, raw)
+        encoded
     }
 
     /// Opens what an [`super::Envelope::Keyed`] holds, where it lies, and returns the frame's body. What does not open changes nothing.
