@@ -144,6 +144,8 @@ impl Window {
         has_holes && at_rest
     }
 
+    /// Once for both who call it: it is not small.
+    #[inline(never)]
     fn start_repeat(&mut self, oldest: Cursor) {
         self.older = oldest;
         self.older_end = Seq(oldest.seq.0.saturating_add(REPEAT_READINGS)).min(self.sent.seq);

@@ -151,3 +151,30 @@ impl<const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'_, CHANNELS, S> 
         Some(len)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_protocol::{
+        ValueKind,
+        frame::{MAX_FRAME, encoded_len},
+    };
+
+    use super::*;
+    use crate::{Identity, NodeConfig, channel, node::transmit::READINGS_HEAD};
+
+    #[test]
+    fn the_longest_frame_of_readings_fits_in_any_buffer() {
+        let identity = Identity { device: DeviceId::new("tank-7").unwrap(), tag: "", firmware: "" };
+        let channels = [channel("level", "m", ValueKind::Decimal, 2).unwrap()];
+        let config = NodeConfig::DEFAULT;
+        let mut node = Node::<1, _>::new(identity, Some(BootId(7)), &channels, [0; 128], config).unwrap();
+        for extra in [0, KEYED_BYTES] {
+            for bytes in 128..2_200 {
+                let raw = node.samples_len(bytes) + READINGS_HEAD + extra;
+                assert!(encoded_len(raw) <= bytes, "{raw} in {bytes}, {extra} of them for the key");
+                assert!(encoded_len(raw + 2) > bytes || raw == MAX_FRAME + extra, "{raw} in {bytes}");
+            }
+            node.set_key(DeviceKey::new([7; 16])).unwrap();
+        }
+    }
+}

@@ -219,7 +219,11 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
     /// When to poll again (for sending or for samples that are due), if nothing else happens before. Not later than
     /// `now` when something waits already; None when only the link can bring something new.
     pub fn next_wakeup(&self, now: Tick) -> Option<Tick> {
-        let transmit = match self.session {
+        earliest(&[self.transmit_at(now), self.channels.next_due()])
+    }
+
+    fn transmit_at(&self, now: Tick) -> Option<Tick> {
+        match self.session {
             Session::Down => None,
             Session::Greeting { hello_at, .. } => Some(hello_at),
             Session::Welcomed { heartbeat_at }
@@ -227,17 +231,22 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
             {
                 Some(now.min(heartbeat_at))
             }
-            Session::Welcomed { heartbeat_at } => {
-                let fresh = self.fresh().map(|(from, _)| match self.lingering_since {
-                    Some(since) if from.seq >= self.hurried_to => after(since, self.config.linger_ms),
-                    _ => now,
-                });
-                let times =
-                    [Some(heartbeat_at), self.declare_at(), self.window.timeout_at(self.floor), fresh];
-                times.into_iter().chain([self.fetch_at(now)]).flatten().min()
-            }
-        };
-        [transmit, self.channels.next_due()].into_iter().flatten().min()
+            Session::Welcomed { heartbeat_at } => earliest(&[
+                Some(heartbeat_at),
+                self.declare_at(),
+                self.window.timeout_at(self.floor),
+                self.fresh_at(now),
+                self.fetch_at(now),
+            ]),
+        }
+    }
+
+    fn fresh_at(&self, now: Tick) -> Option<Tick> {
+        let (from, _) = self.fresh()?;
+        Some(match self.lingering_since {
+            Some(since) if from.seq >= self.hurried_to => after(since, self.config.linger_ms),
+            _ => now,
+        })
     }
 
     /// How many bytes of samples a frame in a buffer of `out` bytes can carry, stuffing and terminator deducted.
@@ -245,4 +254,8 @@ impl<'a, const CHANNELS: usize, S: AsRef<[u8]> + AsMut<[u8]>> Node<'a, CHANNELS,
         let around = 2 + out / 254 + self.line.extra_bytes();
         out.saturating_sub(around).min(MAX_FRAME).saturating_sub(READINGS_HEAD)
     }
+}
+
+fn earliest(times: &[Option<Tick>]) -> Option<Tick> {
+    times.iter().copied().flatten().min()
 }

@@ -7,8 +7,8 @@ use tidegate_firmware::{Identity, Node, NodeConfig, NodeError, channel};
 use tidegate_protocol::{
     BootId, ChannelDecl, DeviceId, Quality, Tick, Value, ValueKind, WIRE_VERSION,
     frame::{
-        Deframer, Down, decode_down,
-        keyed::{Call, DeviceKey, Envelope, MAX_KEYED_DOWN_FRAME, Nonce, Session},
+        Deframer, Down, MAX_TEXT, decode_down,
+        keyed::{Call, DeviceKey, Envelope, KEYED_BYTES, MAX_KEYED_DOWN_FRAME, Nonce, Session},
     },
     id::{ChannelIndex, Seq},
 };
@@ -345,14 +345,19 @@ fn a_gateway_that_lost_the_session_is_called_again() {
 #[test]
 fn a_node_with_a_key_has_a_boot_of_its_own_and_a_longer_buffer() {
     let channels = channels();
-    let identity = Identity { device: DeviceId::new("tank-7").unwrap(), tag: "", firmware: "" };
-    let mut node = TestNode::new(identity, None, &channels, vec![0; 512], NodeConfig::DEFAULT).unwrap();
-    let clear = node.transmit_len();
-    assert_eq!(node.set_key(key()), Err(NodeError::KeyWithoutBoot));
-    assert_eq!(node.transmit_len(), clear);
-    let mut node = TestNode::new(identity, Some(BOOT), &channels, vec![0; 512], NodeConfig::DEFAULT).unwrap();
-    node.set_key(key()).unwrap();
-    assert!(node.transmit_len() >= clear + 26, "{} {clear}", node.transmit_len());
+    // A Hello that is shorter than other frames, and one that is the longest of all.
+    for tag in ["", &"t".repeat(MAX_TEXT)] {
+        let identity = Identity { device: DeviceId::new("tank-7").unwrap(), tag, firmware: tag };
+        let node =
+            |boot| TestNode::new(identity, boot, &channels, vec![0; 512], NodeConfig::DEFAULT).unwrap();
+        let mut without = node(None);
+        let clear = without.transmit_len();
+        assert_eq!(without.set_key(key()), Err(NodeError::KeyWithoutBoot));
+        assert_eq!(without.transmit_len(), clear);
+        let mut with = node(Some(BOOT));
+        with.set_key(key()).unwrap();
+        assert!(with.transmit_len() >= clear + KEYED_BYTES, "{} {clear}", with.transmit_len());
+    }
 }
 
 proptest! {
