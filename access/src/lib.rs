@@ -18,7 +18,7 @@ pub mod role;
 pub mod session;
 pub mod token;
 
-pub use book::{Book, BookError, Name};
+pub use book::{Book, BookError, Name, User};
 pub use role::Role;
 pub use secrecy;
 pub use token::{Token, TokenId};

@@ -85,9 +85,10 @@ impl Sessions {
         Some((session.user.clone(), session.password_unix_ms))
     }
 
-    /// Whether it goes on; asking so does not keep it.
-    pub fn goes_on(&self, secret: &SecretString, now_ms: u64) -> bool {
-        self.open.get(&key(secret)).is_some_and(|session| session.goes_on(self.limits, now_ms))
+    /// The same; asking so does not keep it.
+    pub fn whose(&self, secret: &SecretString, now_ms: u64) -> Option<(Name, i64)> {
+        let session = self.open.get(&key(secret)).filter(|session| session.goes_on(self.limits, now_ms))?;
+        Some((session.user.clone(), session.password_unix_ms))
     }
 
     pub fn end(&mut self, secret: &SecretString) {
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!(sessions.of(&some(1), 249), Some((name("eva"), 7)));
         assert_eq!(sessions.of(&some(1), 250), None, "old");
         sessions.begin(&some(4), name("eva"), 7, 300);
-        assert!(sessions.goes_on(&some(4), 399) && !sessions.goes_on(&some(4), 400));
+        assert!(sessions.whose(&some(4), 399).is_some() && sessions.whose(&some(4), 400).is_none());
         sessions.end(&some(4));
         assert_eq!(sessions.of(&some(4), 300), None);
         assert_eq!(sessions.of(&some(9), 300), None, "nobody's");

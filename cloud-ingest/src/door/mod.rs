@@ -27,8 +27,8 @@ use std::{
 };
 
 use tidegate_access::{
-    Book, BookError, Token, TokenId, attempts::Attempts, book::TokenRefused, secrecy::SecretString,
-    session::Sessions,
+    Book, BookError, Name, Token, TokenId, User, attempts::Attempts, book::TokenRefused,
+    secrecy::SecretString, session::Sessions,
 };
 use tokio::sync::Semaphore;
 
@@ -150,7 +150,7 @@ impl Door {
         let over = || Stranger::Wrong("the session is over; sign in again".to_owned());
         let (name, began_with) = self.sessions().of(shown, self.clock.now_ms()).ok_or_else(over)?;
         let book = self.book().map_err(Stranger::Failed)?;
-        let user = book.user(&name).filter(|user| user.password_unix_ms == began_with).ok_or_else(over)?;
+        let user = user_since(&book, &name, began_with).ok_or_else(over)?;
         Ok(Caller::new(name.to_string(), user.role, By::Session(shown.clone())))
     }
 
@@ -167,8 +167,9 @@ impl Door {
                 row.is_some_and(|row| row.state(self.unix_ms()) == "valid")
             }
             By::Session(secret) => {
-                self.sessions().goes_on(secret, self.clock.now_ms())
-                    && book.users().iter().any(|user| user.name.as_str() == caller.name)
+                let whose = self.sessions().whose(secret, self.clock.now_ms());
+                let user = whose.and_then(|(name, began_with)| user_since(&book, &name, began_with));
+                user.is_some_and(|user| user.role >= caller.role)
             }
         }
     }
@@ -198,6 +199,11 @@ impl Door {
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The user of a session that began with the password of that time: another password ends it.
+fn user_since<'b>(book: &'b Book, name: &Name, began_with: i64) -> Option<&'b User> {
+    book.user(name).filter(|user| user.password_unix_ms == began_with)
 }
 
 /// A token that nobody had before.

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use tidegate_access::{Name, Role, Token, book::Wanted, password, secrecy::ExposeSecret};
 use tidegate_ingest::door::{Policy, new_token};
 
-use crate::{MAX_CONNECTIONS, PATIENCE, Served, header};
+use crate::{MAX_CONNECTIONS, PATIENCE, Served, ends, header};
 
 pub const HOUR_MS: i64 = 3_600_000;
 pub const PASSWORD: &str = "tide and gate and tide";
@@ -144,7 +144,7 @@ async fn a_stream_ends_when_its_token_is_revoked() {
     let mut stream = served.with(&token, Method::GET, "/api/v1/events").send().await.unwrap();
     assert!(stream.chunk().await.unwrap().is_some());
     served.revoke(&token);
-    while stream.chunk().await.unwrap().is_some() {}
+    ends(stream).await;
 }
 
 #[tokio::test]

@@ -97,6 +97,12 @@ impl Served {
     }
 }
 
+/// The stream comes to its end, whatever it still says before.
+async fn ends(mut stream: Response) {
+    let rest = async { while stream.chunk().await.unwrap().is_some() {} };
+    tokio::time::timeout(PATIENCE, rest).await.expect("the stream ends");
+}
+
 fn header<'r>(response: &'r Response, name: &str) -> &'r str {
     response.headers().get(name).unwrap_or_else(|| panic!("no header {name}")).to_str().unwrap()
 }

@@ -2,13 +2,13 @@
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value as Json;
-use tidegate_access::{Role, attempts, password};
+use tidegate_access::{Book, Role, attempts, password};
 use tidegate_ingest::door::Policy;
 
 use crate::{
     HttpListener, MAX_CONNECTIONS, Served,
     asked::{PASSWORD, name},
-    header,
+    ends, header,
 };
 
 /// What a browser holds and sends.
@@ -219,6 +219,31 @@ async fn what_an_admin_does_to_a_user_counts_for_sessions_that_go_on() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_when_its_user_would_not_be_let_in_any_more() {
+    let served = Served::start_asking().await;
+    let another = || password::hash(&"another long password".into(), [8; password::SALT_BYTES]).unwrap();
+    let changes: [(&str, &dyn Fn(&mut Book)); 2] = [
+        ("eva", &|book| book.set_password(&name("eva"), another(), 1).unwrap()),
+        ("tom", &|book| book.remove_user(&name("tom"), 1).unwrap()),
+    ];
+    for (who, change) in changes {
+        served.user(who, Role::Viewer);
+        let mut browser = Browser::default();
+        browser.signs_in(&served, who, PASSWORD).await;
+        let mut stream = browser.get(&served, "/api/v1/events").await;
+        assert!(stream.chunk().await.unwrap().is_some());
+        served
+            .door
+            .change(|book| {
+                change(book);
+                Ok(())
+            })
+            .unwrap();
+        ends(stream).await;
+    }
+}
+
+#[tokio::test]
 async fn a_stream_ends_with_its_session() {
     let served = Served::start_asking().await;
     served.user("eva", Role::Viewer);
@@ -229,7 +254,7 @@ async fn a_stream_ends_with_its_session() {
     let who: Json = browser.get(&served, "/api/v1/whoami").await.json().await.unwrap();
     let out = posting(served.request(Method::POST, "/logout"), &[("form", who["form"].as_str().unwrap())]);
     browser.sends(out).send().await.unwrap();
-    while stream.chunk().await.unwrap().is_some() {}
+    ends(stream).await;
 }
 
 #[tokio::test]
