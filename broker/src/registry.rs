@@ -303,16 +303,53 @@ mod tests {
     use super::*;
     use crate::access::Role;
 
+    const ROOMY: RegistryLimits = RegistryLimits {
+        max_connections: 9,
+        max_connections_per_address: 9,
+        max_handshakes: 9,
+        max_handshakes_per_address: 9,
+        max_kept_sessions: 9,
+        kept_session_expiry: Duration::from_secs(9),
+    };
+
+    #[test]
+    fn each_bound_of_connections_holds_and_gives_back_what_is_left() {
+        let [here, there] = [[10, 0, 0, 1], [10, 0, 0, 2]].map(IpAddr::from);
+        // The bound, of whom it is, and whether it is of strangers alone.
+        for (limits, refused, of_address, of_strangers) in [
+            (RegistryLimits { max_connections: 2, ..ROOMY }, AdmissionRefused::Total, false, false),
+            (
+                RegistryLimits { max_connections_per_address: 2, ..ROOMY },
+                AdmissionRefused::PerAddress,
+                true,
+                false,
+            ),
+            (RegistryLimits { max_handshakes: 2, ..ROOMY }, AdmissionRefused::Handshakes, false, true),
+            (
+                RegistryLimits { max_handshakes_per_address: 2, ..ROOMY },
+                AdmissionRefused::HandshakesPerAddress,
+                true,
+                true,
+            ),
+        ] {
+            let registry = Arc::new(Registry::new(limits));
+            let admit = |address| registry.admit(address).map_err(|found| assert_eq!(found, refused));
+            let mut first = admit(here).expect("there is room");
+            let second = admit(here).expect("there is room");
+            assert!(admit(here).is_err(), "{refused:?}");
+            assert_eq!(admit(there).is_ok(), of_address, "{refused:?}");
+            first.known();
+            assert_eq!(admit(here).is_ok(), of_strangers, "{refused:?}");
+            drop(first);
+            assert!(admit(here).is_ok(), "{refused:?}");
+            drop(second);
+            assert_eq!((registry.connections(), registry.tables().per_address.len()), (0, 0));
+        }
+    }
+
     #[test]
     fn who_left_does_not_empty_the_seat_of_who_came_after() {
-        let registry = Arc::new(Registry::new(RegistryLimits {
-            max_connections: 9,
-            max_connections_per_address: 9,
-            max_handshakes: 9,
-            max_handshakes_per_address: 9,
-            max_kept_sessions: 9,
-            kept_session_expiry: Duration::from_secs(9),
-        }));
+        let registry = Arc::new(Registry::new(ROOMY));
         let eva = Identity { user: "eva".into(), role: Arc::new(Role::Operator) };
         let take = || match registry.try_take("one", &eva) {
             Ok(Attempt::Taken(held, _)) => Some(held),
