@@ -187,6 +187,30 @@ fn retained_messages_wait_for_the_window_and_come_before_new_ones() {
     assert!(session.has_room());
 }
 
+/// Of QoS 0 no window says when it is enough.
+#[test]
+fn retained_messages_of_qos_0_wait_for_room_in_what_is_to_be_written() {
+    let mut session = session();
+    let kept = vec![message("home/x", QoS::AtMostOnce); 3];
+    assert_eq!(session.send_retained(kept, QoS::AtMostOnce), Ok(()));
+    let mut out = BytesMut::new();
+    assert_eq!(session.write_backlog(&mut out, 1), 1);
+    assert_eq!(session.write_backlog(&mut out, 1), 0);
+    out.clear();
+    assert_eq!(session.write_backlog(&mut out, 1000), 2);
+}
+
+#[test]
+fn topics_that_were_looked_up_are_remembered_within_a_bound() {
+    let (mut session, catalogue) = (session(), Catalogue::new(1, 10_000));
+    for number in 0..1_000 {
+        let topic = Topic::new(Bytes::from(format!("home/{number}"))).expect("a topic");
+        assert_eq!(session.authorise(&topic, &catalogue), Ok(()));
+        assert!(session.allowed_topics.len() <= 256);
+        assert!(session.allowed_topics.contains(topic.bytes()));
+    }
+}
+
 #[test]
 fn one_subscribe_cannot_ask_for_everything_many_times() {
     let mut session = session();

@@ -129,10 +129,14 @@ async fn what_a_kept_sessions_log_cannot_hold_is_skipped_and_counted() {
     let mut away = kept().await;
     away.send(&subscribe(1, &[("home/x", 1)])).await;
     away.packet().await.expect("SUBACK");
-    away.send(&[0xe0, 0]).await;
+    let mut publisher = Raw::connect(&broker, "operator", "p", 60).await;
+    // From the first message on it is known where in the log the session is.
+    publisher.send(&publish(0x32, "home/x", COUNT + 1, &[0, 0])).await;
+    publisher.packet().await.expect("PUBACK");
+    let first = away.packet().await.expect("a message");
+    away.send(&[&[0x40, 2][..], &first[10..12], &[0xe0, 0]].concat()).await;
     assert!(away.is_cut_off().await);
 
-    let mut publisher = Raw::connect(&broker, "operator", "p", 60).await;
     for count in 1..=COUNT {
         let payload = [&count.to_be_bytes()[..], &[7; 100]].concat();
         publisher.send(&publish(0x32, "home/x", count, &payload)).await;
