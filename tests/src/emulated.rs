@@ -20,7 +20,16 @@ pub struct Emulated(Child);
 impl Emulated {
     /// A board of `firmware/boards` whose serial line is a TCP connection to `link`, made anew when it breaks.
     pub fn start(board: &str, link: SocketAddr) -> Self {
-        let elf = required(FIRMWARE).join(board).join(format!("{board}.elf"));
+        Self::start_image(board, board, link)
+    }
+
+    /// The same, built with its feature `key`.
+    pub fn start_keyed(board: &str, link: SocketAddr) -> Self {
+        Self::start_image(board, &format!("{board}-key"), link)
+    }
+
+    fn start_image(board: &str, image: &str, link: SocketAddr) -> Self {
+        let elf = required(FIRMWARE).join(board).join(format!("{image}.elf"));
         assert!(elf.exists(), "{} is missing: run `cargo xtask firmware build`", elf.display());
         let qemu = required(QEMU);
         let mut command = Command::new(&qemu);

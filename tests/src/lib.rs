@@ -12,6 +12,7 @@
 //! - [`eventually`]: waiting for something that a process will do, with a bound
 //! - [`measured`]: what a test's boards measured, held against lake and alarm history
 //! - [`powercut`]: every disk that a power cut could leave of the files that were really written
+//! - [`devices`]: which boards an agent welcomes, and under which keys
 //! - [`emulated`]: a board's image in QEMU
 //! - [`authority`]: an authority, as its commands make it
 //! - [`cable`]: a serial line that is plugged in and out
@@ -28,6 +29,7 @@ pub mod authority;
 pub mod cable;
 pub mod chain;
 pub mod daemon;
+pub mod devices;
 pub mod emulated;
 pub mod events;
 pub mod eventually;

@@ -1,7 +1,5 @@
 //! Boards that are not known are held and listed, and lose nothing; devices with a key are taken under it alone.
 
-use std::fs;
-
 use serde_json::Value;
 use tidegate_protocol::{DeviceId, frame::keyed::DeviceKey};
 use tidegate_service::Shutdown;
@@ -9,6 +7,7 @@ use tidegate_simulator::{BoardHandle, BoardPlan, VirtualBoard};
 use tidegate_tests::{
     api::number,
     chain::{Chain, Part},
+    devices::{devices, give_key, held},
 };
 
 const RATE: f64 = 100.0;
@@ -20,14 +19,6 @@ fn start(chain: &Chain, name: &str, key: Option<&str>) -> BoardHandle {
     let key = key.map(|key| key.parse::<DeviceKey>().expect("a key"));
     let plan = BoardPlan { key, ..BoardPlan::typical(device, 1, 1, RATE) };
     VirtualBoard::spawn(plan, chain.board_link(), Shutdown::new()).expect("a board from a good plan")
-}
-
-/// Runs `tidegate-agent devices …`; what it prints.
-fn devices(agent: &Part, arguments: &[&str]) -> String {
-    let output = agent.command(&[&["devices"], arguments].concat());
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
-    said
 }
 
 fn refused(agent: &Part, arguments: &[&str]) -> String {
@@ -43,21 +34,6 @@ fn chain() -> Chain {
     chain.start_broker();
     chain.ingest.start();
     chain
-}
-
-fn give_key(chain: &Chain, name: &str, key: &str) -> String {
-    let file = chain.folder().join("key");
-    fs::write(&file, format!("{key}\n")).expect("the temporary folder can be written");
-    devices(&chain.agent, &["key", name, "--from", &file.display().to_string()])
-}
-
-/// Waits until the agent holds this device for this reason.
-async fn held(chain: &Chain, name: &str, why: &str) -> Value {
-    let find =
-        |status: &Value| status["pending"].as_array()?.iter().find(|one| one["device"] == name).cloned();
-    let is = |status: &Value| find(status).is_some_and(|one| one["held"] == why);
-    let status = chain.agent_status().get_when(&format!("{name} held as {why}"), "/status", is).await;
-    find(&status).expect("it was there")
 }
 
 async fn audited(chain: &Chain, name: &str, measured: u64) {
@@ -120,10 +96,10 @@ async fn an_unknown_board_is_held_and_once_allowed_all_it_measured_arrives() {
 async fn a_device_with_a_key_is_taken_under_it_alone() {
     let mut chain = chain();
     chain.agent.start();
-    let said = give_key(&chain, "board-1", KEY);
+    let said = give_key(&chain, "board-1", KEY, &[]);
     assert!(!said.contains(KEY), "a key that was given is not shown: {said}");
-    give_key(&chain, "board-2", KEY);
-    give_key(&chain, "board-3", KEY);
+    give_key(&chain, "board-2", KEY, &[]);
+    give_key(&chain, "board-3", KEY, &[]);
 
     let right = start(&chain, "board-1", Some(KEY));
     let wrong = start(&chain, "board-2", Some(OTHER_KEY));
@@ -138,7 +114,7 @@ async fn a_device_with_a_key_is_taken_under_it_alone() {
         assert!(!end.welcomed && end.acknowledged == 0, "{end:?}");
     }
     // While the agent runs, a key comes for the one, and the other's is replaced: it is shut out.
-    give_key(&chain, "board-4", KEY);
+    give_key(&chain, "board-4", KEY, &[]);
     stranger.wait_until(|status| status.acknowledged > 0).await;
     let end = stranger.finish().await;
     audited(&chain, "board-4", end.measured).await;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tidegate_tests::{
     api::{Api, number},
     chain::Chain,
+    devices::{devices, give_key, held},
     emulated::Emulated,
     eventually::eventually,
     tee::Tee,
@@ -42,6 +43,48 @@ async fn a_cortex_m4f_is_heard_whole_and_its_plug_may_be_pulled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_stm32f4_is_heard_whole_and_its_plug_may_be_pulled() {
     is_heard_whole_and_its_plug_may_be_pulled("netduinoplus2").await;
+}
+
+/// A gateway that has another key says nothing that the board believes, and hears nothing of it. The board measures on; under its own key
+/// all of that is then heard, and in clear nothing would be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cortex_m0_with_a_key_measures_unheard_until_a_gateway_has_the_same() {
+    const KEY: &[u8; 16] = b"no secret at all";
+    const OTHER_KEY: &str = "00112233445566778899aabbccddeeff";
+    /// It calls after so long, at its third time: 1 s behind the first, 2 s behind the second.
+    const THIRD_CALL_MS: u64 = 3_000;
+    let board = "microbit";
+    let mut chain = Chain::new("");
+    chain.start();
+    give_key(&chain, board, OTHER_KEY, &[]);
+    let _running = Emulated::start_keyed(board, chain.board_link());
+    held(&chain, board, "key-unproved").await;
+    let (api, agent) = (chain.api(), chain.agent_status());
+    // Its first Call is answered, the others show that the answer was not believed.
+    let asked_on = |status: &Value| status["pending"][0]["asked"].as_u64() >= Some(2);
+    let status = agent.get_when("a board that goes on asking", "/status", asked_on).await;
+    assert_eq!(status["devices"], Value::Array(Vec::new()), "it was never welcomed");
+    assert!(is_unheard(&api, board).await, "nothing of it was taken");
+
+    let key: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
+    give_key(&chain, board, &key, &["--replace"]);
+    let boot = counted(&api, board, None, COUNTED).await;
+    check_run(&api, board, &boot, COUNTED).await;
+    check_acknowledged(&agent, &boot).await;
+    let path = format!("/api/v1/readings?device={board}&channel=counter&limit=10000");
+    let answer = api.get(&path).await;
+    let ticks = answer["readings"].as_array().expect("readings").iter();
+    let unheard = ticks.filter(|reading| number(reading, "/tick_ms") < THIRD_CALL_MS).count();
+    assert!(unheard > 1, "measured while nobody listened: {unheard}");
+    // A device that has a key is taken under it alone.
+    let listed: Value = serde_json::from_str(&devices(&chain.agent, &["list", "--json"])).expect("JSON");
+    assert_eq!((&listed[0]["device"], &listed[0]["has_key"]), (&board.into(), &true.into()), "{listed}");
+    assert_eq!(agent.get("/status").await["pending"], Value::Array(Vec::new()));
+}
+
+async fn is_unheard(api: &Api, board: &str) -> bool {
+    let answer = api.try_get(&format!("/api/v1/readings?device={board}&channel=counter&limit=1")).await;
+    answer.is_ok_and(|answer| answer["readings"].as_array().is_none_or(Vec::is_empty))
 }
 
 async fn is_heard_whole_and_its_plug_may_be_pulled(board: &str) {

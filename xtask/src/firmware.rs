@@ -152,6 +152,12 @@ fn build_board(
         fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
     step.note(board.hold(name, &size)?);
+    if board.key {
+        let keyed = compile(repository, step, toolchain, name, board, &["--features", "key"])?;
+        step.note(format!("with a key {}", board.hold(name, &elf::size(&keyed).with_context(wrong)?)?));
+        let path = place.join(format!("{name}-key.elf"));
+        fs::write(&path, keyed).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     if board.defmt {
         let talking = compile(repository, step, toolchain, name, board, &["--features", "defmt"])?;
         let Size { flash_bytes, ram_bytes } = elf::size(&talking).with_context(wrong)?;

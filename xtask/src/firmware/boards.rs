@@ -26,6 +26,9 @@ pub struct Board {
     pub esp_chip: Option<u16>,
     /// Whether it has the feature of this name.
     #[serde(default)]
+    pub key: bool,
+    /// The same.
+    #[serde(default)]
     pub defmt: bool,
     flash_bytes: u64,
     ram_bytes: u64,

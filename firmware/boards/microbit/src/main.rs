@@ -5,6 +5,7 @@
 //! uart       the serial line: interrupt-fed receiver, polled sender
 //! clock      milliseconds since boot from TIMER0, and sleeping until a time
 //! sensors    what the four channels measure          entropy  a boot id from the random number generator
+//! key        with the feature `key`: what the link is under
 //! ```
 
 #![no_std]
@@ -13,6 +14,8 @@
 
 mod clock;
 mod entropy;
+#[cfg(feature = "key")]
+mod key;
 mod registers;
 mod sensors;
 mod uart;
@@ -73,6 +76,9 @@ fn run() -> Result<(), Mistake> {
     let ring = cortex_m::singleton!(: [u8; RING_BYTES] = [0; RING_BYTES]).ok_or(Mistake::Node)?;
     let boot = entropy::boot_id();
     let mut node = Node::<4, _>::new(identity, boot, &channels, ring, NodeConfig::DEFAULT)?;
+    // Where the generator gave no boot id the board starts again: it never goes on in clear.
+    #[cfg(feature = "key")]
+    node.set_key(key::PUBLIC_TEST_KEY)?;
     for (index, period_ms) in [(COUNTER, 100), (UPTIME, 500), (DIE_TEMPERATURE, 1_000), (BUTTON_A, 1_000)] {
         node.set_sampling(ChannelIndex(index), Sampling::every(period_ms)).map_err(|_| Mistake::Sampling)?;
     }
