@@ -51,7 +51,7 @@ async fn an_stm32f4_is_heard_whole_and_its_plug_may_be_pulled() {
 async fn a_cortex_m0_with_a_key_measures_unheard_until_a_gateway_has_the_same() {
     const KEY: &[u8; 16] = b"no secret at all";
     const OTHER_KEY: &str = "00112233445566778899aabbccddeeff";
-    /// It calls after so long, at its third time: 1 s behind the first, 2 s behind the second.
+    /// Its third Call: the second is 1 s behind the first, and the third 2 s behind that.
     const THIRD_CALL_MS: u64 = 3_000;
     let board = "microbit";
     let mut chain = Chain::new("");
