@@ -78,7 +78,7 @@ impl DeviceList {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, SettingsError> {
-        let written: BTreeMap<String, Entry> = settings::parse(path, text)?;
+        let written: BTreeMap<String, Entry> = settings::parse_secret(path, text)?;
         if written.len() > MAX_LISTED {
             let problem = format!("there are {} devices", written.len());
             return Err(SettingsError::invalid(path, "", problem, format!("list {MAX_LISTED} at most")));
@@ -240,9 +240,19 @@ mod tests {
     fn no_message_shows_a_key() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("devices.toml");
-        fs::write(&path, "[board-7]\nkey = \"00112233445566778899aabbccddeefg\"\n").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        let error = DeviceList::load(&path).unwrap_err().to_string();
-        assert!(!error.contains("0011"), "{error}");
+        let key = "00112233445566778899aabbccddeeff";
+        for text in [
+            "[board-7]\nkey = \"00112233445566778899aabbccddeefg\"\n".to_owned(),
+            // Its section was forgotten; found by fuzzing.
+            format!("key = \"{key}\"\n"),
+            format!("board-7 = \"{key}\"\n"),
+            format!("[board-7]\nallow = \"{key}\"\n"),
+            format!("[board-7]\nkey = [\"{key}\"]\n"),
+        ] {
+            fs::write(&path, &text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            let error = DeviceList::load(&path).unwrap_err().to_string();
+            assert!(!error.contains("0011") && error.contains("(line "), "{text}: {error}");
+        }
     }
 }

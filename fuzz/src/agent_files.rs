@@ -78,6 +78,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
             "[tank-1]\nallow = true\nkey = \"00112233445566778899aabbccddeeff\"\n\n[tank-2]\nallow = false\n",
         ),
         ("inline", "a = { key = \"ffeeddccbbaa99887766554433221100\" }\n\"b\" = {}\n"),
+        ("no-section", "key = \"00112233445566778899aabbccddeeff\"\n"),
         ("wrong-key", "[a]\nkey = \"0011223344556677889aabbccddeeff\"\n"),
         ("wrong-name", "[\"Tank 1\"]\nallow = true\n"),
         ("wrong-word", "[a]\nalow = true\nkey = \"00112233445566778899aabbccddeeff\"\n"),

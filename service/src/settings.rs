@@ -39,7 +39,12 @@ pub fn load_named<T: DeserializeOwned>(
 
 /// Parses settings from text; `path_for_messages` is only named in errors.
 pub fn parse<T: DeserializeOwned>(path_for_messages: &Path, text: &str) -> Result<T, SettingsError> {
-    reading::read(path_for_messages, text, Vec::new())
+    reading::read(path_for_messages, text, Vec::new(), false)
+}
+
+/// The same of a file that holds secrets: what is wrong is told without repeating any value.
+pub fn parse_secret<T: DeserializeOwned>(path_for_messages: &Path, text: &str) -> Result<T, SettingsError> {
+    reading::read(path_for_messages, text, Vec::new(), true)
 }
 
 /// As [`load`], with the environment variables that start with `prefix` and two underscores laid over the file.
@@ -54,7 +59,7 @@ pub fn parse_with_env<T: DeserializeOwned>(
     prefix: &str,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<T, SettingsError> {
-    reading::read(path_for_messages, text, environment::overrides(prefix, variables))
+    reading::read(path_for_messages, text, environment::overrides(prefix, variables), false)
 }
 
 /// Reads a secret from the file that a `…_file` key names; a relative path starts at the settings file's folder.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
-use tidegate_service::settings::{SettingsError, load, load_with_env, parse, read_secret};
+use tidegate_service::settings::{
+    SettingsError, load, load_with_env, parse, parse_secret, parse_with_env, read_secret,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,6 +78,46 @@ fn wrong_files() {
         .map(|text| format!("{}\n  → {}", text.trim_end().replace('\n', " ⏎ "), refused(text)))
         .collect();
     insta::assert_snapshot!(messages.join("\n"));
+}
+
+/// Whoever gets a log to read, or a screenshot of what went wrong, is to find no secret in it.
+#[test]
+fn a_secret_that_does_not_fit_is_not_repeated() {
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "it is never read")]
+    struct Receiver {
+        password: String,
+        secrets: Vec<String>,
+        role: Role,
+    }
+    let (password, secret) = ("271828182845", "whsec_ab, expected cd");
+    for (text, says) in [
+        (
+            format!("password = {password}\n"),
+            "password (line 1): integer does not fit here; give text in quotes",
+        ),
+        (
+            format!("password = 'x'\nsecrets = '{secret}'\n"),
+            "secrets (line 2): string does not fit here; give a list in square brackets",
+        ),
+        (
+            format!("secrets = [{password}]\n"),
+            "secrets[0] (line 1): integer does not fit here; give text in quotes",
+        ),
+    ] {
+        let error = parse::<Receiver>(Path::new("a.toml"), &text).unwrap_err().to_string();
+        assert_eq!(error, format!("a.toml: {says}"));
+    }
+    let variables = [("TIDEGATE_CASE__SECRETS".into(), secret.into())];
+    let error = parse_with_env::<Receiver>(Path::new("a.toml"), "", "TIDEGATE_CASE", variables).unwrap_err();
+    assert!(!error.to_string().contains("whsec") && error.key() == "secrets", "{error}");
+    // Where all of a file is secret.
+    for text in [format!("role = '{secret}'\n"), format!("role = {password}\n")] {
+        let error = parse_secret::<Receiver>(Path::new("a.toml"), &text).unwrap_err().to_string();
+        assert!(error.starts_with("a.toml: role (line 1): ") && !error.contains("whsec"), "{error}");
+        assert!(!error.contains(password), "{error}");
+    }
 }
 
 #[test]

@@ -119,29 +119,38 @@ pub(super) struct Explanation {
 }
 
 impl Explanation {
-    /// `path` is where deserialising stopped; for an unknown or missing key that may be its parent.
-    pub(super) fn of(mut path: KeyPath, message: &str) -> Self {
+    /// `path` is where deserialising stopped; for an unknown or missing key that may be its parent. A value that is `secret` is not repeated.
+    pub(super) fn of(mut path: KeyPath, message: &str, secret: bool) -> Self {
         let message = message.trim_end();
-        let (found, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+        // The last one: a value may have it in it.
+        let (found, expected) = message.rsplit_once(", expected ").unwrap_or((message, ""));
         let (problem, remedy) = if let Some(key) = in_backticks(found, "unknown field ") {
             if !path.ends_with_key(key) {
                 path.push_key(key);
             }
             ("unknown key".to_owned(), nearest(key, expected, "remove it"))
         } else if let Some(value) = in_backticks(found, "unknown variant ") {
+            let value = if secret { "" } else { value };
             (format!("unknown value \"{value}\""), nearest(value, expected, "choose another"))
         } else if let Some(key) = in_backticks(message, "missing field ") {
             path.push_key(key);
             ("missing".to_owned(), format!("add `{key} = …`"))
         } else if expected.is_empty() {
-            (message.to_owned(), "correct this value".to_owned())
+            let problem = if secret { "it does not fit here" } else { message };
+            (problem.to_owned(), "correct this value".to_owned())
         } else {
             let found = found.strip_prefix("invalid type: ").or(found.strip_prefix("invalid value: "));
-            let found = found.unwrap_or(message).replace('`', "");
+            let found = found.unwrap_or(message);
+            let found = if secret { kind_of(found).to_owned() } else { found.replace('`', "") };
             (format!("{found} does not fit here"), format!("give {}", in_plain_words(expected)))
         };
         Self { path, problem, remedy }
     }
+}
+
+/// "string" of `string "…"`.
+fn kind_of(found: &str) -> &str {
+    found.split(['"', '`']).next().unwrap_or_default().trim_end()
 }
 
 fn in_backticks<'m>(message: &'m str, start: &str) -> Option<&'m str> {

@@ -41,6 +41,12 @@ impl KeyPath {
         matches!(self.0.last(), Some(Segment::Key(last)) if last == key)
     }
 
+    /// Whether what stands there is for nobody's eyes, whatever is wrong with it.
+    pub(super) fn is_secret(&self) -> bool {
+        const SECRETS: [&str; 3] = ["key", "password", "secrets"];
+        self.0.iter().any(|segment| matches!(segment, Segment::Key(key) if SECRETS.contains(&key.as_str())))
+    }
+
     /// The line (from 1) where this key stands, or else the nearest table around it that is in the text.
     pub(super) fn line_in(&self, text: &str) -> Option<usize> {
         let table = DeTable::parse(text).ok()?;

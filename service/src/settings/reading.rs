@@ -13,6 +13,7 @@ pub(super) fn read<T: DeserializeOwned>(
     file: &Path,
     text: &str,
     overrides: Vec<Override>,
+    all_is_secret: bool,
 ) -> Result<T, SettingsError> {
     let table: Table = toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| line_of_offset(text, span.start));
@@ -36,7 +37,8 @@ pub(super) fn read<T: DeserializeOwned>(
             as_text[index] = true;
             continue;
         }
-        let explanation = Explanation::of(path, refusal.inner().message());
+        let secret = all_is_secret || path.is_secret();
+        let explanation = Explanation::of(path, refusal.inner().message(), secret);
         return Err(match culprit.and_then(|index| overrides.get(index)) {
             Some(entry) => SettingsError::in_environment(&entry.variable, explanation),
             None => {
