@@ -31,9 +31,8 @@ use crate::{
 /// What is read at once. Frames are unpacked only when the core's channel has a place for them, so a link that waits
 /// holds no more than this.
 const READ_BYTES: usize = 4 * 1024;
-/// Boards speak every few seconds; a link on which no frame could be read for this long is dead, or in the hands of somebody
-/// who only holds it open.
-const SILENCE: Duration = Duration::from_secs(60);
+/// Boards speak every few seconds.
+pub const SILENCE: Duration = Duration::from_secs(60);
 /// A board that does not take a frame for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -44,6 +43,8 @@ pub struct BoardLinks {
     pub events: Sender<Event>,
     pub clock: ShellClock,
     pub keys: DeviceKeys,
+    /// A link on which no frame could be read for this long is dead, or in the hands of somebody who only holds it open.
+    pub silence: Duration,
 }
 
 /// What came on a link, or on all links of a line.
@@ -127,7 +128,7 @@ impl BoardLinks {
         let mut decoder = Decoder::guarded(guard);
         let mut buffer = vec![0; READ_BYTES];
         let mut other_version = None;
-        let mut silent_at = Instant::now() + SILENCE;
+        let mut silent_at = Instant::now() + self.silence;
         loop {
             let len = match timeout_at(silent_at, reader.read(&mut buffer)).await {
                 Ok(Ok(len @ 1..)) => len,
@@ -145,7 +146,7 @@ impl BoardLinks {
             let bad = frames.iter().filter(|frame| matches!(frame, BoardFrame::Bad(_))).count();
             counts.add(len, frames.len() - bad, bad);
             if frames.len() > bad {
-                silent_at = Instant::now() + SILENCE;
+                silent_at = Instant::now() + self.silence;
             }
             if bad > 0 {
                 tracing::debug!(link = link.0, bad, "frames that cannot be read");
@@ -200,4 +201,44 @@ async fn write(mut writer: impl AsyncWrite + Unpin, guard: Guard, mut frames: Re
         }
     }
     LinkEnd::Ended
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::duplex, sync::mpsc::channel};
+
+    use super::*;
+
+    /// Reaching it is a failure.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn who_says_nothing_that_can_be_read_holds_no_link() {
+        let (events, mut told) = channel(16);
+        let silence = Duration::from_millis(50);
+        let (links, clock) = (Links::default(), ShellClock::start());
+        let boards = BoardLinks { links, events, clock, keys: DeviceKeys::default(), silence };
+        for garbage in [&b""[..], &[7; 10], &[7, 0]] {
+            let (near, mut far) = duplex(64);
+            let (reader, writer) = tokio::io::split(near);
+            let from = LinkFrom { host: "10.0.0.1".to_owned(), is_local: false };
+            let counts = LinkCounts::default();
+            let serving = boards.serve(from, reader, writer, &counts, std::future::pending());
+            // As fast as it is read, for as long as the link is there.
+            let talking = async {
+                while !garbage.is_empty() && far.write_all(garbage).await.is_ok() {
+                    tokio::task::yield_now().await;
+                }
+                std::future::pending::<()>().await
+            };
+            let hearing = async { while told.recv().await.is_some() {} };
+            let end = tokio::select! {
+                end = timeout(PATIENCE, serving) => end.expect("it ends"),
+                () = talking => unreachable!("it goes on"),
+                () = hearing => unreachable!("links are open"),
+            };
+            assert!(matches!(end, LinkEnd::Silent), "{garbage:?}: {end:?}");
+            assert!((counts.bad() > 0) == garbage.contains(&0), "{garbage:?}");
+        }
+    }
 }
