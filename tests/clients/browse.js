@@ -91,8 +91,8 @@ async function run (browser) {
 }
 
 async function main () {
-  // The authority is the test's own; root may not use the browser's sandbox.
-  const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--no-first-run']
+  // The authority is the test's own; root may not use the browser's sandbox; containers have little shared memory.
+  const args = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking', '--no-first-run']
   const browser = await puppeteer.launch({ executablePath, args, acceptInsecureCerts: true, timeout })
   try {
     console.log(JSON.stringify(await run(browser)))
