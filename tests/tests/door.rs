@@ -59,6 +59,12 @@ impl Door {
         self.chain.folder().join("ca.pem")
     }
 
+    /// A user with all rights, and [`PASSWORD`].
+    fn add_admin(&self, name: &str) {
+        let added = self.chain.ingest.command_with_line(&["users", "add", name, "--role", "admin"], PASSWORD);
+        assert!(added.status.success(), "{}", said(&added));
+    }
+
     /// Made on the ingest's own machine, while it runs.
     fn local_token(&self, owner: &str, role: &str) -> PathBuf {
         let output = self.chain.ingest.command(&["tokens", "create", owner, "--role", role]);
@@ -175,8 +181,7 @@ async fn tokens_open_the_door_over_tls_each_as_far_as_its_role_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_a_password_signs_in_to_the_page_and_out_again() {
     let door = Door::open();
-    let added = door.chain.ingest.command_with_line(&["users", "add", "eva", "--role", "admin"], PASSWORD);
-    assert!(added.status.success(), "{}", said(&added));
+    door.add_admin("eva");
     let short = door.chain.ingest.command_with_line(&["users", "add", "tom", "--role", "admin"], "short");
     assert!(said(&short).contains("at least 15"), "{}", said(&short));
     let host = door.address();
@@ -218,8 +223,7 @@ async fn who_has_a_password_signs_in_to_the_page_and_out_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_shows_the_page_under_its_policy_and_runs_nothing_else() {
     let mut door = Door::open();
-    let added = door.chain.ingest.command_with_line(&["users", "add", "eva", "--role", "admin"], PASSWORD);
-    assert!(added.status.success(), "{}", said(&added));
+    door.add_admin("eva");
     door.chain.agent.start();
     let measured = Measured::default();
     let board = measured.board(1, 50, door.chain.board_link());

@@ -169,12 +169,11 @@ async fn a_page_from_elsewhere_can_neither_sign_in_nor_act_with_a_session() {
     assert_eq!(signed_in.status(), StatusCode::SEE_OTHER, "a browser without Sec-Fetch-Site");
     browser.takes(&signed_in);
 
+    let (_, session) = browser.cookies.iter().find(|(name, _)| name == "tidegate").unwrap();
+    let asked = |method, path| served.request(method, path).header("cookie", format!("tidegate={session}"));
     let order = || {
-        let request = served.request(Method::POST, "/api/v1/devices/plant/board-1/retire");
-        let cookie = browser.cookies.iter().find(|(name, _)| name == "tidegate").unwrap();
-        request
-            .header("cookie", format!("tidegate={}", cookie.1))
-            .json(&serde_json::json!({ "reason": "gone" }))
+        let request = asked(Method::POST, "/api/v1/devices/plant/board-1/retire");
+        request.json(&serde_json::json!({ "reason": "gone" }))
     };
     for (request, why) in [
         (order(), "from nowhere"),
@@ -188,10 +187,7 @@ async fn a_page_from_elsewhere_can_neither_sign_in_nor_act_with_a_session() {
     assert_eq!(served.asked(), "");
     // A look changes nothing, so it may come from anywhere that has the cookie.
     for look in [Method::GET, Method::HEAD] {
-        let cookie =
-            format!("tidegate={}", browser.cookies.iter().find(|(name, _)| name == "tidegate").unwrap().1);
-        let looked = served.request(look, "/api/v1/devices").header("cookie", cookie).send().await.unwrap();
-        assert_eq!(looked.status(), StatusCode::OK);
+        assert_eq!(asked(look, "/api/v1/devices").send().await.unwrap().status(), StatusCode::OK);
     }
     let done = order().header("origin", format!("http://{host}")).send().await.unwrap();
     assert_eq!(done.status(), StatusCode::OK);
@@ -221,23 +217,27 @@ async fn what_an_admin_does_to_a_user_counts_for_sessions_that_go_on() {
 #[tokio::test]
 async fn a_stream_ends_when_its_user_would_not_be_let_in_any_more() {
     let served = Served::start_asking().await;
-    let gets_another_password = |book: &mut Book| {
-        let another = password::hash(&"another long password".into(), [8; password::SALT_BYTES]);
-        book.set_password(&name("eva"), another.unwrap(), 1)
-    };
-    let is_removed = |book: &mut Book| book.remove_user(&name("tom"), 1);
-    for who in ["eva", "tom"] {
-        served.user(who, Role::Viewer);
+    let watched = async |who: &str| {
+        served.user(who, Role::Operator);
         let mut browser = Browser::default();
         browser.signs_in(&served, who, PASSWORD).await;
         let mut stream = browser.get(&served, "/api/v1/events").await;
         assert!(stream.chunk().await.unwrap().is_some());
-        match who {
-            "eva" => served.door.change(gets_another_password).unwrap(),
-            _ => served.door.change(is_removed).unwrap(),
-        }
-        ends(stream).await;
-    }
+        stream
+    };
+    let [eva, tom, kim] = [watched("eva").await, watched("tom").await, watched("kim").await];
+    let another = || password::hash(&"another long password".into(), [8; password::SALT_BYTES]).unwrap();
+    served.door.change(|book| book.set_password(&name("eva"), another(), 1)).unwrap();
+    ends(eva).await;
+    served.door.change(|book| book.remove_user(&name("tom"), 1)).unwrap();
+    ends(tom).await;
+    // In one moment another of the same name, who may do less.
+    let smaller = |book: &mut Book| {
+        book.remove_user(&name("kim"), 1)?;
+        book.add_user(name("kim"), Role::Viewer, another(), 1)
+    };
+    served.door.change(smaller).unwrap();
+    ends(kim).await;
 }
 
 #[tokio::test]

@@ -130,8 +130,9 @@ impl Explanation {
             }
             ("unknown key".to_owned(), nearest(key, expected, "remove it"))
         } else if let Some(value) = in_backticks(found, "unknown variant ") {
-            let value = if secret { "" } else { value };
-            (format!("unknown value \"{value}\""), nearest(value, expected, "choose another"))
+            let problem =
+                if secret { "unknown value".to_owned() } else { format!("unknown value \"{value}\"") };
+            (problem, nearest(value, expected, "choose another"))
         } else if let Some(key) = in_backticks(message, "missing field ") {
             path.push_key(key);
             ("missing".to_owned(), format!("add `{key} = …`"))
