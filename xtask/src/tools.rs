@@ -21,6 +21,7 @@ pub fn run(repository: &Repository, firmware: firmware::ToolchainOptions) -> Res
     steps.run("python packages", |step| python::ensure(repository, step));
     steps.run("npm packages", |step| node::ensure(repository, step));
     steps.run("cargo-deny", |step| crates::ensure(repository, step, &crates::CARGO_DENY));
+    steps.run("cargo-cyclonedx", |step| crates::ensure(repository, step, &crates::CARGO_CYCLONEDX));
     steps.run("bare-metal toolchain", |step| {
         bare_metal::ensure(repository, step, firmware.source, &boards.targets())
     });
