@@ -23,6 +23,13 @@ const LINES_IN_FLIGHT: usize = 256;
 const PATIENCE_WITH_LEFT_BEHIND: Duration = Duration::from_secs(10);
 /// What is shown of the log of a failed step; the log itself is complete.
 const SHOWN_LINES_OF_A_FAILURE: usize = 400;
+/// What cargo says of work that goes well. There is a line for each of hundreds of crates, and none says why a step failed.
+const PROGRESS: [&str; 8] =
+    ["Adding", "Checking", "Compiling", "Documenting", "Downloaded", "Downloading", "Fresh", "Locking"];
+/// A new machine downloads everything, and one bad minute of its network must not cost the run.
+const TRIES_OF_A_DOWNLOAD: &str = "10";
+/// A download that cargo tries again is a warning about the network, not about the code.
+const TRIED_AGAIN: &str = "warning: spurious network error";
 
 /// The steps of one run, in the order they were started.
 pub struct Steps {
@@ -35,7 +42,7 @@ pub struct Steps {
 struct Finished {
     name: String,
     took: Duration,
-    passed: bool,
+    failure: Option<String>,
 }
 
 impl Steps {
@@ -53,33 +60,41 @@ impl Steps {
         let mut step = match Step::new(name, started, self.terminal, log_path) {
             Ok(step) => step,
             Err(error) => {
-                println!("{error:#}");
-                self.finished.push(Finished { name: name.into(), took: started.elapsed(), passed: false });
+                let failure = format!("{error:#}");
+                println!("{failure}");
+                self.finished.push(Finished {
+                    name: name.into(),
+                    took: started.elapsed(),
+                    failure: Some(failure),
+                });
                 return None;
             }
         };
         let result = work(&mut step);
         let took = started.elapsed();
         step.close(&result, took);
-        self.finished.push(Finished { name: name.into(), took, passed: result.is_ok() });
-        result.ok()
+        let (outcome, failure) = match result {
+            Ok(value) => (Some(value), None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
+        self.finished.push(Finished { name: name.into(), took, failure });
+        outcome
     }
 
-    /// Prints how long each step took; an error names those that failed.
+    /// Prints how long each step took; an error names those that failed, and why.
     pub fn finish(self) -> Result<()> {
         println!("\n{}, {} steps:", seconds(self.started.elapsed()), self.finished.len());
         for step in &self.finished {
-            println!(
-                "  {:>8}  {}{}",
-                seconds(step.took),
-                step.name,
-                if step.passed { "" } else { "  FAILED" }
-            );
+            let failed = if step.failure.is_some() { "  FAILED" } else { "" };
+            println!("  {:>8}  {}{failed}", seconds(step.took), step.name);
         }
-        let failed: Vec<&str> =
-            self.finished.iter().filter(|step| !step.passed).map(|step| step.name.as_str()).collect();
-        if !failed.is_empty() {
-            bail!("failed: {}. Full output is in {}", failed.join(", "), self.logs.display());
+        let failures: Vec<String> = self
+            .finished
+            .iter()
+            .filter_map(|step| step.failure.as_ref().map(|why| format!("{}: {why}", step.name)))
+            .collect();
+        if !failures.is_empty() {
+            bail!("failed:\n  {}\nFull output is in {}", failures.join("\n  "), self.logs.display());
         }
         Ok(())
     }
@@ -136,10 +151,10 @@ impl Step {
 
     /// Runs a command that must not say `warning:`, for builds where warnings cannot be made errors by a flag.
     pub fn run_without_warnings(&mut self, command: &mut Command) -> Result<()> {
-        let mut warnings = 0;
-        self.drive(command, false, |line| warnings += usize::from(line.starts_with("warning:")))?;
-        if warnings > 0 {
-            bail!("`{}` gave warnings", describe(command));
+        let mut warnings = Vec::new();
+        self.drive(command, false, |line| warnings.extend(is_warning(line).then(|| line.to_owned())))?;
+        if let [first, ..] = &warnings[..] {
+            bail!("`{}` gave warnings, {} in all: {first}", describe(command), warnings.len());
         }
         Ok(())
     }
@@ -148,6 +163,7 @@ impl Step {
         let shown = describe(command);
         writeln!(self.log, "$ {shown}")?;
         command.env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
+        command.env("CARGO_NET_RETRY", TRIES_OF_A_DOWNLOAD);
         let (pipe, writer) = io::pipe()?;
         command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
         let mut child =
@@ -246,15 +262,25 @@ impl Step {
 
     fn show_end_of_log(&mut self) {
         let text = fs::read_to_string(&self.log_path).unwrap_or_default();
-        let count = text.lines().count();
-        let hidden = count.saturating_sub(SHOWN_LINES_OF_A_FAILURE);
+        let telling: Vec<&str> = text.lines().filter(|line| !is_progress(line)).collect();
+        let hidden = telling.len().saturating_sub(SHOWN_LINES_OF_A_FAILURE);
         if hidden > 0 {
             println!("({hidden} earlier lines are in {})", self.log_path.display());
         }
-        for line in text.lines().skip(hidden) {
+        for line in &telling[hidden..] {
             println!("{line}");
         }
     }
+}
+
+/// Cargo sets the verb of such a line right in a column of its own.
+fn is_progress(line: &str) -> bool {
+    let verb = line.split_whitespace().next().unwrap_or_default();
+    line.starts_with(' ') && PROGRESS.contains(&verb)
+}
+
+fn is_warning(line: &str) -> bool {
+    line.starts_with("warning:") && !line.starts_with(TRIED_AGAIN)
 }
 
 fn forward_lines(pipe: impl Read + Send + 'static, sender: SyncSender<String>) {
@@ -326,6 +352,39 @@ mod tests {
         command.args(["-c", "echo 'warning: unused variable' >&2"]);
         let error = step.run_without_warnings(&mut command).unwrap_err();
         fs::remove_file(&step.log_path).unwrap();
-        assert!(error.to_string().contains("warnings"), "{error}");
+        assert!(error.to_string().contains("1 in all: warning: unused variable"), "{error}");
+    }
+
+    #[test]
+    fn a_download_that_is_tried_again_is_no_warning_of_a_build() {
+        let mut step = step("network");
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo 'warning: spurious network error (3 tries remaining): timeout' >&2"]);
+        let result = step.run_without_warnings(&mut command);
+        fs::remove_file(&step.log_path).unwrap();
+        result.unwrap();
+    }
+
+    #[test]
+    fn only_what_cargo_says_of_work_that_goes_well_is_left_out_of_a_failure() {
+        assert!(is_progress("   Compiling serde v1.0.229"));
+        assert!(is_progress("    Checking tidegate-agent v0.1.0 (/somewhere/agent)"));
+        assert!(!is_progress("error: could not compile `serde`"));
+        assert!(!is_progress("Checking the gateway's settings"), "a program's own words");
+        assert!(!is_progress("    the line above"));
+    }
+
+    #[test]
+    fn at_the_end_it_says_of_each_failed_step_why() {
+        let folder = std::env::temp_dir().join(format!("xtask-steps-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let mut steps =
+            Steps { terminal: false, logs: folder.clone(), finished: Vec::new(), started: Instant::now() };
+        assert_eq!(steps.run("first", |_| Ok(1)), Some(1));
+        assert_eq!(steps.run("second", |_| -> Result<()> { bail!("no space left") }), None);
+        let error = steps.finish().unwrap_err().to_string();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(error.contains("second: no space left"), "{error}");
+        assert!(!error.contains("first"), "{error}");
     }
 }
