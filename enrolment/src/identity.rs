@@ -80,7 +80,8 @@ impl IdentityFile {
         Ok(key)
     }
 
-    /// Puts key and certificate in place, once `is_good` finds nothing wrong with the file that holds both.
+    /// Puts key and certificate in place, once `is_good` finds nothing wrong with the file that holds both. Until then the key goes on
+    /// waiting: the authority gives its certificate for this one alone.
     pub fn put<E: From<KeyError>>(
         &self,
         key: &Key,
@@ -101,7 +102,8 @@ impl IdentityFile {
             let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty());
             durable::sync_folder(folder.unwrap_or(Path::new("."))).map_err(failed(&self.0))?;
         }
-        for done in [new, self.pending()] {
+        let pending = verdict.is_ok().then(|| self.pending());
+        for done in std::iter::once(new).chain(pending) {
             match fs::remove_file(&done) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&done)(error)),
                 _ => {}

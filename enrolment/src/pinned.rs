@@ -1,16 +1,22 @@
 //! Believing one authority, which is known by the fingerprint of its certificate and by nothing else yet.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use tidegate_trust::rustls::{
-    self, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        Resumption, WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+use tidegate_trust::{
+    certificate::Certificate,
+    rustls::{
+        self, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+        client::{
+            Resumption, WebPkiServerVerifier,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        },
+        crypto::{CryptoProvider, ring},
+        pki_types::{CertificateDer, ServerName, UnixTime},
+        version::TLS13,
     },
-    crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-    version::TLS13,
 };
 
 use crate::token::{Fingerprint, Token};
@@ -61,11 +67,11 @@ impl Pinned {
 
     /// A gateway's clock may be wrong. The invitation was made at a time that was right, and is not good for long: a clock that
     /// shows neither is not asked.
-    fn time(&self, clock: UnixTime) -> UnixTime {
+    fn time(&self, clock: UnixTime, shown: &[u8]) -> UnixTime {
         if (self.made..=self.expires).contains(&clock.as_secs()) {
             clock
         } else {
-            UnixTime::since_unix_epoch(std::time::Duration::from_secs(self.made))
+            Certificate::judged_as_of(UnixTime::since_unix_epoch(Duration::from_secs(self.made)), shown)
         }
     }
 }
@@ -80,7 +86,13 @@ impl ServerCertVerifier for Pinned {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verifier = self.verifier(intermediates)?;
-        verifier.verify_server_cert(end_entity, intermediates, name, ocsp_response, self.time(now))
+        verifier.verify_server_cert(
+            end_entity,
+            intermediates,
+            name,
+            ocsp_response,
+            self.time(now, end_entity),
+        )
     }
 
     fn verify_tls12_signature(
@@ -123,7 +135,8 @@ mod tests {
         for (clock, taken) in
             [(0, 1_000), (999, 1_000), (1_000, 1_000), (1_500, 1_500), (2_000, 2_000), (2_001, 1_000)]
         {
-            let time = verifier.time(UnixTime::since_unix_epoch(std::time::Duration::from_secs(clock)));
+            let time =
+                verifier.time(UnixTime::since_unix_epoch(Duration::from_secs(clock)), b"no certificate");
             assert_eq!(time.as_secs(), taken, "{clock}");
         }
     }

@@ -10,7 +10,7 @@ use tidegate_trust::{
     certificate::{Certificate, date},
     files::first_certificate,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     gateway::{self, Places},
@@ -34,13 +34,15 @@ pub async fn keep(files: Option<ClientFiles>, shutdown: Shutdown) {
 
 async fn renew_for_ever(files: &ClientFiles, service: &str, places: &Places) -> Infallible {
     let mut retry = FIRST_RETRY;
+    let mut renewed: Option<Instant> = None;
     loop {
         let wait = match first_certificate(places.identity.path()) {
-            Ok(certificate) => match until_due(&certificate, unix_now()) {
+            Ok(certificate) => match until_due(&certificate, unix_now(), renewed.map(|at| at.elapsed())) {
                 Some(wait) => wait,
                 None => match gateway::renew(service, files, places).await {
                     Ok(enrolled) => {
                         retry = FIRST_RETRY;
+                        renewed = Some(Instant::now());
                         let until = date(enrolled.certificate.not_after);
                         tracing::info!(service, until, "the certificate is renewed");
                         SHORTEST_WAIT
@@ -70,10 +72,18 @@ fn what_to_renew(files: ClientFiles) -> Option<(ClientFiles, String, Places)> {
     Some((files, service, places))
 }
 
-/// None: now.
-fn until_due(certificate: &Certificate, now: i64) -> Option<Duration> {
-    let due = certificate.not_before.saturating_add(i64::try_from(life(certificate).as_secs()).ok()? / 3 * 2);
-    u64::try_from(due.saturating_sub(now)).ok().filter(|left| *left > 0).map(Duration::from_secs)
+/// None: now. `renewed` is how long ago this process renewed it, if it did.
+///
+/// A clock that shows a time before the certificate was made is wrong, and how much of the certificate's time is over nobody knows.
+/// It is renewed when that is found, and then by the time for which we have run: so a gateway without a clock keeps its place, and the
+/// new certificate tells it a later time.
+fn until_due(certificate: &Certificate, now: i64, renewed: Option<Duration>) -> Option<Duration> {
+    let used_by_then = life(certificate) / 3 * 2;
+    let used = match u64::try_from(now.saturating_sub(certificate.not_before)) {
+        Ok(used) => Duration::from_secs(used),
+        Err(_) => renewed?,
+    };
+    used_by_then.checked_sub(used).filter(|left| !left.is_zero())
 }
 
 fn life(certificate: &Certificate) -> Duration {
@@ -94,10 +104,23 @@ mod tests {
     fn a_certificate_is_due_after_two_thirds_of_its_time() {
         let certificate =
             Certificate { not_before: 1_000, not_after: 1_900, uris: Vec::new(), hosts: Vec::new() };
-        for (now, left) in
-            [(0, Some(1_600)), (1_000, Some(600)), (1_599, Some(1)), (1_600, None), (5_000, None)]
+        for (now, left) in [(1_000, Some(600)), (1_599, Some(1)), (1_600, None), (5_000, None)] {
+            for renewed in [None, Some(Duration::from_secs(300))] {
+                let until = until_due(&certificate, now, renewed);
+                assert_eq!(until, left.map(Duration::from_secs), "{now} {renewed:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_the_clock_is_wrong_it_is_due_at_once_and_then_by_the_time_we_have_run() {
+        let certificate =
+            Certificate { not_before: 1_000, not_after: 1_900, uris: Vec::new(), hosts: Vec::new() };
+        for (renewed, left) in
+            [(None, None), (Some(0), Some(600)), (Some(599), Some(1)), (Some(600), None), (Some(9_000), None)]
         {
-            assert_eq!(until_due(&certificate, now), left.map(Duration::from_secs), "{now}");
+            let until = until_due(&certificate, 999, renewed.map(Duration::from_secs));
+            assert_eq!(until, left.map(Duration::from_secs), "{renewed:?}");
         }
     }
 }

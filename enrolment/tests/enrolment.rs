@@ -23,6 +23,8 @@ use tidegate_protocol::{GatewayId, SiteId};
 use tidegate_trust::{ClientFiles, Identity, files::OwnFiles};
 
 const DAY: u64 = 86_400;
+/// A certificate that lasts no longer may be renewed in the second it was made.
+const RENEWED_AT_ONCE: u64 = 99;
 
 struct World {
     folder: TempDir,
@@ -32,9 +34,14 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::with_lives_of(90 * DAY).await
+    }
+
+    /// Gateways' certificates last for so many seconds.
+    async fn with_lives_of(gateway_seconds: u64) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         // The port is known only once it listens, and invitations name it.
-        let setup = Setup::new("plant", "127.0.0.1:0", "broker.example:8883");
+        let setup = Setup { gateway_seconds, ..Setup::new("plant", "127.0.0.1:0", "broker.example:8883") };
         let authority = Authority::init(&folder.path().join("ca"), setup).expect("an authority");
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let serving = service::start(authority, listen).await.expect("it listens");
@@ -194,7 +201,7 @@ async fn a_service_of_another_authority_is_told_nothing() {
 
 #[tokio::test]
 async fn a_certificate_is_renewed_by_who_has_it_with_another_key_and_not_once_it_is_revoked() {
-    let world = World::new().await;
+    let world = World::with_lives_of(RENEWED_AT_ONCE).await;
     let places = world.places("gw-a");
     enrol(&world.invite("gw-a", DAY), &places).await.expect("it is let in");
     let before = fs::read_to_string(places.identity.path()).expect("a file");
@@ -227,13 +234,84 @@ async fn a_certificate_is_renewed_by_who_has_it_with_another_key_and_not_once_it
     assert!(refused.to_string().contains("revoked"), "{refused}");
     assert_eq!(of_gateway("gw-a").len(), 2);
     assert!(of_gateway("gw-a").iter().all(|record| record.revoked.is_some()));
+    // As after a revocation that was cut off before its list was written.
+    let list = world.folder.path().join("ca/revoked.pem");
+    fs::remove_file(&list).expect("it was there");
     assert!(matches!(
         authority.revoke(&identity("gw-a"), "again").expect_err("all are"),
         AuthorityError::NobodyTo(_)
     ));
+    let refused = client::renew(&world.service, &files(&places), &key).await.expect_err("no");
+    assert!(refused.to_string().contains("revoked"), "by the list, which was made anew: {refused}");
     // Invited anew it is let in.
     enrol(&world.invite("gw-a", DAY), &places).await.expect("it is let in again");
     renew(&world.service, &files(&places), &places).await.expect("and renewed");
+}
+
+/// As where the authority invites first and is started, or has its service's certificate renewed, later.
+#[tokio::test]
+async fn an_invitation_older_than_the_services_certificate_is_good_where_the_clock_is_wrong() {
+    let world = World::new().await;
+    let (token, places) = (world.invite("gw-a", DAY), world.places("gw-a"));
+    // Our clock is ahead of what this invitation says, so the one time it is known to be after is 1970.
+    enrol(&Token { made: 1_000, expires: 2_000, ..token }, &places).await.expect("it is let in");
+}
+
+#[tokio::test]
+async fn a_certificate_has_one_successor_and_that_not_too_soon() {
+    let world = World::with_lives_of(RENEWED_AT_ONCE).await;
+    let places = world.places("gw-a");
+    enrol(&world.invite("gw-a", DAY), &places).await.expect("it is let in");
+    let (copied, key) = (world.places("copy"), Key::make().expect("a key"));
+    fs::copy(places.identity.path(), copied.identity.path()).expect("a copy");
+    fs::copy(&places.authority, &copied.authority).expect("a copy");
+    let given = client::renew(&world.service, &files(&copied), &key).await.expect("the first to ask");
+    // The answer may have been lost on its way: the same key is answered the same, as often as it asks.
+    for _ in 0..3 {
+        let again = client::renew(&world.service, &files(&copied), &key).await.expect("the same key");
+        assert_eq!(again.certificate, given.certificate);
+    }
+    let refused = renew(&world.service, &files(&places), &places).await.expect_err("another key");
+    assert!(matches!(&refused, EnrolError::Ask(error) if status(error) == Some(409)), "{refused}");
+    assert!(refused.to_string().contains("revoke"), "{refused}");
+    let issued = world.authority().issued().expect("records");
+    assert_eq!(issued.len(), 3, "the service's own, the first, and one more");
+
+    let world = World::new().await;
+    let places = world.places("gw-a");
+    enrol(&world.invite("gw-a", DAY), &places).await.expect("it is let in");
+    let refused = renew(&world.service, &files(&places), &places).await.expect_err("it is new");
+    assert!(matches!(&refused, EnrolError::Ask(error) if status(error) == Some(429)), "{refused}");
+    assert_eq!(world.authority().issued().expect("records").len(), 2, "the service's own, and the first");
+}
+
+#[tokio::test]
+async fn the_service_makes_the_list_anew_when_it_starts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let setup = Setup::new("plant", "127.0.0.1:0", "broker.example:8883");
+    let authority = Authority::init(folder.path(), setup).expect("an authority");
+    let list = authority.path("revoked.pem");
+    fs::remove_file(&list).expect("it was there");
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let serving = service::start(authority, listen).await.expect("it listens");
+    assert!(
+        list.exists(),
+        "or one that is too old, or lacks who was revoked meanwhile, would be shown for a day"
+    );
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_waits_until_its_certificate_is_found_good() {
+    let world = World::with_lives_of(RENEWED_AT_ONCE).await;
+    let places = world.places("gw-a");
+    enrol(&world.invite("gw-a", DAY), &places).await.expect("it is let in");
+    let before = fs::read_to_string(places.identity.path()).expect("a file");
+    // What it was given cannot be looked at.
+    let nowhere = Places { authority: world.folder.path().join("gone.pem"), ..places.clone() };
+    renew(&world.service, &files(&places), &nowhere).await.expect_err("nothing to judge it by");
+    assert_eq!(fs::read_to_string(places.identity.path()).expect("a file"), before);
+    renew(&world.service, &files(&places), &places).await.expect("with the key that waited");
 }
 
 #[tokio::test]

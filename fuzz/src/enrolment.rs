@@ -82,7 +82,12 @@ pub fn authority(bytes: &[u8]) {
 impl Folder {
     fn make() -> Self {
         let folder = in_memory();
-        let setup = Setup::new("plant", "ca.example:8884", "broker.example:8883");
+        // So short that a certificate may be renewed at once.
+        let setup = Setup {
+            gateway_seconds: 60,
+            server_seconds: 60,
+            ..Setup::new("plant", "ca.example:8884", "broker.example:8883")
+        };
         let authority = Authority::init(&folder.path().join("ca"), setup).expect("an authority");
         let (site, name) = (SiteId::new("plant").expect("a slug"), GatewayId::new("gw-a").expect("a slug"));
         let identity = Identity::Gateway { site, gateway: name };
@@ -115,6 +120,7 @@ impl Folder {
     /// A signing request, with the certificate before shown.
     fn requested(&self, bytes: &[u8]) {
         let Ok(request) = std::str::from_utf8(bytes) else { return };
+        let before = fs::read(&self.issued).expect("it is there");
         match self.authority.renew(&self.shown, request) {
             Ok(granted) => {
                 let der = CertificateDer::from_pem_slice(granted.certificate.as_bytes()).expect("it is PEM");
@@ -122,6 +128,7 @@ impl Folder {
                 assert_eq!(certified.to_string(), "tidegate://plant/gw-a", "whatever the request wishes for");
                 assert!(Certificate::read(&der).is_ok_and(|certificate| certificate.seconds_left() > 0));
                 self.forget_what_was_issued();
+                fs::write(&self.issued, before).expect("it can be written");
             }
             Err(Denied::Request) => {}
             Err(other) => panic!("{other}"),

@@ -37,6 +37,8 @@ pub enum When {
     Past,
     /// From 2120 on.
     Future,
+    /// From 2121 on.
+    LaterFuture,
     /// To the end of this Unix second.
     Until(u64),
 }
@@ -81,6 +83,7 @@ impl Authority {
             When::Now => (date_time_ymd(2022, 1, 1), date_time_ymd(2120, 1, 1)),
             When::Past => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)),
             When::Future => (date_time_ymd(2120, 1, 1), date_time_ymd(2130, 1, 1)),
+            When::LaterFuture => (date_time_ymd(2121, 1, 1), date_time_ymd(2130, 1, 1)),
             When::Until(second) => {
                 (date_time_ymd(2022, 1, 1), date_time_ymd(1970, 1, 1) + Duration::from_secs(second))
             }

@@ -1,6 +1,6 @@
 //! What one certificate says. It comes from outside: whoever asks here has either had it verified, or trusts its file.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use tokio_rustls::rustls::pki_types::UnixTime;
 use x509_parser::{extensions::GeneralName, prelude::FromDer, prelude::X509Certificate};
@@ -51,6 +51,13 @@ impl Certificate {
             uris: uris.collect(),
             hosts: hosts.collect(),
         })
+    }
+
+    /// The time as of which the other end's certificate is judged where our clock cannot be right, and it is at least `since`: then, or
+    /// the start of that certificate, if that is later. Whoever signed it vouches for that start too.
+    pub fn judged_as_of(since: UnixTime, other: &[u8]) -> UnixTime {
+        let start = Self::read(other).ok().and_then(|other| u64::try_from(other.not_before).ok());
+        since.max(UnixTime::since_unix_epoch(Duration::from_secs(start.unwrap_or(0))))
     }
 
     /// Whether it names all of these hosts, and no others.

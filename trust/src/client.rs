@@ -10,7 +10,6 @@ use tokio_rustls::rustls::{
     },
     crypto::ring,
     pki_types::{CertificateDer, ServerName, UnixTime},
-    time_provider::TimeProvider,
 };
 
 use crate::{
@@ -73,15 +72,15 @@ impl ClientFiles {
         let verifier = builder.build().map_err(|error| FileError::wrong(Which::Revocations, path, error))?;
         let own = self.own.as_ref().map(OwnFiles::read).transpose()?;
         let since = own.as_ref().map_or(0, |own| own.certificate.not_before);
-        let builder = ClientConfig::builder_with_details(provider, Arc::new(NotBefore(since)))
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(self.versions.list())
-            .map_err(|error| FileError::wrong(Which::Authorities, &self.ca, error))?;
-        let builder = match &self.server_name {
-            None => builder.with_webpki_verifier(verifier),
-            Some(name) => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Named { verifier, name: name.clone() })),
-        };
+            .map_err(|error| FileError::wrong(Which::Authorities, &self.ca, error))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Judge {
+                verifier,
+                name: self.server_name.clone(),
+                since: UnixTime::since_unix_epoch(Duration::from_secs(since.try_into().unwrap_or(0))),
+            }));
         let (mut config, certificate, own) = match (&self.own, own) {
             (Some(files), Some(read)) => {
                 let own = read.chain.first().cloned();
@@ -101,35 +100,31 @@ impl ClientFiles {
     }
 }
 
+/// Verifies as always, but for two things.
+///
 /// A clock that shows a time before our own certificate was made is wrong, as with a gateway that has no battery for it and starts in
-/// 1970. The other end is then judged as of that time, which the authority vouched for, rather than not at all.
+/// 1970. The other end is then judged as of the earliest time that it can be rather than not at all: from when on our own certificate
+/// is valid, or the other end's, if that was made later.
 #[derive(Debug)]
-struct NotBefore(i64);
-
-impl TimeProvider for NotBefore {
-    fn current_time(&self) -> Option<UnixTime> {
-        let since = UnixTime::since_unix_epoch(Duration::from_secs(self.0.try_into().unwrap_or(0)));
-        Some(UnixTime::now().max(since))
-    }
-}
-
-/// Verifies as always, but for a name of our own: whoever connects by an address gives the address.
-#[derive(Debug)]
-struct Named {
+struct Judge {
     verifier: Arc<WebPkiServerVerifier>,
-    name: ServerName<'static>,
+    /// Where it is not the address: whoever connects by an address gives the address.
+    name: Option<ServerName<'static>>,
+    since: UnixTime,
 }
 
-impl ServerCertVerifier for Named {
+impl ServerCertVerifier for Judge {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _address: &ServerName<'_>,
+        address: &ServerName<'_>,
         ocsp_response: &[u8],
-        now: UnixTime,
+        clock: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.verifier.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
+        let name = self.name.as_ref().unwrap_or(address);
+        let now = if clock < self.since { Certificate::judged_as_of(self.since, end_entity) } else { clock };
+        self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(

@@ -137,6 +137,16 @@ async fn a_clock_from_before_our_own_certificate_is_not_asked() {
     assert_eq!(refused.reason, Reason::NotYetValid);
     set.client_is(&set.authority.client(&[GATEWAY], When::Future));
     assert_eq!(set.meet().await.client, Ok(Some(HandshakeKind::Full)));
+    // One that the server got after we got ours says how late it is at least.
+    set.server_is(&set.authority.server(&[NAME], When::LaterFuture));
+    assert_eq!(set.meet().await.client, Ok(Some(HandshakeKind::Full)));
+    // Where our clock can be right, it is asked.
+    set.client_is(&set.authority.client(&[GATEWAY], When::Now));
+    assert_eq!(set.meet().await.client.expect_err("not valid yet").reason, Reason::NotYetValid);
+    set.client_is(&set.authority.client(&[GATEWAY], When::Future));
+    // Nobody but the authority moves the clock.
+    set.server_is(&Authority::new("another").server(&[NAME], When::LaterFuture));
+    assert_eq!(set.meet().await.client.expect_err("a stranger").reason, Reason::Authority);
     // It is then that time, and no other: what had expired by then has expired.
     set.server_is(&set.authority.server(&[NAME], When::Past));
     assert_eq!(set.meet().await.client.expect_err("expired").reason, Reason::Expired);

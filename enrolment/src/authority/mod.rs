@@ -44,6 +44,8 @@ use crate::{
 const DAY: u64 = 86_400;
 /// Its own certificate; it is renewed by hand, with all that it signed.
 const AUTHORITY_DAYS: u64 = 3_650;
+/// A certificate is renewed only after this part of its time, so one chain of them has no more than a hundred that are good.
+const SOONEST_RENEWAL: u64 = 100;
 /// How long a revocation list claims to be the newest.
 pub(crate) const LIST_SECONDS: u64 = 7 * DAY;
 const OWN_ONLY: u32 = 0o600;
@@ -113,6 +115,12 @@ pub enum Denied {
         "this invitation was used already, with another key; if that was not this gateway, revoke it: `tidegate gateway revoke`"
     )]
     Used,
+    #[error(
+        "this certificate was renewed already, with another key; if that was not this gateway, revoke it: `tidegate gateway revoke`, then `tidegate gateway invite`"
+    )]
+    RenewedByAnother,
+    #[error("this certificate is too new to be renewed; it can be in {seconds} s")]
+    TooSoon { seconds: u64 },
     #[error("this certificate is revoked; have a new invitation made with `tidegate gateway invite`")]
     Revoked,
     #[error("renewing wants the certificate that is to be renewed")]
@@ -237,19 +245,36 @@ impl Authority {
         Ok(self.granted(issued.certificate))
     }
 
-    /// The next certificate, for whoever the handshake found to have the one before. Asked again it is another one for the same
-    /// key, which does no harm.
+    /// The next certificate, for whoever the handshake found to have the one before. Asked again with the same key it is the same one.
+    ///
+    /// A certificate has one successor, and no sooner than it has served a while: whoever has copied a gateway's files can neither
+    /// gather certificates nor renew beside the gateway without either of them noticing.
     pub fn renew(&self, der: &[u8], request: &str) -> Result<Granted, Denied> {
         let key = signing::requested_key(request).map_err(|_| Denied::Request)?;
         let serial = signing::serial(der).ok_or(Denied::NoCertificate)?;
         let _lock = self.lock()?;
-        let present: IssuedRecord =
-            self.get_record(&self.issued_path(&serial))?.ok_or(Denied::NoCertificate)?;
+        let path = self.issued_path(&serial);
+        let present: IssuedRecord = self.get_record(&path)?.ok_or(Denied::NoCertificate)?;
         let identity = present.identity.parse().map_err(|_| Denied::NoCertificate)?;
         if present.revoked.is_some() {
             return Err(Denied::Revoked);
         }
+        if let Some(serial) = &present.next {
+            let next: IssuedRecord =
+                self.get_record(&self.issued_path(serial))?.ok_or(Denied::NoCertificate)?;
+            return match () {
+                () if next.revoked.is_some() => Err(Denied::Revoked),
+                () if next.key != key.fingerprint() => Err(Denied::RenewedByAnother),
+                () => Ok(self.granted(next.certificate)),
+            };
+        }
+        let life = present.not_after.saturating_sub(present.not_before);
+        let soonest = present.not_before.saturating_add(life / SOONEST_RENEWAL);
+        if let seconds @ 1.. = soonest.saturating_sub(unix_now()) {
+            return Err(Denied::TooSoon { seconds });
+        }
         let issued = self.sign(&Subject::Identity(identity), &key, self.setup.gateway_seconds)?;
+        self.put_record(&IssuedRecord { next: Some(issued.serial), ..present }, &path)?;
         Ok(self.granted(issued.certificate))
     }
 
@@ -294,10 +319,11 @@ impl Authority {
                 withdrawn += 1;
             }
         }
+        // Also when there was nothing left to revoke: a revocation that was cut off before it got here is finished by another.
+        self.list_revoked()?;
         if found + withdrawn == 0 {
             return Err(AuthorityError::NobodyTo(name));
         }
-        self.list_revoked()?;
         Ok(found)
     }
 
@@ -338,6 +364,7 @@ impl Authority {
             not_after: now.saturating_add(seconds),
             key: key.fingerprint(),
             certificate: format!("{}{}", certificate, self.certificate()),
+            next: None,
             revoked: None,
         };
         self.put_record(&record, &self.issued_path(&record.serial))?;

@@ -27,6 +27,9 @@ pub struct IssuedRecord {
     pub key: String,
     /// With all that lies between it and the authority, in PEM.
     pub certificate: String,
+    /// The serial of the one that it was renewed by: one, and no more.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "serial_if_any")]
+    pub next: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Revoked>,
 }

@@ -222,7 +222,8 @@ impl IntoResponse for Refusal {
             Denied::Invitation | Denied::Revoked | Denied::NoCertificate => {
                 (StatusCode::FORBIDDEN, self.0.to_string())
             }
-            Denied::Used => (StatusCode::CONFLICT, self.0.to_string()),
+            Denied::Used | Denied::RenewedByAnother => (StatusCode::CONFLICT, self.0.to_string()),
+            Denied::TooSoon { .. } => (StatusCode::TOO_MANY_REQUESTS, self.0.to_string()),
             Denied::Request => (StatusCode::UNPROCESSABLE_ENTITY, self.0.to_string()),
             // Its words are for the authority's log.
             Denied::Failed(_) => {
@@ -258,6 +259,7 @@ impl Front {
         let names = vec![host.trim_start_matches('[').trim_end_matches(']').to_owned()];
         let front = Self { files, names, identity: IdentityFile::new(file), loaded: Mutex::new(None) };
         front.keep_fresh(authority)?;
+        authority.refresh_list()?;
         front.current()?;
         Ok(front)
     }
