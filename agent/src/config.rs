@@ -20,7 +20,10 @@ use tidegate_service::{
     settings::{load_named, load_with_env, read_secret},
 };
 
-use tidegate_trust::{ClientFiles, settings::transport};
+use tidegate_trust::{
+    ClientFiles,
+    settings::{open_page, transport},
+};
 
 use crate::{
     core::{Admit, BacklogOrder, LaneCap, LaneCaps, Policy},
@@ -177,7 +180,12 @@ impl Config {
             data_dir: folder.join(&settings.data_dir),
             rules: settings.rules.map_or(Ok(RuleSet::default()), |path| rules(file, &folder.join(path)))?,
             broker: broker(&check, settings.broker)?,
-            status_listen: check.socket("status.listen", &settings.status.listen)?,
+            status_listen: open_page(
+                file,
+                "status",
+                check.socket("status.listen", &settings.status.listen)?,
+                settings.status.insecure,
+            )?,
             queue: queue(&check, &settings.queue)?,
             limits: limits(&check, &settings.limits)?,
             link: link(&check, &settings.link)?,

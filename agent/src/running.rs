@@ -6,7 +6,7 @@ use tidegate_enrolment::renewal;
 use tidegate_service::{Shutdown, descriptors};
 use tidegate_trust::{
     files::Fingerprint,
-    settings::{INSECURE, is_leaking, is_loopback},
+    settings::{INSECURE, OPEN_PAGE, is_leaking, is_loopback},
 };
 use tokio::{
     net::TcpListener,
@@ -174,6 +174,9 @@ async fn bind(config: &Config) -> Result<Bound, StartError> {
         }
     }
     let (status, status_address) = listen_on("status", config.status_listen).await?;
+    if is_of_network(&status) {
+        tracing::warn!(address = %status_address, "{OPEN_PAGE}");
+    }
     Ok(Bound { boards, status, status_address, board_link })
 }
 

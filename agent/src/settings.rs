@@ -61,6 +61,8 @@ pub struct BrokerSettings {
 pub struct StatusSettings {
     /// Where `/status`, `/metrics` and `/health` are served; port 0 takes any free one.
     pub listen: String,
+    /// Let it be read from other machines, in clear and by everybody.
+    pub insecure: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -234,7 +236,7 @@ const fn default_reconnect_max_ms() -> u64 {
 
 impl Default for StatusSettings {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:7781".to_owned() }
+        Self { listen: "127.0.0.1:7781".to_owned(), insecure: false }
     }
 }
 

@@ -99,6 +99,7 @@ fn wrong_configurations() {
         ("unknown order", added("[link]\nbacklog_order = \"newest\"\n")),
         ("tiny cap", added("[link.caps.live]\nbytes_per_day = 1000\n")),
         ("no address", added("[status]\nlisten = \"localhost\"\n")),
+        ("a page for the network", added("[status]\nlisten = \"0.0.0.0:7781\"\n")),
         ("no action", ruled("[local_alarms]\n")),
         ("state file that is a folder", ruled("[local_alarms]\nstate_file = \"/run/\"\n")),
         ("relative chip", ruled(&output("line = { chip = \"gpiochip0\", offset = 1 }"))),

@@ -11,6 +11,7 @@ use tidegate_protocol::topic::GatewayPath;
 use tidegate_protocol::{GatewayId, SiteId};
 use tidegate_service::SettingsError;
 use tidegate_service::settings::{load_with_env, read_secret};
+use tidegate_trust::settings::open_page;
 
 use crate::access::{GatewayAccess, Role};
 use crate::retained::RetainedLimits;
@@ -98,7 +99,12 @@ impl Config {
             listen,
             tls,
             insecure: settings.insecure,
-            metrics_listen: address(file, "metrics.listen", &settings.metrics.listen)?,
+            metrics_listen: open_page(
+                file,
+                "metrics",
+                address(file, "metrics.listen", &settings.metrics.listen)?,
+                settings.metrics.insecure,
+            )?,
             users: Users::new(users, anonymous),
             limits: limits(file, &settings.limits)?,
             probe: Probe { interval, timeout },

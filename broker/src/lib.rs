@@ -41,7 +41,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_trust::settings::is_loopback;
+use tidegate_trust::settings::{OPEN_PAGE, is_loopback};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
@@ -113,6 +113,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             "INSECURE: whoever is on the network can read passwords and readings, and speak as any gateway; \
              set up [tls] and remove `insecure = true`"
         );
+    }
+    if !is_loopback(metrics.ip()) {
+        tracing::warn!(%metrics, "{OPEN_PAGE}");
     }
     let connections = TaskTracker::new();
     let accepting = tokio::spawn(listener::accept(listener, Arc::clone(&broker), connections.clone()));

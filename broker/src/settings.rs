@@ -62,6 +62,8 @@ pub struct TlsSettings {
 pub struct MetricsSettings {
     /// Where `/metrics` and `/health` are served.
     pub listen: String,
+    /// Let them be read from other machines, in clear and by everybody.
+    pub insecure: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,7 +136,7 @@ const fn default_reload_interval_ms() -> u64 {
 
 impl Default for MetricsSettings {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9883".to_owned() }
+        Self { listen: "127.0.0.1:9883".to_owned(), insecure: false }
     }
 }
 

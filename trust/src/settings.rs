@@ -1,7 +1,7 @@
 //! The `tls` section of a program that connects to a broker, and when it may do without.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -112,6 +112,27 @@ pub fn is_this_machine(host: &str) -> bool {
 
 pub fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
+}
+
+/// What is said at the start where [`open_page`] was told that it may.
+pub const OPEN_PAGE: &str = "INSECURE: whoever is on the network can read this page; have it on 127.0.0.1, and remove `insecure = true`";
+
+/// Where a page is served in clear and to everybody: on this machine, unless `insecure` says that the network may read it. `section`
+/// holds `listen` and `insecure`.
+pub fn open_page(
+    file: &Path,
+    section: &str,
+    listen: SocketAddr,
+    insecure: bool,
+) -> Result<SocketAddr, SettingsError> {
+    if insecure || is_loopback(listen.ip()) {
+        return Ok(listen);
+    }
+    let problem = format!("whoever reaches {listen} could read this page, which has neither TLS nor logins");
+    let remedy = format!(
+        "listen on 127.0.0.1, or add `insecure = true` to [{section}] if nobody else can be on that network"
+    );
+    Err(SettingsError::invalid(file, &format!("{section}.listen"), problem, &remedy))
 }
 
 /// How a program reaches the broker at `host`: with TLS, or in clear where nobody else can listen. `section` holds the address,

@@ -33,8 +33,8 @@ fn tls_is_all_that_a_listener_on_every_address_needs() {
     std::fs::write(&file, text).expect("written");
     let config = Config::load(&file).expect("certificates say who is who, and nobody needs a password");
     assert!(config.tls.is_some_and(|tls| tls.tells_clients_apart()));
-    std::fs::write(&file, "listen = '0.0.0.0:1883'\ninsecure = true\nallow_anonymous = 'observer'\n")
-        .expect("written");
+    let open = "listen = '0.0.0.0:1883'\ninsecure = true\nallow_anonymous = 'observer'\n[metrics]\nlisten = '0.0.0.0:9883'\ninsecure = true\n";
+    std::fs::write(&file, open).expect("written");
     assert!(Config::load(&file).expect("it is what was wanted").tls.is_none());
 }
 
@@ -70,6 +70,7 @@ fn bad_configurations() {
         format!("[limits]\nmax_handshakes = 0\n{USER}"),
         format!("listen = '0.0.0.0:1883'\n{USER}"),
         format!("listen = '[::]:1883'\ninsecure = false\n{USER}"),
+        format!("[metrics]\nlisten = '0.0.0.0:9883'\n{USER}"),
         "[[users]]\nname = 'tidegate:role/ingest'\nrole = 'observer'\npassword = 'x'\n".to_owned(),
         format!("[tls]\ncertificate = 'broker.pem'\n{USER}"),
         tls("key = 'nowhere.key'\n"),
