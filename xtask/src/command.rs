@@ -44,6 +44,11 @@ pub fn capture(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// In UTC, as 2027-01-31.
+pub fn today() -> Result<String> {
+    Ok(capture(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.trim().to_owned())
+}
+
 /// What the compiler builds for where nobody says.
 pub fn host() -> Result<String> {
     let about = capture(Command::new("rustc").arg("-vV"))?;

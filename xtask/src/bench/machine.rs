@@ -1,6 +1,6 @@
 //! What a measurement was taken on. A figure without this says little.
 
-use crate::command::capture;
+use crate::command::{capture, today};
 use crate::repository::Repository;
 use anyhow::Result;
 use std::fs;
@@ -31,7 +31,7 @@ impl Machine {
             kernel: kernel(&capture(Command::new("uname").arg("-sr"))?),
             compiler: capture(Command::new("rustc").arg("--version"))?.trim().to_owned(),
             commit: if is_changed { format!("{commit} with changes") } else { commit },
-            date: capture(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.trim().to_owned(),
+            date: today()?,
         })
     }
 }
