@@ -6,6 +6,8 @@
 //! tidegate:role/ROLE/NAME        the same, when several are to be told apart
 //! ```
 //!
+//! No SITE is called `role`: where identities are shown without their scheme, a gateway there would look like the ingest.
+//!
 //! SITE, GATEWAY and NAME have 1 to 32 of `a` to `z`, `0` to `9` and `-`; nothing is escaped, nothing is case-folded.
 //! Other names beside it are passed over; a second URI of ours is refused, since nobody could say which one counts.
 
@@ -16,6 +18,7 @@ use tidegate_protocol::{GatewayId, SiteId};
 use crate::certificate::{Certificate, Unreadable};
 
 const SCHEME: &str = "tidegate:";
+const RESERVED_SITE: &str = "role";
 const MAX_NAME_BYTES: usize = 32;
 /// The longest that is right, and some.
 const MAX_URI_BYTES: usize = 128;
@@ -81,7 +84,8 @@ impl FromStr for Identity {
             return Err(form());
         }
         if let Some(path) = uri.strip_prefix("tidegate://") {
-            let (site, gateway) = path.split_once('/').ok_or_else(form)?;
+            let (site, gateway) =
+                path.split_once('/').filter(|(site, _)| *site != RESERVED_SITE).ok_or_else(form)?;
             let (site, gateway) = (SiteId::new(site), GatewayId::new(gateway));
             return Ok(Self::Gateway {
                 site: site.map_err(|_| form())?,
@@ -150,6 +154,7 @@ mod tests {
             "tidegate://plant/",
             "tidegate:///gw-a",
             "tidegate://plant/gw-a/x",
+            "tidegate://role/ingest",
             "tidegate://Plant/gw-a",
             "tidegate://plant/gw-a?x",
             "tidegate://eva@plant/gw-a",

@@ -44,8 +44,8 @@ pub enum Command {
     Init {
         #[command(flatten)]
         folder: Folder,
-        /// The name or address by which gateways reach this machine, and the broker on it.
-        #[arg(long)]
+        /// The name or IPv4 address by which gateways reach this machine, and the broker on it.
+        #[arg(long, value_parser = parse_host)]
         host: String,
         /// Shown in the authority's certificate.
         #[arg(long, default_value = "Tidegate")]
@@ -113,9 +113,7 @@ pub async fn run(command: Command) -> Result<ExitCode, CliError> {
     let mut out = std::io::stdout();
     match command {
         Command::Init { folder, host, name, service, broker, gateways_for } => {
-            let at = |port: u16| {
-                if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-            };
+            let at = |port: u16| format!("{host}:{port}");
             let service = service.unwrap_or_else(|| at(SERVICE_PORT));
             let broker = broker.unwrap_or_else(|| at(BROKER_PORT));
             let setup =
@@ -128,6 +126,14 @@ pub async fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Serve { folder, listen } => return serve(folder.open()?, listen).await,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// An agent takes no other for its broker's.
+fn parse_host(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains([':', '/', '[', ' ']) {
+        return Err("give a name like broker.example, or an IPv4 address, without a port".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn next_steps(authority: &Authority, folder: &Path, host: &str) -> String {

@@ -54,9 +54,9 @@ pub enum Command {
 }
 
 fn parse_gateway(text: &str) -> Result<Identity, String> {
-    format!("tidegate://{text}")
-        .parse()
-        .map_err(|_| "write SITE/GATEWAY: each 1 to 32 of a-z, 0-9 and -, as plant/gw-a".to_owned())
+    format!("tidegate://{text}").parse().map_err(|_| {
+        "write SITE/GATEWAY: each 1 to 32 of a-z, 0-9 and -, as plant/gw-a; no site is called role".to_owned()
+    })
 }
 
 fn parse_identity(text: &str) -> Result<Identity, String> {
