@@ -159,6 +159,23 @@ pub fn each_up(mut each: impl FnMut(&str, &str, &Up<'_>)) {
         let up = Up::SettingsResult { boot: BOOT.tag(), result };
         each(&format!("up-settings-result{suffix}"), description, &up);
     }
+
+    // What is new stands last: under a key each frame is closed by its number.
+    let floats = [channel("level", "m", ValueKind::F32, 0), channel("energy", "J", ValueKind::F64, 0)];
+    let floats = ChannelList::new(&floats).expect("few channels");
+    let floats = Up::Hello(Hello { channels: floats, ..hello });
+    each("up-hello-floats", "channels of the other kinds", &floats);
+    for (suffix, reason) in [
+        ("evicted", LossReason::Evicted),
+        ("thinned", LossReason::Thinned),
+        ("unclean-tail", LossReason::UncleanTail),
+        ("written-off", LossReason::WrittenOff),
+        ("rolled-back", LossReason::RolledBack),
+        ("unaccounted", LossReason::Unaccounted),
+    ] {
+        let lost = Up::Lost(Lost { reason, ..lost });
+        each(&format!("up-lost-{suffix}"), "a reason that no board of today gives", &lost);
+    }
 }
 
 /// Every down frame, with its name and what it says.
