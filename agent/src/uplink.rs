@@ -15,6 +15,7 @@ pub mod trial;
 
 use std::{
     collections::{HashMap, VecDeque},
+    convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -49,6 +50,8 @@ const INFLIGHT: u16 = 8 * MAX_UNPUBACKED as u16;
 const MAX_PACKET_BYTES: usize = 1024 * 1024;
 /// A connection that held this long starts the back-off anew.
 const STEADY: Duration = Duration::from_secs(10);
+/// How often it looks whether the certificate was renewed, which the cloud is told: it raises alarms by what it knows.
+const LOOK_FOR_RENEWAL: Duration = Duration::from_secs(10);
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -83,6 +86,17 @@ struct Connection {
     client: AsyncClient,
     /// What was handed over and has no packet id yet, in order; none for what is no block.
     unnumbered: VecDeque<Option<u64>>,
+}
+
+impl Connection {
+    /// What is no block.
+    fn publish(&mut self, topic: String, retain: bool, bytes: Vec<u8>) {
+        self.unnumbered.push_back(None);
+        if let Err(error) = self.client.try_publish(topic, QoS::AtLeastOnce, retain, bytes) {
+            tracing::debug!(%error, "a message was not taken");
+            self.unnumbered.pop_back();
+        }
+    }
 }
 
 impl Uplink {
@@ -151,11 +165,7 @@ impl Uplink {
         };
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(connection) = shared.as_mut() else { return };
-        connection.unnumbered.push_back(None);
-        if let Err(error) = connection.client.try_publish(topic, QoS::AtLeastOnce, false, bytes) {
-            tracing::debug!(topic, %error, "a message was not taken");
-            connection.unnumbered.pop_back();
-        }
+        connection.publish(topic.to_owned(), false, bytes);
     }
 
     /// Says goodbye, so that the broker does not speak the last will, and ends the task.
@@ -215,7 +225,12 @@ impl Runner {
         let mut backoff = Backoff::new(self.settings.longest_backoff, crate::random::bits());
         while !self.stop.is_triggered() {
             let began = Instant::now();
-            let ended = self.connection().await;
+            let ended = tokio::select! {
+                // First: what the birth says is then no older than what is taken for told.
+                biased;
+                ended = self.connection() => ended,
+                never = self.tell_renewals() => match never {},
+            };
             let was_up = self.shared.lock().unwrap_or_else(PoisonError::into_inner).take().is_some();
             if was_up && self.events.send(Event::UplinkDown).await.is_err() {
                 return;
@@ -232,6 +247,24 @@ impl Runner {
                 () = tokio::time::sleep(backoff.pause()) => {}
                 () = self.stop.wait() => {}
             }
+        }
+    }
+
+    /// Gives the birth anew whenever another certificate lies there; the link goes on with the one that it has.
+    async fn tell_renewals(&self) -> Infallible {
+        let Some(files) = &self.settings.tls else { return std::future::pending().await };
+        let mut told = files.certificate_expiry();
+        loop {
+            tokio::time::sleep(LOOK_FOR_RENEWAL).await;
+            let expiry = files.certificate_expiry();
+            if expiry == told {
+                continue;
+            }
+            let birth = status_json(&self.settings, &self.clock, true);
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(connection) = shared.as_mut() else { continue };
+            connection.publish(self.settings.path.status(), true, birth);
+            told = expiry;
         }
     }
 

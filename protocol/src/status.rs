@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The longest status message that is read.
 pub const MAX_STATUS_BYTES: usize = 4096;
 
-/// What a gateway says of itself when it connects, and the broker on its behalf when it vanishes.
+/// What a gateway says of itself when it connects and when its certificate was renewed, and the broker on its behalf when it vanishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayStatus {
     pub online: bool,
@@ -15,9 +15,9 @@ pub struct GatewayStatus {
     pub version: String,
     /// The agent's process start, 16 hexadecimal digits: block numbers count within it.
     pub epoch: String,
-    /// Unix milliseconds at the birth, by the gateway's own clock.
+    /// Unix milliseconds when it said so, by the gateway's own clock.
     pub since_unix_ms: i64,
-    /// When the certificate ends that it shows the broker, in Unix seconds; absent where it shows none.
+    /// When the certificate ends that it will show the broker next, in Unix seconds; absent where it shows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_expires_unix_s: Option<i64>,
 }

@@ -93,6 +93,7 @@ async fn a_gateway_enrols_renews_on_a_link_that_stands_and_is_shut_out_once_it_i
     let board = measured.board(1, PERIOD_MS, chain.board_link());
     acknowledged(&board, 50).await;
     raw_watch_is_encrypted(&chain, &authority);
+    let told_first = certificate_told(&chain);
     let before = accepted(&chain).await;
     let have = authority.certificates(&identity).len();
     eventually("two renewals", async || {
@@ -102,6 +103,13 @@ async fn a_gateway_enrols_renews_on_a_link_that_stands_and_is_shut_out_once_it_i
     .await;
     acknowledged(&board, 50).await;
     assert_eq!(accepted(&chain).await, before, "nobody had to connect again");
+    // Nor do alarms go by the certificate before.
+    eventually("the cloud is told of the newer certificate", async || {
+        let told = certificate_told(&chain);
+        if told > told_first { Ok(()) } else { Err(format!("{told}, as at first")) }
+    })
+    .await;
+    let before = accepted(&chain).await;
     // It starts with what it has now.
     chain.agent.kill();
     chain.agent.start();
@@ -121,6 +129,18 @@ async fn a_gateway_enrols_renews_on_a_link_that_stands_and_is_shut_out_once_it_i
     assert!(invited.status.success(), "{}", said(&invited));
     status.get_when("the link is up", "/status", |status| status["uplink_up"] == true).await;
     all_stored(&chain, &measured, board).await;
+}
+
+/// When the gateway's certificate ends, as anyone hears who may listen.
+fn certificate_told(chain: &Chain) -> i64 {
+    let listen = ["-C", "1", "-W", "30", "-t", "tidegate/v1/+/+/+/status"];
+    let output = client("mosquitto_sub", chain.folder(), "observer.pem", &listen)
+        .args(["-V", "311", "-h", LOOPBACK, "-p", &chain.mqtt().port().to_string()])
+        .output()
+        .expect("mosquitto_sub");
+    let status: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+    status["certificate_expires_unix_s"].as_i64().unwrap_or_else(|| panic!("{status}"))
 }
 
 fn raw_watch_is_encrypted(chain: &Chain, authority: &CertificateAuthority) {

@@ -8,10 +8,13 @@ use rumqttc::{
     Transport,
 };
 use tidegate_protocol::topic::GatewayPath;
-use tidegate_trust::{ClientTls, Failure, Identity, Side, certificate::date};
+use tidegate_trust::{
+    ClientTls, Failure, Identity, Side,
+    certificate::{Certificate, date},
+};
 
 use super::link;
-use crate::config::Broker;
+use crate::{clock::ShellClock, config::Broker};
 
 /// A subscription and a goodbye.
 const REQUESTS: usize = 4;
@@ -30,6 +33,9 @@ pub async fn run(broker: &Broker, path: GatewayPath, say: &mut impl FnMut(&str))
         Some(files) => {
             let loaded = link::load(files).await?;
             say(&format!("broker {place}: with TLS, {}", own(&loaded, path)?));
+            if let Some(wrong) = loaded.certificate.as_ref().and_then(|own| clock(own, unix_now())) {
+                say(&wrong);
+            }
             link::over_tls(&loaded)
         }
     };
@@ -84,6 +90,21 @@ fn own(loaded: &ClientTls, path: GatewayPath) -> Result<String, String> {
     }
 }
 
+/// It is no reason not to connect, and readings are dated by it.
+fn clock(own: &Certificate, now: i64) -> Option<String> {
+    (now < own.not_before).then(|| {
+        format!(
+            "clock: it says {}, and the certificate is valid from {} on; the broker is believed as of then, and no reading is dated right until the clock is set (NTP, or a clock with a battery)",
+            date(now),
+            date(own.not_before)
+        )
+    })
+}
+
+fn unix_now() -> i64 {
+    ShellClock::start().now().unix_ms / 1_000
+}
+
 fn why(error: &ConnectionError, is_tls: bool) -> String {
     let said = link::in_words(error);
     let is_strange = matches!(
@@ -95,5 +116,23 @@ fn why(error: &ConnectionError, is_tls: bool) -> String {
     match is_strange && !is_tls && Failure::of(Side::Client, error).is_none() {
         true => format!("the broker does not answer in MQTT ({said}){hint}"),
         false => said,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_from_before_the_certificate_is_told() {
+        let own = Certificate {
+            not_before: 1_790_000_000,
+            not_after: 1_800_000_000,
+            uris: Vec::new(),
+            hosts: Vec::new(),
+        };
+        let said = clock(&own, 12).expect("it is wrong");
+        assert!(said.contains("1970-01-01") && said.contains("2026-09-21"), "{said}");
+        assert_eq!(clock(&own, own.not_before), None);
     }
 }
