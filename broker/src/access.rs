@@ -28,6 +28,9 @@ pub(crate) const ALL_DOWN: &str = "tidegate/v1/+/+/+/down/#";
 pub(crate) const ALL_ALARMS: &str = "tidegate/v1/alarms/#";
 pub(crate) const EVERYTHING_OF_OURS: &str = "tidegate/v1/#";
 
+/// How the client ids of ingests begin, that of `broker.client_id` in their settings among them.
+pub const INGEST_CLIENT_ID: &str = "tidegate-ingest";
+
 /// Longer ids buy nothing and cost memory in every table.
 pub const MAX_CLIENT_ID_BYTES: usize = 64;
 
@@ -151,10 +154,12 @@ pub enum ClientIdProblem {
     NotTheGateways,
     #[error("it is reserved for a gateway")]
     Reserved,
+    #[error("what begins with {INGEST_CLIENT_ID} is reserved for users with the role ingest")]
+    ReservedForIngest,
 }
 
-/// Whether `identity` may call itself `id`. The names of all gateways are reserved for them, so that no other
-/// user can push a gateway off the broker by taking its session over.
+/// Whether `identity` may call itself `id`. The names of all gateways are reserved for them, and the ingest's for
+/// ingests: whoever has an id keeps every other user out of it, also while its session is only kept.
 pub fn check_client_id(identity: &Identity, id: &str, all: &[Identity]) -> Result<(), ClientIdProblem> {
     if id.len() > MAX_CLIENT_ID_BYTES {
         return Err(ClientIdProblem::TooLong);
@@ -168,9 +173,15 @@ pub fn check_client_id(identity: &Identity, id: &str, all: &[Identity]) -> Resul
     match &*identity.role {
         Role::Gateway(gateway) if gateway.owns_client_id(id) => Ok(()),
         Role::Gateway(_) => Err(ClientIdProblem::NotTheGateways),
-        _ => {
+        role => {
             let taken = |other: &Identity| matches!(&*other.role, Role::Gateway(gateway) if gateway.owns_client_id(id));
-            if all.iter().any(taken) { Err(ClientIdProblem::Reserved) } else { Ok(()) }
+            if all.iter().any(taken) {
+                return Err(ClientIdProblem::Reserved);
+            }
+            if *role != Role::Ingest && id.starts_with(INGEST_CLIENT_ID) {
+                return Err(ClientIdProblem::ReservedForIngest);
+            }
+            Ok(())
         }
     }
 }
@@ -322,5 +333,27 @@ mod tests {
         for identity in [&gw1, &viewer] {
             assert_eq!(check(identity, &generated_client_id(identity, 7)), Ok(()));
         }
+    }
+
+    #[test]
+    fn the_ingests_client_id_is_kept_for_ingests() {
+        let named = |name: &str, role| Identity { user: name.into(), role: Arc::new(role) };
+        let ingest = named("ingest", Role::Ingest);
+        // Of a site that happens to be called so: its ids are its own, and nobody else's.
+        let namesake = gateway("tidegate-ingest", "gw1");
+        let all = [ingest.clone(), namesake.clone()];
+        for id in ["tidegate-ingest", "tidegate-ingest-2", "tidegate-ingest.2", "tidegate-ingests"] {
+            assert_eq!(check_client_id(&ingest, id, &all), Ok(()), "{id}");
+            for other in [named("viewer", Role::Observer), named("", Role::Operator)] {
+                let refused = Err(ClientIdProblem::ReservedForIngest);
+                assert_eq!(check_client_id(&other, id, &all), refused, "{other:?} as {id}");
+            }
+        }
+        for id in ["tidegate-inges", "Tidegate-ingest", "a-tidegate-ingest", "ingest"] {
+            assert_eq!(check_client_id(&named("", Role::Observer), id, &all), Ok(()), "{id}");
+        }
+        assert_eq!(check_client_id(&namesake, "tidegate-ingest.gw1", &all), Ok(()));
+        assert_eq!(check_client_id(&ingest, "tidegate-ingest.gw1", &all), Err(ClientIdProblem::Reserved));
+        assert_eq!(check_client_id(&namesake, "tidegate-ingest", &all), Err(ClientIdProblem::NotTheGateways));
     }
 }

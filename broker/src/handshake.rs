@@ -193,7 +193,11 @@ fn client_id(broker: &Broker, identity: &Identity, connect: &Connect) -> Result<
 /// A name that belongs to somebody else is a question of rights where certificates say who is who.
 fn not_the_certificates(refusal: Refusal, identity: &Identity, connect: &Connect) -> Refusal {
     match refusal {
-        Refusal::ClientId(problem @ (ClientIdProblem::NotTheGateways | ClientIdProblem::Reserved)) => {
+        Refusal::ClientId(
+            problem @ (ClientIdProblem::NotTheGateways
+            | ClientIdProblem::Reserved
+            | ClientIdProblem::ReservedForIngest),
+        ) => {
             let (id, user) = (connect.client_id.clone(), Arc::clone(&identity.user));
             Refusal::NotTheCertificates { id, problem, user }
         }

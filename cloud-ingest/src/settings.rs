@@ -115,6 +115,8 @@ pub struct BrokerSettings {
     pub tls: Option<ClientTlsSettings>,
     /// In clear to another machine too.
     pub insecure: bool,
+    /// Each ingest of a broker has another. The broker keeps ids that begin with `tidegate-ingest` for the role `ingest`; under any
+    /// other, who comes first may keep the ingest out.
     pub client_id: String,
     pub user: Option<String>,
     pub password: Option<String>,

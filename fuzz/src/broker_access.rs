@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tidegate_broker::{
     Role,
     access::{
-        ClientIdProblem, GatewayAccess, Identity, MAX_CLIENT_ID_BYTES, MAX_TOPIC_BYTES, PROBE_ROOT,
-        check_client_id, could_be_another_gateways, generated_client_id,
+        ClientIdProblem, GatewayAccess, INGEST_CLIENT_ID, Identity, MAX_CLIENT_ID_BYTES, MAX_TOPIC_BYTES,
+        PROBE_ROOT, check_client_id, could_be_another_gateways, generated_client_id,
     },
     mqtt::{covers, filter_problem, matches},
 };
@@ -190,6 +190,11 @@ fn client_id_of(id: &str, all: &[Role; 4]) {
     assert!(takers <= 1, "two may call themselves {id:?}, and push each other off");
     if check_client_id(viewer, id, &known).is_ok() {
         assert!(!id.starts_with("plant.gw-a.") && id != "plant.gw-a" && id != "plant.gw-b");
+        assert!(!id.starts_with(INGEST_CLIENT_ID), "an ingest that comes later is kept out: {id:?}");
+    }
+    let ingest = named("ingest", Role::Ingest);
+    if id == INGEST_CLIENT_ID {
+        assert_eq!(check_client_id(&ingest, id, &known), Ok(()));
     }
     assert!(!could_be_another_gateways(own, id) && !could_be_another_gateways(other, id));
     if check_client_id(own, id, &known).is_ok() {
@@ -224,6 +229,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
             b"~/down/+\nplant.gw-a\n~/down/rules\n~/down\ntidegate/v1/4b/plant/gw-b/down/ack".to_vec(),
         ),
         ("client".to_owned(), b"tidegate/v1/+/+/+/up/+\nplant.gw-a.test\ntidegate-broker/probe/1".to_vec()),
+        ("ingest".to_owned(), b"tidegate/v1/+/+/+/up/+\ntidegate-ingest\n~/down/ack".to_vec()),
         (
             "alarms".to_owned(),
             b"tidegate/v1/#\nviewer\ntidegate/v1/alarms/plant/d/c/r\ntidegate/v1/zz/plant/gw-a/up/live"

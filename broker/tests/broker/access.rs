@@ -4,6 +4,7 @@ use rumqttc::{ConnectReturnCode, MqttOptions, QoS, SubscribeReasonCode};
 use tidegate_broker::{Config, Role, Users};
 
 use crate::raw::{Raw, connect, connect_with};
+use crate::service::until_metric;
 use crate::support::{Client, broker, broker_with, config, gateway_path, options, will};
 
 const GRANTED: SubscribeReasonCode = SubscribeReasonCode::Success(QoS::AtLeastOnce);
@@ -133,6 +134,28 @@ async fn a_gateways_client_id_is_its_name() {
     {
         let result = Client::connect(options(&broker, "gw1", id)).await;
         assert_eq!(result.is_ok(), accepted, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_takes_the_ingests_place_before_it_comes() {
+    const KEPT: u8 = 0xc0;
+    let broker = broker().await;
+    for user in ["viewer", "operator", "gw1", ""] {
+        for id in ["tidegate-ingest", "tidegate-ingest-2"] {
+            let mut raw = Raw::open(&broker).await;
+            let hello = match user {
+                "" => crate::trusted::connect(id),
+                user => connect_with(KEPT, user, id, 0),
+            };
+            raw.send(&hello).await;
+            assert_eq!(raw.packet().await.as_deref(), Some(&ID_REJECTED[..]), "{user:?} as {id}");
+            assert!(raw.is_cut_off().await);
+        }
+    }
+    until_metric(&broker, "tidegate_broker_connections_refused_total{reason=\"client-id\"} 8").await;
+    for id in ["tidegate-ingest", "tidegate-ingest-2", "another"] {
+        Raw::connect(&broker, "ingest", id, 0).await;
     }
 }
 

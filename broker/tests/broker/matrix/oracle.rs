@@ -95,7 +95,12 @@ impl Who {
         let parts: Vec<&str> = id.split('.').collect();
         match self {
             Self::Gateway { site, gateway, .. } => parts.starts_with(&[site, gateway]),
-            _ => !matches!(parts.as_slice(), [site, gateway, ..] if is_gateway(site, gateway)),
+            other => {
+                let is_the_ingests = id.get(..15) == Some("tidegate-ingest");
+                let is_a_gateways =
+                    matches!(parts.as_slice(), [site, gateway, ..] if is_gateway(site, gateway));
+                !is_a_gateways && (!is_the_ingests || matches!(other, Self::Ingest))
+            }
         }
     }
 }

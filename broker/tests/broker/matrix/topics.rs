@@ -217,6 +217,15 @@ pub fn client_ids() -> Vec<String> {
             }
         }
     }
+    // The ingest's, and what nearly is.
+    for start in
+        ["tidegate-ingest", "tidegate-inges", "Tidegate-ingest", "tidegate_ingest", "x-tidegate-ingest"]
+    {
+        ids.extend(
+            ["", "-2", "s", ".", ".gw1", ".gw1.x", "..", "\u{e9}", "/", "\n"]
+                .map(|end| format!("{start}{end}")),
+        );
+    }
     for length in [63, 64, 65] {
         ids.push("x".repeat(length));
         ids.push(format!("plant.gw1.{}", "x".repeat(length - 10)));

@@ -117,6 +117,30 @@ async fn nobody_takes_the_place_of_another() {
 }
 
 #[tokio::test]
+async fn the_ingests_name_waits_for_an_ingest_whoever_comes_first() {
+    let trusted = Trusted::new();
+    let in_clear = broker_with(config(Some(Role::Operator))).await;
+    let encrypted = broker_with(Config { tls: trusted.config().tls, ..config(None) }).await;
+    let mut doors = vec![(Door::anonymous(&in_clear), 2)];
+    for who in Who::ALL.iter().filter(|who| **who != Who::Ingest) {
+        doors.push((Door::password(&in_clear, who), 2));
+        doors.push((Door::certificate(&encrypted, &trusted, &who.uri()), 5));
+    }
+    for id in ["tidegate-ingest", "tidegate-ingest-2"] {
+        for (door, code) in &doors {
+            let mut raw = door.knock(id, None).await;
+            assert_eq!(raw.packet().await.as_deref(), Some(&[0x20, 2, 0, *code][..]), "{id}");
+        }
+        let ingest = Who::Ingest;
+        let by_password = Door::password(&in_clear, &ingest).enter(id).await;
+        let certified = Door::certificate(&encrypted, &trusted, &ingest.uri()).enter(id).await;
+        for mut ingest in [by_password, certified] {
+            assert!(ingest.is_alive().await);
+        }
+    }
+}
+
+#[tokio::test]
 async fn client_ids_are_granted_as_the_matrix_says() {
     let trusted = Trusted::new();
     let in_clear = broker_with(config(None)).await;
