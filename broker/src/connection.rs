@@ -1,7 +1,7 @@
 //! One client's connection, from accept to the end. One task reads, writes and listens to the router, so that an
 //! answer never waits for another task; what one wake-up gives rise to leaves in one write.
 //!
-//! Bounds: `limits.max_packet_bytes` of a packet being read; [`OUT_FILL_BYTES`] and one packet of messages being
+//! Bounds: twice `limits.max_packet_bytes` of a packet being read, and twice [`MAX_READ_BYTES`] without one; [`OUT_FILL_BYTES`] and one packet of messages being
 //! written, [`OUT_READ_BYTES`] with answers. Beyond the first no more messages are taken from the router, beyond the
 //! second nothing is read; a client that reads nothing for `limits.write_timeout_ms` is dropped.
 
@@ -155,6 +155,7 @@ async fn converse<S: AsyncRead + AsyncWrite>(
         effects: Vec::new(),
         publishes: Vec::new(),
         read_bytes: MIN_READ_BYTES,
+        inbox_bytes: MIN_READ_BYTES,
         packets: 0,
         is_tls: caller.is_tls,
         unflushed: false,
@@ -219,6 +220,8 @@ struct Connection<'b> {
     effects: Vec<Effect>,
     publishes: Vec<Message>,
     read_bytes: usize,
+    /// What the inbox had room for at the most, since it was new.
+    inbox_bytes: usize,
     /// So many came.
     packets: u64,
     /// TLS lies between, which may hold back what it took.
@@ -412,12 +415,16 @@ impl Connection<'_> {
         }
     }
 
-    /// Messages are slices of the inbox's memory, so it is renewed only when little of it is left, and grows with
-    /// what the client sends.
+    /// The inbox grows with what the client sends, and is used again once that is through: what is kept of it is copied. What a
+    /// large packet took is given back.
     fn make_room_to_read(&mut self) {
+        if self.inbox.is_empty() && self.inbox_bytes > 2 * MAX_READ_BYTES {
+            (self.inbox, self.inbox_bytes) = (BytesMut::new(), 0);
+        }
         let free = self.inbox.capacity() - self.inbox.len();
         if free < self.read_bytes / 4 || free == 0 {
             self.inbox.reserve(self.read_bytes);
+            self.inbox_bytes = self.inbox_bytes.max(self.inbox.capacity());
             self.read_bytes = (self.read_bytes * 2).min(MAX_READ_BYTES);
         }
         if self.out.is_empty() && self.out.capacity() > OUT_FILL_BYTES {

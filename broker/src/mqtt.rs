@@ -1,7 +1,7 @@
 //! MQTT 3.1.1 on the wire: what a client may send, and what the broker answers.
 //!
 //! A codec of our own, because the two at hand do not fit: rumqttd's keeps the packet id and QoS of a PUBLISH to
-//! itself, rumqttc's allocates a string per topic. This one borrows topic and payload from the read buffer,
+//! itself, rumqttc's allocates a string per topic. This one borrows topic and payload from the read buffer (who keeps them copies them),
 //! refuses what the standard calls malformed, and allocates nothing before a length has been checked.
 //!
 //! Source: OASIS MQTT 3.1.1, sections 2 to 4.
@@ -42,6 +42,13 @@ pub struct Message {
     pub payload: Bytes,
     pub qos: QoS,
     pub retain: bool,
+}
+
+impl Message {
+    /// Topic and payload: what bounds of memory count.
+    pub fn bytes(&self) -> usize {
+        self.topic.bytes().len() + self.payload.len()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

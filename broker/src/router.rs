@@ -37,7 +37,7 @@ use rumqttd::{Forward, Notification, RouterConfig, SegmentConfig};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use self::names::{guarded_filter, guarded_topic, unguarded_topic};
+use self::names::{guarded_copy, guarded_filter, unguarded_topic};
 #[cfg(any(test, debug_assertions))]
 use crate::failpoint::RouterFault;
 use crate::mqtt::{Message, QoS, Topic};
@@ -361,7 +361,8 @@ impl fmt::Debug for Link {
 }
 
 fn into_packet(message: Message) -> Packet {
-    let publish = Publish::new(guarded_topic(message.topic.bytes()), message.payload, false);
+    let (topic, payload) = guarded_copy(&message);
+    let publish = Publish::new(topic, payload, false);
     // The router overwrites a message's QoS with the link's; this property passes through unchanged.
     let properties = PublishProperties {
         payload_format_indicator: Some(message.qos as u8),
@@ -407,5 +408,34 @@ impl Link {
             false,
         );
         self.push(Packet::Publish(publish, None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::mqtt::{self, Decoded, decode};
+
+    #[test]
+    fn a_message_in_the_router_holds_nothing_of_what_it_was_read_into() {
+        const LARGE: usize = 100_000;
+        for length in [0, 1, 1_000, LARGE] {
+            let mut inbox = BytesMut::with_capacity(2 * LARGE);
+            let topic = Topic::new(Bytes::from_static("é/x".as_bytes())).expect("a topic");
+            let payload = Bytes::from(vec![7; length]);
+            let sent = Message { topic, payload, qos: QoS::AtLeastOnce, retain: false };
+            mqtt::publish(&mut inbox, &sent, Some(1), false);
+            let Ok(Decoded::Packet(mqtt::Packet::Publish { message, .. })) = decode(&mut inbox, 2 * LARGE)
+            else {
+                panic!("it is a PUBLISH");
+            };
+            let kept = into_packet(message);
+            assert!(inbox.try_reclaim(2 * LARGE), "{length} bytes hold the whole buffer");
+            let Packet::Publish(publish, _) = kept else { panic!("it is a PUBLISH") };
+            assert_eq!(unguarded_topic(publish.topic), sent.topic.bytes());
+            assert_eq!(publish.payload, sent.payload);
+        }
     }
 }

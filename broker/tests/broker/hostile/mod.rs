@@ -5,6 +5,7 @@
 //! - [`connections`]: floods, slow ones, ones that vanish
 //! - [`floods`]: filters, topics, retained messages
 //! - [`games`]: client ids, acknowledgements, QoS 2
+//! - [`hoards`]: little that would hold much
 //! - [`storms`]: what is allowed, without end
 //! - [`crowd`]: ten thousand at once
 //! - [`router`]: the router that dies, or hangs, under all of them
@@ -13,6 +14,7 @@ mod connections;
 mod crowd;
 mod floods;
 mod games;
+mod hoards;
 mod packets;
 mod router;
 mod siege;
