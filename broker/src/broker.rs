@@ -64,8 +64,9 @@ impl Broker {
 
     /// Puts a fresh router in the old one's place. Its links end, and so do their clients.
     pub fn replace_router(&self) {
-        let old = self.router.send_replace(start_router(&self.config));
+        // Before there is one to subscribe at: what the new router is told of must be in the catalogue.
         self.catalogue.clear();
+        let old = self.router.send_replace(start_router(&self.config));
         old.lost().cancel();
     }
 

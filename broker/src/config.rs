@@ -216,6 +216,7 @@ fn unchecked_limits(limits: &LimitSettings) -> Limits {
             max_inflight: limits.max_inflight,
             // Twice over: a client may subscribe to overlapping filters.
             max_backlog: limits.max_retained_messages.saturating_mul(2),
+            max_backlog_bytes: limits.max_retained_bytes.saturating_mul(2),
         },
         retained: RetainedLimits {
             max_messages: limits.max_retained_messages,

@@ -152,10 +152,13 @@ pub async fn admit(
                 SeatRefused::Busy => Refusal::Occupied,
             },
         )?;
-    let kept = kept.filter(|_| !connect.clean_session);
+    let kept = match kept.filter(|_| !connect.clean_session) {
+        Some(kept) => revive(broker, &client_id, kept.session, kept.link).await?,
+        None => None,
+    };
     let resumed = kept.is_some();
     let (session, link) = match kept {
-        Some(kept) => revive(broker, kept.session, kept.link).await?,
+        Some(kept) => kept,
         None => (session, broker.router().link().await?),
     };
     let silence_limit = match connect.keep_alive_s {
@@ -205,16 +208,30 @@ fn not_the_certificates(refusal: Refusal, identity: &Identity, connect: &Connect
     }
 }
 
-/// A kept session whose router was replaced meanwhile subscribes again at the new one.
-async fn revive(broker: &Broker, mut session: Session, link: Link) -> Result<(Session, Link), Refusal> {
+/// A kept session whose router was replaced meanwhile subscribes again at the new one. Where others have used up the filters
+/// since, it ends: the client is told that there is none, and asks for what it needs anew.
+async fn revive(
+    broker: &Broker,
+    client: &str,
+    mut session: Session,
+    link: Link,
+) -> Result<Option<(Session, Link)>, Refusal> {
     if !link.router().lost().is_cancelled() {
-        return Ok((session, link));
+        return Ok(Some((session, link)));
     }
     let mut link = broker.router().link().await?;
-    for effect in session.resubscribe() {
+    let Some(effects) = session.resubscribe(&broker.catalogue) else {
+        broker.metrics.refuse_action("subscribe", 1);
+        tracing::warn!(
+            client,
+            "the router was restarted, and limits.max_filters has no room for the filters of this kept session: it ends"
+        );
+        return Ok(None);
+    };
+    for effect in effects {
         if let Effect::Subscribe { filter, number } = effect {
             link.subscribe(filter, number)?;
         }
     }
-    Ok((session, link))
+    Ok(Some((session, link)))
 }

@@ -93,7 +93,7 @@ impl Retained {
         if message.payload.is_empty() {
             return Ok(());
         }
-        let new = key.len() + message.payload.len();
+        let new = message.bytes();
         let all = self.all.with(new);
         let of_guests = if is_own { self.of_guests } else { self.of_guests.with(new) };
         if !all.is_within(self.limits) || (!is_own && !of_guests.is_within(self.limits.half())) {

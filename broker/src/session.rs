@@ -5,7 +5,7 @@
 //! PUBACK or PUBREC leaves once the message is on its way to the router.
 //!
 //! Bounds: `max_filters` subscriptions, as many looked at in one SUBSCRIBE, and as many SUBSCRIBEs that wait for the router; `max_inflight` messages out and as many
-//! QoS 2 exchanges in; `max_backlog` retained messages that wait for room.
+//! QoS 2 exchanges in; `max_backlog` retained messages that wait for room, and `max_backlog_bytes` of them.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -21,6 +21,8 @@ pub struct SessionLimits {
     pub max_filters: usize,
     pub max_inflight: u16,
     pub max_backlog: usize,
+    /// Topics and payloads together.
+    pub max_backlog_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub struct Session {
     received: HashSet<u16>,
     /// Retained messages that wait for room.
     backlog: VecDeque<Message>,
+    backlog_bytes: usize,
     /// Topics that were authorised before, so that a steady publisher is not checked again and again.
     allowed_topics: HashSet<Bytes>,
 }
@@ -133,6 +136,7 @@ impl Session {
             window: Window::new(limits.max_inflight, !clean),
             received: HashSet::new(),
             backlog: VecDeque::new(),
+            backlog_bytes: 0,
             allowed_topics: HashSet::new(),
         }
     }
@@ -141,14 +145,20 @@ impl Session {
         &self.identity
     }
 
-    /// What the router has to know again after it was restarted; its offsets start anew.
-    pub fn resubscribe(&mut self) -> Vec<Effect> {
+    /// What the router has to know again after it was restarted; its offsets start anew, and so does the catalogue. `None`: it has
+    /// no room for all of that, and the session is of no further use.
+    pub fn resubscribe(&mut self, catalogue: &Catalogue) -> Option<Vec<Effect>> {
+        let claim = self.identity.role.claim();
+        if !self.subscriptions.iter().all(|known| catalogue.admits_filter(&known.filter, claim)) {
+            return None;
+        }
+        self.allowed_topics.clear();
         let again = |subscription: &mut Subscription| {
             subscription.next_offset = None;
             subscription.is_confirmed = false;
             Effect::Subscribe { filter: subscription.filter.clone(), number: subscription.number }
         };
-        self.subscriptions.iter_mut().map(again).collect()
+        Some(self.subscriptions.iter_mut().map(again).collect())
     }
 
     /// After the client came back to a kept session.
@@ -324,9 +334,12 @@ impl Session {
 
     /// Queues what [`Effect::FindRetained`] asked for.
     pub fn send_retained(&mut self, messages: Vec<Message>, qos: QoS) -> Result<(), Violation> {
-        if self.backlog.len().saturating_add(messages.len()) > self.limits.max_backlog {
+        let bytes = messages.iter().fold(self.backlog_bytes, |sum, new| sum.saturating_add(new.bytes()));
+        let count = self.backlog.len().saturating_add(messages.len());
+        if count > self.limits.max_backlog || bytes > self.limits.max_backlog_bytes {
             return Err(Violation::TooMuchBacklog);
         }
+        self.backlog_bytes = bytes;
         let granted = |message: Message| Message { qos: message.qos.min(qos), ..message };
         self.backlog.extend(messages.into_iter().map(granted));
         Ok(())
@@ -337,6 +350,7 @@ impl Session {
         let mut sent = 0;
         while out.len() < out_limit_bytes && !self.window.is_full() {
             let Some(message) = self.backlog.pop_front() else { break };
+            self.backlog_bytes = self.backlog_bytes.saturating_sub(message.bytes());
             self.write(message, out);
             sent += 1;
         }

@@ -2,8 +2,10 @@ use std::sync::Arc;
 
 use super::*;
 use crate::access::Role;
+use crate::catalogue::Claim;
 
-const LIMITS: SessionLimits = SessionLimits { max_filters: 2, max_inflight: 2, max_backlog: 4 };
+const LIMITS: SessionLimits =
+    SessionLimits { max_filters: 2, max_inflight: 2, max_backlog: 4, max_backlog_bytes: 100 };
 
 fn session() -> Session {
     let identity = Identity { user: "o".into(), role: Arc::new(Role::Operator) };
@@ -105,7 +107,7 @@ fn no_suback_is_left_to_the_next_connection_of_a_kept_session() {
     assert_eq!(confirm(&mut session, 1).0, [0x90, 3, 0, 7, 2], "of this connection alone");
     let (out, _, _) = feed(&mut session, vec![subscribe(&[("a", QoS::AtLeastOnce)])]);
     assert_eq!(out, [0x90, 3, 0, 7, 1], "it is subscribed already");
-    assert_eq!(session.resubscribe().len(), 1);
+    assert_eq!(session.resubscribe(&Catalogue::new(1, 1)).map(|effects| effects.len()), Some(1));
     let (out, _, _) = feed(&mut session, vec![subscribe(&[("a", QoS::AtLeastOnce)])]);
     assert!(out.is_empty(), "at another router it is not");
 }
@@ -187,6 +189,25 @@ fn retained_messages_wait_for_the_window_and_come_before_new_ones() {
     assert!(session.has_room());
 }
 
+#[test]
+fn retained_messages_that_wait_are_bounded_by_what_they_take() {
+    let mut session = session();
+    let large = |payload: usize| {
+        let payload = Bytes::from(vec![7; payload]);
+        vec![Message { payload, ..message("home/x", QoS::AtLeastOnce) }]
+    };
+    assert_eq!(session.send_retained(large(100 - 6), QoS::AtLeastOnce), Ok(()), "with its topic 100 bytes");
+    let refused = Err(Violation::TooMuchBacklog);
+    assert_eq!(session.send_retained(vec![message("a", QoS::AtLeastOnce)], QoS::AtLeastOnce), refused);
+    assert_eq!(session.send_retained(Vec::new(), QoS::AtLeastOnce), Ok(()));
+    let mut out = BytesMut::new();
+    assert_eq!(session.write_backlog(&mut out, 1000), 1);
+    // What was sent does not count any more, and what was refused never did.
+    assert_eq!(session.send_retained(large(44), QoS::AtLeastOnce), Ok(()));
+    assert_eq!(session.send_retained(large(44), QoS::AtLeastOnce), Ok(()));
+    assert_eq!(session.send_retained(vec![message("a", QoS::AtLeastOnce)], QoS::AtLeastOnce), refused);
+}
+
 /// Of QoS 0 no window says when it is enough.
 #[test]
 fn retained_messages_of_qos_0_wait_for_room_in_what_is_to_be_written() {
@@ -209,6 +230,24 @@ fn topics_that_were_looked_up_are_remembered_within_a_bound() {
         assert!(session.allowed_topics.len() <= 256);
         assert!(session.allowed_topics.contains(topic.bytes()));
     }
+}
+
+#[test]
+fn at_another_router_a_session_asks_the_catalogue_for_its_filters_and_topics_again() {
+    let mut session = session();
+    let filters = [("a", QoS::AtMostOnce), ("b", QoS::AtMostOnce)];
+    assert_eq!(feed(&mut session, vec![subscribe(&filters)]).2, Ok(Flow::GoesOn));
+    let topic = message("home/x", QoS::AtMostOnce).topic;
+    assert_eq!(session.authorise(&topic, &Catalogue::new(0, 2)), Ok(()));
+    // A guest gets half: one, and two.
+    assert_eq!(session.resubscribe(&Catalogue::new(2, 2)), None);
+    let again =
+        [("a", 1), ("b", 2)].map(|(filter, number)| Effect::Subscribe { filter: filter.into(), number });
+    let roomy = Catalogue::new(4, 0);
+    assert_eq!(session.resubscribe(&roomy), Some(Vec::from(again)));
+    assert!(roomy.admits_filter("a", Claim::Guest) && !roomy.admits_filter("c", Claim::Guest));
+    let refused = Violation::TooManyTopics("home/x".into());
+    assert_eq!(session.authorise(&topic, &roomy), Err(refused), "this router was not told of it yet");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The router's thread dies, or hangs: it is said, counted, and another takes its place, whatever clients do meanwhile.
 
 use super::siege::{Besieged, Flow, THERE};
-use crate::raw::{HERE, Raw, connect, publish};
+use crate::raw::{HERE, Raw, connect, connect_with, publish, subscribe};
 
 const FAILED: &str = "THE ROUTER FAILED";
 const RESTARTS: &str = "tidegate_broker_router_restarts_total";
@@ -27,6 +27,48 @@ async fn a_router_that_dies_is_replaced_as_often_as_it_does() {
     }
     assert_eq!(broker.logged(FAILED) as u64, TIMES);
     assert_eq!(broker.metric("tidegate_broker_probe_failures_total").await, TIMES);
+}
+
+#[tokio::test]
+async fn a_kept_session_comes_back_at_another_router_as_far_as_that_has_filters_for_it() {
+    const KEPT: u8 = 0xc0;
+    // Each message from a client. Of three filters, guests have two.
+    let environment = [("TIDEGATE_FAILPOINT", "broker-router-dies:*1")];
+    let broker = Besieged::start_with(&format!("limits.max_filters = 3\n{PROBE}"), &environment);
+    broker.until("tidegate_broker_up", |up| up == 1).await;
+    let come_back = async || {
+        let mut raw = Raw::dial(broker.mqtt, HERE).await;
+        raw.send(&connect_with(KEPT, "operator", "kept", 0)).await;
+        let connack = raw.packet().await.expect("CONNACK");
+        assert_eq!((connack[0], connack[3]), (0x20, 0), "it is let in");
+        (raw, connack[2] == 1)
+    };
+    let subscribed = async |raw: &mut Raw, filters: &[(&str, u8)]| {
+        raw.send(&subscribe(1, filters)).await;
+        raw.packet().await.expect("SUBACK")[4..].to_vec()
+    };
+    let (mut kept, is_known) = come_back().await;
+    assert!(!is_known);
+    assert_eq!(subscribed(&mut kept, &[("home/a", 0), ("home/b", 0)]).await, [0, 0]);
+    drop(kept);
+    broker.until("tidegate_broker_kept_sessions", |kept| kept == 1).await;
+
+    provoke(&broker).await;
+    broker.until(RESTARTS, |restarts| restarts == 1).await;
+    let (kept, is_known) = come_back().await;
+    assert!(is_known, "there is room for it");
+    drop(kept);
+    broker.until("tidegate_broker_kept_sessions", |kept| kept == 1).await;
+
+    provoke(&broker).await;
+    broker.until(RESTARTS, |restarts| restarts == 2).await;
+    let mut first = broker.enter(THERE, "operator", "first").await;
+    assert_eq!(subscribed(&mut first, &[("home/c", 0)]).await, [0]);
+    let (mut kept, is_known) = come_back().await;
+    assert!(!is_known, "it is told that its subscriptions are gone");
+    assert_eq!(broker.logged("it ends"), 1);
+    assert_eq!(subscribed(&mut kept, &[("home/a", 0), ("home/b", 0)]).await, [0, 0x80]);
+    assert_eq!(broker.metric("tidegate_broker_authorisation_refusals_total{action=\"subscribe\"}").await, 2);
 }
 
 #[tokio::test]
