@@ -145,7 +145,7 @@ async fn converse<S: AsyncRead + AsyncWrite>(
     let Admitted { held, mut session, link, resumed, clean_session, will, silence_limit } = admitted;
     let mut out = BytesMut::with_capacity(MIN_READ_BYTES);
     mqtt::connack(&mut out, resumed, ConnectCode::Accepted);
-    session.resume(&mut out);
+    session.resume();
     let mut connection = Connection {
         broker,
         session,

@@ -162,9 +162,9 @@ impl Session {
     }
 
     /// After the client came back to a kept session.
-    pub fn resume(&mut self, out: &mut BytesMut) {
+    pub fn resume(&mut self) {
         self.unconfirmed.clear();
-        self.window.resend(out);
+        self.window.resume();
     }
 
     /// Whether anything more may be taken from the router.
@@ -345,8 +345,10 @@ impl Session {
         Ok(())
     }
 
-    /// Writes queued retained messages until the window or `out` is full. Gives their number.
+    /// Writes what is to be sent again, then queued retained messages, until the window or `out` is full. Gives the number of
+    /// those.
     pub fn write_backlog(&mut self, out: &mut BytesMut, out_limit_bytes: usize) -> u64 {
+        self.window.resend(out, out_limit_bytes);
         let mut sent = 0;
         while out.len() < out_limit_bytes && !self.window.is_full() {
             let Some(message) = self.backlog.pop_front() else { break };

@@ -16,6 +16,8 @@ pub struct Window {
     free_ids: VecDeque<u16>,
     /// Whether messages are kept for a resend after the client's return.
     keeps_messages: bool,
+    /// Of `inflight`, so many from the end on were not sent again since the client came back.
+    to_resend: usize,
 }
 
 #[derive(Debug)]
@@ -38,15 +40,20 @@ enum Stage {
 
 impl Window {
     pub fn new(max_inflight: u16, keeps_messages: bool) -> Self {
-        Self { inflight: VecDeque::new(), free_ids: (1..=max_inflight).collect(), keeps_messages }
+        let (inflight, free_ids) = (VecDeque::new(), (1..=max_inflight).collect());
+        Self { inflight, free_ids, keeps_messages, to_resend: 0 }
     }
 
+    /// Whether nothing more may be sent: without an id, or before what must be sent again.
     pub fn is_full(&self) -> bool {
-        self.free_ids.is_empty()
+        self.free_ids.is_empty() || self.to_resend > 0
     }
 
     /// Writes a message of QoS 1 or 2. `false`: the window is full and nothing was written.
     pub fn send(&mut self, message: Message, out: &mut BytesMut) -> bool {
+        if self.is_full() {
+            return false;
+        }
         let Some(id) = self.free_ids.pop_front() else { return false };
         mqtt::publish(out, &message, Some(id), false);
         let stage = if message.qos == QoS::ExactlyOnce { Stage::Receive } else { Stage::Acknowledge };
@@ -72,19 +79,34 @@ impl Window {
         mqtt::short_ack(out, ShortAck::PubRel, id);
     }
 
-    /// Everything unacknowledged once more, in order, after the client has come back.
-    pub fn resend(&self, out: &mut BytesMut) {
-        for entry in &self.inflight {
-            match &entry.message {
-                Some(message) => mqtt::publish(out, message, Some(entry.id), true),
-                None => mqtt::short_ack(out, ShortAck::PubRel, entry.id),
+    /// The client has come back: everything unacknowledged is to be sent once more.
+    pub fn resume(&mut self) {
+        self.to_resend = self.inflight.len();
+    }
+
+    /// What is to be sent again, in order, until `out` is full.
+    pub fn resend(&mut self, out: &mut BytesMut, out_limit_bytes: usize) {
+        while out.len() < out_limit_bytes && self.to_resend > 0 {
+            let next = self.inflight.len().saturating_sub(self.to_resend);
+            match self.inflight.get(next) {
+                Some(InFlight { id, message: Some(message), .. }) => {
+                    mqtt::publish(out, message, Some(*id), true)
+                }
+                Some(InFlight { id, .. }) => mqtt::short_ack(out, ShortAck::PubRel, *id),
+                None => {}
             }
+            self.to_resend -= 1;
         }
     }
 
     fn finish(&mut self, id: u16, stage: Stage) {
         // Clients acknowledge in order, so this is nearly always the first.
         let position = self.inflight.iter().position(|entry| entry.id == id && entry.stage == stage);
+        let sent_again = self.inflight.len().saturating_sub(self.to_resend);
+        if position.is_some_and(|position| position >= sent_again) {
+            // Of before, when the client was here last.
+            self.to_resend -= 1;
+        }
         if let Some(entry) = position.and_then(|position| self.inflight.remove(position)) {
             self.free_ids.push_back(entry.id);
         }
@@ -146,7 +168,35 @@ mod tests {
         }
         window.pub_rec(2, &mut out);
         out.clear();
-        window.resend(&mut out);
+        window.resume();
+        window.resend(&mut out, 1000);
         assert_eq!(out[..], [0x3a, 6, 0, 1, b't', 0, 1, b'p', 0x62, 2, 0, 2]);
+        assert!(window.send(message(QoS::AtLeastOnce), &mut out));
+    }
+
+    #[test]
+    fn a_resend_waits_for_room_and_what_is_new_waits_for_it() {
+        let mut window = Window::new(9, true);
+        let send = |window: &mut Window| window.send(message(QoS::AtLeastOnce), &mut BytesMut::new());
+        for _ in 0..5 {
+            assert!(send(&mut window));
+        }
+        window.resume();
+        let sent_again = |window: &mut Window| {
+            let mut out = BytesMut::new();
+            window.resend(&mut out, 1);
+            out.get(6).copied()
+        };
+        assert_eq!(sent_again(&mut window), Some(1));
+        assert!(window.is_full() && !send(&mut window));
+        // One that was sent again, and one that was not, and need not be any more.
+        window.pub_ack(1);
+        window.pub_ack(3);
+        assert_eq!([(); 4].map(|()| sent_again(&mut window)), [Some(2), Some(4), Some(5), None]);
+        assert!(!window.is_full() && send(&mut window));
+        // Once more, from the beginning.
+        window.resume();
+        window.pub_ack(2);
+        assert_eq!(sent_again(&mut window), Some(4));
     }
 }

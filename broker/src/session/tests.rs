@@ -101,7 +101,7 @@ fn no_suback_is_left_to_the_next_connection_of_a_kept_session() {
     let mut session = session();
     let (out, _, _) = feed(&mut session, vec![subscribe(&[("a", QoS::AtLeastOnce)])]);
     assert!(out.is_empty());
-    session.resume(&mut BytesMut::new());
+    session.resume();
     let (out, _, _) = feed(&mut session, vec![subscribe(&[("a", QoS::ExactlyOnce)])]);
     assert!(out.is_empty(), "the router has still not carried it out");
     assert_eq!(confirm(&mut session, 1).0, [0x90, 3, 0, 7, 2], "of this connection alone");

@@ -15,7 +15,7 @@ use tidegate_trust::{ClientFiles, Failure, Reason, ServerFiles, Side, Versions};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::raw::{Raw, packet};
+use crate::raw::{HERE, Raw, dial, packet};
 use crate::support::{PATIENCE, config};
 
 pub const GW1: &str = "tidegate://plant/gw1";
@@ -81,12 +81,8 @@ impl Trusted {
         self.authority.client(&[uri], When::Now)
     }
 
-    /// A client up to the end of its own handshake, with the broker's certificate.
-    pub async fn open(
-        &self,
-        broker: &Running,
-        issued: Option<&Issued>,
-    ) -> Result<(Raw, CertificateDer<'static>), Failure> {
+    /// How a client speaks TLS that has this certificate, or none.
+    pub fn connector(&self, issued: Option<&Issued>) -> TlsConnector {
         let own = issued.map(|issued| {
             let (certificate, key) = issued.write(self.folder.path(), &format!("client-{}", issued.serial));
             OwnFiles { certificate, key }
@@ -100,16 +96,16 @@ impl Trusted {
             versions,
             renew_at: None,
         };
-        let connector = TlsConnector::from(Arc::clone(&files.load().expect("good files").config));
-        let stream = TcpStream::connect(broker.mqtt).await.expect("the broker listens");
-        stream.set_nodelay(true).expect("an option of TCP");
-        let name = ServerName::from(broker.mqtt.ip());
-        let shaken =
-            timeout(PATIENCE, connector.connect(name, stream)).await.expect("an end of the handshake");
-        let stream = shaken.map_err(|error| explained(&error))?;
-        let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let certificate = certificates.first().expect("a server has one").clone().into_owned();
-        Ok((Raw::over(stream), certificate))
+        TlsConnector::from(Arc::clone(&files.load().expect("good files").config))
+    }
+
+    /// A client up to the end of its own handshake, with the broker's certificate.
+    pub async fn open(
+        &self,
+        broker: &Running,
+        issued: Option<&Issued>,
+    ) -> Result<(Raw, CertificateDer<'static>), Failure> {
+        shake(&self.connector(issued), dial(broker.mqtt, HERE).await).await
     }
 
     /// A client that has sent a CONNECT without credentials.
@@ -136,6 +132,26 @@ impl Trusted {
         raw.send(&connect("plant.gw1")).await;
         explained(&raw.byte().await.expect_err("it is refused")).reason
     }
+}
+
+async fn shake(
+    connector: &TlsConnector,
+    stream: TcpStream,
+) -> Result<(Raw, CertificateDer<'static>), Failure> {
+    let name = ServerName::from(stream.peer_addr().expect("it is connected").ip());
+    let shaken = timeout(PATIENCE, connector.connect(name, stream)).await.expect("an end of the handshake");
+    let stream = shaken.map_err(|error| explained(&error))?;
+    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let certificate = certificates.first().expect("a server has one").clone().into_owned();
+    Ok((Raw::over(stream), certificate))
+}
+
+/// A client that was let in, from wherever it comes.
+pub async fn enter(connector: &TlsConnector, stream: TcpStream, client_id: &str) -> Raw {
+    let (mut raw, _) = shake(connector, stream).await.expect("it trusts the broker");
+    raw.send(&connect(client_id)).await;
+    assert_eq!(raw.packet().await.as_deref(), Some(&[0x20, 2, 0, 0][..]), "CONNACK for {client_id}");
+    raw
 }
 
 fn explained(error: &std::io::Error) -> Failure {

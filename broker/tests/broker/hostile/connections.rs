@@ -8,9 +8,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::siege::{Besieged, Flow, MIB, THERE};
-use crate::raw::{HERE, Raw, connect, dial, packet, publish, subscribe};
-use crate::service::until_metric;
-use crate::support::{PATIENCE, broker_with};
+use crate::raw::{Raw, connect, dial, packet, publish, subscribe};
+use crate::support::PATIENCE;
 use crate::trusted::Trusted;
 
 /// Sends byte by byte until the far end hangs up.
@@ -57,24 +56,22 @@ async fn a_connect_that_comes_byte_by_byte_has_no_more_time_than_another() {
 
 #[tokio::test]
 async fn a_tls_handshake_that_comes_byte_by_byte_has_no_more_time_than_another() {
-    const SLOW: u64 = 20;
+    const SLOW: u64 = 100;
     let trusted = Trusted::new();
-    let mut config = trusted.config();
-    config.limits.connect_timeout = Duration::from_millis(500);
-    let broker = broker_with(config).await;
+    let mut broker = Besieged::start_trusted(&trusted, "limits.connect_timeout_ms = 2000\n");
+    let mut flow = Flow::start_trusted(&broker, &trusted).await;
+    let before = broker.resident();
     let mut slow = Vec::new();
     for _ in 0..SLOW {
         // A handshake record of 16,000 bytes that begins like a ClientHello.
         let hello = [&[0x16, 3, 1, 0x3e, 0x80, 1, 0, 0x3e, 0x7c, 3, 3][..], &[7; 16_000]].concat();
-        slow.push(trickle(dial(broker.mqtt, HERE).await, hello));
+        slow.push(trickle(dial(broker.mqtt, THERE).await, hello));
     }
+    flow.goes_on().await;
     all_are_cut_off(slow).await;
-    until_metric(
-        &broker,
-        &format!("tidegate_broker_tls_handshakes_failed_total{{reason=\"timeout\"}} {SLOW}"),
-    )
-    .await;
-    trusted.let_in(&broker, &trusted.client(crate::trusted::GW1), "plant.gw1").await;
+    let failed = "tidegate_broker_tls_handshakes_failed_total{reason=\"timeout\"}";
+    broker.until(failed, |count| count == SLOW).await;
+    broker.assert_withstood(flow, before, 0).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Little that would hold much: what a client sends is read in large pieces, and none of them may stay for what was in it.
 
-use super::siege::{Besieged, Flow, THERE};
-use crate::raw::{packet, publish, subscribe};
+use super::siege::{Besieged, Flow, MIB, THERE};
+use crate::raw::{Raw, connect_with, packet, publish, subscribe};
 use crate::support::gateway_path;
 
 /// An UNSUBSCRIBE of about so many bytes, which leaves nothing behind.
@@ -105,4 +105,49 @@ async fn who_asks_again_for_what_is_retained_anew_and_acknowledges_nothing_is_cu
     broker.until(ended, |count| count == 1).await;
     // What is retained, what waited, and as much of the same from the router.
     broker.assert_withstood(flow, before, 5 * MAX_RETAINED_BYTES as u64).await;
+}
+
+#[tokio::test]
+async fn who_comes_back_and_does_not_read_what_is_sent_again_holds_it_once() {
+    const BACK: usize = 4;
+    const LARGE: usize = 100_000;
+    const WINDOW: usize = 256;
+    let mut broker = Besieged::start("");
+    let flow = Flow::start(&broker).await;
+    let come = async |number: usize| {
+        let mut raw = Raw::dial(broker.mqtt, THERE).await;
+        raw.send(&connect_with(0xc0, "operator", format!("back{number}"), 0)).await;
+        raw.packet().await.expect("CONNACK");
+        raw
+    };
+    let mut loud = broker.enter(THERE, "operator", "loud").await;
+    let mut away = Vec::new();
+    for number in 0..BACK {
+        let mut raw = come(number).await;
+        raw.send(&subscribe(1, &[("home/x", 1)])).await;
+        raw.packet().await.expect("SUBACK");
+        away.push(raw);
+    }
+    for _ in 0..WINDOW {
+        loud.send(&publish(0x32, "home/x", 1, &[7; LARGE])).await;
+        loud.packet().await.expect("PUBACK");
+        for raw in &mut away {
+            raw.packet().await.expect("a message");
+        }
+    }
+    drop(away);
+    broker.until("tidegate_broker_kept_sessions", |kept| kept == BACK as u64).await;
+    let before = broker.resident();
+    let mut back = Vec::new();
+    for number in 0..BACK {
+        back.push(come(number).await);
+    }
+    // Of what waits to be written, half a mebibyte each.
+    broker.assert_grew_by_at_most(before, BACK as u64 * MIB);
+    let last = back.last_mut().expect("the last");
+    for _ in 0..WINDOW {
+        assert_eq!(last.packet().await.expect("again")[0], 0x3a, "a duplicate");
+    }
+    assert!(last.is_alive().await);
+    broker.assert_withstood(flow, before, BACK as u64 * MIB).await;
 }

@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::raw::{HERE, Raw, publish, subscribe};
+use crate::raw::{HERE, Raw, dial, publish, subscribe};
 use crate::support::{PATIENCE, gateway_path};
+use crate::trusted::{self, Trusted};
 
 const USERS: &str = r#"
 [[users]]
@@ -86,6 +87,19 @@ impl Besieged {
             }
         });
         Self { process, mqtt, metrics, log, _folder: folder }
+    }
+
+    /// Every client has a certificate.
+    pub fn start_trusted(trusted: &Trusted, settings: &str) -> Self {
+        let file = |key: &str, name: &str| format!("tls.{key} = '{}'\n", trusted.path(name).display());
+        let files = [
+            ("certificate", "broker.pem"),
+            ("key", "broker.key"),
+            ("client_ca", "ca.pem"),
+            ("crl", "crl.pem"),
+        ];
+        let files: String = files.map(|(key, name)| file(key, name)).concat();
+        Self::start(&[settings, &files].concat())
     }
 
     pub async fn enter(&self, from: Ipv4Addr, user: &str, id: &str) -> Raw {
@@ -203,12 +217,26 @@ impl Flow {
     }
 
     pub async fn start_of(broker: &Besieged, gateway: &'static str) -> Self {
-        let mut ingest = broker.enter(HERE, "ingest", &format!("ingest-{gateway}")).await;
+        let ingest = broker.enter(HERE, "ingest", &format!("ingest-{gateway}")).await;
+        let source = broker.enter(HERE, gateway, &format!("plant.{gateway}")).await;
+        Self::between(ingest, source, gateway).await
+    }
+
+    /// Both with certificates.
+    pub async fn start_trusted(broker: &Besieged, trusted: &Trusted) -> Self {
+        let enter = async |uri: &str, id: &str| {
+            let connector = trusted.connector(Some(&trusted.client(uri)));
+            trusted::enter(&connector, dial(broker.mqtt, HERE).await, id).await
+        };
+        let ingest = enter("tidegate:role/ingest", "tidegate-ingest").await;
+        let source = enter(trusted::GW1, "plant.gw1").await;
+        Self::between(ingest, source, "gw1").await
+    }
+
+    async fn between(mut ingest: Raw, mut source: Raw, gateway: &'static str) -> Self {
         let topic = format!("{}/up/live", gateway_path(gateway).root());
         ingest.send(&subscribe(1, &[("tidegate/v1/+/+/+/up/+", 1)])).await;
         assert_eq!(ingest.packet().await.expect("SUBACK"), [0x90, 3, 0, 1, 1]);
-        let client_id = format!("plant.{gateway}");
-        let mut source = broker.enter(HERE, gateway, &client_id).await;
         let down = format!("{}/down/#", gateway_path(gateway).root());
         source.send(&subscribe(1, &[(&down, 1)])).await;
         assert_eq!(source.packet().await.expect("SUBACK"), [0x90, 3, 0, 1, 1]);
