@@ -280,10 +280,12 @@ impl Flow {
 async fn next_of(ingest: &mut Raw, topic: &str, payload: &str) -> [u8; 2] {
     loop {
         let packet = ingest.packet().await.expect("the ingest is connected");
-        let name = usize::from(packet[2]) << 8 | usize::from(packet[3]);
-        let (id, found) = (&packet[4 + name..6 + name], &packet[6 + name..]);
-        let id = [id[0], id[1]];
-        if &packet[4..4 + name] != topic.as_bytes() {
+        // Behind the remaining length, of which each byte but the last says that there is more.
+        let header = 2 + packet[1..].iter().take_while(|byte| **byte > 0x7f).count();
+        let (name, rest) = packet[header..].split_at(2);
+        let (name, rest) = rest.split_at(usize::from(u16::from_be_bytes([name[0], name[1]])));
+        let (id, found) = ([rest[0], rest[1]], &rest[2..]);
+        if name != topic.as_bytes() {
             ingest.send(&[0x40, 2, id[0], id[1]]).await;
             continue;
         }
