@@ -8,6 +8,7 @@ use std::{
 };
 
 use tidegate_alarms::RuleSet;
+use tidegate_protocol::block::MAX_RECORDS;
 use tidegate_service::{SettingsError, settings};
 use tidegate_trust::{ClientFiles, settings::transport};
 
@@ -67,12 +68,15 @@ pub struct Journal {
     pub quota_bytes: u64,
     pub commit_interval_ms: u64,
     pub credit_bytes: u32,
+    pub max_origins_per_gateway: usize,
 }
 
 /// Room for the tables' own pages and one full batch.
 const MIN_MAP_SIZE_BYTES: u64 = 64 * 1024 * 1024;
 /// One block must fit.
 const MIN_CREDIT_BYTES: u32 = 512 * 1024;
+/// What one block may bring must fit; and four gateways at least fill what there is in all.
+const ORIGINS_PER_GATEWAY: RangeInclusive<usize> = MAX_RECORDS..=1_000_000;
 const MAX_COMMIT_INTERVAL_MS: u64 = 1_000;
 /// What was never tried is not promised.
 const MAX_EVENT_STREAMS: usize = 65_535;
@@ -202,11 +206,18 @@ fn journal(file: &Path, raw: &JournalSettings) -> Result<Journal, SettingsError>
         let remedy = format!("give at most {MAX_COMMIT_INTERVAL_MS}");
         return refused("journal.commit_interval_ms", problem, remedy);
     }
+    if !ORIGINS_PER_GATEWAY.contains(&raw.max_origins_per_gateway) {
+        let problem = format!("{} boots are no bound for one gateway", raw.max_origins_per_gateway);
+        let remedy =
+            format!("give {} (one block) to {}", ORIGINS_PER_GATEWAY.start(), ORIGINS_PER_GATEWAY.end());
+        return refused("journal.max_origins_per_gateway", problem, remedy);
+    }
     Ok(Journal {
         map_size_bytes: raw.map_size_bytes,
         quota_bytes,
         commit_interval_ms: raw.commit_interval_ms,
         credit_bytes: raw.credit_bytes,
+        max_origins_per_gateway: raw.max_origins_per_gateway,
     })
 }
 

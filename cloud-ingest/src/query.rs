@@ -343,6 +343,7 @@ impl Query {
             blocks_rejected_undescribed: counters.blocks_rejected_undescribed,
             blocks_refused_full: counters.blocks_refused_full,
             blocks_refused_verifying: counters.blocks_refused_verifying,
+            blocks_refused_origins: counters.blocks_refused_origins,
             descriptions_refused: counters.descriptions_refused,
             ranges_refused: counters.ranges_refused,
             blocks_rejected_sealed: counters.blocks_rejected_sealed,
@@ -376,6 +377,7 @@ impl Query {
             broker_connects: count(&shown.broker_connects),
             heartbeat_unix_ms: shown.heartbeat_unix_ms.load(Ordering::Relaxed),
             uncommitted_bytes: counters.uncommitted_bytes,
+            origins_open: counters.origins_open,
             map_used_bytes: count(&shown.used_bytes),
             map_size_bytes: self.store.map_size_bytes(),
         }

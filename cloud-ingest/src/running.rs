@@ -28,7 +28,7 @@ use crate::{
     api,
     clock::Clock,
     config::Config,
-    core::{self, Core, Event},
+    core::{self, Core, Event, room::OriginBounds},
     data_folder::{self, FolderError, FolderLock},
     delivery::deliverer,
     door::{Door, DoorError, certificate},
@@ -258,7 +258,9 @@ fn new_core(config: &Config, clock: Clock, store: &LmdbStore, shown: &Shown) -> 
         }
         book.merge(&config.rules, clock.unix_ms());
     }
+    let of_gateway = config.journal.max_origins_per_gateway;
     Ok(Core::new(settings, book, decoder, snapshot, new_incarnation()?)
+        .with_bounds(OriginBounds { of_gateway, ..OriginBounds::default() })
         .with_silence(config.silence)
         .with_system(config.system))
 }

@@ -92,7 +92,7 @@ impl Default for SilenceSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SystemAlarmSettings {
-    /// `identity-conflict` and `gateway-cloned` end when nothing was wrong for so long.
+    /// `identity-conflict`, `gateway-cloned` and `too-many-origins` end when nothing was wrong for so long.
     pub identity_quiet_ms: u64,
     /// A certificate that lasts no longer than this raises `certificate-expiry-warning`.
     pub certificate_warning_days: u32,
@@ -194,6 +194,8 @@ pub struct JournalSettings {
     pub commit_interval_ms: u64,
     /// How much all agents together may have in flight, alarms apart.
     pub credit_bytes: u32,
+    /// How many boots that are not sealed one gateway may have been the first to speak of.
+    pub max_origins_per_gateway: usize,
 }
 
 impl Default for JournalSettings {
@@ -203,6 +205,7 @@ impl Default for JournalSettings {
             quota_bytes: None,
             commit_interval_ms: 2,
             credit_bytes: 8 * 1024 * 1024,
+            max_origins_per_gateway: core::room::OriginBounds::default().of_gateway,
         }
     }
 }

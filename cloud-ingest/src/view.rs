@@ -257,6 +257,8 @@ pub struct Figures {
     pub blocks_refused_full: u64,
     /// Came again while too many such blocks were being compared; the agents send again.
     pub blocks_refused_verifying: u64,
+    /// There was no room for the boots that were new in them; the agents send again.
+    pub blocks_refused_origins: u64,
     /// Channel lists that use a name twice.
     pub descriptions_refused: u64,
     /// Stored or lost ranges that would tear more holes into an origin than are kept of one.
@@ -298,6 +300,8 @@ pub struct Figures {
     pub heartbeat_unix_ms: i64,
     /// Gauges.
     pub uncommitted_bytes: u64,
+    /// Boots that are not sealed.
+    pub origins_open: u64,
     pub map_used_bytes: u64,
     pub map_size_bytes: u64,
 }

@@ -29,6 +29,7 @@ fn settings_that_are_refused_say_why() {
     insta::assert_snapshot!(settings("[journal]\nmap_size_bytes = 100000000\nquota_bytes = 100000000\n"), @r#"ingest.toml: journal.quota_bytes (line 4): 100000000 leaves no room in a map of 100000000; give at most nine tenths of it, 90000000"#);
     insta::assert_snapshot!(settings("[journal]\ncommit_interval_ms = \"2ms\"\n"), @r#"ingest.toml: journal.commit_interval_ms (line 3): string "2ms" does not fit here; give a whole number, 0 or more"#);
     insta::assert_snapshot!(settings("[journal]\ncredit_bytes = 1\n"), @r#"ingest.toml: journal.credit_bytes (line 3): 1 bytes are less than one block; give at least 524288"#);
+    insta::assert_snapshot!(settings("[journal]\nmax_origins_per_gateway = 4095\n"), @r#"ingest.toml: journal.max_origins_per_gateway (line 3): 4095 boots are no bound for one gateway; give 4096 (one block) to 1000000"#);
     insta::assert_snapshot!(settings("[lake]\nroll_interval_ms = 1\n"), @r#"ingest.toml: lake.roll_interval_ms (line 3): 1 would make a file for almost every block; give at least 100"#);
     insta::assert_snapshot!(settings("[retention]\nlake_days = 40000\n"), @r#"ingest.toml: retention.lake_days (line 3): 40000 days are more than 36500; give 0 to keep it for ever"#);
     insta::assert_snapshot!(settings("[silence]\ngateway_offline_after_ms = 0\n"), @r#"ingest.toml: silence.gateway_offline_after_ms (line 3): 0 ms is no time after which something is called silent; give 1000 to 3600000"#);

@@ -139,6 +139,11 @@ impl Collector for OfTheSource {
                 figures.blocks_refused_verifying,
             ),
             (
+                "blocks_refused_origins",
+                "Blocks not taken because there was no room for the boots that were new in them",
+                figures.blocks_refused_origins,
+            ),
+            (
                 "descriptions_refused",
                 "Channel lists refused because a name comes twice",
                 figures.descriptions_refused,
@@ -200,6 +205,7 @@ impl Collector for OfTheSource {
         for (name, help, value) in [
             ("last_commit_micros", "Duration of the last commit in microseconds", figures.last_commit_micros),
             ("uncommitted_bytes", "Bytes of blocks taken in and not committed", figures.uncommitted_bytes),
+            ("origins_open", "Boots of devices whose ledgers are not sealed", figures.origins_open),
             ("quarantine_blocks", "Blocks in quarantine", figures.quarantine.blocks),
             ("quarantine_bytes", "Bytes that the quarantine takes", figures.quarantine.bytes),
             ("map_used_bytes", "Bytes of the store in use", figures.map_used_bytes),

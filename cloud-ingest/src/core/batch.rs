@@ -102,7 +102,8 @@ pub struct OriginRecord {
     pub origin: Origin,
     pub ledger: Ledger,
     pub anchor: Option<ClockAnchor>,
-    /// Who brought readings of it, at most [`MAX_GATEWAYS_PER_ORIGIN`].
+    /// Who spoke of it first, and who else brought readings of it; at most [`MAX_GATEWAYS_PER_ORIGIN`]. The first is whose room it
+    /// takes; stores of before have nobody there of whom no reading came.
     pub gateways: Vec<GatewayId>,
     /// Alarm history is settled below this seq.
     pub settled: u64,

@@ -5,7 +5,8 @@
 //! until those were compared, and is not taken where they differ (`again`); so is what would tear more holes into an origin than are
 //! kept of one (`corrupt`, with its ranges). A block that does not decode is rejected as a whole and
 //! kept in quarantine; one whose stamp cannot be read has no number to answer to, so it is only kept and counted. One of another
-//! version of the wire is not kept here: its agent has it, and sends it again.
+//! version of the wire is not kept here: its agent has it, and sends it again. So is one with more new origins than there is
+//! room for (`room`).
 
 use bytes::Bytes;
 use tidegate_protocol::{
@@ -120,7 +121,7 @@ impl Core {
         if self.mode != Mode::Taking {
             return;
         }
-        if (self.is_above_quota() && lane != Lane::Alarm) || self.origins.is_full() {
+        if self.is_above_quota() && lane != Lane::Alarm {
             self.counters.blocks_refused_full += 1;
             return;
         }
@@ -135,6 +136,9 @@ impl Core {
             gateway.other_version = None;
         }
         self.epoch_heard(now_ms, from, stamp.epoch, stamp.number, unix_ms);
+        if !self.has_room_for(now_ms, from, unix_ms, &block.records) {
+            return;
+        }
         let mut arrival = Arrival::new(from, lane, unix_ms);
         let news = self.records(from, unix_ms, &block.records, &mut arrival.sealed);
         for (entry, readings) in block.origins.iter().enumerate() {

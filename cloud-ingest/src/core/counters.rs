@@ -14,6 +14,8 @@ pub struct Counters {
     pub blocks_rejected_unsupported: u64,
     pub blocks_refused_full: u64,
     pub blocks_refused_verifying: u64,
+    /// There was no room for the new origins in them.
+    pub blocks_refused_origins: u64,
     pub descriptions_refused: u64,
     pub ranges_refused: u64,
     /// Readings of sealed origins.
@@ -36,4 +38,6 @@ pub struct Counters {
     pub verdicts_differing: u64,
     pub verdict_differences: u64,
     pub uncommitted_bytes: u64,
+    /// Origins that are not sealed.
+    pub origins_open: u64,
 }

@@ -6,6 +6,7 @@
 //! ledger    one origin: stored, lost, outstanding
 //! origins   all origins, by number and name      batch     what one commit writes
 //! blocks    a block against the ledger           records   what travels beside readings
+//! room      how many origins there may be, and whose
 //! alarming  rules over an origin's readings, live and settled     evaluating   one reading through its channel's rules
 //! silence   what nobody says: stale channels, gateways that are gone     hearing   when a channel was heard last
 //! system    identities used twice, certificates that end     grouping  many devices at once
@@ -46,6 +47,7 @@ pub mod origins;
 mod records;
 mod retelling;
 pub mod retire;
+pub mod room;
 pub mod rulebook;
 pub mod seal;
 mod settling;
@@ -71,6 +73,7 @@ use self::{
     lifecycle::Lifecycles,
     origins::{OriginState, Origins},
     retire::Waiting,
+    room::OriginBounds,
     silence::Silence,
     system::System,
     verdicts::Accounts,
@@ -113,6 +116,7 @@ pub struct Core {
     failures_in_a_row: u32,
     no_room: bool,
     origins: Origins,
+    bounds: OriginBounds,
     gateways: BTreeMap<GatewayPath, Gateway>,
     dirty_origins: Vec<OriginNo>,
     building: Batch,
@@ -167,6 +171,7 @@ impl Core {
             failures_in_a_row: 0,
             no_room: false,
             origins: Origins::default(),
+            bounds: OriginBounds::default(),
             gateways: BTreeMap::new(),
             dirty_origins: Vec::new(),
             building: Batch { number: 1, ..Batch::default() },
@@ -297,6 +302,7 @@ impl Core {
         let (alarms_active, alarms_unacknowledged) = self.lifecycles.standing();
         Counters {
             uncommitted_bytes: (waiting + self.verifying.bytes()) as u64,
+            origins_open: self.origins.open() as u64,
             alarms_active,
             alarms_unacknowledged,
             ..self.counters

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use tidegate_alarms::RuleBook;
 use tidegate_protocol::{
     BootId, ChannelName, ClockAnchor, ClockQuality, DeviceId, GatewayId, Origin, RangeSet, Reading, SiteId,
-    Tick, block::Description,
+    Tick, block::Description, topic::GatewayPath,
 };
 
 use super::{
@@ -15,15 +15,14 @@ use super::{
     batch::{OriginNo, OriginRecord, Retelling},
 };
 
-/// At this many origins, readings of further ones are not taken (their blocks get no acknowledgement) until
-/// somebody looks after it: the ledger lives in memory.
-pub const MAX_ORIGINS_KEPT: usize = 4_000_000;
-/// And this many numbers are given in the life of a store, sealed origins included.
+/// So many numbers are given in the life of a store, sealed origins included.
 const MAX_NUMBERS: usize = 1 << 30;
 
 #[derive(Debug)]
 pub struct OriginState {
     pub record: OriginRecord,
+    /// Whose room it takes: who spoke of it first, where that was noted.
+    counts_for: Option<GatewayId>,
     pub description: Option<Description>,
     pub watch: Watch,
     /// Who brought its last block.
@@ -44,6 +43,7 @@ pub struct OriginState {
 impl OriginState {
     pub fn new(record: OriginRecord) -> Self {
         Self {
+            counts_for: record.gateways.first().copied(),
             record,
             description: None,
             watch: Watch::default(),
@@ -113,6 +113,8 @@ pub struct Origins {
     /// Nothing where the origin is sealed.
     list: Vec<Option<Box<OriginState>>>,
     open: usize,
+    /// Of those that are open, by whose room they take.
+    open_of: HashMap<GatewayPath, usize>,
     numbers: HashMap<(SiteId, Origin), OriginNo>,
     /// The boot of each device whose readings are live.
     current: HashMap<(SiteId, DeviceId), OriginNo>,
@@ -126,9 +128,19 @@ struct SealedBoots {
 }
 
 impl Origins {
-    /// No further origin finds a place.
-    pub fn is_full(&self) -> bool {
-        self.open >= MAX_ORIGINS_KEPT || self.list.len() >= MAX_NUMBERS
+    /// How many are not sealed.
+    pub fn open(&self) -> usize {
+        self.open
+    }
+
+    /// How many of those take this gateway's room.
+    pub fn open_of(&self, gateway: GatewayPath) -> usize {
+        self.open_of.get(&gateway).copied().unwrap_or_default()
+    }
+
+    /// How many may still come in the life of the store.
+    pub fn numbers_left(&self) -> usize {
+        MAX_NUMBERS.saturating_sub(self.list.len())
     }
 
     pub fn get(&self, no: OriginNo) -> Option<&OriginState> {
@@ -149,14 +161,15 @@ impl Origins {
         self.numbers.get(&(site, origin)).copied()
     }
 
-    /// The origin's number, given now where it has none. Ask [`Origins::sealed`] first.
-    pub fn number_or_new(&mut self, site: SiteId, origin: Origin) -> OriginNo {
-        if let Some(no) = self.number(site, origin) {
+    /// The origin's number, given now where it has none. Ask [`Origins::sealed`] first, and whether there is room for it.
+    pub fn number_or_new(&mut self, from: GatewayPath, origin: Origin) -> OriginNo {
+        if let Some(no) = self.number(from.site, origin) {
             return no;
         }
         // `MAX_NUMBERS` is below 2^32.
         let no = OriginNo(self.list.len() as u32);
-        self.put(no, OriginState::new(OriginRecord::new(site, origin)));
+        let record = OriginRecord { gateways: vec![from.gateway], ..OriginRecord::new(from.site, origin) };
+        self.put(no, OriginState::new(record));
         no
     }
 
@@ -164,9 +177,12 @@ impl Origins {
     pub fn put(&mut self, no: OriginNo, state: OriginState) {
         self.reserve(no);
         self.numbers.insert((state.record.site, state.record.origin), no);
-        if let Some(place) = self.list.get_mut(no.0 as usize) {
-            self.open += usize::from(place.is_none());
-            *place = Some(Box::new(state));
+        let Some(place) = self.list.get_mut(no.0 as usize) else { return };
+        let site = state.record.site;
+        let room = state.counts_for.map(|gateway| GatewayPath::new(site, gateway));
+        if place.replace(Box::new(state)).is_none() {
+            self.open += 1;
+            room.into_iter().for_each(|gateway| *self.open_of.entry(gateway).or_default() += 1);
         }
     }
 
@@ -180,6 +196,9 @@ impl Origins {
         let state = self.list.get_mut(no.0 as usize)?.take()?;
         self.open -= 1;
         let (site, origin) = (state.record.site, state.record.origin);
+        let room =
+            state.counts_for.and_then(|gateway| self.open_of.get_mut(&GatewayPath::new(site, gateway)));
+        room.into_iter().for_each(|open| *open = open.saturating_sub(1));
         self.numbers.remove(&(site, origin));
         self.put_sealed(no, site, origin);
         Some(state)

@@ -1,8 +1,10 @@
 //! What travels beside readings: descriptions, losses, anchors, ends. All of it merges, so that repetition and order do
 //! not matter; what changes nothing is not written again.
 
+use std::collections::BTreeSet;
+
 use tidegate_protocol::{
-    ClockAnchor, LossReason, Origin, SeqRange,
+    ClockAnchor, LossReason, Origin, SeqRange, SiteId,
     block::{Description, Record},
     topic::GatewayPath,
 };
@@ -39,15 +41,22 @@ impl Core {
         news
     }
 
+    /// How many origins get a number with these records.
+    pub(super) fn new_origins(&self, site: SiteId, records: &[Record]) -> usize {
+        let is_new = |origin: &Origin| {
+            self.origins.number(site, *origin).is_none() && self.origins.sealed(site, *origin).is_none()
+        };
+        let taken = records.iter().filter(|record| !is_refused(record));
+        taken.map(Record::origin).filter(is_new).collect::<BTreeSet<_>>().len()
+    }
+
     fn record(&mut self, from: GatewayPath, unix_ms: i64, record: &Record) -> bool {
-        if let Record::Described(description) = record
-            && !has_distinct_names(description)
-        {
+        if is_refused(record) {
             self.counters.descriptions_refused += 1;
             return false;
         }
         let is_new = self.origins.number(from.site, record.origin()).is_none();
-        let no = self.origins.number_or_new(from.site, record.origin());
+        let no = self.origins.number_or_new(from, record.origin());
         if is_new {
             // Even if the record says nothing: the stored numbers have no holes.
             self.mark_dirty(no);
@@ -101,6 +110,10 @@ impl Core {
         }
         news
     }
+}
+
+fn is_refused(record: &Record) -> bool {
+    matches!(record, Record::Described(description) if !has_distinct_names(description))
 }
 
 /// A channel is known by its name. A description that uses one twice is no description: its origin stays undescribed, and

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | `identity-conflict` | `SITE/DEVICE/identity` | readings came under a seq that is stored with another content | no more of them for `quiet_ms` |
 //! | `gateway-cloned` | `SITE/GATEWAY/identity` | two processes speak by turns under the gateway's name | only one has for `quiet_ms` |
+//! | `too-many-origins` | `SITE/GATEWAY/identity`, `cloud/ingest/identity` | there was no room for the new origins of a block (`room`) | there was for `quiet_ms` |
 //! | `certificate-expiry-warning`, `certificate-expiry-critical` | `SITE/GATEWAY/certificate`, `cloud/ingest/certificate` | fewer days are left than the settings say | another certificate is shown |
 //!
 //! One alarm stands for a device, a gateway, a certificate, however many readings conflict. As with silence, whether one
@@ -23,14 +24,18 @@ use super::{Core, silence::ByClock};
 
 pub const IDENTITY_CONFLICT: &str = "identity-conflict";
 pub const GATEWAY_CLONED: &str = "gateway-cloned";
+pub const TOO_MANY_ORIGINS: &str = "too-many-origins";
 pub const CERTIFICATE_WARNING: &str = "certificate-expiry-warning";
 pub const CERTIFICATE_CRITICAL: &str = "certificate-expiry-critical";
+
+/// Those that end when it was quiet.
+const OF_IDENTITIES: [&str; 3] = [IDENTITY_CONFLICT, GATEWAY_CLONED, TOO_MANY_ORIGINS];
 
 const IDENTITY: &str = "identity";
 const CERTIFICATE: &str = "certificate";
 /// The place of the ingest's own alarms, which is at no site.
-const CLOUD: &str = "cloud";
-const INGEST: &str = "ingest";
+pub(super) const CLOUD: &str = "cloud";
+pub(super) const INGEST: &str = "ingest";
 
 /// Epochs that are remembered of a gateway: as many clones are told apart.
 const MAX_EPOCHS: usize = 8;
@@ -131,8 +136,7 @@ impl Core {
         let quiet_at_ms = self.lifecycles.now_ms().saturating_add(self.system.settings.quiet_ms);
         self.system.quiet_at_ms.clear();
         for key in self.lifecycles.active_of(AlarmKind::System) {
-            let rule =
-                [IDENTITY_CONFLICT, GATEWAY_CLONED].into_iter().find(|rule| *rule == key.rule.as_str());
+            let rule = OF_IDENTITIES.into_iter().find(|rule| *rule == key.rule.as_str());
             if let Some(rule) = rule {
                 self.system.quiet_at_ms.insert((rule, key.site, key.device), quiet_at_ms);
             }
@@ -200,8 +204,9 @@ impl Core {
         self.raise_trouble(now_ms, GATEWAY_CLONED, from.site, device, BootId(0), unix_ms, message);
     }
 
+    /// Says whether it is news.
     #[expect(clippy::too_many_arguments, reason = "an alarm's place, time and words")]
-    fn raise_trouble(
+    pub(super) fn raise_trouble(
         &mut self,
         now_ms: u64,
         rule: &'static str,
@@ -210,15 +215,16 @@ impl Core {
         boot: BootId,
         unix_ms: i64,
         message: String,
-    ) {
+    ) -> bool {
         let quiet_at_ms = now_ms.saturating_add(self.system.settings.quiet_ms);
-        self.system.quiet_at_ms.insert((rule, site, device), quiet_at_ms);
+        let before = self.system.quiet_at_ms.insert((rule, site, device), quiet_at_ms);
         self.system_alarm(
             now_ms,
             Told { rule, channel: IDENTITY, site, device, boot, raise: true },
             unix_ms,
             message,
         );
+        before.is_none()
     }
 
     /// What was quiet for long enough ends.
@@ -228,6 +234,9 @@ impl Core {
         for ((rule, site, device), _) in quiet {
             let message = match rule {
                 GATEWAY_CLONED => format!("gateway {device} speaks as one process"),
+                TOO_MANY_ORIGINS => {
+                    "no block was left unanswered for want of room for its new boots".to_owned()
+                }
                 _ => format!("{device} came with no second content any more"),
             };
             let told = Told { rule, channel: IDENTITY, site, device, boot: BootId(0), raise: false };
@@ -335,6 +344,7 @@ static RULES: LazyLock<Option<BTreeMap<&'static str, Arc<Rule>>>> = LazyLock::ne
     let known = [
         (IDENTITY_CONFLICT, IDENTITY, Priority::High),
         (GATEWAY_CLONED, IDENTITY, Priority::High),
+        (TOO_MANY_ORIGINS, IDENTITY, Priority::High),
         (CERTIFICATE_WARNING, CERTIFICATE, Priority::Medium),
         (CERTIFICATE_CRITICAL, CERTIFICATE, Priority::Critical),
     ];

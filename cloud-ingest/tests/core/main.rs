@@ -14,6 +14,7 @@ mod lifecycle_seeds;
 mod live;
 mod retiring;
 mod rolling;
+mod room;
 mod sealing;
 mod settings;
 mod silence;

@@ -184,11 +184,15 @@ impl Bench {
     }
 
     /// Sends a block; returns its number.
-    pub fn send(&mut self, lane: Lane, mut bytes: Vec<u8>) -> u64 {
+    pub fn send(&mut self, lane: Lane, bytes: Vec<u8>) -> u64 {
+        self.send_from("gw-a", lane, bytes)
+    }
+
+    pub fn send_from(&mut self, from: &str, lane: Lane, mut bytes: Vec<u8>) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
         stamp(&mut bytes, Stamp { lane, epoch: 7, number }).unwrap();
-        let from = gateway("gw-a");
+        let from = gateway(from);
         self.handle(Event::Block { from, lane, bytes: bytes.into(), arrival_unix_ms: self.unix_ms });
         number
     }
