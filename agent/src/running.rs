@@ -27,7 +27,7 @@ use crate::{
     random,
     shell::{ANSWERS, Incoming, Questions, SOURCE_MESSAGES, Shell},
     sources::{
-        board_link::{BoardLinks, SILENCE},
+        board_link::{BoardLinks, OtherVersions, SILENCE},
         board_serial::{self, SerialLines},
         board_tcp,
         guard::DeviceKeys,
@@ -146,7 +146,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let page = status::Page::new(&config, epoch, questions.clone(), reader, clock, last_run, aside);
     let status_task = tokio::spawn(status::serve(bound.status, page, stop_status.clone()));
     let stop_sources = Shutdown::new();
-    let boards = BoardLinks { links, events, clock, keys: keys.clone(), silence: SILENCE };
+    let other_versions = OtherVersions::default();
+    let boards = BoardLinks { links, events, clock, keys: keys.clone(), silence: SILENCE, other_versions };
     let mut sources = start_sources(&config, bound.boards, &boards, lines, &stop_sources);
     sources.spawn(devices::watch(devices_file, seen, keys, permits_to_core, stop_sources.clone()));
     Ok(Running {

@@ -1,9 +1,13 @@
 //! One open link to a board, whatever carries it.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
     io,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -35,6 +39,10 @@ const READ_BYTES: usize = 4 * 1024;
 pub const SILENCE: Duration = Duration::from_secs(60);
 /// A board that does not take a frame for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Versions that are not read are said at most so often in [`SAID_FOR`], of all links together.
+const MAX_SAID: usize = 64;
+/// So long is what was said of a host not said again.
+const SAID_FOR: Duration = Duration::from_secs(3_600);
 
 /// What every board link needs of the agent.
 #[derive(Clone)]
@@ -45,6 +53,31 @@ pub struct BoardLinks {
     pub keys: DeviceKeys,
     /// A link on which no frame could be read for this long is dead, or in the hands of somebody who only holds it open.
     pub silence: Duration,
+    pub other_versions: OtherVersions,
+}
+
+/// Versions of the wire that came and are not read here, by the host or line. Whoever reaches the agent can send any of them as
+/// often as they like, on as many links: what goes to the log of it is bounded.
+#[derive(Clone, Debug, Default)]
+pub struct OtherVersions(Arc<Mutex<Said>>);
+
+#[derive(Debug, Default)]
+struct Said {
+    versions: BTreeSet<(String, u8)>,
+    since: Option<Instant>,
+}
+
+impl OtherVersions {
+    /// Whether it is to be said.
+    fn is_news(&self, now: Instant, host: &str, version: u8) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Said { versions, since } = &mut *said;
+        if now.duration_since(*since.get_or_insert(now)) >= SAID_FOR {
+            versions.clear();
+            *since = Some(now);
+        }
+        versions.len() < MAX_SAID && versions.insert((host.to_owned(), version))
+    }
 }
 
 /// What came on a link, or on all links of a line.
@@ -127,7 +160,6 @@ impl BoardLinks {
     ) -> LinkEnd {
         let mut decoder = Decoder::guarded(guard);
         let mut buffer = vec![0; READ_BYTES];
-        let mut other_version = None;
         let mut silent_at = Instant::now() + self.silence;
         loop {
             let len = match timeout_at(silent_at, reader.read(&mut buffer)).await {
@@ -152,7 +184,7 @@ impl BoardLinks {
                 tracing::debug!(link = link.0, bad, "frames that cannot be read");
             }
             if let Some(version) = frames.iter().find_map(version_not_read)
-                && other_version.replace(version) != Some(version)
+                && self.other_versions.is_news(Instant::now(), host, version)
             {
                 tracing::error!(
                     link = link.0,
@@ -217,7 +249,8 @@ mod tests {
         let (events, mut told) = channel(16);
         let silence = Duration::from_millis(50);
         let (links, clock) = (Links::default(), ShellClock::start());
-        let boards = BoardLinks { links, events, clock, keys: DeviceKeys::default(), silence };
+        let (keys, other_versions) = (DeviceKeys::default(), OtherVersions::default());
+        let boards = BoardLinks { links, events, clock, keys, silence, other_versions };
         for garbage in [&b""[..], &[7; 10], &[7, 0]] {
             let (near, mut far) = duplex(64);
             let (reader, writer) = tokio::io::split(near);
@@ -240,5 +273,91 @@ mod tests {
             assert!(matches!(end, LinkEnd::Silent), "{garbage:?}: {end:?}");
             assert!((counts.bad() > 0) == garbage.contains(&0), "{garbage:?}");
         }
+    }
+
+    /// Counts the errors that are logged.
+    #[derive(Default)]
+    struct Errors(Arc<AtomicU64>);
+
+    impl tracing::Subscriber for Errors {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            *metadata.level() == tracing::Level::ERROR
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    /// What stays the same in every version: stuffing, the first byte, and the checksum.
+    fn frame_of(version: u8) -> Vec<u8> {
+        let signed = |body: u8| {
+            let crc = [version, body].iter().fold(u32::MAX, |crc, byte| {
+                let shift = |crc: u32, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+                (0..8).fold(crc ^ u32::from(*byte), shift)
+            });
+            [&[version, body][..], &(!crc).to_le_bytes()].concat()
+        };
+        let raw = (1..=u8::MAX).map(signed).find(|raw| !raw.contains(&0)).expect("one without a zero");
+        [&[raw.len() as u8 + 1], raw.as_slice(), &[0]].concat()
+    }
+
+    #[tokio::test]
+    async fn what_strangers_say_of_versions_fills_no_log() {
+        let said = Errors::default();
+        let count = Arc::clone(&said.0);
+        let _guard = tracing::subscriber::set_default(said);
+        let (events, mut told) = channel(16);
+        tokio::spawn(async move { while told.recv().await.is_some() {} });
+        let (links, clock) = (Links::default(), ShellClock::start());
+        let (keys, other_versions) = (DeviceKeys::default(), OtherVersions::default());
+        let boards = BoardLinks { links, events, clock, keys, silence: PATIENCE, other_versions };
+        let speak = async |host: &str| {
+            let frames: Vec<u8> = [2, 3].repeat(20).into_iter().flat_map(frame_of).collect();
+            let from = LinkFrom { host: host.to_owned(), is_local: false };
+            let counts = LinkCounts::default();
+            // A few bytes at a time: what comes at once is said at once.
+            let (near, mut far) = duplex(8);
+            let (reader, writer) = tokio::io::split(near);
+            let talking = async {
+                far.write_all(&frames).await.expect("it is read");
+                drop(far);
+            };
+            let serving = boards.serve(from, reader, writer, &counts, std::future::pending());
+            let (end, ()) = tokio::join!(serving, talking);
+            assert!(matches!(end, LinkEnd::Closed), "{end:?}");
+            assert_eq!(counts.bad(), 40, "each is counted");
+        };
+        speak("10.0.0.1").await;
+        assert_eq!(count.load(Ordering::Relaxed), 2, "each of two versions, and not each frame");
+        speak("10.0.0.1").await;
+        assert_eq!(count.load(Ordering::Relaxed), 2, "nor on each link");
+        speak("10.0.0.2").await;
+        assert_eq!(count.load(Ordering::Relaxed), 4, "another host is another board");
+        for host in 0..MAX_SAID {
+            speak(&format!("10.0.1.{host}")).await;
+        }
+        assert_eq!(count.load(Ordering::Relaxed), MAX_SAID as u64, "and they are bounded");
+    }
+
+    #[tokio::test]
+    async fn what_was_said_of_a_host_is_said_again_after_a_while() {
+        let (said, now) = (OtherVersions::default(), Instant::now());
+        assert!(said.is_news(now, "10.0.0.1", 2));
+        assert!(!said.is_news(now + SAID_FOR - Duration::from_secs(1), "10.0.0.1", 2));
+        assert!(said.is_news(now + SAID_FOR, "10.0.0.1", 2));
+        assert!(!said.is_news(now + SAID_FOR, "10.0.0.1", 2));
     }
 }

@@ -132,9 +132,6 @@ impl Core {
             let error = decoded.err().unwrap_or(BlockError::Truncated);
             return self.refuse(now_ms, from, stamp, error, bytes, unix_ms);
         };
-        if let Some(gateway) = self.gateways.get_mut(&from) {
-            gateway.other_version = None;
-        }
         self.epoch_heard(now_ms, from, stamp.epoch, stamp.number, unix_ms);
         if !self.has_room_for(now_ms, from, unix_ms, &block.records) {
             return;
@@ -156,10 +153,10 @@ impl Core {
         gateway.record.last_block_unix_ms = Some(unix_ms);
     }
 
-    /// Said once, until a block of that gateway can be read.
+    /// Each version is said once of a gateway, whatever else it sends: who has its certificate chooses what that is.
     fn unreadable(&mut self, GatewayPath { site, gateway }: GatewayPath, version: u8) {
         let state = self.gateways.entry(GatewayPath { site, gateway }).or_default();
-        if state.other_version.replace(version) != Some(version) {
+        if state.other_versions.insert(version) {
             tracing::error!(
                 %site, %gateway,
                 "the gateway's blocks have wire version {version}, and this ingest reads version {WIRE_VERSION}: update the older of \

@@ -1,6 +1,6 @@
 //! Which gateways there are, and what they say of themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_protocol::{status::GatewayStatus, topic::GatewayPath};
 
@@ -18,8 +18,8 @@ pub(super) struct Gateway {
     pub heard: bool,
     /// Who speaks under its name.
     pub epochs: Epochs,
-    /// Its last block could not be read, being of this version of the wire.
-    pub other_version: Option<u8>,
+    /// Versions of the wire that blocks of it had and that are not read here: each was said once.
+    pub other_versions: BTreeSet<u8>,
 }
 
 impl Core {

@@ -1,5 +1,10 @@
 //! Blocks of a version of the wire that is not read here.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use tidegate_ingest::core::{Event, Snapshot};
 use tidegate_protocol::{
     WIRE_VERSION,
@@ -13,12 +18,16 @@ use crate::support::{Bench, described, encode, gateway, origin, readings};
 
 /// The stamp is the same in every version, and has a checksum of its own.
 fn send(bench: &mut Bench, version: u8, number: u64, block: &[u8]) {
+    send_from(bench, "gw-a", version, number, block);
+}
+
+fn send_from(bench: &mut Bench, from: &str, version: u8, number: u64, block: &[u8]) {
     let (lane, mut bytes) = (Lane::Live, block.to_vec());
     stamp(&mut bytes, Stamp { lane, epoch: 7, number }).unwrap();
     bytes[4] = version;
     let crc = crc32c(&bytes[..24]);
     bytes[24..28].copy_from_slice(&crc.to_le_bytes());
-    bench.handle(Event::Block { from: gateway("gw-a"), lane, bytes: bytes.into(), arrival_unix_ms: 0 });
+    bench.handle(Event::Block { from: gateway(from), lane, bytes: bytes.into(), arrival_unix_ms: 0 });
 }
 
 #[test]
@@ -38,4 +47,48 @@ fn a_block_of_another_version_is_answered_and_stays_with_its_agent() {
     send(&mut bench, 0, 3, &block);
     assert_eq!(bench.outcome(3), Some(Outcome::Durable));
     assert_eq!(bench.core.counters().readings_stored, 5);
+}
+
+/// Counts the errors that are logged.
+struct Errors(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Errors {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::ERROR
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn each_version_is_said_once_of_a_gateway_whatever_it_sends_between() {
+    let board = origin("board", 1);
+    let block = encode(vec![described(board)], vec![readings(board, 0..5)]);
+    let said = Arc::new(AtomicUsize::new(0));
+    tracing::subscriber::with_default(Errors(Arc::clone(&said)), || {
+        let mut bench = Bench::new(Snapshot::default());
+        for round in 0..20 {
+            for (at, version) in [2, 3, WIRE_VERSION, 2].into_iter().enumerate() {
+                send(&mut bench, version, round * 4 + at as u64, &block);
+            }
+        }
+        assert_eq!(said.load(Ordering::Relaxed), 2, "of two versions");
+        send_from(&mut bench, "gw-b", 2, 1_000, &block);
+        assert_eq!(said.load(Ordering::Relaxed), 3, "and of another gateway for itself");
+        assert_eq!(bench.core.counters().blocks_rejected_unsupported, 61, "each is counted");
+    });
 }
