@@ -2,10 +2,12 @@
 //! is happening now.
 //!
 //! The bound is [`WAITING_BYTES`] for blocks of each kind: at it the broker's connection is not read. Agents that keep to
-//! their credit never reach it.
+//! their credit never reach it. What waits is a copy of its own: what the client read is a part of its buffer, which grew to the
+//! largest message, and would be held as a whole by the smallest.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tidegate_protocol::{block::MAX_BLOCK_BYTES, topic::Lane};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -52,7 +54,7 @@ pub fn inbox() -> (Postbox, Inbox) {
 
 impl Postbox {
     /// Waits for room. What nobody takes any more is dropped: the core has stopped.
-    pub async fn put(&self, event: Event) {
+    pub async fn put(&self, mut event: Event) {
         let (lot, bytes) = match &event {
             Event::Block { lane: Lane::Backlog | Lane::Bulk, bytes, .. } => (&self.backlog, bytes.len()),
             Event::Block { bytes, .. } => (&self.urgent, bytes.len()),
@@ -60,6 +62,9 @@ impl Postbox {
         };
         let takes = bytes.clamp(LEAST_BYTES, MAX_BLOCK_BYTES.max(LEAST_BYTES)) as u32;
         if let Ok(room) = Arc::clone(&lot.room).acquire_many_owned(takes).await {
+            if let Event::Block { bytes, .. } = &mut event {
+                *bytes = Bytes::copy_from_slice(bytes);
+            }
             let _core_has_stopped = lot.sender.send(Waiting { event, _room: room });
         }
     }
@@ -89,7 +94,6 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use tidegate_protocol::{GatewayId, SiteId, topic::GatewayPath};
 
     use super::*;
@@ -135,5 +139,21 @@ mod tests {
         assert!(futures_util::poll!(&mut one_more).is_pending());
         assert_eq!(lane(inbox.recv().await), Some(Lane::Backlog));
         one_more.await;
+    }
+
+    /// As the client brings them: parts of one buffer.
+    #[tokio::test]
+    async fn what_waits_holds_no_more_than_itself() {
+        let (postbox, mut inbox) = inbox();
+        let read = Bytes::from(vec![7; 1024 * 1024]);
+        for (lane, part) in [(Lane::Live, 10..20), (Lane::Backlog, 0..MAX_BLOCK_BYTES)] {
+            let Event::Block { from, arrival_unix_ms, .. } = block(lane, 0) else { unreachable!("a block") };
+            postbox.put(Event::Block { from, lane, bytes: read.slice(part), arrival_unix_ms }).await;
+        }
+        assert!(read.is_unique(), "nothing that waits is a part of it");
+        for expected in [10, MAX_BLOCK_BYTES] {
+            let Some(Event::Block { bytes, .. }) = inbox.recv().await else { panic!("a block waits") };
+            assert_eq!(bytes, vec![7; expected]);
+        }
     }
 }
