@@ -92,7 +92,7 @@ impl Default for SilenceSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SystemAlarmSettings {
-    /// `identity-conflict`, `gateway-cloned` and `too-many-origins` end when nothing was wrong for so long.
+    /// `identity-conflict`, `gateway-cloned`, `device-at-two-gateways` and `too-many-origins` end when nothing was wrong for so long.
     pub identity_quiet_ms: u64,
     /// A certificate that lasts no longer than this raises `certificate-expiry-warning`.
     pub certificate_warning_days: u32,

@@ -22,6 +22,7 @@ use super::{
     acks::Rejection,
     alarming,
     batch::{Accepted, Entry, EntryHead, MAX_GATEWAYS_PER_ORIGIN, OriginNo, Quarantined},
+    current::is_live,
     ledger::Split,
     origins::OriginState,
 };
@@ -291,7 +292,10 @@ impl Core {
         if runs.is_empty() {
             return;
         }
-        let live = self.make_current(no, lane);
+        let live = self.make_current(now_ms, no, lane);
+        if is_live(lane) {
+            self.watch_where_it_is(now_ms, no, unix_ms, runs);
+        }
         let Some(state) = self.origins.get_mut(no) else { return };
         if state.watch.any() {
             let mut out = alarming::Outcome::default();

@@ -12,7 +12,7 @@ use super::{
 
 impl Core {
     /// Whether the origin's readings are the device's live ones; a newer boot takes over the live states.
-    pub(super) fn make_current(&mut self, no: OriginNo, lane: Lane) -> bool {
+    pub(super) fn make_current(&mut self, now_ms: u64, no: OriginNo, lane: Lane) -> bool {
         let Some(state) = self.origins.get(no) else { return false };
         let (site, device) = (state.record.site, state.record.origin.device);
         let Some(current) = self.origins.current(site, device) else {
@@ -31,6 +31,8 @@ impl Core {
         }
         old.record.superseded = true;
         new.record.superseded = false;
+        old.presence.passed_over(now_ms);
+        new.presence.is_present();
         old.watch.hand_over(&mut new.watch, site, device);
         self.origins.set_current(site, device, no);
         self.mark_dirty(current);
@@ -89,6 +91,6 @@ pub(super) fn has_ended(state: &OriginState) -> bool {
     state.record.ledger.tail().is_some()
 }
 
-fn is_live(lane: Lane) -> bool {
+pub(super) fn is_live(lane: Lane) -> bool {
     matches!(lane, Lane::Alarm | Lane::Live)
 }

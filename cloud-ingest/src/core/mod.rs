@@ -11,6 +11,7 @@
 //! silence   what nobody says: stale channels, gateways that are gone     hearing   when a channel was heard last
 //! system    identities used twice, certificates that end     grouping  many devices at once
 //! rulebook  rules change                         current   which boot of a device is live
+//! presence  a device that is alive at two gateways
 //! settling  history, behind filled holes too     retelling    a part of it told again     told  what needs no telling
 //! acks      outcomes and credit
 //! verifying blocks that came again, compared with their originals
@@ -44,6 +45,7 @@ mod hearing;
 pub mod ledger;
 pub mod lifecycle;
 pub mod origins;
+pub mod presence;
 mod records;
 mod retelling;
 pub mod retire;

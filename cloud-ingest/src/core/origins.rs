@@ -13,6 +13,7 @@ use tidegate_protocol::{
 use super::{
     alarming::Watch,
     batch::{OriginNo, OriginRecord, Retelling},
+    presence::Presence,
 };
 
 /// So many numbers are given in the life of a store, sealed origins included.
@@ -27,6 +28,7 @@ pub struct OriginState {
     pub watch: Watch,
     /// Who brought its last block.
     pub brought_by: Option<GatewayId>,
+    pub presence: Presence,
     /// The newest reading of each channel, by index.
     pub latest: Vec<Option<Reading>>,
     /// To be written with the next batch.
@@ -48,6 +50,7 @@ impl OriginState {
             description: None,
             watch: Watch::default(),
             brought_by: None,
+            presence: Presence::default(),
             latest: Vec::new(),
             dirty: false,
             latest_changed: false,

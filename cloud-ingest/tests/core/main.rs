@@ -12,6 +12,7 @@ mod holes;
 mod lifecycle;
 mod lifecycle_seeds;
 mod live;
+mod presence;
 mod retiring;
 mod rolling;
 mod room;
