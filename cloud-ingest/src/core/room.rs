@@ -42,9 +42,6 @@ impl Core {
         records: &[Record],
     ) -> bool {
         let new = self.new_origins(from.site, records);
-        if new == 0 {
-            return true;
-        }
         let OriginBounds { of_gateway, in_all } = self.bounds;
         let (open, open_of) = (self.origins.open(), self.origins.open_of(from));
         let left = in_all.saturating_sub(open).min(self.origins.numbers_left());

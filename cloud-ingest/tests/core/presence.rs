@@ -83,6 +83,9 @@ fn a_board_that_moved_is_nothing_to_tell_though_its_readings_come_late() {
     let mut bench = bench();
     at(&mut bench, MINUTE_MS);
     says(&mut bench, "gw-a", 1, 1_000);
+    // Some were late before.
+    at(&mut bench, 9 * MINUTE_MS);
+    says(&mut bench, "gw-a", 1, 2_000);
     at(&mut bench, 10 * MINUTE_MS);
     says(&mut bench, "gw-b", 2, 5);
     at(&mut bench, 15 * MINUTE_MS);

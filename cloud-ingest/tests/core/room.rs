@@ -6,13 +6,13 @@ use tidegate_ingest::{
     store::{LmdbStore, Store},
 };
 use tidegate_protocol::{
-    LossReason, LossRecord, Origin, SeqRange,
+    LossReason, LossRecord, Origin, SeqRange, ValueKind,
     ack::{Outcome, RejectReason},
     block::{OriginReadings, Record, Tail},
     topic::Lane,
 };
 
-use crate::support::{Bench, described, encode, origin, reading, readings};
+use crate::support::{Bench, channel, described, description, encode, errors_of, origin, reading, readings};
 
 const START_MS: i64 = 1_800_000_000_000;
 const QUIET_MS: u64 = 3_600_000;
@@ -86,6 +86,10 @@ fn a_gateway_at_its_bound_holds_up_its_own_new_boots_and_nothing_else() {
     let undescribed =
         matches!(bench.outcome(unknown), Some(Outcome::Rejected { reason: RejectReason::Undescribed, .. }));
     assert!(undescribed, "{:?}", bench.outcome(unknown));
+    let doubled = vec![channel("x", ValueKind::F64, 0), channel("x", ValueKind::F64, 0)];
+    let none = Record::Described(description(boot(8), doubled));
+    let none = bench.send(Lane::Live, encode(vec![none], vec![readings(boot(0), [2])]));
+    assert!(durable(&bench, none), "what describes nothing takes no room");
     // And so do all others, their alarms too.
     let others = bench.send_from("gw-b", Lane::Live, speaks_of(10..13));
     assert!(durable(&bench, others));
@@ -128,11 +132,16 @@ fn a_boot_is_new_once_however_often_a_block_speaks_of_it() {
 
 #[test]
 fn it_is_told_once_and_ends_when_there_was_room_for_an_hour() {
-    let mut bench = bench(3, 100);
-    bench.send(Lane::Live, speaks_of(0..3));
-    for number in 0..50 {
-        bench.send(Lane::Live, speaks_of([100 + number]));
-    }
+    let too_many = || {
+        let mut bench = bench(3, 100);
+        bench.send(Lane::Live, speaks_of(0..3));
+        for number in 0..50 {
+            bench.send(Lane::Live, speaks_of([100 + number]));
+        }
+        bench
+    };
+    assert_eq!(errors_of(|| drop(too_many())), 1);
+    let mut bench = too_many();
     let events = told(&bench);
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(place(events[0]), "too-many-origins plant/gw-a/identity");
@@ -218,4 +227,8 @@ fn what_is_sealed_gives_its_room_back() {
     assert!(durable(&bench, third), "a place came free");
     let fourth = bench.send(Lane::Live, speaks_of(3..4));
     assert_eq!(bench.outcome(fourth), None, "one");
+    let sealed = bench.send(Lane::Backlog, encode(vec![lost(boot(0))], vec![readings(boot(1), [1])]));
+    let refused =
+        matches!(bench.outcome(sealed), Some(Outcome::Rejected { reason: RejectReason::Sealed, .. }));
+    assert!(refused, "what is sealed is not new: {:?}", bench.outcome(sealed));
 }
