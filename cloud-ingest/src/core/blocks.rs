@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tidegate_protocol::{
     GatewayId, Origin, RangeSet, Reading, SeqRange, WIRE_VERSION,
     ack::RejectReason,
-    block::{BlockError, OriginReadings, Stamp, ranges_of, read_stamp},
+    block::{BlockError, OriginReadings, Stamp, content_checksums, ranges_of, read_stamp},
     topic::{GatewayPath, Lane},
 };
 use tidegate_service::Mutant;
@@ -133,7 +133,7 @@ impl Core {
             let error = decoded.err().unwrap_or(BlockError::Truncated);
             return self.refuse(now_ms, from, stamp, error, bytes, unix_ms);
         };
-        self.epoch_heard(now_ms, from, stamp.epoch, stamp.number, unix_ms);
+        self.epoch_heard(now_ms, from, stamp, content_checksums(&bytes), unix_ms);
         if !self.has_room_for(now_ms, from, unix_ms, &block.records) {
             return;
         }

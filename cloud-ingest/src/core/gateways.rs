@@ -4,11 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_protocol::{status::GatewayStatus, topic::GatewayPath};
 
-use super::{
-    Core,
-    batch::GatewayRecord,
-    system::{Certified, Epochs},
-};
+use super::{Core, batch::GatewayRecord, epochs::Epochs, system::Certified};
 
 #[derive(Debug, Default)]
 pub(super) struct Gateway {

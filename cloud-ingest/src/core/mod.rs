@@ -10,6 +10,7 @@
 //! alarming  rules over an origin's readings, live and settled     evaluating   one reading through its channel's rules
 //! silence   what nobody says: stale channels, gateways that are gone     hearing   when a channel was heard last
 //! system    identities used twice, certificates that end     grouping  many devices at once
+//! epochs    whether one process speaks under a gateway's name
 //! rulebook  rules change                         current   which boot of a device is live
 //! presence  a device that is alive at two gateways
 //! settling  history, behind filled holes too     retelling    a part of it told again     told  what needs no telling
@@ -37,6 +38,7 @@ mod counters;
 mod current;
 mod damage;
 pub mod desired;
+mod epochs;
 mod evaluating;
 mod event;
 mod gateways;

@@ -3,7 +3,7 @@
 //! | rule | on | raised | cleared |
 //! |---|---|---|---|
 //! | `identity-conflict` | `SITE/DEVICE/identity` | readings came under a seq that is stored with another content | no more of them for `quiet_ms` |
-//! | `gateway-cloned` | `SITE/GATEWAY/identity` | two processes speak by turns under the gateway's name | only one has for `quiet_ms` |
+//! | `gateway-cloned` | `SITE/GATEWAY/identity` | two processes must be alive under the gateway's name (`epochs`) | nothing more shows it for `quiet_ms` |
 //! | `device-at-two-gateways` | `SITE/DEVICE/identity` | a boot goes on at a gateway after one at another took its place (`presence`) | it has not for `quiet_ms` |
 //! | `too-many-origins` | `SITE/GATEWAY/identity`, `cloud/ingest/identity` | there was no room for the new origins of a block (`room`) | there was for `quiet_ms` |
 //! | `certificate-expiry-warning`, `certificate-expiry-critical` | `SITE/GATEWAY/certificate`, `cloud/ingest/certificate` | fewer days are left than the settings say | another certificate is shown |
@@ -18,10 +18,10 @@ use std::{
 
 use tidegate_alarms::{AlarmKind, Priority, Rule, RuleSet, RulesSettings, event::Place, step::Point};
 use tidegate_protocol::{
-    BootId, ChannelName, DeviceId, Origin, Seq, SeqRange, SiteId, Tick, topic::GatewayPath,
+    BootId, ChannelName, DeviceId, Origin, Seq, SeqRange, SiteId, Tick, block::Stamp, topic::GatewayPath,
 };
 
-use super::{Core, silence::ByClock};
+use super::{Core, epochs::Twice, silence::ByClock};
 
 pub const IDENTITY_CONFLICT: &str = "identity-conflict";
 pub const GATEWAY_CLONED: &str = "gateway-cloned";
@@ -39,11 +39,6 @@ const CERTIFICATE: &str = "certificate";
 /// The place of the ingest's own alarms, which is at no site.
 pub(super) const CLOUD: &str = "cloud";
 pub(super) const INGEST: &str = "ingest";
-
-/// Epochs that are remembered of a gateway: as many clones are told apart.
-const MAX_EPOCHS: usize = 8;
-/// One return may be the rest of what an ended process had sent.
-const RETURNS_OF_A_CLONE: u32 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SystemSettings {
@@ -79,52 +74,6 @@ pub(super) struct System {
 impl System {
     pub fn next_wakeup(&self) -> Option<u64> {
         self.quiet_at_ms.values().min().copied()
-    }
-}
-
-/// The processes that spoke under a gateway's name, the latest last.
-#[derive(Debug, Default)]
-pub(super) struct Epochs {
-    known: Vec<(u64, u64)>,
-    returns: u32,
-    last_return_ms: u64,
-}
-
-impl Epochs {
-    /// A block of this epoch and number came. Says whether two processes must be speaking by turns: numbers ascend within an
-    /// epoch, and one that ended sends no new ones.
-    fn heard(&mut self, now_ms: u64, quiet_ms: u64, epoch: u64, number: u64) -> bool {
-        let Some(at) = self.known.iter().position(|(known, _)| *known == epoch) else {
-            if self.known.len() >= MAX_EPOCHS {
-                self.known.remove(0);
-            }
-            self.known.push((epoch, number));
-            return false;
-        };
-        let is_latest = at + 1 == self.known.len();
-        let Some((_, highest)) = self.known.get_mut(at) else { return false };
-        if number <= *highest {
-            return false;
-        }
-        *highest = number;
-        if is_latest {
-            return false;
-        }
-        let back = self.known.remove(at);
-        self.known.push(back);
-        if now_ms > self.last_return_ms.saturating_add(quiet_ms) {
-            self.returns = 0;
-        }
-        self.last_return_ms = now_ms;
-        self.returns = self.returns.saturating_add(1);
-        self.returns >= RETURNS_OF_A_CLONE
-    }
-
-    fn latest_two(&self) -> Option<(u64, u64)> {
-        match self.known.as_slice() {
-            [.., (before, _), (latest, _)] => Some((*before, *latest)),
-            _ => None,
-        }
     }
 }
 
@@ -180,31 +129,35 @@ impl Core {
         );
     }
 
-    /// A block of this process came under the gateway's name.
+    /// A block came under the gateway's name. It is as late as it came, however long it waited behind others here.
     pub(super) fn epoch_heard(
         &mut self,
         now_ms: u64,
         from: GatewayPath,
-        epoch: u64,
-        number: u64,
-        unix_ms: i64,
+        Stamp { epoch, number, .. }: Stamp,
+        content: u64,
+        arrival_unix_ms: i64,
     ) {
-        let quiet_ms = self.system.settings.quiet_ms;
+        let arrival_ms = u64::try_from(arrival_unix_ms).unwrap_or_default();
         let Some(gateway) = self.gateways.get_mut(&from) else { return };
-        if !gateway.epochs.heard(now_ms, quiet_ms, epoch, number) {
-            return;
-        }
-        let (Some((other, latest)), Ok(device)) =
-            (gateway.epochs.latest_two(), DeviceId::new(from.gateway.as_str()))
-        else {
-            return;
+        let Some(twice) = gateway.epochs.heard(arrival_ms, epoch, number, content) else { return };
+        let Ok(device) = DeviceId::new(from.gateway.as_str()) else { return };
+        let how = match twice {
+            Twice::ByTurns { epoch, other } => {
+                format!("processes {other:016x} and {epoch:016x} speak by turns under its name")
+            }
+            Twice::Reused { epoch, number } => {
+                format!("process {epoch:016x} said two different things as its block {number}")
+            }
+            Twice::TooMany { epochs, within_ms } => {
+                format!("{epochs} processes spoke under its name within {} s", within_ms / 1_000)
+            }
         };
         let message = format!(
-            "gateway {} runs twice: processes {other:016x} and {latest:016x} speak by turns under its name; stop one, and \
-             give it an identity and an empty queue of its own",
+            "gateway {} runs twice: {how}; stop one, and give it an identity and an empty queue of its own",
             from.gateway
         );
-        self.raise_trouble(now_ms, GATEWAY_CLONED, from.site, device, BootId(0), unix_ms, message);
+        self.raise_trouble(now_ms, GATEWAY_CLONED, from.site, device, BootId(0), arrival_unix_ms, message);
     }
 
     /// Says whether it is news.

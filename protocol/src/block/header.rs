@@ -19,6 +19,7 @@ pub const HEADER_BYTES: usize = 56;
 const MAGIC: [u8; 4] = *b"TGBK";
 const STAMPED: usize = 24;
 const FIXED: usize = 28;
+const CHECKSUMS_AT: usize = 44;
 /// Its last layout is that of version 1, and queues and stores that are older than that hold such blocks.
 const BEFORE_THE_FREEZE: u8 = 0;
 
@@ -55,6 +56,13 @@ pub fn read_stamp(block: &[u8]) -> Result<Stamp, BlockError> {
     let (half, rest) = block.split_first_chunk::<STAMPED>().ok_or(BlockError::Truncated)?;
     let crc = rest.first_chunk::<4>().ok_or(BlockError::Truncated)?;
     parse_stamp(half, u32::from_le_bytes(*crc)).map(|(_, stamp)| stamp)
+}
+
+/// What a block says of its content, without looking at it: both its checksums. Blocks that differ in more than their stamp differ in
+/// this, unless somebody wants them not to. 0 for what is too short to be a block.
+pub fn content_checksums(block: &[u8]) -> u64 {
+    let both = block.get(CHECKSUMS_AT..).and_then(<[u8]>::first_chunk);
+    both.map_or(0, |both| u64::from_le_bytes(*both))
 }
 
 fn stamped_half(stamp: Stamp) -> [u8; STAMPED] {

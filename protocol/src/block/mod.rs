@@ -35,7 +35,7 @@ use serde::{
 
 pub use codec::{Decoder, Encoder};
 pub use directory::{Directory, Entry};
-pub use header::{HEADER_BYTES, Header, Stamp, read_stamp, stamp};
+pub use header::{HEADER_BYTES, Header, Stamp, content_checksums, read_stamp, stamp};
 
 use crate::{
     channel::ChannelDecl,
