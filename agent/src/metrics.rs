@@ -25,9 +25,24 @@ pub fn text(
 ) -> String {
     let mut registry = Registry::with_prefix("tidegate_agent");
     let counters = &view.counters;
-    let counts: [(&str, &str, u64); 21] = [
+    let counts: [(&str, &str, u64); 24] = [
         ("readings_received", "Readings taken from sources, resends included", counters.readings_received),
         ("readings_duplicate", "Readings that were had before", counters.readings_duplicate),
+        (
+            "readings_again",
+            "Readings had from an earlier link, sent once more to be compared",
+            counters.readings_again,
+        ),
+        (
+            "readings_differing",
+            "Readings that are not what came before under the same numbers",
+            counters.readings_differing,
+        ),
+        (
+            "hellos_gone_back",
+            "Hellos answered with another boot, since theirs is beyond that or is of two boards",
+            counters.hellos_gone_back,
+        ),
         ("readings_safe", "Readings committed here or in the cloud", counters.readings_safe),
         ("readings_acked", "Readings the cloud has", counters.readings_acked),
         ("readings_committed", "Readings written to the queue", counters.readings_committed),

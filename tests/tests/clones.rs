@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use tidegate_protocol::{BootId, DeviceId, Reading};
 use tidegate_service::Shutdown;
 use tidegate_simulator::{
-    BoardHandle, BoardPlan, Script, Shape, VirtualBoard,
+    BoardHandle, BoardPlan, Proxy, Script, Shape, VirtualBoard,
     board::BoardStatus,
     plan::{BootPlan, channel},
 };
@@ -57,13 +57,20 @@ async fn finish(board: BoardHandle) -> BoardStatus {
     finished.expect("a gateway takes what a board holds")
 }
 
-/// Seqs and values, page by page.
+/// Seqs and values of the boot that all copies say.
 async fn stored(api: &Api) -> Vec<(u64, u64)> {
+    let boot = BOOT.to_string();
+    stored_by_boot(api).await.into_iter().filter(|(of, _)| *of == boot).map(|(_, reading)| reading).collect()
+}
+
+/// Boots, seqs and values, page by page.
+async fn stored_by_boot(api: &Api) -> Vec<(String, (u64, u64))> {
     let (mut all, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = api.get(&format!("/api/v1/readings?device={DEVICE}&limit=1000{cursor}")).await;
         let readings = page["readings"].as_array().expect("readings");
-        all.extend(readings.iter().filter(|reading| reading["boot"] == BOOT.to_string()).map(reading));
+        let boot = |reading: &Json| reading["boot"].as_str().expect("a boot").to_owned();
+        all.extend(readings.iter().map(|of| (boot(of), reading(of))));
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => return all,
@@ -152,6 +159,7 @@ async fn one_image_that_runs_twice_is_named_and_what_it_says_twice_is_kept_apart
         !said.status.success() && text.contains("conflict:") && text.contains("quarantine list"),
         "{text}"
     );
+    assert!(text.contains("may be of either"), "{text}");
     let said = run(&["quarantine", "list", "--json"]);
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
     let line: Json = text.lines().next().and_then(|line| serde_json::from_str(line).ok()).expect("a block");
@@ -164,6 +172,49 @@ async fn one_image_that_runs_twice_is_named_and_what_it_says_twice_is_kept_apart
 
 fn stop(ended: bool, agent: &mut Part) {
     assert!(ended && agent.terminate().success(), "both end cleanly");
+}
+
+/// The second was away while the first was heard, and holds more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_board_of_one_image_behind_one_gateway_loses_nothing() {
+    let mut chain = Chain::new(RULES);
+    chain.start();
+    let cable = Proxy::start(chain.board_link()).await.expect("a free port");
+    let other_cable = Proxy::start(chain.board_link()).await.expect("a free port");
+    other_cable.cut();
+    let (second, second_measured) = board(2, other_cable.addr());
+    let (first, first_measured) = board(1, cable.addr());
+    let heard = first.wait_until(|status| status.acknowledged > 100);
+    tokio::time::timeout(PATIENCE, heard).await.expect("it flows");
+    cable.cut();
+    let heard = first.status().measured;
+    let holds_more = second.wait_until(|status| status.measured > 2 * heard);
+    tokio::time::timeout(PATIENCE, holds_more).await.expect("it measures");
+    other_cable.restore();
+    let flows = second.wait_until(|status| status.acknowledged > heard);
+    tokio::time::timeout(PATIENCE, flows).await.expect("it is taken");
+    cable.restore();
+    let (first, second) = (finish(first).await, finish(second).await);
+    for status in [&first, &second] {
+        assert_eq!((status.acknowledged, status.lost), (status.measured, 0), "{status:?}");
+    }
+    let first = first_measured.lock().expect("done").clone();
+    let second = second_measured.lock().expect("done").clone();
+    let api = chain.api();
+    let accounted = async || {
+        let stored = stored_by_boot(&api).await;
+        let has = |value: &u64| stored.iter().any(|(_, (_, of))| of == value);
+        let missing = first.iter().chain(&second).filter(|value| !has(value)).count();
+        if missing == 0 { Ok(stored) } else { Err(format!("{missing} are not there")) }
+    };
+    let stored = eventually("every reading of both stored", accounted).await;
+    for (boot, (seq, value)) in stored {
+        let is_first = first.get(seq as usize) == Some(&value);
+        assert_eq!(is_first, boot == BOOT.to_string(), "{seq} of {boot}: one boot for each");
+    }
+    let status = chain.agent_status().get("/status").await;
+    assert!(number(&status, "/counters/hellos_gone_back") > 0, "{status}");
+    assert!(chain.agent.terminate().success());
 }
 
 /// The gateway's disk goes back to what it was; boards go on where they are. What the newer disk had and the cloud did not is

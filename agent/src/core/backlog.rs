@@ -236,7 +236,8 @@ impl Core {
             Ok(block) => {
                 let full = group.merger.readings() + block.reading_count() > self.settings.block_readings
                     || group.records + block.records.len() > RECORDS_PER_BLOCK
-                    || group.unpacked_bytes + unpacked_bytes > UNPACKED_BYTES_PER_BLOCK;
+                    || group.unpacked_bytes + unpacked_bytes > UNPACKED_BYTES_PER_BLOCK
+                    || group.merger.contradicts(&block);
                 if full {
                     self.send_group(std::mem::take(group));
                 }
@@ -292,7 +293,8 @@ impl Core {
             // It was encoded here, so it decodes; if not, it is committed as it is.
             let Ok(block) = self.decoder.decode(&block) else { continue };
             let Some(parcel) = self.outbox.remove(id) else { continue };
-            if merged.merger.readings() + parcel.readings as usize > self.settings.block_readings {
+            let is_full = merged.merger.readings() + parcel.readings as usize > self.settings.block_readings;
+            if is_full || merged.merger.contradicts(&block) {
                 self.add_merged(lane, std::mem::take(&mut merged));
             }
             merged.merger.add(block);

@@ -62,7 +62,7 @@ impl Core {
                 BoardFrame::Unidentified => self.identify(link),
                 BoardFrame::Readings { boot, floor, next, readings } => {
                     self.on_link(link, boot, |core, slot| {
-                        core.readings(slot, arrived, floor, next, readings)
+                        core.readings(slot, link, arrived, floor, next, readings)
                     });
                 }
                 BoardFrame::Heartbeat(heartbeat) => {
@@ -96,7 +96,7 @@ impl Core {
     }
 
     /// Asks who is speaking, but not for every frame.
-    fn identify(&mut self, link: LinkId) {
+    pub(super) fn identify(&mut self, link: LinkId) {
         let asked = self.identified.get(&link).copied();
         if asked.is_none_or(|at| self.now.at >= at.plus_ms(IDENTIFY_INTERVAL_MS)) {
             self.identified.insert(link, self.now.at);
@@ -104,7 +104,15 @@ impl Core {
         }
     }
 
-    fn readings(&mut self, slot: Slot, arrived: Time, floor: u64, next: u64, readings: Vec<Reading>) {
+    fn readings(
+        &mut self,
+        slot: Slot,
+        link: LinkId,
+        arrived: Time,
+        floor: u64,
+        next: u64,
+        readings: Vec<Reading>,
+    ) {
         let due = self.due_in(self.settings.flush_interval_ms, self.settings.outage_flush_interval_ms);
         let Some(state) = self.origins.get_mut(slot) else { return };
         let (Some(first), Some(last)) = (readings.first().copied(), readings.last().copied()) else {
@@ -115,11 +123,13 @@ impl Core {
             self.counters.frames_refused += 1;
             return;
         }
+        let Some(again) = self.before(slot, link, &readings) else { return };
+        let Some(state) = self.origins.get_mut(slot) else { return };
         state.reports(floor, next);
         let urgent = self.urgent(slot, &readings);
         let Some(state) = self.origins.get_mut(slot) else { return };
         let count = readings.len();
-        let (lane, new) = state.take(readings);
+        let (lane, new) = state.take(readings, again);
         let first_heard = state.anchored.is_none() && last.seq.0 + 1 == state.next;
         let tight = state.ring_is_tight();
         self.counters.readings_received += count as u64;
@@ -201,6 +211,7 @@ impl Core {
         let gaps = state.received.missing(range);
         state.reports(floor, next);
         state.received.insert(range);
+        state.heard.insert(range);
         gaps.iter().for_each(|&gap| state.unsafe_losses.insert(gap));
         let origin = state.origin();
         for record in packer::losses(origin, gaps, reason) {

@@ -92,6 +92,9 @@ impl Core {
         if reason == RejectReason::Undescribed && self.describe_again(id) {
             return;
         }
+        if reason == RejectReason::BootConflict {
+            self.contest_all(parts);
+        }
         let Some(parcel) = self.outbox.remove(id) else { return };
         let rest = self.only(&parcel.block, parts);
         if rest.is_some() {

@@ -75,14 +75,26 @@ impl Core {
     }
 
     /// Whether the board may number on under the boot it says: not if its numbers went back, which would give two
-    /// readings one identity. A former boot numbers nothing any more, and what its board sent last it need not have kept.
-    fn goes_on_under(&self, boot: BootId, who: &Introduction) -> bool {
+    /// readings one identity, if it holds again what it had let go, or if two boards have that boot. Neither `next` nor `floor` of
+    /// one board ever falls. A former boot numbers nothing any more, and what its board sent last it need not have kept.
+    fn goes_on_under(&mut self, boot: BootId, who: &Introduction) -> bool {
         if who.standing == Standing::Former {
             return true;
         }
         let known = self.origins.slot(Origin::new(who.device, boot)).and_then(|slot| self.origins.get(slot));
-        known.is_none_or(|state| who.next >= state.received.end().max(state.acked))
-            || Mutant::BootReused.is_on()
+        let Some(state) = known.filter(|_| !Mutant::BootReused.is_on()) else { return true };
+        let told_next = state.received.end().max(state.acked).max(state.next);
+        if !state.contested && who.next >= told_next && who.floor >= state.floor {
+            return true;
+        }
+        self.counters.hellos_gone_back += 1;
+        tracing::warn!(
+            device = %who.device, %boot, floor = who.floor, next = who.next,
+            known_floor = state.floor, known_next = told_next, contested = state.contested,
+            "a board does not go on where this boot is, and gets another: it was set back, it is a second board with the same name and \
+             boot, or this is an old copy of a Hello"
+        );
+        false
     }
 
     fn welcome(&mut self, link: LinkId, answers: Option<HelloMark>, boot: BootId) {

@@ -54,7 +54,7 @@ impl Core {
         state.reports(0, next);
         let urgent = self.urgent(slot, &readings);
         let Some(state) = self.origins.get_mut(slot) else { return };
-        let (lane, new) = state.take(readings);
+        let (lane, new) = state.take(readings, Vec::new());
         let anchor_due =
             state.anchored.is_none_or(|last| taken >= last.at.plus_ms(super::ANCHOR_INTERVAL_MS));
         self.counters.readings_received += new as u64;

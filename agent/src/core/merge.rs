@@ -17,6 +17,19 @@ pub struct Merger {
 }
 
 impl Merger {
+    /// Whether the block has another content under a number that is here: two boards' readings, which do not go into one block.
+    pub fn contradicts(&self, block: &Block) -> bool {
+        block.origins.iter().any(|of| {
+            let known = self.readings.get(&of.origin).map_or(&[][..], Vec::as_slice);
+            let first = of.readings.first().map_or(0, |first| first.seq.0);
+            let mut known = known.iter().filter(|known| known.seq.0 >= first);
+            known.any(|known| {
+                let at = of.readings.binary_search_by_key(&known.seq, |reading| reading.seq);
+                at.is_ok_and(|at| of.readings.get(at) != Some(known))
+            })
+        })
+    }
+
     pub fn add(&mut self, block: Block) {
         self.records.extend(block.records);
         for OriginReadings { origin, readings } in block.origins {
@@ -87,6 +100,34 @@ mod tests {
     use tidegate_protocol::{BootId, ClockQuality, DeviceId, LossRecord, Tick, block::Tail};
 
     use super::*;
+
+    #[test]
+    fn two_contents_of_one_number_do_not_meet_in_a_block() {
+        let origin = Origin::new(DeviceId::new("a").unwrap(), BootId(1));
+        let block = |seqs: std::ops::Range<u64>, value: bool| {
+            let reading = |seq| Reading {
+                seq: tidegate_protocol::Seq(seq),
+                channel: tidegate_protocol::ChannelIndex(0),
+                tick: Tick(seq),
+                value: tidegate_protocol::Value::Bool(value),
+                quality: tidegate_protocol::Quality::Good,
+            };
+            let of = OriginReadings { origin, readings: seqs.map(reading).collect() };
+            Block { records: Vec::new(), origins: vec![of] }
+        };
+        let mut merger = Merger::default();
+        merger.add(block(10..20, true));
+        merger.add(block(0..5, true));
+        for (seqs, value, contradicts) in [
+            (0..30, true, false),
+            (19..30, false, true),
+            (0..5, false, true),
+            (5..10, false, false),
+            (20..30, false, false),
+        ] {
+            assert_eq!(merger.contradicts(&block(seqs.clone(), value)), contradicts, "{seqs:?} {value}");
+        }
+    }
 
     #[test]
     fn records_say_the_same_in_fewer_words() {

@@ -8,7 +8,7 @@
 //! ```
 //! - event: all that can happen, all that can be asked      - origin, origins: what is known of each origin
 //! - boards, hello, local: sources come in                   - admission: which boards are welcomed, which held
-//! - pending, packer, merge: readings into blocks
+//! - twins: whether what came before is this board's     - pending, packer, merge: readings into blocks
 //! - outbox, window, parcel: blocks on their way             - delivery: answers of the cloud
 //! - custody, quota, ceiling: what is committed, and when it is too much   - failure: when the disk does not take it
 //! - thin: summaries of what is given up
@@ -58,6 +58,7 @@ mod rules;
 mod tests;
 mod thin;
 mod time;
+mod twins;
 mod verdicts;
 mod view;
 mod watch;

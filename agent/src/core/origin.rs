@@ -39,6 +39,13 @@ pub struct OriginState {
     /// Losses the board declared that are not safe yet. Acknowledgements wait for them, since one that passes a
     /// lost range tells the board to forget its declaration too.
     pub unsafe_losses: RangeSet,
+    /// What its present link brought since the Hello. Acknowledgements pass nothing else: what another link brought may be another
+    /// board's.
+    pub heard: RangeSet,
+    /// Taken once more, and not safe yet.
+    pub again: RangeSet,
+    /// Two boards have it: nobody goes on under it.
+    pub contested: bool,
     pub floor: u64,
     pub next: u64,
     /// The `next` that the cloud was told or is being told.
@@ -82,6 +89,9 @@ impl OriginState {
             received: RangeSet::default(),
             safe: RangeSet::default(),
             unsafe_losses: RangeSet::default(),
+            heard: RangeSet::default(),
+            again: RangeSet::default(),
+            contested: false,
             floor: 0,
             next: 0,
             told_next: 0,
@@ -172,9 +182,10 @@ impl OriginState {
         self.next = self.next.max(next);
     }
 
-    /// Its board says Hello: what it measured before is not live any more.
+    /// Its board says Hello: what it measured before is not live any more, and what came before may have been another's.
     pub fn greets(&mut self, floor: u64, next: u64) {
         self.reports(floor, next);
+        self.heard = RangeSet::default();
         self.live_from = self.live_from.max(next);
     }
 
@@ -185,14 +196,17 @@ impl OriginState {
         }
     }
 
-    /// Takes readings in, without those already had; returns the lane in which they wait, and how many were new. `readings` are
-    /// consecutive.
-    pub fn take(&mut self, readings: Vec<Reading>) -> (Lane, usize) {
+    /// Takes readings in, without those already had but for `again`; returns the lane in which they wait, and how many were taken.
+    /// `readings` are consecutive.
+    pub fn take(&mut self, readings: Vec<Reading>, again: Vec<SeqRange>) -> (Lane, usize) {
         let (Some(first), Some(last)) = (readings.first(), readings.last()) else { return (Lane::Live, 0) };
         let range = SeqRange::new(first.seq.0, last.seq.0.saturating_add(1));
         let lane = if last.seq.0 < self.live_from { Lane::Backlog } else { Lane::Live };
         self.live_from = self.live_from.max(range.end);
-        let gaps = self.received.missing(range);
+        self.heard.insert(range);
+        again.iter().for_each(|&range| self.again.insert(range));
+        let mut gaps = self.received.missing(range);
+        gaps.extend(again);
         if gaps.is_empty() {
             return (lane, 0);
         }
@@ -203,15 +217,19 @@ impl OriginState {
     /// Whether the readings from `first` can be noted without tearing more holes than [`MAX_RANGES`]: at the bound
     /// only what goes on from a known range is taken.
     pub fn has_room_for(&mut self, first: u64) -> bool {
-        self.received.ranges().len() < MAX_RANGES
-            || self.received.run_end(first) > first
-            || first.checked_sub(1).is_some_and(|before| self.received.run_end(before) > before)
-            || self.received.forget_gaps_below(self.floor, MAX_RANGES - 1)
+        let floor = self.floor;
+        [&mut self.received, &mut self.heard].into_iter().all(|known| {
+            known.ranges().len() < MAX_RANGES
+                || known.run_end(first) > first
+                || first.checked_sub(1).is_some_and(|before| known.run_end(before) > before)
+                || known.forget_gaps_below(floor, MAX_RANGES - 1)
+        })
     }
 
     pub fn made_safe(&mut self, ranges: &[SeqRange], lost: &[SeqRange]) {
         for &range in ranges {
             self.safe.insert(range);
+            self.again.remove(range);
         }
         for &range in lost {
             self.safe.insert(range);
@@ -222,14 +240,17 @@ impl OriginState {
         self.ack_due = true;
     }
 
-    /// The acknowledgement that is due now: the end of the safe run that starts at the floor.
+    /// The acknowledgement that is due now: the end of the safe run that starts at the floor, as far as this link brought it.
     pub fn take_ack(&mut self) -> Option<(LinkId, Down)> {
         let due = std::mem::take(&mut self.ack_due);
         let link = self.link.filter(|_| due)?;
         if !self.unsafe_losses.is_empty() {
             return None;
         }
-        let mut up_to = self.safe.run_end(self.floor);
+        let mut up_to = self.safe.run_end(self.floor).min(self.heard.run_end(self.floor));
+        // What is below the floor its board does not hold any more.
+        let again = self.again.iter().find(|range| range.end > self.floor);
+        up_to = again.map_or(up_to, |range| up_to.min(range.start.max(self.floor)));
         if Mutant::AckBeforeCommit.is_on() {
             up_to = self.received.run_end(self.floor);
         } else if Mutant::AckAcrossHole.is_on() {
@@ -268,6 +289,7 @@ mod tests {
             channels: Vec::new(),
         });
         state.link = Some(LinkId(1));
+        state.heard.insert(SeqRange::new(0, 20));
         state
     }
 
@@ -296,11 +318,11 @@ mod tests {
     #[test]
     fn what_was_had_is_not_taken_again() {
         let mut state = state();
-        assert_eq!(state.take(readings(0..5)), (Lane::Live, 5));
-        assert_eq!(state.take(readings(8..10)), (Lane::Live, 2));
-        assert_eq!(state.take(readings(6..11)), (Lane::Live, 3));
-        assert_eq!(state.take(readings(2..9)), (Lane::Backlog, 1));
-        assert_eq!(state.take(readings(0..11)), (Lane::Backlog, 0));
+        assert_eq!(state.take(readings(0..5), Vec::new()), (Lane::Live, 5));
+        assert_eq!(state.take(readings(8..10), Vec::new()), (Lane::Live, 2));
+        assert_eq!(state.take(readings(6..11), Vec::new()), (Lane::Live, 3));
+        assert_eq!(state.take(readings(2..9), Vec::new()), (Lane::Backlog, 1));
+        assert_eq!(state.take(readings(0..11), Vec::new()), (Lane::Backlog, 0));
         assert_eq!(seqs(&mut state.live), [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]);
         assert_eq!(seqs(&mut state.late), [5]);
     }
@@ -309,13 +331,13 @@ mod tests {
     fn what_was_measured_before_the_hello_is_late_and_waits_in_order() {
         let mut state = state();
         state.greets(0, 20);
-        assert_eq!(state.take(readings(20..22)), (Lane::Live, 2));
-        assert_eq!(state.take(readings(10..20)), (Lane::Backlog, 10));
-        assert_eq!(state.take(readings(0..10)), (Lane::Backlog, 10));
+        assert_eq!(state.take(readings(20..22), Vec::new()), (Lane::Live, 2));
+        assert_eq!(state.take(readings(10..20), Vec::new()), (Lane::Backlog, 10));
+        assert_eq!(state.take(readings(0..10), Vec::new()), (Lane::Backlog, 10));
         assert_eq!(state.late.draw_range(SeqRange::new(3, 5)).len(), 2);
         assert_eq!(state.late.draw(4).iter().map(|reading| reading.seq.0).collect::<Vec<_>>(), [0, 1, 2, 5]);
         assert_eq!(seqs(&mut state.late), (6..20).collect::<Vec<_>>());
-        assert_eq!(state.take(readings(22..23)), (Lane::Live, 1));
+        assert_eq!(state.take(readings(22..23), Vec::new()), (Lane::Live, 1));
     }
 
     #[test]
@@ -327,6 +349,20 @@ mod tests {
         state.made_safe(&[SeqRange::new(3, 5)], &[]);
         assert_eq!(up_to(&mut state), Some(9));
         assert_eq!(up_to(&mut state), None, "said once");
+    }
+
+    #[test]
+    fn no_ack_passes_what_this_link_did_not_bring_or_what_is_to_be_safe_once_more() {
+        let mut state = state();
+        state.made_safe(&[SeqRange::new(0, 20)], &[]);
+        state.greets(3, 20);
+        assert_eq!(up_to(&mut state), Some(3), "below the floor it is someone else's");
+        state.take(readings(3..12), vec![SeqRange::new(8, 10)]);
+        state.take(readings(15..20), Vec::new());
+        state.ack_due = true;
+        assert_eq!(up_to(&mut state), Some(8));
+        state.made_safe(&[SeqRange::new(8, 10)], &[]);
+        assert_eq!(up_to(&mut state), Some(12));
     }
 
     #[test]
@@ -345,12 +381,12 @@ mod tests {
         let mut state = state();
         for hole in 0..MAX_RANGES as u64 {
             assert!(state.has_room_for(hole * 2));
-            state.take(readings(hole * 2..hole * 2 + 1));
+            state.take(readings(hole * 2..hole * 2 + 1), Vec::new());
         }
         let beyond = MAX_RANGES as u64 * 2 + 7;
         assert!(!state.has_room_for(beyond));
         assert!(state.has_room_for(5), "goes on from a known range");
-        state.take(readings(beyond..beyond + 1));
+        state.take(readings(beyond..beyond + 1), Vec::new());
         assert!(!state.has_room_for(beyond - 3), "tears a hole below the end");
         state.reports(50, beyond);
         assert!(state.has_room_for(beyond), "gaps below the floor are someone else's");

@@ -104,6 +104,7 @@ impl Origins {
     /// From now on this link speaks for this origin.
     pub fn attach(&mut self, link: LinkId, slot: Slot) {
         self.detach(link);
+        self.one_link(slot, link);
         self.links.insert(link, slot);
         if let Some(state) = self.states.get_mut(&slot) {
             state.link = Some(link);
@@ -113,11 +114,23 @@ impl Origins {
 
     /// The same for a boot that its device is not in any more, beside the one that it is in.
     pub fn attach_former(&mut self, link: LinkId, slot: Slot) {
+        self.one_link(slot, link);
         if let Some(before) = self.formers.insert(link, slot) {
             self.unlink(before, link);
         }
         if let Some(state) = self.states.get_mut(&slot) {
             state.link = Some(link);
+        }
+    }
+
+    /// Whoever spoke for it before does no more: from two links came what two boards say.
+    fn one_link(&mut self, slot: Slot, link: LinkId) {
+        let before = self.states.get(&slot).and_then(|state| state.link).filter(|before| *before != link);
+        let Some(before) = before else { return };
+        for links in [&mut self.links, &mut self.formers] {
+            if links.get(&before) == Some(&slot) {
+                links.remove(&before);
+            }
         }
     }
 

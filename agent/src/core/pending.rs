@@ -12,6 +12,10 @@ pub struct Pending {
 }
 
 impl Pending {
+    pub fn iter(&self) -> impl Iterator<Item = &Reading> {
+        self.readings.iter()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.readings.is_empty()
     }

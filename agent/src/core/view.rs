@@ -16,6 +16,10 @@ use super::{Admit, BacklogOrder, Core, PendingDevice, Policy, Rates, RulesView, 
 pub struct Counters {
     pub readings_received: u64,
     pub readings_duplicate: u64,
+    /// Had from an earlier link, and sent once more so that the cloud compares them.
+    pub readings_again: u64,
+    /// Not what came before under the same numbers: two boards have one identity.
+    pub readings_differing: u64,
     /// Became safe: committed here, or acknowledged by the cloud.
     pub readings_safe: u64,
     pub readings_acked: u64,
@@ -39,6 +43,8 @@ pub struct Counters {
     /// Of another boot than the one the link speaks for.
     pub frames_misaddressed: u64,
     pub origins_refused: u64,
+    /// Hellos that were answered with another boot, since theirs was beyond that or is of two boards.
+    pub hellos_gone_back: u64,
     /// Hellos and Calls that were not answered with a welcome, by why.
     pub hellos_held: BTreeMap<&'static str, u64>,
     pub local_samples_skipped: u64,

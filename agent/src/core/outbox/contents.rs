@@ -1,12 +1,14 @@
 //! What the blocks in memory stand for.
 
-use tidegate_protocol::block;
+use std::sync::Arc;
+
+use tidegate_protocol::{SeqRange, block};
 
 use super::{
     super::{
         event::number_of,
         origin::Slot,
-        parcel::{Custody, Parcel},
+        parcel::{Content, Custody, Parcel},
     },
     Outbox,
 };
@@ -16,6 +18,17 @@ impl Outbox {
     pub fn stored_directories(&self) -> Vec<block::Directory> {
         let stored = self.parcels.values().filter(|parcel| matches!(parcel.custody, Custody::Stored(_)));
         stored.filter_map(|parcel| block::Decoder::directory(&parcel.block).ok()).collect()
+    }
+
+    /// Blocks that are not safe yet and bring readings of these ranges.
+    pub fn blocks_with(&self, slot: Slot, ranges: &[SeqRange]) -> Vec<Arc<[u8]>> {
+        let brings = |content: &Content| {
+            let mut pairs =
+                content.ranges.iter().flat_map(|own| ranges.iter().map(|range| own.intersection(*range)));
+            content.slot == slot && pairs.any(|both| !both.is_empty())
+        };
+        let parcels = self.parcels.values().filter(|parcel| parcel.contents.iter().any(brings));
+        parcels.map(|parcel| Arc::clone(&parcel.block)).collect()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -326,7 +326,7 @@ fn what_a_board_kept_of_a_boot_before_is_taken_beside_the_present_one_and_then_t
         readings: seqs.map(reading).collect(),
     };
     let arrived = bench.now.at;
-    bench.event(Event::Board { link: LinkId(2), arrived, frames: vec![former(10..14)] });
+    bench.event(Event::Board { link: LinkId(2), arrived, frames: vec![former(4..10), former(10..14)] });
     bench.boots.insert(2, BootId(8));
     bench.readings(2, 3..5);
     bench.event(Event::Flush);

@@ -19,4 +19,5 @@ mod retire;
 mod rollback;
 mod rules;
 mod simulation;
+mod twins;
 mod world;

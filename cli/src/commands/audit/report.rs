@@ -147,8 +147,8 @@ fn describe(finding: &Finding) -> String {
             spell(ranges)
         ),
         What::Conflicts { count, ranges } => format!(
-            "conflict: {count} of {site}/{device} boot {boot}{} came twice with different values; \
-             two devices may share that name, or a gateway runs twice; see tidegate quarantine list",
+            "conflict: {count} of {site}/{device} boot {boot}{} came twice with different values, and what is stored of that \
+             boot may be of either; two devices may share that name, or a gateway runs twice; see tidegate quarantine list",
             if ranges.is_empty() { String::new() } else { format!(", seq {},", spell(ranges)) }
         ),
         What::Lost { count, reasons: why } => {
