@@ -114,5 +114,9 @@ async fn a_board_that_takes_nothing_holds_nobody_back() {
     let serial = &gateway.status().await["serial"];
     assert_eq!((&serial["opened"], &serial["broken"]), (&2.into(), &0.into()), "{serial}");
     let view = gateway.drain().await;
-    assert_eq!((view.queue.readings, view.counters.losses.len()), (80, 0));
+    assert_eq!((view.queue.readings, view.counters.losses.len()), (100, 0));
+    assert_eq!(
+        view.counters.readings_again, 20,
+        "safe before, and the board says them anew: the cloud compares them"
+    );
 }
