@@ -93,7 +93,7 @@ impl Core {
             return;
         }
         if reason == RejectReason::BootConflict {
-            self.contest_all(parts);
+            self.contest_compared(parts);
         }
         let Some(parcel) = self.outbox.remove(id) else { return };
         let rest = self.only(&parcel.block, parts);

@@ -131,9 +131,15 @@ impl Core {
         }
     }
 
-    /// The cloud has another content of these.
-    pub(super) fn contest_all(&mut self, parts: &[(Origin, SeqRange)]) {
-        let slots: Vec<Slot> = parts.iter().filter_map(|(origin, _)| self.origins.slot(*origin)).collect();
-        slots.into_iter().for_each(|slot| self.contest(slot));
+    /// The cloud has another content of these. Only where they were taken once more is it of two boards here; else the second may be
+    /// behind another gateway.
+    pub(super) fn contest_compared(&mut self, parts: &[(Origin, SeqRange)]) {
+        for (origin, range) in parts {
+            let Some(slot) = self.origins.slot(*origin) else { continue };
+            let again = self.origins.get(slot).map(|state| state.again.missing(*range));
+            if again.is_some_and(|others| others != [*range]) {
+                self.contest(slot);
+            }
+        }
     }
 }

@@ -88,6 +88,22 @@ fn what_a_second_board_holds_is_sent_and_compared_before_it_may_forget_it() {
     assert_eq!(bench.core.view(bench.now.at).counters.readings_again, 100);
 }
 
+/// The second content may be behind another gateway, and this board has nothing to do with it.
+#[test]
+fn a_conflict_with_what_came_first_here_leaves_its_board_alone() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 0..10);
+    bench.frames.clear();
+    let parts = vec![(origin("board", 7), SeqRange::new(0, 10))];
+    bench.answer(0, Outcome::Rejected { reason: RejectReason::BootConflict, parts });
+    assert!(!is_asked(&bench, 1));
+    bench.readings(1, 10..12);
+    assert_eq!(bench.core.view(bench.now.at).counters.readings_received, 12);
+    assert_eq!(bench.hello(1, "board", Some(7), 0, 12), BootId(7));
+}
+
 #[test]
 fn what_was_delivered_before_a_restart_of_the_gateway_is_not_known_by_its_number_either() {
     let mut bench = first_delivered();
