@@ -140,7 +140,7 @@ impl Collector for OfTheSource {
             ),
             (
                 "blocks_refused_origins",
-                "Blocks not taken because there was no room for the boots that were new in them",
+                "Blocks without an answer because there was no room for the boots that were new in them",
                 figures.blocks_refused_origins,
             ),
             (

@@ -5,8 +5,8 @@
 //! until those were compared, and is not taken where they differ (`again`); so is what would tear more holes into an origin than are
 //! kept of one (`corrupt`, with its ranges). A block that does not decode is rejected as a whole and
 //! kept in quarantine; one whose stamp cannot be read has no number to answer to, so it is only kept and counted. One of another
-//! version of the wire is not kept here: its agent has it, and sends it again. So is one with more new origins than there is
-//! room for (`room`).
+//! version of the wire is not kept here: its agent has it, and sends it again. One with more new origins than there is room
+//! for (`room`) gets no answer either; what it brings of others is taken.
 
 use bytes::Bytes;
 use tidegate_protocol::{
@@ -83,6 +83,8 @@ struct Arrival {
     differing: Vec<Origin>,
     /// What of those is new: nobody knows whose it is.
     contested: Vec<(Origin, SeqRange)>,
+    /// No further origin finds room: what is new stays with the gateway, and so does its block.
+    is_crowded: bool,
 }
 
 impl Arrival {
@@ -100,6 +102,7 @@ impl Arrival {
             compared: Vec::new(),
             differing: Vec::new(),
             contested: Vec::new(),
+            is_crowded: false,
         }
     }
 
@@ -134,11 +137,10 @@ impl Core {
             return self.refuse(now_ms, from, stamp, error, bytes, unix_ms);
         };
         self.epoch_heard(now_ms, from, stamp, content_checksums(&bytes), unix_ms);
-        if !self.has_room_for(now_ms, from, unix_ms, &block.records) {
-            return;
-        }
         let mut arrival = Arrival::new(from, lane, unix_ms);
-        let news = self.records(from, unix_ms, &block.records, &mut arrival.sealed);
+        arrival.is_crowded = !self.has_room_for(now_ms, from, unix_ms, &block.records);
+        let takes_new = !arrival.is_crowded;
+        let news = self.records(from, unix_ms, &block.records, takes_new, &mut arrival.sealed);
         for (entry, readings) in block.origins.iter().enumerate() {
             self.origin_readings(now_ms, &mut arrival, entry as u32, readings);
         }
@@ -363,7 +365,7 @@ impl Core {
     /// Journal entry and outcome of a block that was taken apart.
     fn keep(&mut self, now_ms: u64, arrival: Arrival, sent: Sent, news: bool) {
         let Arrival { from, lane, unix_ms, accepted, known, undescribed, torn, sealed, .. } = arrival;
-        let Arrival { half_known, mut compared, contested, .. } = arrival;
+        let Arrival { half_known, mut compared, contested, is_crowded, .. } = arrival;
         let Sent { epoch, number, block, mut entries, rejection } = sent;
         let len = block.len();
         if news || !accepted.is_empty() {
@@ -375,6 +377,9 @@ impl Core {
             self.building_bytes += len;
             self.urgent |= lane == Lane::Alarm;
             self.touch_batch(now_ms);
+        }
+        if is_crowded {
+            return;
         }
         let rejection = rejection.map(|mut rejection| {
             rejection.parts.extend(contested);

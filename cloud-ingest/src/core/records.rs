@@ -13,12 +13,13 @@ use super::Core;
 
 impl Core {
     /// Takes all records of a block; says whether any was news. Losses of sealed origins, which are not taken any more, are
-    /// added to `sealed`.
+    /// added to `sealed`. Where `takes_new` is not, those of unknown origins are passed over.
     pub(super) fn records(
         &mut self,
         from: GatewayPath,
         unix_ms: i64,
         records: &[Record],
+        takes_new: bool,
         sealed: &mut Vec<(Origin, SeqRange)>,
     ) -> bool {
         // Descriptions first: what follows may rest on them.
@@ -36,7 +37,9 @@ impl Core {
                 }
                 continue;
             }
-            news |= self.record(from, unix_ms, record);
+            if takes_new || self.origins.number(from.site, record.origin()).is_some() {
+                news |= self.record(from, unix_ms, record);
+            }
         }
         news
     }

@@ -2,8 +2,9 @@
 //! so there is a bound for each gateway, far above what boards need, and one for all together, far above that.
 //!
 //! An origin takes the room of the gateway that spoke of it first, whoever brings its readings, until it is sealed. A block with more new
-//! ones than there is room for gets no answer: it stays with its gateway, which sends it again. What holds none goes its
-//! way at either bound, and so do all other gateways at the bound of one.
+//! ones than there is room for gets no answer: it stays with its gateway, which sends it again. What it brings of known origins is taken
+//! all the same, or a gateway's other boards would wait for the one that is too many. What holds no new one goes its way at
+//! either bound, and so do all other gateways at the bound of one.
 
 use tidegate_protocol::{BootId, DeviceId, SiteId, block::Record, topic::GatewayPath};
 

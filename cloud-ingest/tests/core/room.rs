@@ -68,13 +68,11 @@ fn a_gateway_at_its_bound_holds_up_its_own_new_boots_and_nothing_else() {
 
     let more = bench.send(Lane::Live, speaks_of(3..4));
     let urgent = bench.send(Lane::Alarm, speaks_of(4..5));
-    let beside = encode(vec![described(boot(5))], vec![readings(boot(0), [1]), readings(boot(5), [0])]);
-    let beside = bench.send(Lane::Live, beside);
     let loss = bench.send(Lane::Backlog, encode(vec![lost(boot(6))], Vec::new()));
-    for number in [more, urgent, beside, loss] {
+    for number in [more, urgent, loss] {
         assert_eq!(bench.outcome(number), None, "it stays with its gateway");
     }
-    assert_eq!(bench.core.counters().blocks_refused_origins, 4);
+    assert_eq!(bench.core.counters().blocks_refused_origins, 3);
     let written = bench.batches[kept..].iter();
     assert!(written.clone().all(|batch| batch.entries.is_empty() && batch.origins.is_empty()));
 
@@ -102,6 +100,30 @@ fn a_gateway_at_its_bound_holds_up_its_own_new_boots_and_nothing_else() {
     let third = bench.send_from("gw-c", Lane::Alarm, encode(vec![described(of_device)], vec![hot_too]));
     assert!(durable(&bench, third));
     assert_eq!(bench.provisional, before + 1, "an alarm was told");
+}
+
+/// Agents put many boards into a block: what a gateway has goes on beside what it may not have.
+#[test]
+fn what_is_known_in_a_block_is_taken_though_it_gets_no_answer() {
+    let mut bench = bench(2, 100);
+    bench.send(Lane::Live, speaks_of(0..2));
+    let before = bench.provisional;
+    let hot = OriginReadings { origin: boot(1), readings: vec![reading(1, 99.0)] };
+    let records = vec![described(boot(2)), lost(boot(2)), Record::Measured { origin: boot(0), next: 7 }];
+    let mixed = encode(records, vec![hot, readings(boot(2), [0])]);
+    for _ in 0..3 {
+        let number = bench.send(Lane::Live, mixed.clone());
+        assert_eq!(bench.outcome(number), None, "the new one stays with its gateway");
+    }
+    assert!(bench.verify.is_empty(), "nothing is compared that is not to be answered");
+    assert_eq!(bench.provisional, before + 2, "its alarm, and that there are too many");
+    let counters = bench.core.counters();
+    assert_eq!((counters.readings_stored, counters.origins_open), (3, 2));
+    let entries: Vec<_> = bench.batches.iter().flat_map(|batch| &batch.entries).collect();
+    assert_eq!(entries.len(), 2, "once");
+    let snapshot = bench.snapshot();
+    let next: Vec<_> = snapshot.origins.iter().map(|(_, record, _)| record.ledger.next()).collect();
+    assert_eq!(next, [7, 2]);
 }
 
 #[test]
