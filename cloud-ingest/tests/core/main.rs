@@ -7,6 +7,7 @@ mod credit;
 mod damage;
 mod descriptions;
 mod grouping;
+mod half_known;
 mod history;
 mod holes;
 mod lifecycle;
