@@ -67,7 +67,7 @@ fn a_seed_gives_its_schedule_again_and_another_seed_another() {
 const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::AckBeforeCommit, 200),
     (Mutant::ResendAckedEarly, 200),
-    (Mutant::BootTagIgnored, 228),
+    (Mutant::BootTagIgnored, 365),
     (Mutant::AckAcrossHole, 201),
     (Mutant::DeleteOnPuback, 200),
     (Mutant::BlockNumbersReused, 200),
@@ -88,7 +88,7 @@ const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::OverlayKept, 203),
     (Mutant::LostBeatsStored, 201),
     (Mutant::LedgerOffByOne, 200),
-    (Mutant::ConflictAcked, 228),
+    (Mutant::ConflictAcked, 332),
     (Mutant::HistoryAcrossHoles, 253),
     (Mutant::HolesSealed, 246),
     (Mutant::RetiredEarly, 217),
