@@ -94,7 +94,7 @@ const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::RetiredEarly, 217),
     (Mutant::LateDataLive, 201),
     (Mutant::LakeOutsideTransaction, 202),
-    (Mutant::LakeEntriesUncounted, 241),
+    (Mutant::LakeEntriesUncounted, 1227),
     (Mutant::LakeFileLeft, 326),
 ];
 
