@@ -10,7 +10,7 @@ use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ClockQuality, GatewayId, LossReason, LossRecord, Origin, Quality,
     Reading, Seq, SeqRange, Tick, Value, ValueKind,
-    block::{Block, Decoder, Description, Encoder, OriginReadings, Record, Tail},
+    block::{Block, Decoder, Description, Encoder, OriginReadings, Record, Stamp, Tail, stamp},
     topic::{GatewayPath, Lane},
 };
 
@@ -100,8 +100,10 @@ fn take(store: &LmdbStore, shown: &Shown, blocks: impl IntoIterator<Item = Bytes
     let rules = RuleSet::from_settings(serde_json::from_value::<RulesSettings>(rule).unwrap()).unwrap();
     let mut core = Core::new(settings, rules, Decoder::new().unwrap(), store.snapshot().unwrap(), 1);
     let from = GatewayPath::new(SiteId::new("plant").unwrap(), GatewayId::new("gw-a").unwrap());
-    for bytes in blocks {
-        core.handle(0, Event::Block { from, lane: Lane::Live, bytes, arrival_unix_ms: 77 });
+    for (number, bytes) in (0..).zip(blocks) {
+        let (lane, mut bytes) = (Lane::Live, bytes.to_vec());
+        stamp(&mut bytes, Stamp { lane, epoch: 1, number }).unwrap();
+        core.handle(0, Event::Block { from, lane, bytes: bytes.into(), arrival_unix_ms: 77 });
         while let Some(effect) = core.poll() {
             if let Effect::Commit(batch) = effect {
                 let used_bytes = store.commit(&batch).unwrap().used_bytes;
