@@ -10,6 +10,7 @@
 //! - [`mutant`]: deliberate faults that show that checks would find them, compiled to nothing in release builds
 //! - [`durable`]: files that are there whole or not at all, and folders whose names outlive a power cut
 //! - [`ask`]: a password or token from the terminal or what is piped in
+//! - `testing` (feature): what tests of the services listen with
 //! - [`exit`]: the exit codes, the same in every program, and what is said before them
 //!
 //! It knows no other part of Tidegate, and holds nothing about readings, topics or wires.
@@ -26,6 +27,8 @@ pub mod mutant;
 pub mod places;
 pub mod settings;
 pub mod signals;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use logging::{LogFormat, init_logging};
 pub use mutant::Mutant;

@@ -237,6 +237,7 @@ async fn write(mut writer: impl AsyncWrite + Unpin, guard: Guard, mut frames: Re
 
 #[cfg(test)]
 mod tests {
+    use tidegate_service::testing::LoggedErrors;
     use tokio::{io::duplex, sync::mpsc::channel};
 
     use super::*;
@@ -275,32 +276,6 @@ mod tests {
         }
     }
 
-    /// Counts the errors that are logged.
-    #[derive(Default)]
-    struct Errors(Arc<AtomicU64>);
-
-    impl tracing::Subscriber for Errors {
-        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-            *metadata.level() == tracing::Level::ERROR
-        }
-
-        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-            tracing::span::Id::from_u64(1)
-        }
-
-        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-        fn event(&self, _: &tracing::Event<'_>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-
-        fn enter(&self, _: &tracing::span::Id) {}
-
-        fn exit(&self, _: &tracing::span::Id) {}
-    }
-
     /// What stays the same in every version: stuffing, the first byte, and the checksum.
     fn frame_of(version: u8) -> Vec<u8> {
         let signed = |body: u8| {
@@ -337,21 +312,19 @@ mod tests {
             assert!(matches!(end, LinkEnd::Closed), "{end:?}");
             assert_eq!(counts.bad(), 40, "each is counted");
         };
-        // Unheard at first: what a thread without a listener comes to first is taken for what nobody listens to.
+        // Unheard at first.
         speak(&BoardLinks { other_versions: OtherVersions::default(), ..boards.clone() }, "10.0.0.1").await;
-        let said = Errors::default();
-        let count = Arc::clone(&said.0);
-        let _guard = tracing::subscriber::set_default(said);
+        let said = LoggedErrors::listen();
         speak(&boards, "10.0.0.1").await;
-        assert_eq!(count.load(Ordering::Relaxed), 2, "each of two versions, and not each frame");
+        assert_eq!(said.count(), 2, "each of two versions, and not each frame");
         speak(&boards, "10.0.0.1").await;
-        assert_eq!(count.load(Ordering::Relaxed), 2, "nor on each link");
+        assert_eq!(said.count(), 2, "nor on each link");
         speak(&boards, "10.0.0.2").await;
-        assert_eq!(count.load(Ordering::Relaxed), 4, "another host is another board");
+        assert_eq!(said.count(), 4, "another host is another board");
         for host in 0..MAX_SAID {
             speak(&boards, &format!("10.0.1.{host}")).await;
         }
-        assert_eq!(count.load(Ordering::Relaxed), MAX_SAID as u64, "and they are bounded");
+        assert_eq!(said.count(), MAX_SAID, "and they are bounded");
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ mod clone_seeds;
 mod credit;
 mod damage;
 mod descriptions;
+mod epochs;
 mod grouping;
 mod half_known;
 mod history;

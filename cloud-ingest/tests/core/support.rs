@@ -1,12 +1,6 @@
 //! Blocks, and a core whose commits always succeed at once unless a test says otherwise.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::collections::BTreeMap;
 
 use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_ingest::core::{
@@ -22,6 +16,7 @@ use tidegate_protocol::{
     settings::DesiredChannel,
     topic::{GatewayPath, Lane},
 };
+use tidegate_service::testing::LoggedErrors;
 
 pub const TOTAL_CREDIT: u32 = 8 << 20;
 
@@ -208,36 +203,10 @@ impl Bench {
     }
 }
 
-/// Counts the errors that are logged.
-struct Errors(Arc<AtomicUsize>);
-
-impl tracing::Subscriber for Errors {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() == tracing::Level::ERROR
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, _: &tracing::Event<'_>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-/// How many errors this logs. It is done twice, unheard at first: a place in the code that a thread without a listener comes to
-/// first is taken for one that nobody listens to, until there is another listener.
+/// How many errors this logs. It is done twice, unheard at first.
 pub fn errors_of(work: impl Fn()) -> usize {
     work();
-    let said = Arc::new(AtomicUsize::new(0));
-    tracing::subscriber::with_default(Errors(Arc::clone(&said)), work);
-    said.load(Ordering::Relaxed)
+    let said = LoggedErrors::listen();
+    work();
+    said.count()
 }
