@@ -7,7 +7,8 @@
 //!
 //! What differs is sent as well, by itself, so that the cloud puts it into quarantine and raises `identity-conflict`. From then on
 //! nobody goes on under that boot: each of the two gets one of its own, and brings under it all that it still holds. A former
-//! boot cannot be exchanged for another; what differs of it is kept apart and acknowledged.
+//! boot cannot be exchanged for another; what differs of it stays with its board until the first content is safe, and is compared
+//! by the cloud then: an acknowledgement could not tell which of the two it is for.
 
 use tidegate_protocol::{
     Origin, Reading, SeqRange,
@@ -63,16 +64,15 @@ impl Core {
                 differing.push(*reading);
             }
         }
-        let again = ranges_of(&again);
-        self.counters.readings_again += again.iter().map(SeqRange::len).sum::<u64>();
         if differing.is_empty() {
+            let again = ranges_of(&again);
+            self.counters.readings_again += again.iter().map(SeqRange::len).sum::<u64>();
             return Some(again);
         }
-        self.keep_apart(slot, &differing);
-        if self.origins.former(link) == Some(slot) {
-            return Some(again);
+        if self.origins.former(link) != Some(slot) {
+            self.keep_apart(slot, &differing);
+            self.contest(slot);
         }
-        self.contest(slot);
         None
     }
 

@@ -201,7 +201,7 @@ fn a_board_that_holds_again_what_it_had_let_go_is_another() {
 }
 
 #[test]
-fn what_differs_of_a_former_boot_is_kept_apart_and_acknowledged() {
+fn what_differs_of_a_former_boot_is_acknowledged_once_it_is_safe_itself() {
     let mut bench = Bench::new(settings());
     bench.hello(1, "board", Some(7), 0, 0);
     bench.readings(1, 0..10);
@@ -211,6 +211,11 @@ fn what_differs_of_a_former_boot_is_kept_apart_and_acknowledged() {
     bench.frames.clear();
     others(&mut bench, 2, 0..10);
     assert!(!is_asked(&bench, 2), "it cannot be given another");
+    bench.event(Event::Flush);
+    bench.settle();
+    assert_eq!(bench.last_ack(2), None, "safe is what came first, and not this");
+    others(&mut bench, 2, 0..10);
+    assert_eq!(bench.last_ack(2), None);
     bench.event(Event::Flush);
     bench.settle();
     assert_eq!(bench.last_ack(2), Some(10));
