@@ -23,7 +23,7 @@ use crate::{
     links::Links,
     local_actions::LocalActions,
     outlook::{self, Outlook},
-    queue::{Queue, QueueError, QueueSettings},
+    queue::{Age, Queue, QueueError, QueueSettings},
     random,
     shell::{ANSWERS, Incoming, Questions, SOURCE_MESSAGES, Shell},
     sources::{
@@ -132,7 +132,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     {
         tracing::warn!("{ANYBODY}");
     }
-    let uplink = Uplink::start(uplink_settings(&config, epoch), clock, answer);
+    let uplink = Uplink::start(uplink_settings(&config, epoch, queue.age()), clock, answer);
     let (links, (events, sourced)) = (Links::default(), channel(SOURCE_MESSAGES));
     let incoming = Incoming { answers, sources: sourced };
     let local_actions = LocalActions::start(&config.local_actions, config.path, clock);
@@ -220,7 +220,7 @@ fn core_settings(config: &Config, epoch: u64, permits: Permits) -> CoreSettings 
     }
 }
 
-fn uplink_settings(config: &Config, epoch: u64) -> UplinkSettings {
+fn uplink_settings(config: &Config, epoch: u64, queue: Age) -> UplinkSettings {
     UplinkSettings {
         host: config.broker.host.clone(),
         port: config.broker.port,
@@ -228,6 +228,7 @@ fn uplink_settings(config: &Config, epoch: u64) -> UplinkSettings {
         credentials: config.broker.credentials.clone(),
         path: config.path,
         epoch,
+        queue,
         keep_alive: config.broker.keep_alive,
         longest_backoff: config.broker.longest_backoff,
     }

@@ -40,6 +40,7 @@ use crate::{
     clock::ShellClock,
     core::{Backoff, Event, MAX_UNPUBACKED},
     failpoint::FailPoint,
+    queue::Age,
 };
 
 /// Requests that wait for the event loop: more than the core ever has unacknowledged.
@@ -50,8 +51,10 @@ const INFLIGHT: u16 = 8 * MAX_UNPUBACKED as u16;
 const MAX_PACKET_BYTES: usize = 1024 * 1024;
 /// A connection that held this long starts the back-off anew.
 const STEADY: Duration = Duration::from_secs(10);
-/// How often it looks whether the certificate was renewed, which the cloud is told: it raises alarms by what it knows.
-const LOOK_FOR_RENEWAL: Duration = Duration::from_secs(10);
+/// How often it looks whether there is something to tell anew, which the cloud raises alarms by.
+const LOOK_FOR_NEWS: Duration = Duration::from_secs(10);
+/// A link that stands for long is told how old the queue is so often: a copy of a younger one is known as such later.
+const TELL_AGE: Duration = Duration::from_secs(6 * 3_600);
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -65,6 +68,7 @@ pub struct UplinkSettings {
     pub credentials: Option<(String, String)>,
     pub path: GatewayPath,
     pub epoch: u64,
+    pub queue: Age,
     pub keep_alive: Duration,
     pub longest_backoff: Duration,
 }
@@ -76,8 +80,8 @@ pub struct Uplink {
     settings_topic: String,
     rules_topic: String,
     verdicts_topic: String,
-    status_topic: String,
-    goodbye: Vec<u8>,
+    settings: UplinkSettings,
+    clock: ShellClock,
     stop: Shutdown,
     task: JoinHandle<()>,
 }
@@ -105,21 +109,16 @@ impl Uplink {
         let shared = Arc::default();
         let topics = Lane::ALL.map(|lane| settings.path.up(lane));
         let (rules_topic, verdicts_topic) = (settings.path.up_rules(), settings.path.up_verdicts());
-        let (settings_topic, status_topic) = (settings.path.up_settings(), settings.path.status());
-        let goodbye = status_json(&settings, &clock, false);
-        let runner = Runner { settings, clock, events, stop: stop.clone(), shared: Arc::clone(&shared) };
+        let settings_topic = settings.path.up_settings();
+        let runner = Runner {
+            settings: settings.clone(),
+            clock,
+            events,
+            stop: stop.clone(),
+            shared: Arc::clone(&shared),
+        };
         let task = tokio::spawn(runner.run());
-        Self {
-            shared,
-            topics,
-            settings_topic,
-            rules_topic,
-            verdicts_topic,
-            status_topic,
-            goodbye,
-            stop,
-            task,
-        }
+        Self { shared, topics, settings_topic, rules_topic, verdicts_topic, settings, clock, stop, task }
     }
 
     /// Publishes a block; without a connection it is dropped, and the core will hear of the lost link.
@@ -175,8 +174,9 @@ impl Uplink {
             let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(connection) = shared.as_mut() {
                 connection.unnumbered.push_back(None);
-                let (topic, text) = (self.status_topic.clone(), std::mem::take(&mut self.goodbye));
-                let said = connection.client.try_publish(topic, QoS::AtLeastOnce, true, text);
+                let goodbye = status_json(&self.settings, &self.clock, false);
+                let topic = self.settings.path.status();
+                let said = connection.client.try_publish(topic, QoS::AtLeastOnce, true, goodbye);
                 if let Err(error) = said.and_then(|()| connection.client.try_disconnect()) {
                     tracing::debug!(%error, "the goodbye was not taken");
                 }
@@ -200,6 +200,7 @@ fn status_json(settings: &UplinkSettings, clock: &ShellClock, online: bool) -> V
             .as_ref()
             .filter(|_| online)
             .and_then(|files| files.certificate_expiry()),
+        queue: settings.queue.get(),
     };
     // A struct of texts and numbers always has a JSON form.
     serde_json::to_vec(&status).unwrap_or_default()
@@ -229,7 +230,7 @@ impl Runner {
                 // First: what the birth says is then no older than what is taken for told.
                 biased;
                 ended = self.connection() => ended,
-                never = self.tell_renewals() => match never {},
+                never = self.tell_news() => match never {},
             };
             let was_up = self.shared.lock().unwrap_or_else(PoisonError::into_inner).take().is_some();
             if was_up && self.events.send(Event::UplinkDown).await.is_err() {
@@ -250,21 +251,21 @@ impl Runner {
         }
     }
 
-    /// Gives the birth anew whenever another certificate lies there; the link goes on with the one that it has.
-    async fn tell_renewals(&self) -> Infallible {
-        let Some(files) = &self.settings.tls else { return std::future::pending().await };
-        let mut told = files.certificate_expiry();
+    /// Gives the birth anew whenever another certificate lies there, and now and then; the link goes on with the one that it has.
+    async fn tell_news(&self) -> Infallible {
+        let expiry = || self.settings.tls.as_ref().and_then(|files| files.certificate_expiry());
+        let mut told = (expiry(), Instant::now());
         loop {
-            tokio::time::sleep(LOOK_FOR_RENEWAL).await;
-            let expiry = files.certificate_expiry();
-            if expiry == told {
+            tokio::time::sleep(LOOK_FOR_NEWS).await;
+            let now = (expiry(), Instant::now());
+            if now.0 == told.0 && now.1.duration_since(told.1) < TELL_AGE {
                 continue;
             }
             let birth = status_json(&self.settings, &self.clock, true);
             let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(connection) = shared.as_mut() else { continue };
             connection.publish(self.settings.path.status(), true, birth);
-            told = expiry;
+            told = now;
         }
     }
 

@@ -39,7 +39,7 @@ pub fn event(topic: &str, payload: Bytes, unix_ms: i64) -> Option<Event> {
             if status.is_none() {
                 tracing::warn!(site = %from.site, gateway = %from.gateway, "a status message does not decode");
             }
-            Some(Event::Status { from, status: status? })
+            Some(Event::Status { from, status: status?, unix_ms })
         }
     }
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tidegate_protocol::{BootId, ChannelName, ClockQuality, DeviceId, GatewayId, Quality, SiteId, ValueKind};
 
-use crate::{core::bringing::RulesStanding, quarantine::QuarantineSize};
+use crate::{
+    core::{bringing::RulesStanding, set_back::SetBack},
+    quarantine::QuarantineSize,
+};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DevicesView {
@@ -143,8 +146,19 @@ pub struct AuditView {
     pub totals: AuditTotals,
     /// What was not taken, of all devices.
     pub quarantine: QuarantineSize,
+    /// Gateways whose queue was found to be younger than it was, at the selected site. What only the newer one held, of boots that nobody
+    /// spoke of since, is in no account.
+    pub set_back: Vec<GatewaySetBack>,
     /// Nothing is outstanding, and nothing conflicts.
     pub complete: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GatewaySetBack {
+    pub site: SiteId,
+    pub gateway: GatewayId,
+    #[serde(flatten)]
+    pub last: SetBack,
 }
 
 /// Where every reading of an origin is, as far as the cloud has heard of them.

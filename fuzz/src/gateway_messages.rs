@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tidegate_ingest::{core::Event, heard};
 use tidegate_protocol::{
     frame::crc::crc32c,
-    status::{GatewayStatus, MAX_STATUS_BYTES},
+    status::{GatewayStatus, MAX_STATUS_BYTES, QueueAge},
     topic::{GatewayPath, UpTopic},
 };
 
@@ -32,7 +32,7 @@ pub fn gateway_messages(bytes: &[u8]) {
                     "who speaks is said by the topic alone"
                 );
             }
-            (Event::Status { from, status: read }, UpTopic::Status) => {
+            (Event::Status { from, status: read, .. }, UpTopic::Status) => {
                 assert!(message.len() <= MAX_STATUS_BYTES && from == path);
                 status(&read);
             }
@@ -56,6 +56,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         epoch: "0123456789abcdef".to_owned(),
         since_unix_ms: UNIX_MS,
         certificate_expires_unix_s: Some(1_800_000_000),
+        queue: Some(QueueAge { opened: 41, commits: 300 }),
     };
     let will = GatewayStatus { online: false, certificate_expires_unix_s: None, ..birth.clone() };
     let too_long = GatewayStatus { version: "0".repeat(MAX_STATUS_BYTES), ..birth.clone() };

@@ -179,7 +179,12 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     };
     let place = keys::Place::Journal(4);
     let index = written(&IndexEntry { len: 48, place, ticks: (5_000, 60_000) });
-    let gateway = GatewayRecord { online: true, version: "0.1.0".to_owned(), last_block_unix_ms: Some(5) };
+    let gateway = GatewayRecord {
+        online: true,
+        version: "0.1.0".to_owned(),
+        last_block_unix_ms: Some(5),
+        ..GatewayRecord::default()
+    };
     let quarantined = Quarantined {
         from,
         arrival_unix_ms: 5,

@@ -20,7 +20,7 @@ use tidegate_protocol::{
     },
     rules::{RulesDown, RulesUp, Verdicts},
     settings::{DesiredSettings, ReportedSettings},
-    status::GatewayStatus,
+    status::{GatewayStatus, QueueAge},
     topic::Lane,
 };
 
@@ -93,9 +93,16 @@ fn statuses() -> Vec<(&'static str, &'static str, GatewayStatus)> {
         epoch: "5555666677778888".to_owned(),
         since_unix_ms: 1_790_000_000_000,
         certificate_expires_unix_s: Some(1_800_000_000),
+        queue: None,
     };
+    let queue = Some(QueueAge { opened: 41, commits: 300 });
+    let aged = GatewayStatus { queue, ..born.clone() };
     let will = GatewayStatus { online: false, certificate_expires_unix_s: None, ..born.clone() };
-    vec![("status-birth", "a gateway connected", born), ("status-will", "and vanished", will)]
+    vec![
+        ("status-birth", "a gateway connected", born),
+        ("status-will", "and vanished", will),
+        ("status-queue", "a gateway says how old its queue is", aged),
+    ]
 }
 
 fn vector(

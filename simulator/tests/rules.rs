@@ -194,7 +194,8 @@ impl World {
                 since_unix_ms: 0,
                 ..GatewayStatus::default()
             };
-            self.to_cloud.push_back(ingest::Event::Status { from, status });
+            let unix_ms = unix_ms(self.now_ms);
+            self.to_cloud.push_back(ingest::Event::Status { from, status, unix_ms });
         }
         self.gateway_event(which, agent::Event::UplinkUp);
     }
@@ -346,7 +347,8 @@ impl World {
                         since_unix_ms: 0,
                         ..GatewayStatus::default()
                     };
-                    self.to_cloud.push_back(ingest::Event::Status { from, status });
+                    let unix_ms = unix_ms(self.now_ms);
+                    self.to_cloud.push_back(ingest::Event::Status { from, status, unix_ms });
                 }
             }
             4 => {

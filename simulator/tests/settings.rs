@@ -201,7 +201,7 @@ impl World {
             ..GatewayStatus::default()
         };
         let from = self.gateways[which].path;
-        self.cloud_event(ingest::Event::Status { from, status });
+        self.cloud_event(ingest::Event::Status { from, status, unix_ms: self.now_ms as i64 });
     }
 
     fn cloud_event(&mut self, event: ingest::Event) {

@@ -218,9 +218,9 @@ async fn a_second_board_of_one_image_behind_one_gateway_loses_nothing() {
 }
 
 /// The gateway's disk goes back to what it was; boards go on where they are. What the newer disk had and the cloud did not is
-/// the only thing that can be missing, and here the cloud had it all.
+/// the only thing that can be missing, and here the cloud had it all. That it happened is told all the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_is_set_back_says_nothing_wrong_and_loses_nothing_that_was_delivered() {
+async fn a_gateway_that_is_set_back_is_named_and_loses_nothing_that_was_delivered() {
     let mut chain = Chain::new(RULES);
     chain.start();
     let (board, measured) = board(1, chain.board_link());
@@ -233,6 +233,13 @@ async fn a_gateway_that_is_set_back_says_nothing_wrong_and_loses_nothing_that_wa
     let seen = board.status().acknowledged;
     let until = board.wait_until(|status| status.acknowledged > seen + 200);
     tokio::time::timeout(PATIENCE, until).await.expect("it flows");
+    let api = chain.api();
+    let alarms = api.get("/api/v1/alarms?kind=system").await;
+    assert_eq!(
+        alarms["alarms"].as_array().map(Vec::len),
+        Some(0),
+        "to be started again is no alarm: {alarms}"
+    );
     assert!(chain.agent.terminate().success());
     std::fs::remove_dir_all(chain.agent_data()).expect("removed");
     copy_all(&old, &chain.agent_data()).expect("set back");
@@ -243,7 +250,6 @@ async fn a_gateway_that_is_set_back_says_nothing_wrong_and_loses_nothing_that_wa
     let last = finish(board).await;
     assert_eq!((last.acknowledged, last.lost), (last.measured, 0), "{last:?}");
     let count = last.measured;
-    let api = chain.api();
     let all = |audit: &Json| number(audit, "/totals/stored") >= count;
     let audit = api.get_when("every reading stored", "/api/v1/audit", all).await;
     assert_eq!((number(&audit, "/totals/conflicts"), number(&audit, "/totals/lost")), (0, 0), "{audit}");
@@ -252,6 +258,14 @@ async fn a_gateway_that_is_set_back_says_nothing_wrong_and_loses_nothing_that_wa
     stored.sort_unstable();
     let expected: Vec<(u64, u64)> = (0..).zip(measured).collect();
     assert_eq!(stored, expected, "as measured, once");
+    let told = raised(&api, "gateway-set-back").await;
+    assert_eq!((&told[0]["site"], &told[0]["device"]), (&"plant".into(), &"gw-a".into()), "{told}");
     let alarms = api.get("/api/v1/alarms?kind=system").await;
-    assert_eq!(alarms["alarms"].as_array().map(Vec::len), Some(0), "nothing is wrong: {alarms}");
+    assert_eq!(alarms["alarms"].as_array().map(Vec::len), Some(1), "nothing else is wrong: {alarms}");
+    let set_back = &api.get("/api/v1/audit").await["set_back"];
+    assert_eq!((&set_back[0]["gateway"], &set_back[0]["times"]), (&"gw-a".into(), &1.into()), "{set_back}");
+    assert!(number(set_back, "/0/had_commits") >= number(set_back, "/0/has_commits"), "{set_back}");
+    let said = tidegate(&api.url(), &["audit"]).output().expect("tidegate runs");
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(text.contains("gateway plant/gw-a was set back once"), "{text}");
 }

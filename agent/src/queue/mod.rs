@@ -35,6 +35,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 pub use records::FORMAT;
 pub use stats::{QuarantineView, QueueReader, QueueStats, read as read_stats};
+pub use store::Age;
 
 use crate::{
     core::{Batch, Event, Key, Recovered},
@@ -94,6 +95,7 @@ impl Queue {
         create_whole(settings)?;
         refuse_damaged(&settings.data_dir)?;
         let store = Store::open(&folder(&settings.data_dir), settings.map_size_bytes)?;
+        store.count_opening();
         let recovered = store.recover()?;
         let (commits, batches) = sync_channel::<Batch>(ORDERS);
         let (loads, wanted) = sync_channel::<Vec<Key>>(ORDERS);
@@ -121,6 +123,10 @@ impl Queue {
             Self { commits: Some(commits), loads: Some(loads), reader, threads, ended, _lock: lock },
             recovered,
         ))
+    }
+
+    pub fn age(&self) -> Age {
+        self.reader.0.age().clone()
     }
 
     /// For pages that tell what the queue holds.

@@ -8,7 +8,8 @@
 //!             "sent-today"           → postcard of SentToday, CRC-32C; may be missing, or without `ran_ms`
 //!             "ledger"               → postcard of u32: how often the cloud was restored, CRC-32C; absent: never heard
 //!             "settings"             → postcard of what the cloud wants of channels, CRC-32C; absent: nothing
-//!             "rules"              → postcard of the alarm rules that the cloud brought, CRC-32C; absent: none
+//!             "rules"                → postcard of the alarm rules that the cloud brought, CRC-32C; absent: none
+//!             "commits"              → postcard of u64: how many there were ever, CRC-32C; absent: agents of before did not count
 //!             "account-due"          → CRC-32C of nothing: a repair took blocks out; absent: all is accounted for
 //! ```
 //! Integers are little-endian where not said otherwise. The block's checksums are its own.

@@ -6,6 +6,7 @@
 //! it is opened anew. The quarantine keeps its newest [`QUARANTINE_BYTES`]; of what falls out it
 //! keeps which readings it held, and they are still outstanding in the cloud's account.
 
+mod age;
 mod mend;
 mod pin;
 
@@ -18,6 +19,7 @@ use heed::{
 };
 use tidegate_protocol::{RangeSet, SeqRange};
 
+pub use age::Age;
 pub use mend::Mend;
 pub use pin::Pin;
 
@@ -48,6 +50,7 @@ type Keyed<'e> = Database<'e, U64<BigEndian>, Bytes>;
 #[derive(Clone)]
 pub struct Store {
     env: Env,
+    age: Age,
 }
 
 #[derive(Clone, Copy)]
@@ -68,7 +71,7 @@ impl Store {
         // process maps the file, so the map's bytes change only through LMDB.
         #[allow(unsafe_code)]
         let env = unsafe { options.open(folder) }.map_err(failed)?;
-        let store = Self { env };
+        let store = Self { env, age: Age::default() };
         let found = store.settle_meta().map_err(failed)?;
         match found {
             Some(found) => Err(QueueError::Format { path: folder.to_owned(), found, known: FORMAT }),
@@ -191,7 +194,8 @@ impl Store {
     }
 
     fn commit(&self, tables: &Tables<'_>, batch: &Batch, scratch: &mut Vec<u8>) -> Result<(), CommitFailure> {
-        tables.commit(&self.env, batch, scratch).map_err(|error| {
+        let committed = tables.commit(&self.env, batch, scratch);
+        committed.map(|commits| self.age.is_now(commits)).map_err(|error| {
             let bytes = batch.puts.iter().map(|put| put.block.len() as u64).sum();
             let failure = match &error {
                 heed::Error::Mdb(MdbError::MapFull) => CommitFailure::Full,
@@ -275,17 +279,18 @@ impl Tables<'_> {
         Ok(origins)
     }
 
-    fn commit(&self, env: &Env, batch: &Batch, scratch: &mut Vec<u8>) -> heed::Result<()> {
+    /// Says which commit it was.
+    fn commit(&self, env: &Env, batch: &Batch, scratch: &mut Vec<u8>) -> heed::Result<u64> {
         let mut txn = env.write_txn()?;
-        self.apply(&mut txn, batch, scratch)?;
+        let number = self.apply(&mut txn, batch, scratch)?;
         FailPoint::BeforeCommit.hit();
         if FailPoint::CommitError.fails() {
             return Err(heed::Error::Io(rustix::io::Errno::IO.into()));
         }
-        txn.commit()
+        txn.commit().map(|()| number)
     }
 
-    fn apply(&self, txn: &mut RwTxn<'_>, batch: &Batch, scratch: &mut Vec<u8>) -> heed::Result<()> {
+    fn apply(&self, txn: &mut RwTxn<'_>, batch: &Batch, scratch: &mut Vec<u8>) -> heed::Result<u64> {
         let mut meta = self.meta(txn)?;
         for Quarantined { keys, block, reason } in &batch.quarantine {
             let reason = Reason { reason: (*reason).to_owned(), unix_ms: batch.unix_ms };
@@ -332,7 +337,7 @@ impl Tables<'_> {
         if let Some(sealed) = records::seal(&meta) {
             self.meta.put(txn, META, &sealed)?;
         }
-        Ok(())
+        self.grow_older(txn)
     }
 
     fn put(

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use tidegate_protocol::{BootId, DeviceId, Origin, SeqRange, block::Description};
+use tidegate_protocol::{BootId, DeviceId, Origin, SeqRange, block::Description, status::QueueAge};
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::{Queue, QueueError, QueueSettings, doctor::verify, read_stats};
+use super::{Age, Queue, QueueError, QueueSettings, doctor::verify, read_stats};
 use crate::core::{
     ALARM_KEYS, Batch, CommitFailure, Event, Key, OriginRecord, Put, Quarantined, Recovered, Totals,
     footprint,
@@ -209,6 +209,39 @@ fn what_is_wanted_of_channels_is_there_after_a_restart_and_after_a_batch_without
     opened.put(0..2, 100);
     drop(opened);
     assert_eq!(open(folder.path(), 4 << 20).recovered.desired, wanted);
+}
+
+/// Whatever is committed, and in whatever state the queue is opened again.
+#[test]
+fn a_queue_is_older_with_each_commit_and_each_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let age = |opened: &Opened| opened.queue.age().get().expect("it is known");
+    let mut first = open(folder.path(), 4 << 20);
+    assert_eq!(age(&first), QueueAge { opened: 1, commits: 1 });
+    first.put(0..5, 100);
+    first.commit(Batch { deletes: vec![0, 1], ..Batch::default() });
+    first.commit(Batch::default());
+    assert_eq!(age(&first), QueueAge { opened: 1, commits: 4 });
+    drop(first);
+    let second = open(folder.path(), 4 << 20);
+    assert_eq!(age(&second), QueueAge { opened: 5, commits: 5 });
+    drop(second);
+    let repaired = super::doctor::repair(folder.path(), super::doctor::Intent::Write, 9, &|_, _| {});
+    assert!(repaired.is_ok());
+    let third = open(folder.path(), 4 << 20);
+    assert!(age(&third).opened > 5, "who mends a queue makes it no younger: {:?}", age(&third));
+}
+
+/// Only what is on the disk is told: a start after it is above all that was.
+#[test]
+fn a_commit_that_failed_and_a_start_that_was_not_written_make_no_age() {
+    assert_eq!(Age::default().get(), None);
+    let folder = tempfile::tempdir().unwrap();
+    let mut opened = open(folder.path(), 1 << 20);
+    opened.put(0..1, 100);
+    let full = opened.put(1..1_000, 2_300);
+    assert!(matches!(full, Event::CommitFailed(CommitFailure::Full)), "{full:?}");
+    assert_eq!(opened.queue.age().get(), Some(QueueAge { opened: 1, commits: 2 }));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use super::{
     retire::Operation,
     rulebook::RulesChange,
     seal::Sealed,
+    set_back::QueueHistory,
     told::ToldOf,
 };
 
@@ -157,6 +158,7 @@ pub struct GatewayRecord {
     pub online: bool,
     pub version: String,
     pub last_block_unix_ms: Option<i64>,
+    pub queue: QueueHistory,
 }
 
 /// A block, or bytes that are none, kept for people to look at.

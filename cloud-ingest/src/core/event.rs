@@ -38,6 +38,7 @@ pub enum Event {
     Status {
         from: GatewayPath,
         status: GatewayStatus,
+        unix_ms: i64,
     },
     /// What a gateway says became of settings.
     SettingsReported {

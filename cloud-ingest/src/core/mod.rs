@@ -12,7 +12,7 @@
 //! system    identities used twice, certificates that end     grouping  many devices at once
 //! epochs    whether one process speaks under a gateway's name
 //! rulebook  rules change                         current   which boot of a device is live
-//! presence  a device that is alive at two gateways
+//! presence  a device that is alive at two gateways     set_back  a gateway whose queue is younger than it was
 //! settling  history, behind filled holes too     retelling    a part of it told again     told  what needs no telling
 //! acks      outcomes and credit
 //! verifying blocks that came again, compared with their originals
@@ -54,6 +54,7 @@ pub mod retire;
 pub mod room;
 pub mod rulebook;
 pub mod seal;
+pub mod set_back;
 mod settling;
 pub mod silence;
 pub mod system;
@@ -215,7 +216,7 @@ impl Core {
             Event::Block { from, lane, bytes, arrival_unix_ms } => {
                 self.block(now_ms, from, lane, bytes, arrival_unix_ms)
             }
-            Event::Status { from, status } => self.status(now_ms, from, status),
+            Event::Status { from, status, unix_ms } => self.status(now_ms, from, status, unix_ms),
             Event::SettingsReported { from, reported, unix_ms } => {
                 self.settings_reported(now_ms, from, &reported, unix_ms)
             }
@@ -350,10 +351,11 @@ impl Core {
                 state.latest_changed = false;
             }
         }
-        self.adopt_gateways(snapshot.gateways);
+        let untold = self.adopt_gateways(snapshot.gateways);
         self.adopt_settings(snapshot.settings);
         self.adopt_alarms(snapshot.alarms, snapshot.next_deed);
         self.adopt_system();
+        untold.into_iter().for_each(|path| self.tell_set_back(self.lifecycles.now_ms(), path));
         self.adopt_rules(snapshot.rules, snapshot.rules_edition);
         self.stalled_loads.clear();
         self.retry_loads_at_ms = None;

@@ -1,9 +1,10 @@
-//! Alarms of the system itself: an identity with two contents, a gateway that runs twice, a certificate that ends.
+//! Alarms of the system itself: an identity with two contents, a gateway that runs twice or was set back, a certificate that ends.
 //!
 //! | rule | on | raised | cleared |
 //! |---|---|---|---|
 //! | `identity-conflict` | `SITE/DEVICE/identity` | readings came under a seq that is stored with another content | no more of them for `quiet_ms` |
 //! | `gateway-cloned` | `SITE/GATEWAY/identity` | two processes must be alive under the gateway's name (`epochs`) | nothing more shows it for `quiet_ms` |
+//! | `gateway-set-back` | `SITE/GATEWAY/identity` | its queue is younger than it was (`set_back`) | it was not again for `quiet_ms` |
 //! | `device-at-two-gateways` | `SITE/DEVICE/identity` | a boot goes on at a gateway after one at another took its place (`presence`) | it has not for `quiet_ms` |
 //! | `too-many-origins` | `SITE/GATEWAY/identity`, `cloud/ingest/identity` | there was no room for the new origins of a block (`room`) | there was for `quiet_ms` |
 //! | `certificate-expiry-warning`, `certificate-expiry-critical` | `SITE/GATEWAY/certificate`, `cloud/ingest/certificate` | fewer days are left than the settings say | another certificate is shown |
@@ -25,14 +26,15 @@ use super::{Core, epochs::Twice, silence::ByClock};
 
 pub const IDENTITY_CONFLICT: &str = "identity-conflict";
 pub const GATEWAY_CLONED: &str = "gateway-cloned";
+pub const GATEWAY_SET_BACK: &str = "gateway-set-back";
 pub const DEVICE_AT_TWO_GATEWAYS: &str = "device-at-two-gateways";
 pub const TOO_MANY_ORIGINS: &str = "too-many-origins";
 pub const CERTIFICATE_WARNING: &str = "certificate-expiry-warning";
 pub const CERTIFICATE_CRITICAL: &str = "certificate-expiry-critical";
 
 /// Those that end when it was quiet.
-const OF_IDENTITIES: [&str; 4] =
-    [IDENTITY_CONFLICT, GATEWAY_CLONED, DEVICE_AT_TWO_GATEWAYS, TOO_MANY_ORIGINS];
+const OF_IDENTITIES: [&str; 5] =
+    [IDENTITY_CONFLICT, GATEWAY_CLONED, GATEWAY_SET_BACK, DEVICE_AT_TWO_GATEWAYS, TOO_MANY_ORIGINS];
 
 const IDENTITY: &str = "identity";
 const CERTIFICATE: &str = "certificate";
@@ -190,6 +192,7 @@ impl Core {
         for ((rule, site, device), _) in quiet {
             let message = match rule {
                 GATEWAY_CLONED => format!("gateway {device} speaks as one process"),
+                GATEWAY_SET_BACK => format!("gateway {device} was not set back again"),
                 DEVICE_AT_TWO_GATEWAYS => format!("{device} was heard at one gateway only"),
                 TOO_MANY_ORIGINS => {
                     "no block was left unanswered for want of room for its new boots".to_owned()
@@ -301,6 +304,7 @@ static RULES: LazyLock<Option<BTreeMap<&'static str, Arc<Rule>>>> = LazyLock::ne
     let known = [
         (IDENTITY_CONFLICT, IDENTITY, Priority::High),
         (GATEWAY_CLONED, IDENTITY, Priority::High),
+        (GATEWAY_SET_BACK, IDENTITY, Priority::High),
         (DEVICE_AT_TWO_GATEWAYS, IDENTITY, Priority::High),
         (TOO_MANY_ORIGINS, IDENTITY, Priority::High),
         (CERTIFICATE_WARNING, CERTIFICATE, Priority::Medium),

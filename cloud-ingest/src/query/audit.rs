@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tidegate_protocol::{LossReason, block::Tail};
+use tidegate_protocol::{LossReason, block::Tail, topic::GatewayPath};
 
 use super::{QueryError, Selection, quarantine, selected, selects, summaries};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         seal::SealedRecord,
     },
     store::Look,
-    view::{AuditTotals, AuditView, MAX_OUTSTANDING_RANGES, Measured, OriginAudit},
+    view::{AuditTotals, AuditView, GatewaySetBack, MAX_OUTSTANDING_RANGES, Measured, OriginAudit},
 };
 
 pub(super) fn audit(look: &Look<'_>, selection: &Selection, each: bool) -> Result<AuditView, QueryError> {
@@ -48,9 +48,20 @@ pub(super) fn audit(look: &Look<'_>, selection: &Selection, each: bool) -> Resul
             *total = total.saturating_add(more);
         }
     }
+    view.set_back = set_back(look, selection)?;
     view.origins.sort_by_key(|origin| (origin.site, origin.device, origin.boot));
     view.complete = view.totals.outstanding == 0 && view.totals.conflicts == 0;
     Ok(view)
+}
+
+/// Whatever device is asked for: nobody knows whose readings a newer queue held.
+fn set_back(look: &Look<'_>, selection: &Selection) -> Result<Vec<GatewaySetBack>, QueryError> {
+    let of_site = |path: &GatewayPath| selection.site.is_none_or(|site| site == path.site);
+    let gateways = look.gateways()?.into_iter().filter(|(path, _)| of_site(path));
+    let told = gateways.filter_map(|(GatewayPath { site, gateway }, record)| {
+        record.queue.set_back.map(|last| GatewaySetBack { site, gateway, last })
+    });
+    Ok(told.collect())
 }
 
 fn summaries_of(look: &Look<'_>, no: OriginNo, origin: &OriginAudit) -> Result<u64, QueryError> {

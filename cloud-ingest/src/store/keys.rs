@@ -17,7 +17,7 @@ use crate::core::{
 };
 
 /// Raised with every change of what is below.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 pub const META_FORMAT: &[u8] = b"format";
 /// The next journal position.

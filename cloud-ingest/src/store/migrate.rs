@@ -1,6 +1,7 @@
 //! A store of the format before into the present one, in one transaction: a crash leaves the old or the new.
 //!
-//! Format 4 had alarm history in the order of channels and rules, kept no states on the way, kept an alarm's latest
+//! Format 5 held nothing of how old the queues of gateways are.
+//! Format 4 neither, and had alarm history in the order of channels and rules, kept no states on the way, kept an alarm's latest
 //! occurrence without its life cycle, no log of what operators did with alarms, and nothing that is to be delivered.
 //! Format 3 neither, and held no settings of channels.
 //! Format 2 lacked all that, and did not note which readings were stored before a better clock anchor was known.
@@ -20,6 +21,7 @@ use super::{
 use crate::core::{
     batch::{Occurrence, OriginRecord},
     ledger::Ledger,
+    set_back::QueueHistory,
 };
 
 #[derive(Deserialize)]
@@ -72,7 +74,7 @@ pub(super) fn from_1(lmdb: &Lmdb) -> Result<(), StoreError> {
         };
         writer.put(Table::Origins, &key, &keys::encode(&record)?)?;
     }
-    reach_5(writer)
+    reach_6(writer)
 }
 
 /// The rows of origins end in one field more; nothing was noted in it.
@@ -84,20 +86,24 @@ pub(super) fn from_2(lmdb: &Lmdb) -> Result<(), StoreError> {
             writer.put(table, &key, &[value, nothing.clone()].concat())?;
         }
     }
-    reach_5(writer)
+    reach_6(writer)
 }
 
 /// A table more, which opening it has made: nothing was ever wanted of a channel.
 pub(super) fn from_3(lmdb: &Lmdb) -> Result<(), StoreError> {
-    reach_5(lmdb.writer()?)
+    reach_6(lmdb.writer()?)
 }
 
 pub(super) fn from_4(lmdb: &Lmdb) -> Result<(), StoreError> {
-    reach_5(lmdb.writer()?)
+    reach_6(lmdb.writer()?)
 }
 
-/// What format 5 changed, for all formats before.
-fn reach_5(mut writer: Writer<'_>) -> Result<(), StoreError> {
+pub(super) fn from_5(lmdb: &Lmdb) -> Result<(), StoreError> {
+    gateways_get_a_queue_history(lmdb.writer()?)
+}
+
+/// What formats 5 and 6 changed, for all formats before.
+fn reach_6(mut writer: Writer<'_>) -> Result<(), StoreError> {
     for (key, value) in rows(&writer, Table::History)? {
         let occurrence: Occurrence = keys::decode(&value)?;
         writer.delete(Table::History, &key)?;
@@ -107,6 +113,15 @@ fn reach_5(mut writer: Writer<'_>) -> Result<(), StoreError> {
         writer.put(Table::Settled, &key, &[value.as_slice(), &[0, 0]].concat())?;
     }
     alarms_get_a_life_cycle(&mut writer)?;
+    gateways_get_a_queue_history(writer)
+}
+
+/// What format 6 changed: the rows of gateways end in one field more; nothing was heard of their queues.
+fn gateways_get_a_queue_history(mut writer: Writer<'_>) -> Result<(), StoreError> {
+    let nothing = keys::encode(&QueueHistory::default())?;
+    for (key, value) in rows(&writer, Table::Gateways)? {
+        writer.put(Table::Gateways, &key, &[value, nothing.clone()].concat())?;
+    }
     writer.put(Table::Meta, keys::META_FORMAT, &keys::encode(&keys::FORMAT)?)?;
     writer.commit()
 }

@@ -185,6 +185,7 @@ impl LmdbStore {
             Some(2) => migrate::from_2(&self.lmdb),
             Some(3) => migrate::from_3(&self.lmdb),
             Some(4) => migrate::from_4(&self.lmdb),
+            Some(5) => migrate::from_5(&self.lmdb),
             Some(found) => Err(StoreError::Format { found }),
             None => {
                 let mut writer = self.lmdb.writer()?;

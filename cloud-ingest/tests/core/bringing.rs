@@ -27,7 +27,7 @@ fn born(bench: &mut Bench, name: &str, online: bool) {
         since_unix_ms: 0,
         ..GatewayStatus::default()
     };
-    bench.handle(Event::Status { from: gateway(name), status });
+    bench.handle(Event::Status { from: gateway(name), status, unix_ms: bench.unix_ms });
 }
 
 /// Committed rules, and a gateway that was born.

@@ -34,9 +34,9 @@ fn status(online: bool) -> GatewayStatus {
 fn a_gateway_that_leaves_gives_its_share_back() {
     let mut bench = Bench::new(Snapshot::default());
     for name in ["gw-a", "gw-b"] {
-        bench.handle(Event::Status { from: gateway(name), status: status(true) });
+        bench.handle(Event::Status { from: gateway(name), status: status(true), unix_ms: bench.unix_ms });
     }
-    bench.handle(Event::Status { from: gateway("gw-b"), status: status(false) });
+    bench.handle(Event::Status { from: gateway("gw-b"), status: status(false), unix_ms: bench.unix_ms });
     bench.acks.clear();
     bench
         .send(Lane::Live, encode(vec![Record::Measured { origin: origin("board", 1), next: 3 }], Vec::new()));
@@ -47,10 +47,10 @@ fn a_gateway_that_leaves_gives_its_share_back() {
 fn a_status_outlives_the_commit_that_failed_with_it() {
     let mut bench = Bench::new(Snapshot::default());
     bench.hold_commits = true;
-    bench.handle(Event::Status { from: gateway("gw-a"), status: status(true) });
+    bench.handle(Event::Status { from: gateway("gw-a"), status: status(true), unix_ms: bench.unix_ms });
     let batch = bench.held.take().expect("the status is on its way to the store");
     bench.handle(Event::CommitFailed { batch });
-    bench.handle(Event::Status { from: gateway("gw-b"), status: status(true) });
+    bench.handle(Event::Status { from: gateway("gw-b"), status: status(true), unix_ms: bench.unix_ms });
     bench.batches.clear();
     bench.hold_commits = false;
     bench.handle(Event::Reloaded { snapshot: Box::default(), incarnation: 2 });
@@ -58,7 +58,7 @@ fn a_status_outlives_the_commit_that_failed_with_it() {
     bench.handle(Event::Wakeup);
     let mut written: Vec<_> = bench.batches.iter().flat_map(|batch| batch.gateways.clone()).collect();
     written.sort_by_key(|(path, _)| *path);
-    let record = GatewayRecord { online: true, version: "1.2.3".to_owned(), last_block_unix_ms: None };
+    let record = GatewayRecord { online: true, version: "1.2.3".to_owned(), ..GatewayRecord::default() };
     assert_eq!(written, [(gateway("gw-a"), record.clone()), (gateway("gw-b"), record)]);
 }
 
@@ -68,7 +68,7 @@ fn a_status_outlives_the_commit_that_failed_with_it() {
 fn without_room_on_the_disk_no_credit_is_given_until_a_probe_is_stored() {
     let mut bench = Bench::new(Snapshot::default());
     for name in ["gw-a", "gw-b"] {
-        bench.handle(Event::Status { from: gateway(name), status: status(true) });
+        bench.handle(Event::Status { from: gateway(name), status: status(true), unix_ms: bench.unix_ms });
     }
     bench.hold_commits = true;
     let block = || encode(vec![Record::Measured { origin: origin("board", 1), next: 3 }], Vec::new());

@@ -19,6 +19,7 @@ mod retiring;
 mod rolling;
 mod room;
 mod sealing;
+mod set_back;
 mod settings;
 mod silence;
 mod support;

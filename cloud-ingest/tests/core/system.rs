@@ -248,16 +248,16 @@ fn a_gateway_says_itself_when_its_certificate_ends() {
         certificate_expires_unix_s: days.map(|days| START_MS / 1_000 + days * DAY_S),
         ..GatewayStatus::default()
     };
-    bench.handle(Event::Status { from, status: status(true, Some(20)) });
+    bench.handle(Event::Status { from, status: status(true, Some(20)), unix_ms: bench.unix_ms });
     let raised = expiry("warning", "plant/gw-a/certificate", TransitionKind::Raise);
     assert_eq!(told(&bench), [raised]);
     // Its last will says nothing of it.
-    bench.handle(Event::Status { from, status: status(false, None) });
+    bench.handle(Event::Status { from, status: status(false, None), unix_ms: bench.unix_ms });
     assert_eq!(told(&bench).len(), 1);
     // Days go by; the hourly look at the ingest's own is when all are looked at.
     at(&mut bench, 14 * 86_400_000);
     show(&mut bench, Certified::Ingest, None);
     assert_eq!(told(&bench)[1], expiry("critical", "plant/gw-a/certificate", TransitionKind::Raise));
-    bench.handle(Event::Status { from, status: status(true, Some(400)) });
+    bench.handle(Event::Status { from, status: status(true, Some(400)), unix_ms: bench.unix_ms });
     assert_eq!(told(&bench).len(), 4);
 }

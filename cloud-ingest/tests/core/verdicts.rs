@@ -22,7 +22,7 @@ fn status(bench: &mut Bench, online: bool) {
         since_unix_ms: 0,
         ..GatewayStatus::default()
     };
-    bench.handle(Event::Status { from: gateway("gw-a"), status });
+    bench.handle(Event::Status { from: gateway("gw-a"), status, unix_ms: bench.unix_ms });
 }
 
 /// A gateway that judges by the newest rules and has nothing active.

@@ -12,6 +12,9 @@ pub fn of(folder: &Path) -> String {
     let mut text = format!("position {}\n", look.next_position().expect("a position"));
     for (path, gateway) in look.gateways().expect("gateways") {
         writeln!(text, "gateway {} {} {:?}", path.site, path.gateway, gateway.last_block_unix_ms).unwrap();
+        if let Some(set_back) = gateway.queue.set_back {
+            writeln!(text, "  {set_back:?}").unwrap();
+        }
     }
     for (_, file) in look.lake_files().expect("files") {
         writeln!(text, "lake file {} of [{}, {}) with {} rows", file.path, file.from, file.to, file.rows)

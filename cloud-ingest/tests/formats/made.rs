@@ -13,6 +13,7 @@ use tidegate_protocol::{
     BootId, ChannelDecl, ChannelIndex, ChannelName, ClockQuality, DeviceId, GatewayId, LossReason,
     LossRecord, Origin, Quality, Reading, Seq, SeqRange, SiteId, Tick, Value, ValueKind,
     block::{Block, Decoder, Description, Encoder, OriginReadings, Record, Stamp, Tail, stamp},
+    status::{GatewayStatus, QueueAge},
     topic::{GatewayPath, Lane},
 };
 
@@ -96,6 +97,14 @@ impl Maker {
         }
     }
 
+    /// A birth: by which commit the process opened its queue, and how many there are.
+    fn born(&mut self, gateway: &str, epoch: u64, queue: QueueAge) {
+        let from = path(gateway);
+        let epoch = format!("{epoch:016x}");
+        let status = GatewayStatus { online: true, epoch, queue: Some(queue), ..GatewayStatus::default() };
+        self.handle(Event::Status { from, status, unix_ms: ARRIVAL_MS });
+    }
+
     fn send(&mut self, gateway: &str, records: Vec<Record>, origins: Vec<OriginReadings>) {
         let mut bytes =
             Encoder::new().expect("an encoder").encode(&Block { records, origins }).expect("a block");
@@ -103,8 +112,7 @@ impl Maker {
     }
 
     fn send_bytes(&mut self, gateway: &str, bytes: &mut [u8]) {
-        let from =
-            GatewayPath::new(SiteId::new("plant").expect("a slug"), GatewayId::new(gateway).expect("a slug"));
+        let from = path(gateway);
         stamp(bytes, Stamp { lane: Lane::Live, epoch: 7, number: self.next_number }).expect("a block");
         let arrival_unix_ms = ARRIVAL_MS + self.next_number as i64;
         self.next_number += 1;
@@ -113,8 +121,12 @@ impl Maker {
     }
 }
 
+fn path(gateway: &str) -> GatewayPath {
+    GatewayPath::new(SiteId::new("plant").expect("a slug"), GatewayId::new(gateway).expect("a slug"))
+}
+
 /// Two boots of a device and another device: readings in the lake and in the journal, losses, one of them recovered, an
-/// outstanding hole, a conflict, anchors, an end, alarms raised and cleared, and a block in quarantine.
+/// outstanding hole, a conflict, anchors, an end, alarms raised and cleared, a block in quarantine, and a gateway that was set back.
 pub fn make(folder: &Path) {
     let store = Arc::new(LmdbStore::open(&folder.join("store"), super::MAP_BYTES).expect("a store"));
     let lake = Lake::open(&folder.join("lake")).expect("a lake");
@@ -147,6 +159,8 @@ pub fn make(folder: &Path) {
         vec![described(first), anchor(first, ARRIVAL_MS - 9_000)],
         vec![readings(first, 0..60)],
     );
+    maker.born("gw-a", 7, QueueAge { opened: 1, commits: 4_711 });
+    maker.born("gw-a", 8, QueueAge { opened: 17, commits: 17 });
     maker.send("gw-a", vec![described(other)], vec![readings(other, 0..40)]);
     maker.send("gw-a", vec![loss(first, 60, 75, LossReason::RingOverflow)], vec![readings(first, 75..90)]);
     let roller = Roller::new(Arc::clone(&store), lake, RollSettings { interval_ms: 0, bytes: 0 });

@@ -38,6 +38,7 @@ faults! {
     AgentKilledCommitted = "agent killed between commit and acknowledgement",
     AgentKilledUncommitted = "agent killed in a commit that is not on the disk",
     OldImage = "gateway replaced by an old disk image",
+    SetBackTold = "gateway found to be set back, or run twice, by the age of its queue",
     Twin = "one disk image run by two processes",
     TwinKicked = "second process took over the first one's connection",
     GatewayClockForward = "gateway clock jumped forward",

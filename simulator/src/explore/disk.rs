@@ -35,6 +35,8 @@ pub struct Disk {
     next_key: Key,
     sent_today: Option<SentToday>,
     ledger: u32,
+    /// How often it was written, ever.
+    pub commits: u64,
 }
 
 /// What a transaction took out of the queue.
@@ -60,6 +62,7 @@ impl Disk {
     /// Applies a batch, or says what is wrong with it.
     pub fn apply(&mut self, batch: &Batch, library: &mut Library) -> Result<Applied, String> {
         let mut applied = Applied::default();
+        self.commits += 1;
         for quarantined in &batch.quarantine {
             applied.quarantined += 1;
             let is_damaged = quarantined.reason == "damaged";

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidegate_agent::core::{Batch, Core, CoreSettings, Event, Key, LinkId, Now, Time};
-use tidegate_protocol::{ClockQuality, Origin, topic::GatewayPath};
+use tidegate_protocol::{ClockQuality, Origin, status::QueueAge, topic::GatewayPath};
 
 use super::disk::Disk;
 
@@ -34,6 +34,8 @@ pub struct Uplink {
 pub struct Process {
     pub core: Core,
     pub epoch: u64,
+    /// The commit by which it opened its queue.
+    opened: u64,
     pub committing: Option<Batch>,
     pub loading: Option<Vec<Key>>,
     pub wakes_at_us: Option<u64>,
@@ -55,6 +57,8 @@ pub struct Gateway {
     pub health: DiskHealth,
     /// An image of the disk as it was once.
     pub image: Option<Disk>,
+    /// It went on with an older disk, or is one of two on one.
+    pub was_set_back: bool,
     pub process: Option<Process>,
     /// Which process since the schedule began.
     pub life: u64,
@@ -76,6 +80,7 @@ impl Gateway {
             disk: Disk::default(),
             health: DiskHealth::default(),
             image: None,
+            was_set_back: false,
             process: None,
             life: 0,
             links: 0,
@@ -83,6 +88,12 @@ impl Gateway {
             clock_offset_ms: 0,
             synced: true,
         }
+    }
+
+    /// How old its queue is, as who runs on it says.
+    pub fn queue_age(&self) -> Option<QueueAge> {
+        let process = self.process.as_ref()?;
+        Some(QueueAge { opened: process.opened, commits: self.disk.commits })
     }
 
     /// It comes up before it knows the time.
@@ -94,9 +105,11 @@ impl Gateway {
     pub fn start(&mut self, now_us: u64, epoch: u64, jitter_seed: u64) -> std::io::Result<()> {
         let settings = CoreSettings { epoch, jitter_seed, ..self.settings.clone() };
         self.life += 1;
+        self.disk.commits += 1;
         let mut process = Process {
             core: Core::new(settings, self.disk.recovered(), Now { at: Time(0), unix_ms: 0 })?,
             epoch,
+            opened: self.disk.commits,
             committing: None,
             loading: None,
             wakes_at_us: None,

@@ -76,11 +76,12 @@ impl World {
             online,
             version: "explored".to_owned(),
             epoch: format!("{epoch:016x}"),
-            since_unix_ms: 0,
+            queue: gateway.queue_age(),
             ..GatewayStatus::default()
         };
         let from = gateway.path;
-        self.ingest_event(Event::Status { from, status });
+        let unix_ms = self.ingest_unix_ms();
+        self.ingest_event(Event::Status { from, status, unix_ms });
     }
 
     pub fn block_up(&mut self, life: u64, connection: u64, parcel: Parcel) {

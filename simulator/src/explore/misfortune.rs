@@ -254,6 +254,7 @@ impl World {
         self.coverage.count(Fault::OldImage);
         let Some(gateway) = self.gateways.get_mut(at) else { return };
         let Some(image) = gateway.image.clone() else { return };
+        gateway.was_set_back = true;
         let newer = std::mem::replace(&mut gateway.disk, image);
         let mut held: Vec<_> = Vec::new();
         for contents in newer
@@ -284,6 +285,7 @@ impl World {
         let Some(original) = self.gateways.get(at) else { return };
         let mut twin = Gateway::new(original.path, original.settings.clone());
         twin.disk = original.disk.clone();
+        twin.was_set_back = true;
         let twin_at = self.gateways.len();
         self.gateways.push(twin);
         self.boards.iter_mut().for_each(|board| board.lines.push(Line::default()));

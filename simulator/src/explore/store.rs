@@ -29,7 +29,7 @@ pub struct MemoryStore {
     pub holdings: Holdings,
     /// What journal entries and lake files hold of each origin, by the commits alone.
     pub accepted: BTreeMap<Origin, RangeSet>,
-    gateways: BTreeMap<GatewayPath, GatewayRecord>,
+    pub gateways: BTreeMap<GatewayPath, GatewayRecord>,
     live: BTreeMap<(SiteId, DeviceId), LiveRecord>,
     settled: BTreeMap<OriginNo, SettledRecord>,
     history: BTreeMap<OccurrenceKey, Occurrence>,

@@ -1,7 +1,10 @@
 //! What must be true once all is at rest.
 
-use tidegate_alarms::{ReadingAt, State, TransitionKind};
-use tidegate_ingest::core::batch::{Occurrence, OriginNo, OriginRecord};
+use tidegate_alarms::{AlarmEvent, ReadingAt, State, TransitionKind};
+use tidegate_ingest::core::{
+    batch::{Occurrence, OriginNo, OriginRecord},
+    system::GATEWAY_SET_BACK,
+};
 use tidegate_protocol::{Origin, RangeSet, Reading, SeqRange};
 
 use super::{coverage::Fault, world::World};
@@ -16,6 +19,25 @@ impl World {
         }
         self.check_boards();
         self.check_lake();
+        self.check_queues();
+    }
+
+    /// Who was set back is known by the age of its queue, nobody else is taken for one, and there is an alarm.
+    fn check_queues(&mut self) {
+        for (path, record) in self.cloud.store.gateways.clone() {
+            let Some(set_back) = record.queue.set_back else { continue };
+            self.coverage.add(Fault::SetBackTold, u64::from(set_back.times));
+            if !self.gateways.iter().any(|gateway| gateway.path == path && gateway.was_set_back) {
+                self.violate("set-back-is-true", format!("{path:?} was never set back: {set_back:?}"));
+            }
+            let is_its = |event: &&AlarmEvent| {
+                (event.site, event.device.as_str()) == (path.site, path.gateway.as_str())
+                    && event.rule.as_str() == GATEWAY_SET_BACK
+            };
+            if !self.cloud.store.events.iter().any(|event| is_its(&event)) {
+                self.violate("set-back-is-told", format!("{path:?} was set back, and there is no alarm"));
+            }
+        }
     }
 
     fn check_ledger(&mut self, record: &OriginRecord) {

@@ -323,7 +323,8 @@ impl World<'_> {
             since_unix_ms: 0,
             ..GatewayStatus::default()
         };
-        self.ingest_event(ingest::Event::Status { from: gateway.path, status });
+        let (from, unix_ms) = (gateway.path, Gateway::now(self.now_us).unix_ms);
+        self.ingest_event(ingest::Event::Status { from, status, unix_ms });
     }
 
     fn ingest_event(&mut self, event: ingest::Event) {

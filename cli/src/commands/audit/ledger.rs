@@ -14,6 +14,19 @@ pub struct Audit {
     pub totals: Totals,
     #[serde(default)]
     pub quarantine: Quarantine,
+    #[serde(default)]
+    pub set_back: Vec<SetBack>,
+}
+
+/// A gateway whose queue was found to be younger than it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetBack {
+    pub site: String,
+    pub gateway: String,
+    pub times: u32,
+    pub last_unix_ms: i64,
+    pub had_commits: u64,
+    pub has_commits: u64,
 }
 
 /// What was not taken, of all devices.

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ledger::{Audit, OriginAudit},
+    ledger::{Audit, OriginAudit, SetBack},
     verdict::{Finding, Verdict, What},
 };
 use crate::{
-    instant::roughly,
+    instant::{local_time, roughly},
     paint::{Paint, Style},
     table::{Align, Table},
 };
@@ -123,6 +123,14 @@ fn notes(audit: &Audit) -> String {
             if blocks == 1 { " was" } else { "s were" }
         ));
     }
+    for SetBack { site, gateway, times, last_unix_ms, had_commits, has_commits } in &audit.set_back {
+        text.push_str(&format!(
+            "gateway {site}/{gateway} was set back {}, last {}, from {had_commits} commits to {has_commits}: what only the newer queue held \
+             of boots that nobody spoke of since is in no account\n",
+            if *times == 1 { "once".to_owned() } else { format!("{times} times") },
+            local_time(*last_unix_ms),
+        ));
+    }
     for origin in audit.origins.iter().filter(|origin| origin.refused > 0) {
         let OriginAudit { site, device, boot, refused, .. } = origin;
         text.push_str(&format!(
@@ -210,6 +218,30 @@ missing: 18 of s/b1 boot 0a, seq 1..2, 3..4, 5..6, 7..8, …; nothing was heard 
 Not complete: 120 measured, 100 stored, 2 declared lost, 18 outstanding.
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_gateway_that_was_set_back_is_named_and_how_far() {
+        let mut audit = audit();
+        audit.set_back = vec![SetBack {
+            site: "s".into(),
+            gateway: "gw".into(),
+            times: 2,
+            last_unix_ms: 1_800_000_000_000,
+            had_commits: 4_711,
+            has_commits: 17,
+        }];
+        let text = render(&audit, Verdict::InFlight, &[], Paint::always(false));
+        let line = text.lines().find(|line| line.starts_with("gateway s/gw")).expect("a line");
+        let expected = format!(
+            "gateway s/gw was set back 2 times, last {}, from 4711 commits to 17: what only the newer queue held of boots that nobody \
+             spoke of since is in no account",
+            local_time(1_800_000_000_000)
+        );
+        assert_eq!(line, expected);
+        audit.set_back[0].times = 1;
+        let text = render(&audit, Verdict::InFlight, &[], Paint::always(false));
+        assert!(text.contains("was set back once, last"), "{text}");
     }
 
     #[test]
