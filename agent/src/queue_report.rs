@@ -77,6 +77,7 @@ pub fn inspection(seen: &Inspection, filter: &Filter, as_json: bool) -> Result<(
     }
     let Totals { blocks, readings, bytes } = seen.totals;
     println!("format      {}", seen.format);
+    println!("commits     {}", seen.commits.map_or("not counted".to_owned(), |commits| commits.to_string()));
     println!("blocks      {} (the totals say {blocks})", seen.blocks);
     println!("readings    {} (the totals say {readings})", seen.readings);
     println!("disk bytes  {bytes} of blocks, {} of the file, map of {}", seen.file_bytes, seen.map_bytes);

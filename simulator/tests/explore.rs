@@ -94,8 +94,8 @@ const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::RetiredEarly, 217),
     (Mutant::LateDataLive, 201),
     (Mutant::LakeOutsideTransaction, 202),
-    (Mutant::LakeEntriesUncounted, 1227),
-    (Mutant::LakeFileLeft, 326),
+    (Mutant::LakeEntriesUncounted, 224),
+    (Mutant::LakeFileLeft, 387),
 ];
 
 #[test]

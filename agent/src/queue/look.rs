@@ -178,6 +178,19 @@ impl Look<'_> {
         }
     }
 
+    /// How often the queue was committed, ever; none where nobody counted.
+    pub fn commits(&self) -> Option<u64> {
+        let mut commits = None;
+        self.walk(Table::Meta, &[], &mut Vec::new(), &mut |key, data| {
+            if key == records::COMMITS.as_bytes() {
+                let value = self.file.value(&self.snapshot, data).ok();
+                commits = value.and_then(|bytes| records::unseal(&bytes));
+            }
+            ControlFlow::Continue(())
+        });
+        commits
+    }
+
     /// Every origin's key with its record; none where that is damaged.
     pub fn origins(&self, damaged: &mut Vec<Damage>) -> Vec<(Vec<u8>, Option<OriginRecord>)> {
         let mut origins = Vec::new();

@@ -24,8 +24,9 @@ use crate::core::{ENTRY_HEAD_BYTES, Key, SentToday, Totals};
 
 pub const FORMAT: u32 = 0;
 
-/// The one key of the table `meta`.
+/// What every queue has in the table `meta`.
 pub const META: &str = "queue";
+pub const COMMITS: &str = "commits";
 /// Put by a repair, taken away with the account.
 pub const ACCOUNT_DUE: &str = "account-due";
 

@@ -50,7 +50,7 @@ impl QueueHistory {
         if !is_online || self.epochs.contains(&epoch) {
             return false;
         }
-        let is_set_back = !self.epochs.is_empty() && age.opened <= self.commits;
+        let is_set_back = age.opened <= self.commits;
         if is_set_back {
             let times = self.set_back.map_or(0, |before| before.times).saturating_add(1);
             let (had_commits, has_commits) = (self.commits, age.opened);

@@ -32,15 +32,22 @@ pub const TOO_MANY_ORIGINS: &str = "too-many-origins";
 pub const CERTIFICATE_WARNING: &str = "certificate-expiry-warning";
 pub const CERTIFICATE_CRITICAL: &str = "certificate-expiry-critical";
 
-/// Those that end when it was quiet.
-const OF_IDENTITIES: [&str; 5] =
-    [IDENTITY_CONFLICT, GATEWAY_CLONED, GATEWAY_SET_BACK, DEVICE_AT_TWO_GATEWAYS, TOO_MANY_ORIGINS];
-
 const IDENTITY: &str = "identity";
 const CERTIFICATE: &str = "certificate";
 /// The place of the ingest's own alarms, which is at no site.
 pub(super) const CLOUD: &str = "cloud";
 pub(super) const INGEST: &str = "ingest";
+
+/// Rules, the channels that they are on, and priorities. Those of identities end when it was quiet.
+const KNOWN: [(&str, &str, Priority); 7] = [
+    (IDENTITY_CONFLICT, IDENTITY, Priority::High),
+    (GATEWAY_CLONED, IDENTITY, Priority::High),
+    (GATEWAY_SET_BACK, IDENTITY, Priority::High),
+    (DEVICE_AT_TWO_GATEWAYS, IDENTITY, Priority::High),
+    (TOO_MANY_ORIGINS, IDENTITY, Priority::High),
+    (CERTIFICATE_WARNING, CERTIFICATE, Priority::Medium),
+    (CERTIFICATE_CRITICAL, CERTIFICATE, Priority::Critical),
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SystemSettings {
@@ -90,8 +97,8 @@ impl Core {
         let quiet_at_ms = self.lifecycles.now_ms().saturating_add(self.system.settings.quiet_ms);
         self.system.quiet_at_ms.clear();
         for key in self.lifecycles.active_of(AlarmKind::System) {
-            let rule = OF_IDENTITIES.into_iter().find(|rule| *rule == key.rule.as_str());
-            if let Some(rule) = rule {
+            let rule = KNOWN.into_iter().find(|(rule, ..)| *rule == key.rule.as_str());
+            if let Some((rule, IDENTITY, _)) = rule {
                 self.system.quiet_at_ms.insert((rule, key.site, key.device), quiet_at_ms);
             }
         }
@@ -301,17 +308,8 @@ struct Told {
 
 /// Nothing is wrong with them: a test raises an alarm by each.
 static RULES: LazyLock<Option<BTreeMap<&'static str, Arc<Rule>>>> = LazyLock::new(|| {
-    let known = [
-        (IDENTITY_CONFLICT, IDENTITY, Priority::High),
-        (GATEWAY_CLONED, IDENTITY, Priority::High),
-        (GATEWAY_SET_BACK, IDENTITY, Priority::High),
-        (DEVICE_AT_TWO_GATEWAYS, IDENTITY, Priority::High),
-        (TOO_MANY_ORIGINS, IDENTITY, Priority::High),
-        (CERTIFICATE_WARNING, CERTIFICATE, Priority::Medium),
-        (CERTIFICATE_CRITICAL, CERTIFICATE, Priority::Critical),
-    ];
     let rule = |(id, channel, priority): (&str, &str, Priority)| serde_json::json!({ "id": id, "select": { "channel": channel }, "equals": false, "priority": priority });
-    let settings = serde_json::json!({ "rule": known.map(rule) });
+    let settings = serde_json::json!({ "rule": KNOWN.map(rule) });
     let rules = RuleSet::from_settings(serde_json::from_value::<RulesSettings>(settings).ok()?).ok()?;
-    known.into_iter().map(|(id, ..)| Some((id, Arc::clone(rules.get(id)?)))).collect()
+    KNOWN.into_iter().map(|(id, ..)| Some((id, Arc::clone(rules.get(id)?)))).collect()
 });

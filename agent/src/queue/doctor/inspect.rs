@@ -25,6 +25,8 @@ use crate::{
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Inspection {
     pub format: u32,
+    /// Ever; a copy of the queue has fewer. None where an agent of before wrote it.
+    pub commits: Option<u64>,
     /// As the queue adds them up.
     pub totals: Totals,
     /// Blocks met one by one.
@@ -121,6 +123,7 @@ fn beginning(look: &Look<'_>) -> Inspection {
     };
     Inspection {
         format: meta.format,
+        commits: look.commits(),
         totals: meta.totals,
         next_key: meta.next_key,
         map_bytes: look.snapshot.map_bytes,

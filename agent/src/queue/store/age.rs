@@ -10,9 +10,7 @@ use heed::RwTxn;
 use tidegate_protocol::status::QueueAge;
 
 use super::{Store, Tables};
-use crate::queue::records;
-
-const COMMITS: &str = "commits";
+use crate::queue::records::{self, COMMITS};
 
 /// The age of the queue that is open, for those who tell of it. Never more than is on the disk.
 #[derive(Clone, Debug, Default)]
