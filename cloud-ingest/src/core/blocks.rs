@@ -40,6 +40,8 @@ pub(super) struct Fate {
     pub barrier: u64,
     pub rejection: Option<Rejection>,
     pub verify: Option<VerifyJob>,
+    /// All that is to be compared of it, and what was: its outcome relies on that until it has left.
+    pub compared: Vec<(OriginNo, Origin, SeqRange)>,
     /// What is to be taken of it once that was compared.
     pub again: Option<Again>,
 }
@@ -51,7 +53,6 @@ pub(super) struct Again {
     unix_ms: i64,
     /// Of the origins in the block.
     places: Vec<u32>,
-    compared: Vec<(OriginNo, Origin, SeqRange)>,
 }
 
 /// A block as it came, and what has become of it so far.
@@ -204,6 +205,7 @@ impl Core {
                 barrier,
                 rejection,
                 verify: None,
+                compared: Vec::new(),
                 again: None,
             });
             self.release_fates();
@@ -348,9 +350,9 @@ impl Core {
         again: Again,
         differing: &[(Origin, SeqRange)],
     ) {
-        let Fate { to, epoch, number, block, entries, rejection, .. } = fate;
+        let Fate { to, epoch, number, block, entries, rejection, compared, .. } = fate;
         let Ok(decoded) = self.decoder.decode(&block) else { return };
-        let Again { lane, unix_ms, places, compared } = again;
+        let Again { lane, unix_ms, places } = again;
         let mut arrival = Arrival::new(to, lane, unix_ms);
         arrival.compared = compared;
         arrival.differing = differing.iter().map(|(origin, _)| *origin).collect();
@@ -386,10 +388,8 @@ impl Core {
             rejection
         });
         let rejection = self.rejection(undescribed, sealed, torn, rejection);
-        let again = (!half_known.is_empty()).then(|| {
-            compared.extend(&known);
-            Again { lane, unix_ms, places: half_known, compared }
-        });
+        compared.extend(&known);
+        let again = (!half_known.is_empty()).then_some(Again { lane, unix_ms, places: half_known });
         let verify = (!known.is_empty()).then(|| VerifyJob { block: block.clone(), ranges: known });
         // What is known may be in the batch being written, or in the one being filled.
         let barrier = self.barrier();
@@ -397,7 +397,8 @@ impl Core {
             Mutant::BlockAckedEarly.is_on() || (verify.is_some() && Mutant::DuplicateAckedEarly.is_on());
         let barrier = if early { 0 } else { barrier };
         let verify = verify.filter(|_| !early);
-        let fate = Fate { to: from, epoch, number, block, entries, barrier, rejection, verify, again };
+        let to = from;
+        let fate = Fate { to, epoch, number, block, entries, barrier, rejection, verify, compared, again };
         self.fates.push_back(fate);
         self.release_fates();
     }

@@ -161,7 +161,8 @@ impl Core {
             }
             let from = state.passed(state.record.settled);
             let end = state.record.ledger.settled_end(from).min(from.saturating_add(LOAD_READINGS));
-            let end = state.retelling.as_ref().map_or(end, |retelling| end.min(retelling.frontier));
+            // What is lost may reach across the frontier: then there is nothing left to read.
+            let end = state.retelling.as_ref().map_or(end, |retelling| end.min(retelling.frontier)).max(from);
             self.loading.insert(no);
             let (range, told) = (SeqRange::new(from, end), state.retelling.is_some());
             self.effects.push_back(Effect::Load { origin: no, range, told });

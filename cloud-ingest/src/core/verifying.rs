@@ -99,13 +99,12 @@ impl Verifying {
 }
 
 impl Fate {
-    /// Whether its own readings are in this entry, or it waits to be compared with some that are.
+    /// Whether its own readings are in this entry, or some that it was compared with, or is to be.
     fn relies_on(&self, damaged: &Damaged) -> bool {
         if self.entries.contains(&damaged.position) {
             return true;
         }
-        let mut asked = self.verify.iter().flat_map(|job| &job.ranges);
-        asked.any(|(no, _, range)| {
+        self.compared.iter().any(|(no, _, range)| {
             damaged.ranges.iter().any(|(of, gone)| of == no && !gone.intersection(*range).is_empty())
         })
     }

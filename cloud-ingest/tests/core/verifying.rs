@@ -147,6 +147,39 @@ fn a_copy_that_came_while_its_original_was_found_damaged_is_not_rejected_but_tak
     }
 }
 
+/// Found equal to what is stored, a block still waits for the commit of what is new of it, or of what differs.
+#[test]
+fn a_block_whose_compared_part_is_found_damaged_before_its_answer_leaves_gets_none() {
+    let (board, other) = (origin("board", 1), origin("other", 1));
+    for differing in [Vec::new(), vec![(other, SeqRange::new(0, 5))]] {
+        let mut bench = Bench::new(Snapshot::default());
+        let both = vec![described(board), described(other)];
+        bench.send(Lane::Live, encode(both, vec![readings(board, 0..5)]));
+        bench.send(Lane::Live, encode(Vec::new(), vec![readings(other, 0..5)]));
+        let new = if differing.is_empty() { 9 } else { 5 };
+        let bytes = encode(Vec::new(), vec![readings(board, 3..new), readings(other, 0..5)]);
+        let number = bench.send(Lane::Live, bytes.clone());
+        let ticket = bench.verify.last().expect("a part of it is known").0;
+        bench.hold_commits = true;
+        bench.handle(Event::Verified { ticket, differing: Some(differing) });
+        let batch = bench.held.take().expect("something of it is being written");
+        let gone = Damaged { position: 0, ranges: vec![(OriginNo(0), SeqRange::new(0, 5))] };
+        bench.handle(Event::Damaged(gone));
+        bench.hold_commits = false;
+        bench.handle(Event::Committed { batch, used_bytes: 0 });
+        assert_eq!(bench.outcome(number), None, "3 to 5 are not stored any more");
+        let again = bench.send(Lane::Live, bytes);
+        let ticket = bench.verify.last().expect("the rest of it is known").0;
+        bench.handle(Event::Verified { ticket, differing: Some(Vec::new()) });
+        assert_eq!(bench.outcome(again), Some(Outcome::Durable));
+        let records: std::collections::BTreeMap<_, _> =
+            bench.batches.iter().flat_map(|batch| batch.origins.iter().cloned()).collect();
+        let ledger = &records[&OriginNo(0)].ledger;
+        let stored: Vec<_> = ledger.stored().iter().collect();
+        assert_eq!(stored, [SeqRange::new(3, new)], "what came again is stored anew");
+    }
+}
+
 /// What was new of it is in a journal entry of its own, and the rest of it takes long to compare.
 #[test]
 fn a_block_whose_own_entry_is_found_damaged_while_the_rest_of_it_is_compared_gets_no_answer() {

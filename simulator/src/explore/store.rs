@@ -250,7 +250,9 @@ impl MemoryStore {
     }
 
     pub fn checkpoints(&self, no: OriginNo, range: SeqRange) -> Vec<Checkpoint> {
-        let found = self.checkpoints.range((no, range.start + 1)..=(no, range.end));
+        // Behind the start of an empty range there is nothing.
+        let found = self.checkpoints.range((no, range.start)..=(no, range.end.max(range.start)));
+        let found = found.filter(|((_, seq), _)| *seq > range.start);
         found.map(|((_, seq), states)| Checkpoint { seq: *seq, states: states.clone() }).collect()
     }
 
