@@ -33,7 +33,8 @@ use crate::{
     delivery::deliverer,
     door::{Door, DoorError, certificate},
     engine::{Engine, new_incarnation},
-    events, expiry_watch,
+    events,
+    expiry_watch::Watched,
     inbox::{Inbox, inbox},
     intake::{Intake, MqttIntake, OUTGOING_WAITING},
     lake::{Anchors, Expirer, Lake, LakeError, Roller},
@@ -162,7 +163,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     }
     let mut tasks = delivery.tasks;
     let mut http_certificate = None;
-    tasks.push(tokio::spawn(expiry_watch::run(config.broker.tls.clone(), done.clone(), stopping.clone())));
+    let watched = Watched::new(&config.broker, config.http.tls.as_ref().map(|tls| &tls.files.own));
+    tasks.push(tokio::spawn(watched.run(done.clone(), stopping.clone())));
     tasks.push(tokio::spawn(config.heartbeat.run(done.clone(), Arc::clone(&shown), clock, stopping.clone())));
     let orders = Arc::new(Orders::new(done.clone(), clock));
     let retention = RetentionThread {

@@ -27,11 +27,16 @@ impl Secured {
         use_certificates(&mut chain, &broker, &client("ingest"), &client("agent"));
         let mut secured = Self { chain, authority, gateway: 0, revoked: Vec::new() };
         replace(&secured.path("ca.pem"), &secured.authority.pem(), 0o644);
-        secured.write("broker", &secured.authority.server(&["127.0.0.1"], When::Now));
-        secured.write("ingest", &secured.authority.client(&["tidegate:role/ingest"], When::Now));
-        secured.renew_gateway();
+        secured.all_end(When::Now);
         secured.list_revoked();
         secured
+    }
+
+    /// Broker, ingest and agent get certificates of this time.
+    pub fn all_end(&mut self, when: When) {
+        self.write("broker", &self.authority.server(&["127.0.0.1"], when));
+        self.write("ingest", &self.authority.client(&["tidegate:role/ingest"], when));
+        self.gateway_is(&format!("tidegate://{SITE}/{GATEWAY}"), when);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

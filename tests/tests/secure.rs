@@ -135,6 +135,31 @@ async fn certificates_change_under_a_running_chain_and_every_part_comes_back_wit
     secured.chain.api().get_when("every reading stored", "/api/v1/audit", all).await;
 }
 
+/// Of the gateway by its word, of the broker by asking it, though the ingest's connection stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_end_soon_raise_alarms_whoever_shows_them() {
+    let mut secured = Secured::new(RULES);
+    let soon = unix_s() + 20 * 86_400;
+    secured.all_end(When::Until(soon));
+    secured.chain.start();
+    let api = secured.chain.api();
+    let all = ["cloud/broker", "cloud/ingest", "plant/gw-a"];
+    let warned = |alarms: &Value| {
+        let alarms = alarms["alarms"].as_array().expect("alarms");
+        let place = |alarm: &Value| {
+            format!("{}/{}", alarm["site"].as_str().unwrap_or("?"), alarm["device"].as_str().unwrap_or("?"))
+        };
+        let mut places: Vec<_> = alarms.iter().map(place).collect();
+        places.sort();
+        places == all
+    };
+    api.get_when("three alarms", "/api/v1/alarms?rule=certificate-expiry-warning", warned).await;
+}
+
+fn unix_s() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().expect("it is later than 1970").as_secs()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn check_connect_says_what_is_wrong() {
     let mut secured = Secured::new("");

@@ -1,20 +1,24 @@
 //! The end that connects.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio_rustls::rustls::{
-    self, ClientConfig, DigitallySignedStruct, SignatureScheme,
-    client::{
-        Resumption, WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        self, ClientConfig, DigitallySignedStruct, SignatureScheme,
+        client::{
+            Resumption, WebPkiServerVerifier,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        },
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, UnixTime},
     },
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
 use crate::{
     certificate::Certificate,
-    files::{FileError, OwnFiles, Which, authorities, first_certificate, revocations},
+    files::{FileError, OwnFiles, Which, authorities, revocations},
     versions::Versions,
 };
 
@@ -45,6 +49,18 @@ impl ClientTls {
     /// Our own certificate, as the server gets to see it.
     pub fn own_der(&self) -> Option<&[u8]> {
         self.own.as_deref()
+    }
+
+    /// The certificate that a server shows now. It is asked by a handshake that nothing follows, since a connection that stands only knows
+    /// what there was when it began.
+    pub async fn certificate_of(&self, host: &str, port: u16) -> io::Result<Certificate> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let stream = TcpStream::connect((host, port)).await?;
+        let mut stream = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
+        let _gone = stream.shutdown().await;
+        let shown = shown.ok_or_else(|| io::Error::other("the server showed no certificate"))?;
+        Certificate::read(&shown).map_err(io::Error::other)
     }
 }
 
@@ -93,10 +109,9 @@ impl ClientFiles {
         Ok(ClientTls { config: Arc::new(config), certificate, own })
     }
 
-    /// Until when the certificate lasts that is in its file now, in Unix seconds.
+    /// Until when our certificate lasts that is in its file now, in Unix seconds.
     pub fn certificate_expiry(&self) -> Option<i64> {
-        let own = self.own.as_ref()?;
-        first_certificate(&own.certificate).ok().map(|certificate| certificate.not_after)
+        self.own.as_ref()?.expiry()
     }
 }
 

@@ -91,6 +91,11 @@ impl OwnFiles {
         Ok(Own { key: key(&self.key)?, chain, certificate })
     }
 
+    /// Until when the certificate lasts that is in its file now, in Unix seconds.
+    pub fn expiry(&self) -> Option<i64> {
+        first_certificate(&self.certificate).ok().map(|certificate| certificate.not_after)
+    }
+
     /// What a configuration is refused for once all files could be read.
     pub(crate) fn refused(&self, error: &rustls::Error) -> FileError {
         match error {

@@ -7,7 +7,7 @@
 //! | `gateway-set-back` | `SITE/GATEWAY/identity` | its queue is younger than it was (`set_back`) | it was not again for `quiet_ms` |
 //! | `device-at-two-gateways` | `SITE/DEVICE/identity` | a boot goes on at a gateway after one at another took its place (`presence`) | it has not for `quiet_ms` |
 //! | `too-many-origins` | `SITE/GATEWAY/identity`, `cloud/ingest/identity` | there was no room for the new origins of a block (`room`) | there was for `quiet_ms` |
-//! | `certificate-expiry-warning`, `certificate-expiry-critical` | `SITE/GATEWAY/certificate`, `cloud/ingest/certificate` | fewer days are left than the settings say | another certificate is shown |
+//! | `certificate-expiry-warning`, `certificate-expiry-critical` | `SITE/GATEWAY/certificate`, `cloud/{ingest,broker,api}/certificate` | fewer days are left than the settings say | another certificate is shown |
 //!
 //! One alarm stands for a device, a gateway, a certificate, however many readings conflict. As with silence, whether one
 //! stands is its life cycle's to say, so that it survives a restart; then its quiet time begins anew.
@@ -34,7 +34,7 @@ pub const CERTIFICATE_CRITICAL: &str = "certificate-expiry-critical";
 
 const IDENTITY: &str = "identity";
 const CERTIFICATE: &str = "certificate";
-/// The place of the ingest's own alarms, which is at no site.
+/// The place of the cloud's own alarms, which is at no site.
 pub(super) const CLOUD: &str = "cloud";
 pub(super) const INGEST: &str = "ingest";
 
@@ -67,7 +67,11 @@ impl Default for SystemSettings {
 /// Whose certificate it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Certified {
+    /// What the ingest shows the broker.
     Ingest,
+    Broker,
+    /// What the ingest shows those who ask it by HTTP.
+    Api,
     Gateway(GatewayPath),
 }
 
@@ -236,21 +240,19 @@ impl Core {
 
     fn judge_certificate(&mut self, now_ms: u64, whose: Certified, left_s: i64) {
         let Some(unix_ms) = self.lifecycles.unix_ms_at(now_ms) else { return };
-        let (site, device, words) = match whose {
-            Certified::Ingest => (CLOUD, INGEST, "the ingest's certificate for the broker".to_owned()),
-            Certified::Gateway(path) => {
-                let words = format!("gateway {}'s certificate", path.gateway);
-                return self.of_certificate(
-                    now_ms,
-                    unix_ms,
-                    path.site,
-                    path.gateway.as_str(),
-                    &words,
-                    left_s,
-                );
+        let (device, words) = match whose {
+            Certified::Ingest => (INGEST, "the ingest's certificate for the broker".to_owned()),
+            Certified::Broker => ("broker", "the broker's certificate".to_owned()),
+            Certified::Api => ("api", "the certificate of the ingest's API".to_owned()),
+            Certified::Gateway(ref path) => {
+                (path.gateway.as_str(), format!("gateway {}'s certificate", path.gateway))
             }
         };
-        if let Ok(site) = SiteId::new(site) {
+        let site = match whose {
+            Certified::Gateway(path) => Ok(path.site),
+            _ => SiteId::new(CLOUD),
+        };
+        if let Ok(site) = site {
             self.of_certificate(now_ms, unix_ms, site, device, &words, left_s);
         }
     }

@@ -221,6 +221,21 @@ fn a_certificate_warns_at_30_days_and_is_critical_at_7_until_it_is_renewed() {
 }
 
 #[test]
+fn each_certificate_of_the_cloud_has_an_alarm_of_its_own() {
+    let mut bench = bench();
+    for (whose, place) in
+        [(Certified::Ingest, "ingest"), (Certified::Broker, "broker"), (Certified::Api, "api")]
+    {
+        bench.batches.clear();
+        show(&mut bench, whose, Some(8));
+        assert_eq!(
+            told(&bench),
+            [expiry("warning", &format!("cloud/{place}/certificate"), TransitionKind::Raise)]
+        );
+    }
+}
+
+#[test]
 fn limits_are_those_of_the_settings() {
     let mut bench = bench();
     let (certificate_warning_s, certificate_critical_s) = (3 * DAY_S, DAY_S);
