@@ -286,6 +286,10 @@ impl Core {
 fn claim(state: &mut OriginState, cause: LossReason) -> Claim {
     state.described = false;
     state.unrecorded = true;
+    // Taken once more, and with that in memory, whatever the first copy has come to.
+    for range in state.again.iter().collect::<Vec<_>>() {
+        state.safe.remove(range);
+    }
     let mut lost = state.safe.clone();
     if cause == LossReason::RolledBack {
         let known = if state.closed { state.next.max(state.safe.end()) } else { state.floor };

@@ -234,6 +234,7 @@ impl OriginState {
         for &range in lost {
             self.safe.insert(range);
             self.unsafe_losses.remove(range);
+            self.again.remove(range);
         }
         // Where gaps are forgotten they are below the floor: someone else's custody.
         self.safe.forget_gaps_below(self.floor, MAX_RANGES);

@@ -296,7 +296,8 @@ impl World {
             };
             let origin = Origin::new(id, boot);
             let known = gateway.disk.origins.get(&origin);
-            if known.is_none_or(|record| !record.closed && (record.next < device.next || device.closed)) {
+            // A boot that is used again goes on after its end.
+            if known.is_none_or(|record| record.next < device.next || (device.closed && !record.closed)) {
                 self.truth.entry(origin).forgotten = true;
             }
         }

@@ -344,7 +344,10 @@ impl World {
             let mut evicted = losses.filter(|loss| {
                 loss.origin == *origin && matches!(loss.reason, LossReason::Evicted | LossReason::Thinned)
             });
-            evicted.any(|loss| ranges.iter().any(|range| !range.intersection(loss.range).is_empty()))
+            // What the cloud has may be deleted in the same batch in which another copy of it is given up.
+            let mut missing: RangeSet = ranges.iter().copied().collect();
+            self.cloud.store.cover(*origin, &mut missing);
+            evicted.any(|loss| missing.iter().any(|range| !range.intersection(loss.range).is_empty()))
         };
         let evicted = applied.deleted_alarms.iter().find(|alarm| alarm.readings.iter().any(given_up))?;
         let spared = applied.left_below_alarms.iter().find(|contents| {

@@ -1,6 +1,9 @@
 //! The ingest's store in memory: one batch is one transaction. A copy of it is a backup.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use tidegate_alarms::{AlarmEvent, EventId, RevisedRule, RuleId};
 use tidegate_ingest::core::{
@@ -16,7 +19,10 @@ use tidegate_protocol::{
     topic::GatewayPath,
 };
 
-use super::{contents::Library, holdings::Holdings};
+use super::{
+    contents::{Contents, Library},
+    holdings::Holdings,
+};
 
 type OccurrenceKey = (OriginNo, u64, ChannelName, RuleId);
 
@@ -39,7 +45,8 @@ pub struct MemoryStore {
     event_ids: BTreeSet<EventId>,
     pub events: Vec<AlarmEvent>,
     latest: BTreeMap<OriginNo, Vec<Reading>>,
-    pub quarantined: u64,
+    /// What was rejected for what it says, as it came.
+    pub quarantine: Vec<Rc<Contents>>,
     /// How often it was put back from a backup.
     pub ledger: u32,
     next_position: u64,
@@ -88,7 +95,7 @@ impl MemoryStore {
         self.live.extend(batch.live.iter().cloned());
         self.settled.extend(batch.settled.iter().cloned());
         self.latest.extend(batch.latest.iter().cloned());
-        self.quarantined += batch.quarantine.len() as u64;
+        self.quarantine.extend(batch.quarantine.iter().filter_map(|kept| library.contents(&kept.bytes)));
         self.change_history(&batch.history);
         for change in &batch.rules {
             self.rules.extend(change.rules.iter().map(|rule| (rule.id().clone(), (**rule).clone())));

@@ -75,8 +75,7 @@ impl World {
     }
 
     /// What of the outstanding has no right to be. It has where an operator threw a disk away; where the data is
-    /// in a quarantine (rule e); and where a board
-    /// died with it and the only gateway that knew was killed too: there is nobody left to say so, and an operator can
+    /// in a quarantine, of a gateway or of the cloud (rule e); and where a board died with it and the only gateway that knew was killed too: there is nobody left to say so, and an operator can
     /// write it off (rule h). The same goes for what a restore took and only a killed agent knew of.
     fn wrongly_outstanding(&self, origin: Origin, mut outstanding: RangeSet) -> RangeSet {
         let Some(truth) = self.truth.get(origin) else { return outstanding };
@@ -89,8 +88,9 @@ impl World {
             truth.died.iter().for_each(|range| outstanding.remove(range));
         }
         let kept = self.gateways.iter().flat_map(|gateway| &gateway.disk.quarantine);
-        for kept in kept.filter(|kept| !kept.is_damaged) {
-            kept.contents.ranges_of(origin).for_each(|range| outstanding.remove(range));
+        let kept = kept.filter(|kept| !kept.is_damaged).map(|kept| &kept.contents);
+        for contents in kept.chain(&self.cloud.store.quarantine) {
+            contents.ranges_of(origin).for_each(|range| outstanding.remove(range));
         }
         outstanding
     }

@@ -260,3 +260,34 @@ fn a_lost_acknowledgement_is_said_again_when_the_cloud_has_seen_that_it_is_the_s
     assert_eq!((bench.last_ack(2), published(&bench, 7).len()), (Some(100), 0));
     assert_eq!(bench.core.view(bench.now.at).counters.readings_again, 100);
 }
+
+/// What was taken once more is in memory, and is not taken a third time: one seq twice in a block could not be sent at all.
+#[test]
+fn a_restored_cloud_does_not_have_taken_again_what_waits_to_be_sent_once_more() {
+    let mut bench = Bench::new(settings());
+    bench.link_up();
+    bench.hello(1, "board", Some(7), 0, 0);
+    bench.readings(1, 5..10);
+    bench.durable(0);
+    bench.event(Event::LinkClosed(LinkId(1)));
+    bench.hello(2, "board", Some(7), 0, 10);
+    say(&mut bench, 2, (5..10).map(reading).collect());
+    bench.ledger += 1;
+    bench.announce(1, 2, 1 << 20);
+    bench.settle();
+    bench.event(Event::LinkClosed(LinkId(2)));
+    bench.published.clear();
+
+    bench.hello(3, "board", Some(7), 0, 10);
+    say(&mut bench, 3, (0..10).map(reading).collect());
+    for _ in 0..4 {
+        bench.pass_ms(2_000);
+        let sent: Vec<u64> = bench.published.iter().map(|block| block.number).collect();
+        sent.into_iter().for_each(|number| bench.durable(number));
+        bench.settle();
+    }
+    let mut sent = published(&bench, 7);
+    sent.sort_by_key(|reading| reading.seq);
+    assert_eq!(sent, (0..10).map(reading).collect::<Vec<_>>());
+    assert_eq!(bench.last_ack(3), Some(10));
+}
