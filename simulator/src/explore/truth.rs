@@ -43,8 +43,8 @@ impl OriginTruth {
         self.measured.last_key_value().map_or(0, |(seq, _)| seq + 1)
     }
 
-    /// Whether all of a range may have been lost for this reason.
-    pub fn may_be_lost(&self, range: SeqRange, reason: LossReason) -> bool {
+    /// Whether all of a range may have been lost for this reason; `kept` is in a quarantine.
+    pub fn may_be_lost(&self, range: SeqRange, reason: LossReason, kept: &RangeSet) -> bool {
         match reason {
             LossReason::RingOverflow => self.overflowed.contains_all(range),
             LossReason::Evicted => self.evicted.contains_all(range),
@@ -54,7 +54,8 @@ impl OriginTruth {
             LossReason::Corrupt => self.flipped.contains_all(range),
             LossReason::Unaccounted => {
                 let mut unexplained: RangeSet = [range].into_iter().collect();
-                self.flipped.iter().chain(self.died.iter()).for_each(|range| unexplained.remove(range));
+                let explained = self.flipped.iter().chain(self.died.iter()).chain(kept.iter());
+                explained.for_each(|range| unexplained.remove(range));
                 self.was_rolled_back || unexplained.is_empty()
             }
             LossReason::UncleanTail => self.ended,

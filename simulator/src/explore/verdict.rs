@@ -54,8 +54,9 @@ impl World {
                 format!("{origin} measured up to {}, the ledger says {}", truth.next(), ledger.next());
             return self.violate("nothing-invented", words);
         }
+        let kept = self.in_quarantine(origin);
         let unfounded = ledger.lost().find_map(|(reason, lost)| {
-            let range = lost.iter().find(|range| !truth.may_be_lost(*range, reason))?;
+            let range = lost.iter().find(|range| !truth.may_be_lost(*range, reason, &kept))?;
             Some(format!("{origin} {range} is declared lost ({}), which cannot be", reason.name()))
         });
         if let Some(words) = unfounded {
@@ -87,12 +88,14 @@ impl World {
         if truth.forgotten {
             truth.died.iter().for_each(|range| outstanding.remove(range));
         }
+        self.in_quarantine(origin).iter().for_each(|range| outstanding.remove(range));
+        outstanding
+    }
+
+    fn in_quarantine(&self, origin: Origin) -> RangeSet {
         let kept = self.gateways.iter().flat_map(|gateway| &gateway.disk.quarantine);
         let kept = kept.filter(|kept| !kept.is_damaged).map(|kept| &kept.contents);
-        for contents in kept.chain(&self.cloud.store.quarantine) {
-            contents.ranges_of(origin).for_each(|range| outstanding.remove(range));
-        }
-        outstanding
+        kept.chain(&self.cloud.store.quarantine).flat_map(|contents| contents.ranges_of(origin)).collect()
     }
 
     /// Invariant 2: everything a board was told to forget, and everything it has, has arrived.
