@@ -3,7 +3,12 @@
 //! again; until then the audit does not claim what nobody can show. The core remembers positions it was told of, since an
 //! entry may be met by several before it is out.
 
-use super::{Core, Mode, batch::Damaged};
+use tidegate_protocol::{RangeSet, SeqRange};
+
+use super::{
+    Core, Mode,
+    batch::{Damaged, OriginNo},
+};
 
 impl Core {
     /// Told once or several times, by whoever met it; once is enough until the entry is out of the journal.
@@ -15,14 +20,24 @@ impl Core {
         self.damaged.insert(damaged.position, self.building.number);
         self.leave_unanswered(&damaged);
         for (no, range) in &damaged.ranges {
+            let gone = self.not_stored_anew(*no, *range);
             if let Some(state) = self.origins.get_mut(*no) {
-                state.record.ledger.corrupt(*range);
+                gone.iter().for_each(|range| state.record.ledger.corrupt(range));
                 self.mark_dirty(*no);
                 self.settle_on(*no);
             }
         }
         self.building.damaged.push(damaged);
         self.touch_batch(now_ms);
+    }
+
+    /// Without what this batch stores in another entry: word of an entry that a commit took out, though it failed, came late. What earlier
+    /// batches store anew is for the store to see.
+    fn not_stored_anew(&self, no: OriginNo, range: SeqRange) -> RangeSet {
+        let mut gone: RangeSet = [range].into_iter().collect();
+        let accepted = self.building.entries.iter().flat_map(|entry| &entry.head.accepted);
+        accepted.filter(|run| run.origin == no).for_each(|run| gone.remove(run.range));
+        gone
     }
 
     /// After a failed commit the entries are remembered that are out already: whoever met one before may say so late, when

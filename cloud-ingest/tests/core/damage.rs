@@ -111,3 +111,38 @@ fn late_word_of_damage_that_is_out_already_takes_nothing_that_is_stored_anew() {
     let lowered = bench.batches.iter().flat_map(|batch| &batch.origins).map(|(no, _)| *no);
     assert_eq!(lowered.collect::<Vec<_>>(), [OriginNo(1)]);
 }
+
+/// A commit took the entry out and was called failed, so that nobody remembers it; its readings come again, and beside them in the
+/// same batch late word of the old entry.
+#[test]
+fn late_word_of_an_entry_that_is_out_does_not_touch_what_the_same_batch_stores_anew() {
+    let board = origin("board", 1);
+    let mut bench = Bench::new(Snapshot::default());
+    bench.send(Lane::Live, encode(vec![described(board)], vec![readings(board, 0..5)]));
+    let old = Damaged { position: 0, ranges: vec![(OriginNo(0), SeqRange::new(0, 5))] };
+    bench.handle(Event::Damaged(old.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let store = LmdbStore::open(folder.path(), 1 << 26).unwrap();
+    bench.batches.iter().for_each(|batch| drop(store.commit(batch).unwrap()));
+
+    let mut bench = Bench::new(store.snapshot().unwrap());
+    bench.hold_commits = true;
+    bench.send(Lane::Live, encode(Vec::new(), vec![readings(board, 5..6)]));
+    bench.send(Lane::Live, encode(Vec::new(), vec![readings(board, 0..5)]));
+    bench.handle(Event::Damaged(old));
+    bench.hold_commits = false;
+    let batch = bench.held.take().expect("the first is being written");
+    bench.handle(Event::Committed { batch, used_bytes: 0 });
+    bench.batches.iter().for_each(|batch| drop(store.commit(batch).unwrap()));
+    let look = store.look().unwrap();
+    let (_, record) = look.origins().unwrap().remove(0);
+    assert_eq!(record.ledger.stored().iter().collect::<Vec<_>>(), [SeqRange::new(0, 6)]);
+    let mut runs = Vec::new();
+    look.index(|_, run| {
+        runs.push((run.range.start, run.range.end));
+        Ok(())
+    })
+    .unwrap();
+    runs.sort_unstable();
+    assert_eq!(runs, [(0, 5), (5, 6)], "and it is there");
+}
