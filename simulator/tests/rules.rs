@@ -187,13 +187,7 @@ impl World {
         self.gateway_event(which, agent::Event::Clock { error_ms: 10, quality: ClockQuality::Synced });
         self.gateway_event(which, agent::Event::LocalOpened { description, flush_interval_ms: 1_000 });
         for online in [false, true] {
-            let status = GatewayStatus {
-                online,
-                version: String::new(),
-                epoch: String::new(),
-                since_unix_ms: 0,
-                ..GatewayStatus::default()
-            };
+            let status = GatewayStatus { online, ..GatewayStatus::default() };
             let unix_ms = unix_ms(self.now_ms);
             self.to_cloud.push_back(ingest::Event::Status { from, status, unix_ms });
         }
@@ -340,13 +334,7 @@ impl World {
                 self.cloud_event(ingest::Event::BrokerConnected);
                 for which in 0..2 {
                     let from = self.gateways[which].path;
-                    let status = GatewayStatus {
-                        online: true,
-                        version: String::new(),
-                        epoch: String::new(),
-                        since_unix_ms: 0,
-                        ..GatewayStatus::default()
-                    };
+                    let status = GatewayStatus { online: true, ..GatewayStatus::default() };
                     let unix_ms = unix_ms(self.now_ms);
                     self.to_cloud.push_back(ingest::Event::Status { from, status, unix_ms });
                 }
