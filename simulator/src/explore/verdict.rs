@@ -89,6 +89,10 @@ impl World {
             truth.died.iter().for_each(|range| outstanding.remove(range));
         }
         self.in_quarantine(origin).iter().for_each(|range| outstanding.remove(range));
+        // What a second gateway says of an origin that was sealed without it is counted and dropped, word of damage too.
+        if self.cloud.store.is_sealed(origin) {
+            truth.flipped.iter().for_each(|range| outstanding.remove(range));
+        }
         outstanding
     }
 
