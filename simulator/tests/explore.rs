@@ -75,7 +75,7 @@ const FOUND_BY: &[(Mutant, u64)] = &[
     (Mutant::FailedCommitTrusted, 200),
     (Mutant::LossRecordDropped, 222),
     (Mutant::RecordsEvicted, 319),
-    (Mutant::AlarmsEvictedFirst, 292),
+    (Mutant::AlarmsEvictedFirst, 301),
     (Mutant::DamageUndeclared, 253),
     (Mutant::LiveBehindBacklog, 201),
     (Mutant::BootReused, 240),
