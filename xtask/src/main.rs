@@ -3,6 +3,7 @@
 //! Every subcommand has a file of its own name. They share three things: [`repository`] (where things are),
 //! [`steps`] (one line per step, with its time) and [`tools`] (what has to be fetched, and from where).
 
+mod advisories;
 mod bench;
 mod chaos;
 mod command;
@@ -50,6 +51,8 @@ enum Command {
     Layers,
     /// Check licences, sources and known vulnerabilities of every dependency
     Deny(deny::Options),
+    /// Take what the RustSec database has on our dependencies into advisories.toml
+    Advisories(advisories::Options),
     /// Write what every program and board image is made of, as CycloneDX bills of materials, into target/sbom
     Sbom(sbom::Options),
 }
@@ -77,6 +80,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Golden => golden::run(&repository),
         Command::Layers => layers::run(&repository),
         Command::Deny(options) => deny::run(&repository, &options),
+        Command::Advisories(options) => advisories::run(&repository, &options),
         Command::Sbom(options) => sbom::run(&repository, &options),
     }
 }

@@ -7,7 +7,7 @@ use crate::firmware::{self, boards::Boards};
 use crate::repository::Repository;
 use crate::steps::Steps;
 use crate::tools::{bare_metal, debian, node, python};
-use crate::{deny, fuzz, lint, sbom};
+use crate::{advisories, deny, fuzz, lint, sbom};
 use anyhow::{Result, bail};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub struct Options {
 
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// Formatting, clippy, rustdoc, licences, bills of materials
+    /// Formatting, clippy, rustdoc, licences, known vulnerabilities, bills of materials
     Lint,
     /// The board images and the no_std builds
     Firmware,
@@ -63,6 +63,7 @@ pub fn run(repository: &Repository, options: &Options) -> Result<()> {
     if options.includes(Part::Lint) {
         lint::run(repository, &mut steps);
         steps.run("licences and sources", |step| deny::check(repository, step, deny::OFFLINE_CHECKS));
+        steps.run("known vulnerabilities", |step| advisories::check(repository, step));
         steps.run("bill of materials", |step| sbom::write(repository, step, None));
     }
     if images {

@@ -31,7 +31,7 @@ impl Machine {
             kernel: kernel(&capture(Command::new("uname").arg("-sr"))?),
             compiler: capture(Command::new("rustc").arg("--version"))?.trim().to_owned(),
             commit: if is_changed { format!("{commit} with changes") } else { commit },
-            date: today()?,
+            date: today().to_string(),
         })
     }
 }
