@@ -3,6 +3,7 @@
 mod local_alarms;
 mod sources;
 
+use secrecy::SecretString;
 use std::{
     fmt::Display,
     net::SocketAddr,
@@ -67,7 +68,7 @@ pub struct Broker {
     pub port: u16,
     /// None: in clear.
     pub tls: Option<ClientFiles>,
-    pub credentials: Option<(String, String)>,
+    pub credentials: Option<(String, SecretString)>,
     pub keep_alive: Duration,
     pub longest_backoff: Duration,
 }

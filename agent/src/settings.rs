@@ -1,5 +1,6 @@
 //! The configuration file as it is written; [`crate::config`] validates it.
 
+use secrecy::SecretString;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -46,7 +47,7 @@ pub struct BrokerSettings {
     #[serde(default)]
     pub insecure: bool,
     pub user: Option<String>,
-    pub password: Option<String>,
+    pub password: Option<SecretString>,
     /// A file with the password on one line, beside the configuration file or with a full path.
     pub password_file: Option<PathBuf>,
     #[serde(default = "default_keep_alive_ms")]

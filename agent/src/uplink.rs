@@ -13,6 +13,7 @@
 mod link;
 pub mod trial;
 
+use secrecy::{ExposeSecret, SecretString};
 use std::{
     collections::{HashMap, VecDeque},
     convert::Infallible,
@@ -65,7 +66,7 @@ pub struct UplinkSettings {
     pub port: u16,
     /// None: in clear.
     pub tls: Option<ClientFiles>,
-    pub credentials: Option<(String, String)>,
+    pub credentials: Option<(String, SecretString)>,
     pub path: GatewayPath,
     pub epoch: u64,
     pub queue: Age,
@@ -277,7 +278,7 @@ impl Runner {
         let will = status_json(&self.settings, &self.clock, false);
         options.set_last_will(LastWill::new(path.status(), will, QoS::AtLeastOnce, true));
         if let Some((user, password)) = credentials {
-            options.set_credentials(user, password);
+            options.set_credentials(user, password.expose_secret());
         }
         options
     }

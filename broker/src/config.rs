@@ -2,6 +2,7 @@
 
 mod transport;
 
+use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -259,16 +260,16 @@ fn users(file: &Path, settings: &[UserSettings]) -> Result<Vec<User>, SettingsEr
                     "rename one of the two",
                 ));
             }
-            Ok(User::new(&user.name, &password(file, index, user)?, role(user, &refused)?))
+            Ok(User::new(&user.name, password(file, index, user)?, role(user, &refused)?))
         })
         .collect()
 }
 
-fn password(file: &Path, index: usize, user: &UserSettings) -> Result<String, SettingsError> {
+fn password(file: &Path, index: usize, user: &UserSettings) -> Result<SecretString, SettingsError> {
     let key = format!("users[{index}].password");
     let remedy = "give either password or password_file";
     match (&user.password, &user.password_file) {
-        (Some(password), None) if password.is_empty() => {
+        (Some(password), None) if password.expose_secret().is_empty() => {
             Err(SettingsError::invalid(file, &key, "it is empty", "choose one"))
         }
         (Some(password), None) => Ok(password.clone()),

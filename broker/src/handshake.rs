@@ -12,7 +12,7 @@ use crate::access::{
 };
 use crate::broker::Broker;
 use crate::config::Tls;
-use crate::mqtt::{Connect, ConnectCode, Decoded, Malformed, Message, Packet, decode};
+use crate::mqtt::{Connect, ConnectCode, Decoded, Malformed, Message, Packet, Password, decode};
 use crate::registry::{Held, SeatRefused};
 use crate::router::{Link, RouterGone};
 use crate::session::{Effect, Session, Violation};
@@ -170,7 +170,10 @@ pub async fn admit(
 }
 
 fn login(broker: &Broker, connect: &Connect) -> Result<Identity, Refusal> {
-    let login = broker.config.users.login(connect.user.as_deref(), connect.password.as_deref());
+    let login = broker
+        .config
+        .users
+        .login(connect.user.as_deref(), connect.password.as_ref().map(|Password(given)| &given[..]));
     login.cloned().map_err(|refused| match refused {
         LoginRefused::BadCredentials => Refusal::BadCredentials,
         LoginRefused::Anonymous => Refusal::Anonymous,

@@ -49,7 +49,7 @@ use tokio_util::task::TaskTracker;
 pub use access::Role;
 pub use broker::Broker;
 pub use config::Config;
-pub use users::{Password, User, Users};
+pub use users::{User, Users};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

@@ -10,6 +10,8 @@ mod decode;
 mod encode;
 mod topic;
 
+use std::fmt;
+
 use bytes::Bytes;
 
 pub use decode::{Decoded, Malformed, decode};
@@ -51,6 +53,16 @@ impl Message {
     }
 }
 
+/// As a client shows it; kept out of every debug output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub Bytes);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connect {
     pub client_id: String,
@@ -58,7 +70,7 @@ pub struct Connect {
     pub keep_alive_s: u16,
     pub will: Option<Message>,
     pub user: Option<String>,
-    pub password: Option<Bytes>,
+    pub password: Option<Password>,
 }
 
 /// What a client may send.

@@ -1,5 +1,6 @@
 //! The configuration file as it is written; [`crate::config`] validates it.
 
+use secrecy::SecretString;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -106,7 +107,7 @@ pub struct LimitSettings {
 #[serde(deny_unknown_fields)]
 pub struct UserSettings {
     pub name: String,
-    pub password: Option<String>,
+    pub password: Option<SecretString>,
     pub password_file: Option<PathBuf>,
     pub role: RoleName,
     pub site: Option<String>,

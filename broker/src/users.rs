@@ -1,38 +1,22 @@
 //! The users of a broker and their passwords.
 
-use std::fmt;
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
 use crate::access::{Identity, Role};
 
-/// A password, kept out of every log and debug output.
-#[derive(Clone)]
-pub struct Password(Box<[u8]>);
-
-impl Password {
-    pub fn new(text: &str) -> Self {
-        Self(text.as_bytes().into())
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("(hidden)")
-    }
-}
-
 #[derive(Debug, Clone)]
 pub struct User {
     pub identity: Identity,
-    pub password: Password,
+    pub password: SecretString,
 }
 
 impl User {
-    pub fn new(name: &str, password: &str, role: Role) -> Self {
+    pub fn new(name: &str, password: impl Into<SecretString>, role: Role) -> Self {
         let identity = Identity { user: name.into(), role: Arc::new(role) };
-        Self { identity, password: Password::new(password) }
+        Self { identity, password: password.into() }
     }
 }
 
@@ -70,7 +54,7 @@ impl Users {
         };
         let given = password.unwrap_or_default();
         let user = self.users.iter().find(|user| &*user.identity.user == name);
-        let expected = user.map_or(given, |user| &user.password.0);
+        let expected = user.map_or(given, |user| user.password.expose_secret().as_bytes());
         let equal = bool::from(expected.ct_eq(given));
         user.filter(|_| equal).map(|user| &user.identity).ok_or(LoginRefused::BadCredentials)
     }

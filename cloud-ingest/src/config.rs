@@ -2,6 +2,7 @@
 
 mod http;
 
+use secrecy::SecretString;
 use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -59,7 +60,7 @@ pub struct Broker {
     /// None: in clear.
     pub tls: Option<ClientFiles>,
     pub client_id: String,
-    pub login: Option<(String, String)>,
+    pub login: Option<(String, SecretString)>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,7 @@
 //!
 //! Certificate, key and authorities are read anew for each connection, so that it takes what was renewed meanwhile.
 
+use secrecy::ExposeSecret;
 use std::{future::Future, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use rumqttc::{
@@ -151,7 +152,7 @@ impl MqttIntake {
             .set_transport(transport)
             .set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES);
         if let Some((user, password)) = login {
-            options.set_credentials(user, password);
+            options.set_credentials(user, password.expose_secret());
         }
         let (client, mut eventloop) = AsyncClient::new(options, CLIENT_REQUESTS);
         let mut network = NetworkOptions::new();

@@ -1,5 +1,6 @@
 //! The settings file as it is written. `config` checks it.
 
+use secrecy::SecretString;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -119,7 +120,7 @@ pub struct BrokerSettings {
     /// other, who comes first may keep the ingest out.
     pub client_id: String,
     pub user: Option<String>,
-    pub password: Option<String>,
+    pub password: Option<SecretString>,
     /// A file with the password; relative to this file.
     pub password_file: Option<PathBuf>,
 }

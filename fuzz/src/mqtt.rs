@@ -1,7 +1,9 @@
 //! What clients send a broker: the codec in front of the router, cut out of a stream in whatever pieces it comes.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tidegate_broker::mqtt::{self, Connect, Decoded, Malformed, Message, Packet, QoS, ShortAck, Topic};
+use tidegate_broker::mqtt::{
+    self, Connect, Decoded, Malformed, Message, Packet, Password, QoS, ShortAck, Topic,
+};
 
 /// Below what the longest input can say, so that the bound is met too.
 const MAX_PACKET_BYTES: usize = 1_000;
@@ -56,7 +58,7 @@ fn bounded(packet: &Packet) {
         Packet::Connect(connect) => {
             connect.client_id.len()
                 + connect.user.as_ref().map_or(0, String::len)
-                + connect.password.as_ref().map_or(0, Bytes::len)
+                + connect.password.as_ref().map_or(0, |Password(bytes)| bytes.len())
                 + connect.will.as_ref().map_or(0, |will| will.topic.bytes().len() + will.payload.len())
         }
         Packet::Publish { message, .. } => message.topic.bytes().len() + message.payload.len(),
@@ -144,7 +146,7 @@ fn put_connect(connect: &Connect, body: &mut BytesMut) {
         put(body, payload);
     }
     user.iter().for_each(|user| put(body, user.as_bytes()));
-    password.iter().for_each(|password| put(body, password));
+    password.iter().for_each(|Password(bytes)| put(body, bytes));
 }
 
 fn put(body: &mut BytesMut, bytes: &[u8]) {
@@ -168,7 +170,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
             keep_alive_s: 60,
             will,
             user: user.map(str::to_owned),
-            password: user.map(|_| Bytes::from_static(b"secret")),
+            password: user.map(|_| Password(Bytes::from_static(b"secret"))),
         }))
     };
     let all = [

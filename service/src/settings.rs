@@ -12,6 +12,7 @@ mod error;
 mod key_path;
 mod reading;
 
+use secrecy::{ExposeSecret, SecretString};
 use std::{ffi::OsString, path::Path};
 
 use serde::de::DeserializeOwned;
@@ -64,7 +65,11 @@ pub fn parse_with_env<T: DeserializeOwned>(
 
 /// Reads a secret from the file that a `…_file` key names; a relative path starts at the settings file's folder.
 /// One trailing line break is not part of the secret.
-pub fn read_secret(settings_file: &Path, key: &str, secret_file: &Path) -> Result<String, SettingsError> {
+pub fn read_secret(
+    settings_file: &Path,
+    key: &str,
+    secret_file: &Path,
+) -> Result<SecretString, SettingsError> {
     let folder = settings_file.parent().unwrap_or(Path::new(""));
     let path = folder.join(secret_file);
     let refused = |problem: String| {
@@ -73,12 +78,14 @@ pub fn read_secret(settings_file: &Path, key: &str, secret_file: &Path) -> Resul
     };
     let text = std::fs::read_to_string(&path)
         .map_err(|error| refused(format!("cannot read {} ({error})", path.display())))?;
-    let secret = text.strip_suffix('\n').unwrap_or(&text);
+    let text = SecretString::from(text);
+    let text = text.expose_secret();
+    let secret = text.strip_suffix('\n').unwrap_or(text);
     let secret = secret.strip_suffix('\r').unwrap_or(secret);
     if secret.is_empty() {
         return Err(refused(format!("{} is empty", path.display())));
     }
-    Ok(secret.to_owned())
+    Ok(secret.into())
 }
 
 /// A settings file as text, not parsed.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tidegate_service::settings::{
     SettingsError, load, load_with_env, parse, parse_secret, parse_with_env, read_secret,
@@ -154,7 +155,7 @@ fn a_secret_is_read_beside_the_settings_file_without_its_line_break() {
     std::fs::write(folder.path().join("secret"), "s3cret \r\n").expect("written");
     std::fs::write(folder.path().join("empty"), "\n").expect("written");
     let read = |name: &str| read_secret(&settings, "password_file", Path::new(name));
-    assert_eq!(read("secret").expect("it exists"), "s3cret ");
+    assert_eq!(read("secret").expect("it exists").expose_secret(), "s3cret ");
     let shown = |name| {
         let error = read(name).expect_err("it is refused").to_string();
         error.replace(&folder.path().display().to_string(), "…")

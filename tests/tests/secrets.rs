@@ -98,6 +98,43 @@ impl Search {
     }
 }
 
+/// What a browser gets as a cookie.
+fn cookie(answer: &reqwest::Response) -> String {
+    let given = answer.headers().get_all("set-cookie").iter().filter_map(|cookie| cookie.to_str().ok());
+    let given: Vec<_> = given.filter(|cookie| !cookie.contains("Max-Age=0")).collect();
+    let [cookie] = given[..] else { panic!("{given:?}") };
+    cookie.split(';').next().expect("it is named").to_owned()
+}
+
+/// Signs in by the page, with the wrong password first, and looks at a page as whoever that is.
+async fn sign_in(search: &mut Search, address: std::net::SocketAddr, name: &str, password: &str) {
+    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let client = client.build().expect("a client");
+    let url = |path: &str| format!("http://{address}{path}");
+    let wrong = search.password("a-user-who-mistyped-it");
+    for (password, session) in [(&*wrong, None), (password, Some("the session of a page"))] {
+        let page = client.get(url("/login")).send().await.expect("it answers");
+        let form_cookie = cookie(&page);
+        let form = form_cookie.split_once('=').expect("a value").1.to_owned();
+        search.secret("the secret of a form", &form);
+        let post = client.post(url("/login")).header("cookie", &form_cookie);
+        let post = post.header("sec-fetch-site", "same-origin");
+        let post = post.header("content-type", "application/x-www-form-urlencoded");
+        let body = format!("form={form}&name={name}&password={password}");
+        let answer = post.body(body).send().await.expect("it answers");
+        let Some(what) = session else {
+            assert_eq!(answer.status(), 401);
+            continue;
+        };
+        let session = cookie(&answer);
+        search.secret(what, session.split_once('=').expect("a value").1);
+        for path in ["/", "/api/v1/alarms", "/nowhere"] {
+            let page = client.get(url(path)).header("cookie", &session).send().await.expect("it answers");
+            search.heard(&format!("ingest{path} as {name}"), page.text().await.expect("text"));
+        }
+    }
+}
+
 fn table(text: &str) -> Table {
     text.parse().expect("TOML")
 }
@@ -260,6 +297,14 @@ async fn passwords_keys_and_tokens_are_said_nowhere() {
     ] {
         search.page("ingest", http, &format!("/api/v1/{path}"), Some(&token)).await;
     }
+    sign_in(&mut search, http, "eva", &of_user).await;
+    let of_watcher = search.password("somebody-who-watches");
+    let mut watch = Command::new(program("tidegate"));
+    watch
+        .args(["watch", "--raw", "--mqtt", &mqtt.to_string(), "--user", "eva"])
+        .envs(ALL_LOGS.iter().copied());
+    let refused = watch.env("TIDEGATE_MQTT_PASSWORD", &of_watcher).output().expect("it starts");
+    search.output("tidegate watch --raw", &refused);
     let (token_file, no_token) = (folder.join("tom.token"), folder.join("nobody.token"));
     fs::write(&token_file, &token).expect("the temporary folder can be written");
     let forged = format!("{}0000", &token[..token.len() - 4]);
@@ -294,6 +339,8 @@ async fn passwords_keys_and_tokens_are_said_nowhere() {
     search.assert_was_said("agent's log", "tidegate_agent");
     search.assert_was_said("broker's log", "TRACE");
     search.assert_was_said("ingest/api/v1/receivers", "ops");
+    search.assert_was_said("tidegate watch --raw", "refuses this client");
+    search.assert_was_said("ingest/ as eva", "<html");
     search.assert_was_said("tidegate receivers test mail", "did not reach mail");
     search.assert_nothing_was_said();
 }

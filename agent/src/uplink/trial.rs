@@ -1,6 +1,7 @@
 //! One connection to the broker that changes nothing there: beside a running agent, and with no will. For people who set a
 //! gateway up.
 
+use secrecy::ExposeSecret;
 use std::time::Duration;
 
 use rumqttc::{
@@ -45,7 +46,7 @@ pub async fn run(broker: &Broker, path: GatewayPath, say: &mut impl FnMut(&str))
     options.set_clean_session(true).set_keep_alive(broker.keep_alive).set_transport(transport);
     options.set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES);
     if let Some((user, password)) = &broker.credentials {
-        options.set_credentials(user, password);
+        options.set_credentials(user, password.expose_secret());
     }
     let (client, mut polled) = AsyncClient::new(options, REQUESTS);
     polled.set_network_options(link::network());

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Connect, Message, Packet, QoS, Topic};
+use super::{Connect, Message, Packet, Password, QoS, Topic};
 
 /// What a look at the read buffer gave.
 #[derive(Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ fn connect(body: &mut Body) -> Result<Connect, Malformed> {
         None
     };
     let user = if has_user { Some(body.text()?) } else { None };
-    let password = if has_password { Some(body.bytes()?) } else { None };
+    let password = if has_password { Some(Password(body.bytes()?)) } else { None };
     Ok(Connect { client_id, clean_session: flag(1), keep_alive_s, will, user, password })
 }
 
@@ -243,7 +243,7 @@ mod tests {
             keep_alive_s: 60,
             will: Some(will),
             user: Some("user".into()),
-            password: Some(Bytes::from_static(b"p")),
+            password: Some(Password(Bytes::from_static(b"p"))),
         };
         check(bytes, Ok(Decoded::Packet(Packet::Connect(Box::new(connect)))));
     }

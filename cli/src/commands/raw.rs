@@ -4,6 +4,7 @@
 //! last [`MAX_DESCRIPTIONS`] are kept, and an unknown channel is shown by its index. A block that does not decode is
 //! named on standard error, and the next one is read.
 
+use secrecy::ExposeSecret;
 use std::{
     collections::HashMap,
     io::{self, Write},
@@ -96,7 +97,7 @@ fn connect(arguments: &Arguments) -> Result<(AsyncClient, EventLoop), CliError> 
     let mut options = MqttOptions::new(id, host.trim_matches(['[', ']']), port);
     options.set_keep_alive(KEEP_ALIVE).set_clean_session(true).set_max_packet_size(MAX_PACKET, MAX_PACKET);
     if let Some(user) = &arguments.user {
-        options.set_credentials(user, arguments.password.clone().unwrap_or_default());
+        options.set_credentials(user, arguments.password.as_ref().map_or("", ExposeSecret::expose_secret));
     }
     match &arguments.mqtt_ca {
         Some(ca) => {

@@ -40,13 +40,11 @@ fn admit(door: &Door, request: &Request) -> Result<Option<Caller>, Box<Response>
     let (method, headers) = (request.method(), request.headers());
     if !door.policy.asks {
         let is_order = changes_something(method);
-        if is_order || door.policy.is_loopback {
-            let strangers = if is_order { refuse_strangers(peer, headers) } else { host_is_ours(headers) };
-            strangers.map_err(|problem| {
-                count(&door.counts.strangers);
-                boxed(problem)
-            })?;
-        }
+        let strangers = if is_order { refuse_strangers(peer, headers) } else { host_is_ours(headers) };
+        strangers.map_err(|problem| {
+            count(&door.counts.strangers);
+            boxed(problem)
+        })?;
         return Ok(Some(Caller::local()));
     }
     let Some(route) = request.extensions().get::<MatchedPath>() else { return Ok(None) };

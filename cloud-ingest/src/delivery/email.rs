@@ -1,6 +1,7 @@
 //! One attempt at an email. An answer of 5xx is final, but those that speak of the login (530 to 538): a password is set right
 //! in a while, and the alarm is as good as before.
 
+use secrecy::ExposeSecret;
 use std::time::Duration;
 
 use lettre::{
@@ -83,7 +84,8 @@ fn transport(target: &EmailTarget) -> Result<AsyncSmtpTransport<Tokio1Executor>,
         .tls(tls)
         .timeout(Some(STEP_LIMIT));
     if let Some((user, password)) = &target.login {
-        transport = transport.credentials(Credentials::new(user.clone(), password.0.clone()));
+        transport =
+            transport.credentials(Credentials::new(user.clone(), password.expose_secret().to_owned()));
     }
     Ok(transport.build())
 }

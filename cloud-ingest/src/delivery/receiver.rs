@@ -1,5 +1,6 @@
 //! Receivers, checked.
 
+use secrecy::{ExposeSecret, SecretString};
 use std::{
     net::IpAddr,
     path::{Path, PathBuf},
@@ -72,19 +73,10 @@ pub struct EmailTarget {
     pub host: String,
     pub port: u16,
     pub tls: TlsSettings,
-    pub login: Option<(String, Password)>,
+    pub login: Option<(String, SecretString)>,
     pub from: Mailbox,
     pub to: Vec<Mailbox>,
     pub ca: Option<Vec<u8>>,
-}
-
-#[derive(Clone)]
-pub struct Password(pub String);
-
-impl std::fmt::Debug for Password {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Password")
-    }
 }
 
 /// Checks all receivers; `file` is where relative paths start, and what messages name.
@@ -221,8 +213,8 @@ impl At<'_> {
         let url = web_address(url, allow_internal || insecure)
             .map_err(|(problem, remedy)| self.wrong("url", problem, remedy))?;
         let mut secrets = Vec::new();
-        let secret = |key: String, text: &str| {
-            Secret::parse(text).map_err(|error| {
+        let secret = |key: String, text: &SecretString| {
+            Secret::parse(text.expose_secret()).map_err(|error| {
                 let remedy =
                     "make one with: echo whsec_$(openssl rand -base64 32), and give the receiver the same";
                 self.wrong(&key, error.to_string(), remedy)
@@ -272,7 +264,7 @@ impl At<'_> {
             (None, None) => None,
         };
         let login = match (raw.user.clone(), password) {
-            (Some(user), Some(password)) => Some((user, Password(password))),
+            (Some(user), Some(password)) => Some((user, password)),
             (None, None) => None,
             (Some(_), None) => {
                 return Err(self.wrong("user", "there is a user and no password", "add password_file"));

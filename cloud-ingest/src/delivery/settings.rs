@@ -1,5 +1,6 @@
 //! `[[receiver]]` and `[heartbeat]` as they are written. `receiver` and `heartbeat` check them.
 
+use secrecy::SecretString;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -29,7 +30,7 @@ pub struct ReceiverSettings {
 
     pub url: Option<String>,
     /// The first signs, and so do the others: for rotation.
-    pub secrets: Option<Vec<String>>,
+    pub secrets: Option<Vec<SecretString>>,
     /// Files with a secret each; relative to this file.
     pub secret_files: Option<Vec<PathBuf>>,
     /// Addresses of this machine and its networks too.
@@ -39,7 +40,7 @@ pub struct ReceiverSettings {
     pub server: Option<String>,
     pub tls: Option<TlsSettings>,
     pub user: Option<String>,
-    pub password: Option<String>,
+    pub password: Option<SecretString>,
     /// Relative to this file.
     pub password_file: Option<PathBuf>,
     pub from: Option<String>,

@@ -30,7 +30,7 @@ const MAX_SESSION_HOURS: u32 = 7 * 24;
 /// How the door is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Everybody is asked who they are. Else whoever reaches the door may read, and programs on this machine may change things.
+    /// Everybody is asked who they are. Else only this machine reaches the door; its users may read everything, and change it.
     pub asks: bool,
     pub open_metrics: bool,
     pub is_tls: bool,
@@ -62,9 +62,10 @@ impl Policy {
             let remedy = "add [http.tls] with `certificate` and `key`, listen on 127.0.0.1, or add `insecure = true` to [http] if nobody else can be on that network";
             return refused("http.listen", problem, remedy);
         }
-        if !is_loopback && !insecure && auth.is_none() {
+        if !is_loopback && auth.is_none() {
             let problem = format!("whoever reaches {listen} could read everything");
-            let remedy = "add [auth] and make a first user with `tidegate-ingest users add`, listen on 127.0.0.1, or add `insecure = true` to [http] if nobody else can be on that network";
+            let remedy =
+                "add [auth] and make a first user with `tidegate-ingest users add`, or listen on 127.0.0.1";
             return refused("http.listen", problem, remedy);
         }
         let default = AuthSettings::default();
@@ -89,13 +90,9 @@ impl Policy {
     /// What is said at the start where it is not as safe as it could be.
     pub const fn warning(&self) -> Option<&'static str> {
         match (self.asks, self.is_loopback, self.is_tls) {
-            (false, true, _) => Some(
+            (false, ..) => Some(
                 "nobody is asked who they are: every user of this machine may read everything and change alarms, rules and \
                  settings; docs/ingest.md says how [auth] is set up",
-            ),
-            (false, false, _) => Some(
-                "INSECURE: whoever is on the network can read everything; set up [auth] and [http.tls] and remove \
-                 `insecure = true`",
             ),
             (true, false, false) => Some(
                 "INSECURE: whoever is on the network can read passwords, tokens and readings; set up [http.tls] and remove \

@@ -9,6 +9,7 @@ mod screen;
 mod snapshot;
 pub mod stream;
 
+use secrecy::SecretString;
 use std::{path::PathBuf, process::ExitCode};
 
 use futures_util::StreamExt;
@@ -67,7 +68,7 @@ pub struct Arguments {
     pub user: Option<String>,
     /// The user's password, for --raw.
     #[arg(long, requires = "raw", env = "TIDEGATE_MQTT_PASSWORD", hide_env_values = true)]
-    pub password: Option<String>,
+    pub password: Option<SecretString>,
 }
 
 pub async fn run(arguments: &Arguments, client: &Client) -> Result<ExitCode, CliError> {

@@ -68,7 +68,7 @@ fn shown(packet: &Packet) -> Value {
             "type": "connect", "protocolId": "MQTT", "protocolVersion": 4, "bridge": false,
             "clean": connect.clean_session, "keepalive": connect.keep_alive_s, "clientId": connect.client_id,
             "will": connect.will.as_ref().map(message), "username": connect.user,
-            "password": connect.password.as_ref().map(|password| hex(password)),
+            "password": connect.password.as_ref().map(|password| hex(&password.0)),
         }),
         Packet::Publish { message: published, id } => {
             let mut all = message(published);
