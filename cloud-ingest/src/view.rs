@@ -149,6 +149,8 @@ pub struct AuditView {
     /// Gateways whose queue was found to be younger than it was, at the selected site. What only the newer one held, of boots that nobody
     /// spoke of since, is in no account.
     pub set_back: Vec<GatewaySetBack>,
+    /// Gateways under whose name two processes spoke at once, at the selected site.
+    pub cloned: Vec<GatewayCloned>,
     /// Nothing is outstanding, and nothing conflicts.
     pub complete: bool,
 }
@@ -159,6 +161,17 @@ pub struct GatewaySetBack {
     pub gateway: GatewayId,
     #[serde(flatten)]
     pub last: SetBack,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GatewayCloned {
+    pub site: SiteId,
+    /// As its alarm names it.
+    pub gateway: DeviceId,
+    /// The alarm, last.
+    pub raised_unix_ms: i64,
+    /// It has not ended.
+    pub goes_on: bool,
 }
 
 /// Where every reading of an origin is, as far as the cloud has heard of them.

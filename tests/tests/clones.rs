@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tidegate_protocol::{BootId, DeviceId, Reading};
 use tidegate_service::Shutdown;
 use tidegate_simulator::{
@@ -119,6 +119,12 @@ async fn one_image_that_runs_twice_is_named_and_what_it_says_twice_is_kept_apart
     let conflict = raised(&api, "identity-conflict").await;
     assert_eq!((&conflict[0]["device"], &conflict[0]["channel"]), (&DEVICE.into(), &"identity".into()));
     assert_eq!((cloned.as_array().map(Vec::len), conflict.as_array().map(Vec::len)), (Some(1), Some(1)));
+    let audit = api.get("/api/v1/audit").await;
+    let raised_unix_ms = &cloned[0]["raised"]["time_unix_ms"];
+    assert_eq!(
+        audit["cloned"],
+        json!([{ "site": "plant", "gateway": "gw-a", "raised_unix_ms": raised_unix_ms, "goes_on": true }])
+    );
 
     let (first, second) = (finish(first).await, finish(second).await);
     for status in [&first, &second] {

@@ -220,3 +220,56 @@ async fn packets_of_every_length_come_through_up_to_the_limit() {
     raw.send(&publish(0x30, &longer, 0, b"x")).await;
     assert!(raw.is_cut_off().await);
 }
+
+#[tokio::test]
+async fn acknowledgements_come_in_the_order_of_what_they_answer() {
+    let broker = broker().await;
+    let ids = [9, 3, 7, 1, 8];
+    let mut raw = Raw::connect(&broker, "operator", "o", 60).await;
+    // At once, so that an order of its own would show.
+    let at_once = |first| ids.iter().flat_map(|&id| publish(first, "home/x", id, b"x")).collect::<Vec<_>>();
+    for (first, answer) in [(0x32, 0x40), (0x34, 0x50)] {
+        raw.send(&at_once(first)).await;
+        for id in ids {
+            assert_eq!(raw.packet().await, Some(vec![answer, 2, 0, id as u8]));
+        }
+    }
+
+    // And what the broker goes on with, in the order in which the other end took it.
+    let mut subscriber = Raw::connect(&broker, "operator", "s", 60).await;
+    subscriber.send(&subscribe(1, &[("home/y", 2)])).await;
+    subscriber.packet().await.expect("SUBACK");
+    for id in 1..=4 {
+        raw.send(&publish(0x34, "home/y", id + 20, b"y")).await;
+        raw.packet().await.expect("PUBREC");
+        raw.send(&[0x62, 2, 0, id as u8 + 20]).await;
+        raw.packet().await.expect("PUBCOMP");
+    }
+    let mut taken = Vec::new();
+    for _ in 0..4 {
+        let message = subscriber.packet().await.expect("a message");
+        assert_eq!(message[0], 0x34);
+        taken.push([message[message.len() - 3], message[message.len() - 2]]);
+    }
+    taken.swap(0, 2);
+    subscriber.send(&taken.iter().flat_map(|[high, low]| [0x50, 2, *high, *low]).collect::<Vec<_>>()).await;
+    for [high, low] in taken {
+        assert_eq!(subscriber.packet().await, Some(vec![0x62, 2, high, low]));
+    }
+}
+
+#[tokio::test]
+async fn a_retained_message_at_qos_0_takes_the_place_of_that_of_before() {
+    let broker = broker().await;
+    let mut publisher = Raw::connect(&broker, "operator", "p", 60).await;
+    publisher.send(&publish(0x33, "home/kept", 5, b"before")).await;
+    publisher.packet().await.expect("PUBACK");
+    publisher.send(&publish(0x31, "home/kept", 0, b"now")).await;
+    // An answer says that the broker has taken what came before the question.
+    publisher.send(&publish(0x32, "home/other", 6, b"x")).await;
+    publisher.packet().await.expect("PUBACK");
+    let mut subscriber = Raw::connect(&broker, "operator", "s", 60).await;
+    subscriber.send(&subscribe(1, &[("home/kept", 1)])).await;
+    subscriber.packet().await.expect("SUBACK");
+    assert_eq!(subscriber.packet().await, Some(publish(0x31, "home/kept", 0, b"now")));
+}

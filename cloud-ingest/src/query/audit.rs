@@ -8,10 +8,14 @@ use super::{QueryError, Selection, quarantine, selected, selects, summaries};
 use crate::{
     core::{
         batch::{OriginNo, OriginRecord},
+        lifecycle::AlarmKey,
         seal::SealedRecord,
+        system::GATEWAY_CLONED,
     },
-    store::Look,
-    view::{AuditTotals, AuditView, GatewaySetBack, MAX_OUTSTANDING_RANGES, Measured, OriginAudit},
+    store::{Look, alarms::AlarmRecord},
+    view::{
+        AuditTotals, AuditView, GatewayCloned, GatewaySetBack, MAX_OUTSTANDING_RANGES, Measured, OriginAudit,
+    },
 };
 
 pub(super) fn audit(look: &Look<'_>, selection: &Selection, each: bool) -> Result<AuditView, QueryError> {
@@ -49,6 +53,7 @@ pub(super) fn audit(look: &Look<'_>, selection: &Selection, each: bool) -> Resul
         }
     }
     view.set_back = set_back(look, selection)?;
+    view.cloned = cloned(look, selection)?;
     view.origins.sort_by_key(|origin| (origin.site, origin.device, origin.boot));
     view.complete = view.totals.outstanding == 0 && view.totals.conflicts == 0;
     Ok(view)
@@ -62,6 +67,21 @@ fn set_back(look: &Look<'_>, selection: &Selection) -> Result<Vec<GatewaySetBack
         record.queue.set_back.map(|last| GatewaySetBack { site, gateway, last })
     });
     Ok(told.collect())
+}
+
+/// What two processes under one name said differently conflicts; what they said alike is stored once, and only this tells of them.
+fn cloned(look: &Look<'_>, selection: &Selection) -> Result<Vec<GatewayCloned>, QueryError> {
+    let mut found = Vec::new();
+    for (AlarmKey { site, device: gateway, rule, .. }, AlarmRecord { raised, lifecycle, .. }) in
+        look.alarms()?
+    {
+        let of_site = selection.site.is_none_or(|asked| asked == site);
+        if let (GATEWAY_CLONED, true, Some(raised)) = (rule.as_str(), of_site, raised) {
+            let raised_unix_ms = raised.time_unix_ms.unwrap_or_default();
+            found.push(GatewayCloned { site, gateway, raised_unix_ms, goes_on: lifecycle.active });
+        }
+    }
+    Ok(found)
 }
 
 fn summaries_of(look: &Look<'_>, no: OriginNo, origin: &OriginAudit) -> Result<u64, QueryError> {

@@ -16,6 +16,17 @@ pub struct Audit {
     pub quarantine: Quarantine,
     #[serde(default)]
     pub set_back: Vec<SetBack>,
+    #[serde(default)]
+    pub cloned: Vec<Cloned>,
+}
+
+/// A gateway under whose name two processes spoke at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cloned {
+    pub site: String,
+    pub gateway: String,
+    pub raised_unix_ms: i64,
+    pub goes_on: bool,
 }
 
 /// A gateway whose queue was found to be younger than it was.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ledger::{Audit, OriginAudit, SetBack},
+    ledger::{Audit, Cloned, OriginAudit, SetBack},
     verdict::{Finding, Verdict, What},
 };
 use crate::{
@@ -131,6 +131,13 @@ fn notes(audit: &Audit) -> String {
             local_time(*last_unix_ms),
         ));
     }
+    for Cloned { site, gateway, raised_unix_ms, goes_on } in &audit.cloned {
+        let state = if *goes_on { "runs twice, noticed" } else { "ran twice, noticed" };
+        text.push_str(&format!(
+            "gateway {site}/{gateway} {state} {}: what its processes said alike is stored once, what differs is in conflict\n",
+            local_time(*raised_unix_ms),
+        ));
+    }
     for origin in audit.origins.iter().filter(|origin| origin.refused > 0) {
         let OriginAudit { site, device, boot, refused, .. } = origin;
         text.push_str(&format!(
@@ -242,6 +249,19 @@ Not complete: 120 measured, 100 stored, 2 declared lost, 18 outstanding.
         audit.set_back[0].times = 1;
         let text = render(&audit, Verdict::InFlight, &[], Paint::always(false));
         assert!(text.contains("was set back once, last"), "{text}");
+    }
+
+    #[test]
+    fn a_gateway_that_runs_or_ran_twice_is_named() {
+        let mut audit = audit();
+        let (site, gateway, raised_unix_ms) = ("s".to_owned(), "gw".to_owned(), 1_800_000_000_000);
+        audit.cloned = vec![Cloned { site, gateway, raised_unix_ms, goes_on: true }];
+        let text = render(&audit, Verdict::InFlight, &[], Paint::always(false));
+        let expected = format!("gateway s/gw runs twice, noticed {}: ", local_time(raised_unix_ms));
+        assert!(text.contains(&expected), "{text}");
+        audit.cloned[0].goes_on = false;
+        let text = render(&audit, Verdict::InFlight, &[], Paint::always(false));
+        assert!(text.contains("gateway s/gw ran twice, noticed "), "{text}");
     }
 
     #[test]
