@@ -3,7 +3,6 @@
 mod local_alarms;
 mod sources;
 
-use secrecy::SecretString;
 use std::{
     fmt::Display,
     net::SocketAddr,
@@ -11,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use secrecy::SecretString;
 use tidegate_alarms::{RuleSet, RulesSettings};
 use tidegate_protocol::{
     GatewayId, SiteId,

@@ -1,8 +1,8 @@
 //! The configuration file as it is written; [`crate::config`] validates it.
 
-use secrecy::SecretString;
 use std::path::PathBuf;
 
+use secrecy::SecretString;
 use serde::Deserialize;
 use tidegate_alarms::Priority;
 use tidegate_trust::ClientTlsSettings;

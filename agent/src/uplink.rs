@@ -13,7 +13,6 @@
 mod link;
 pub mod trial;
 
-use secrecy::{ExposeSecret, SecretString};
 use std::{
     collections::{HashMap, VecDeque},
     convert::Infallible,
@@ -25,6 +24,7 @@ use rumqttc::{
     AsyncClient, Event as Polled, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS,
     SubscribeReasonCode, Transport,
 };
+use secrecy::{ExposeSecret, SecretString};
 use tidegate_protocol::{
     ack::BlockAck,
     rules::{RulesDown, RulesUp, Verdicts},

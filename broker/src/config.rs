@@ -2,12 +2,12 @@
 
 mod transport;
 
-use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
 use tidegate_protocol::topic::GatewayPath;
 use tidegate_protocol::{GatewayId, SiteId};
 use tidegate_service::SettingsError;

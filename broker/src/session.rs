@@ -253,7 +253,7 @@ impl Session {
 
     /// The rule for publishes, which is that for wills too.
     pub fn authorise(&mut self, topic: &Topic, catalogue: &Catalogue) -> Result<(), Violation> {
-        /// A gateway has five topics; an ingest with more gateways than this is merely checked again.
+        /// A gateway has eight topics; an ingest with more gateways than this is merely checked again.
         const REMEMBERED_TOPICS: usize = 256;
         if self.allowed_topics.contains(topic.bytes()) {
             return Ok(());

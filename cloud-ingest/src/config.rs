@@ -2,12 +2,12 @@
 
 mod http;
 
-use secrecy::SecretString;
 use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
+use secrecy::SecretString;
 use tidegate_alarms::RuleSet;
 use tidegate_protocol::block::MAX_RECORDS;
 use tidegate_service::{SettingsError, settings};

@@ -8,13 +8,13 @@
 //!
 //! Certificate, key and authorities are read anew for each connection, so that it takes what was renewed meanwhile.
 
-use secrecy::ExposeSecret;
 use std::{future::Future, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use rumqttc::{
     AsyncClient, Event as MqttEvent, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS,
     SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
+use secrecy::ExposeSecret;
 use tidegate_protocol::{
     block::MAX_BLOCK_BYTES,
     topic::{ALL_BLOCKS, ALL_STATUS},

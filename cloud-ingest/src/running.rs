@@ -30,7 +30,7 @@ use crate::{
     config::Config,
     core::{self, Core, Event, room::OriginBounds},
     data_folder::{self, FolderError, FolderLock},
-    delivery::deliverer,
+    delivery::{DELIVERED_IN_CLEAR, deliverer},
     door::{Door, DoorError, certificate},
     engine::{Engine, new_incarnation},
     events,
@@ -137,6 +137,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (draining, stopping) = (Shutdown::new(), Shutdown::new());
     let committed = deliverer::Committed::default();
     // Before anything is committed: what is committed is queued for them.
+    for (to, is_in_clear) in config
+        .receivers
+        .iter()
+        .map(|receiver| (&*receiver.id, receiver.target.is_in_clear()))
+        .chain(config.heartbeat.place.iter().map(|place| ("heartbeat", place.is_in_clear())))
+    {
+        if is_in_clear {
+            tracing::warn!(to, "{DELIVERED_IN_CLEAR}");
+        }
+    }
     let delivery = deliverer::start(config.receivers, &store, &committed, &stopping)?;
     let retained = Arc::new(Retained::new(outgoing.clone()));
     let (writes, looks) = (Arc::clone(&store), Arc::clone(&store));

@@ -1,8 +1,8 @@
 //! The settings file as it is written. `config` checks it.
 
-use secrecy::SecretString;
 use std::path::PathBuf;
 
+use secrecy::SecretString;
 use serde::Deserialize;
 use tidegate_trust::{ClientTlsSettings, Version, settings::only_the_newest};
 

@@ -12,9 +12,9 @@ mod error;
 mod key_path;
 mod reading;
 
-use secrecy::{ExposeSecret, SecretString};
 use std::{ffi::OsString, path::Path};
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 pub use error::SettingsError;

@@ -219,7 +219,8 @@ impl Mosquitto {
         // Its user is for a root that would give its rights up, and could then not read what is for the owner alone.
         let settings = format!(
             "user root\nlistener {} {}\ncafile {}\ncertfile {}\nkeyfile {}\ncrlfile {}\nrequire_certificate true\n\
-             use_identity_as_username true\nallow_anonymous false\nacl_file {}\npersistence false\nlog_dest stderr\nlog_type all\n",
+             use_identity_as_username true\nallow_anonymous false\nacl_file {}\n\
+             max_packet_size 1048576\nset_tcp_nodelay true\nmax_queued_messages 10000\npersistence false\nlog_dest stderr\nlog_type all\n",
             address.port(),
             address.ip(),
             at("ca/ca.pem"),

@@ -1,13 +1,13 @@
 //! One connection to the broker that changes nothing there: beside a running agent, and with no will. For people who set a
 //! gateway up.
 
-use secrecy::ExposeSecret;
 use std::time::Duration;
 
 use rumqttc::{
     AsyncClient, ConnectionError, Event as Polled, MqttOptions, Packet, QoS, StateError, SubscribeReasonCode,
     Transport,
 };
+use secrecy::ExposeSecret;
 use tidegate_protocol::topic::GatewayPath;
 use tidegate_trust::{
     ClientTls, Failure, Identity, Side,

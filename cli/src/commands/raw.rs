@@ -4,7 +4,6 @@
 //! last [`MAX_DESCRIPTIONS`] are kept, and an unknown channel is shown by its index. A block that does not decode is
 //! named on standard error, and the next one is read.
 
-use secrecy::ExposeSecret;
 use std::{
     collections::HashMap,
     io::{self, Write},
@@ -15,6 +14,7 @@ use std::{
 use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, QoS, TlsConfiguration, Transport,
 };
+use secrecy::ExposeSecret;
 use serde_json::json;
 use tidegate_protocol::{
     Origin,

@@ -1,7 +1,6 @@
 //! One attempt at an email. An answer of 5xx is final, but those that speak of the login (530 to 538): a password is set right
 //! in a while, and the alarm is as good as before.
 
-use secrecy::ExposeSecret;
 use std::time::Duration;
 
 use lettre::{
@@ -13,6 +12,7 @@ use lettre::{
         client::{Certificate, Tls, TlsParameters},
     },
 };
+use secrecy::ExposeSecret;
 
 use super::{EmailTarget, Failure, compose::Composed, settings::TlsSettings};
 

@@ -14,6 +14,7 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
+use tidegate_trust::settings::is_this_machine;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
@@ -49,6 +50,13 @@ pub struct Place {
     pub url: Uri,
     pub allow_internal: bool,
     pub trust: Arc<Trust>,
+}
+
+impl Place {
+    /// Whoever is on the network can read along.
+    pub fn is_in_clear(&self) -> bool {
+        self.url.scheme_str() == Some("http") && !self.url.host().is_some_and(is_this_machine)
+    }
 }
 
 /// A complete answer.

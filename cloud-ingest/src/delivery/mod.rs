@@ -39,6 +39,10 @@ pub use desk::Desk;
 pub use filter::{Filter, Filters};
 pub use receiver::{EmailTarget, Receiver, Target, WebhookTarget};
 
+/// Said at the start of each place that is reached in clear.
+pub const DELIVERED_IN_CLEAR: &str = "INSECURE: whoever is on the network can read and change what is sent there; use TLS and remove \
+    `insecure` or `allow_internal`";
+
 /// What came of one attempt that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

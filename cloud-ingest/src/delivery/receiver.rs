@@ -1,16 +1,16 @@
 //! Receivers, checked.
 
-use secrecy::{ExposeSecret, SecretString};
 use std::{
-    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use hyper::Uri;
 use lettre::message::Mailbox;
+use secrecy::{ExposeSecret, SecretString};
 use tidegate_alarms::{Glob, TransitionKind};
 use tidegate_service::{SettingsError, settings};
+use tidegate_trust::settings::is_this_machine;
 
 use super::{
     Filter,
@@ -48,6 +48,14 @@ impl Target {
         match self {
             Self::Webhook(_) => "webhook",
             Self::Email(_) => "email",
+        }
+    }
+
+    /// Whoever is on the network can read along, because the settings say that it may be so.
+    pub fn is_in_clear(&self) -> bool {
+        match self {
+            Self::Webhook(target) => target.place.is_in_clear(),
+            Self::Email(target) => target.tls == TlsSettings::None && !is_this_machine(&target.host),
         }
     }
 
@@ -246,9 +254,7 @@ impl At<'_> {
         };
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls = raw.tls.unwrap_or(TlsSettings::Starttls);
-        let is_here =
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        if tls == TlsSettings::None && !is_here && !raw.insecure.unwrap_or(false) {
+        if tls == TlsSettings::None && !is_this_machine(&host) && !raw.insecure.unwrap_or(false) {
             let problem = "mail and password would cross the network for all to read";
             return Err(self.wrong("tls", problem, "use \"starttls\" or \"tls\", or say insecure = true"));
         }

@@ -37,19 +37,23 @@ fn good_receivers_pass_and_have_their_defaults() {
     let more = json!({ "quiet_hours": night, "digest": true, "transitions": transitions, "min_priority": "high",
                        "select": { "site": "plant-*", "channel": "t.*" } });
     check(json!([with(webhook(), more.clone()), with(email(), more)])).expect("good settings");
-    for changes in [
-        json!({ "url": "http://example.org/", "insecure": true }),
-        json!({ "url": "http://127.0.0.1:80/", "allow_internal": true }),
+    for (changes, is_in_clear) in [
+        (json!({}), false),
+        (json!({ "url": "http://example.org/", "insecure": true }), true),
+        (json!({ "url": "http://10.0.0.1/", "allow_internal": true }), true),
+        (json!({ "url": "http://127.0.0.1:80/", "allow_internal": true }), false),
     ] {
-        check(json!([with(webhook(), changes)])).expect("good settings");
+        let good = check(json!([with(webhook(), changes.clone())])).expect("good settings");
+        assert_eq!(good[0].target.is_in_clear(), is_in_clear, "{changes}");
     }
-    for changes in [
-        json!({ "server": "127.0.0.1:25", "tls": "none" }),
-        json!({ "server": "[::1]:25", "tls": "none" }),
-        json!({ "tls": "none", "insecure": true }),
-        json!({ "user": "a", "password": "b" }),
+    for (changes, is_in_clear) in [
+        (json!({ "server": "127.0.0.1:25", "tls": "none" }), false),
+        (json!({ "server": "[::1]:25", "tls": "none" }), false),
+        (json!({ "tls": "none", "insecure": true }), true),
+        (json!({ "user": "a", "password": "b" }), false),
     ] {
-        check(json!([with(email(), changes)])).expect("good settings");
+        let good = check(json!([with(email(), changes.clone())])).expect("good settings");
+        assert_eq!(good[0].target.is_in_clear(), is_in_clear, "{changes}");
     }
 }
 

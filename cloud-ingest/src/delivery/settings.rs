@@ -1,8 +1,8 @@
 //! `[[receiver]]` and `[heartbeat]` as they are written. `receiver` and `heartbeat` check them.
 
-use secrecy::SecretString;
 use std::path::PathBuf;
 
+use secrecy::SecretString;
 use serde::Deserialize;
 use tidegate_alarms::Priority;
 

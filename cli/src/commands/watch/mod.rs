@@ -9,10 +9,10 @@ mod screen;
 mod snapshot;
 pub mod stream;
 
-use secrecy::SecretString;
 use std::{path::PathBuf, process::ExitCode};
 
 use futures_util::StreamExt;
+use secrecy::SecretString;
 use tokio::time::sleep;
 
 use self::{
