@@ -104,7 +104,12 @@ impl CertificateAuthority {
 
 /// `tidegate-agent enroll`, with the invitation on its standard input.
 pub fn enroll(invitation: &str, config: &Path) -> Output {
+    enroll_with(&[], invitation, config)
+}
+
+pub fn enroll_with(environment: &[(&str, &str)], invitation: &str, config: &Path) -> Output {
     let mut command = Command::new(program("tidegate-agent"));
+    command.envs(environment.iter().copied());
     command.arg("enroll").arg("--config").arg(config).stdin(Stdio::piped());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     // One that knows already that it cannot go on does not read.

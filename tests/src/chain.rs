@@ -94,7 +94,12 @@ impl Part {
 
     /// Runs another command of the program with the same configuration, to its end.
     pub fn command(&self, arguments: &[&str]) -> Output {
+        self.command_with(&[], arguments)
+    }
+
+    pub fn command_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
         let mut command = Command::new(programs::program(self.program));
+        command.envs(environment.iter().copied());
         command.args(arguments).arg("--config").arg(&self.file).stdin(Stdio::null());
         command.output().unwrap_or_else(|error| panic!("{} does not start: {error}", self.program))
     }

@@ -5,10 +5,20 @@ use std::path::PathBuf;
 use tidegate_trust::authority::{Authority, Issued, When, replace};
 use toml::{Table, Value};
 
-use crate::chain::{Chain, GATEWAY, SITE};
+use crate::{
+    authority::CertificateAuthority,
+    chain::{Chain, GATEWAY, SITE},
+    measured::RULES,
+    programs::program,
+};
 
 /// How soon the broker sees that a file changed.
 const RELOAD_INTERVAL_MS: u64 = 50;
+
+/// As `tidegate gateway` names the chain's gateway.
+pub fn gateway() -> String {
+    format!("{SITE}/{GATEWAY}")
+}
 
 pub struct Secured {
     pub chain: Chain,
@@ -52,6 +62,11 @@ impl Secured {
         self.gateway_is(&format!("tidegate://{SITE}/{GATEWAY}"), When::Now);
     }
 
+    /// The broker's certificate is for this name, which it sees for itself.
+    pub fn broker_is(&self, name: &str) {
+        self.write("broker", &self.authority.server(&[name], When::Now));
+    }
+
     pub fn gateway_is(&mut self, uri: &str, when: When) {
         let issued = self.authority.client(&[uri], when);
         self.write("agent", &issued);
@@ -67,6 +82,27 @@ impl Secured {
     fn list_revoked(&self) {
         replace(&self.path("revoked.pem"), &self.authority.revoke(&self.revoked), 0o644);
     }
+}
+
+/// A chain whose parts are known by this authority; the gateway's configuration of its own is at the path.
+pub fn enrolled(more: &[&str], host: &str) -> (Chain, CertificateAuthority, PathBuf) {
+    // Built before the first certificate's time begins.
+    let _built = ["tidegate", "tidegate-agent", "tidegate-broker", "tidegate-ingest"].map(program);
+    let mut chain = Chain::new(RULES);
+    let authority = CertificateAuthority::start(chain.folder(), host, more);
+    authority.issue(&["server", host], "broker.pem");
+    authority.issue(&["role", "ingest"], "ingest.pem");
+    let config = chain.folder().join("gateway/agent.toml");
+    let enrolled = authority.enrol(&gateway(), &config);
+    assert!(enrolled.status.success(), "{}", String::from_utf8_lossy(&enrolled.stderr));
+    let written = std::fs::read_to_string(&config).expect("it wrote one");
+    let renew_at = written.lines().find(|line| line.starts_with("renew_at = ")).expect("the service");
+    let own = |file: &str| format!("certificate = \"{file}\"\nkey = \"{file}\"\n");
+    let broker = format!("{}client_ca = \"ca/ca.pem\"\ncrl = \"ca/revoked.pem\"\n", own("broker.pem"));
+    let ingest = format!("ca = \"ca/ca.pem\"\n{}{renew_at}\n", own("ingest.pem"));
+    let agent = format!("ca = \"gateway/ca.pem\"\n{}{renew_at}\n", own("gateway/identity.pem"));
+    use_certificates(&mut chain, &broker, &ingest, &agent);
+    (chain, authority, config)
 }
 
 /// These take the place of users and passwords: the broker's `[tls]`, the others' `[broker.tls]`.

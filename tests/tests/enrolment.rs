@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Output, Stdio},
 };
 
@@ -18,18 +18,13 @@ use tidegate_tests::{
     authority::{CertificateAuthority, enroll},
     chain::{Chain, GATEWAY, SITE},
     eventually::{PATIENCE, eventually},
-    measured::{Measured, RULES},
-    programs::program,
-    secured::use_certificates,
+    measured::Measured,
+    secured::{enrolled, gateway},
     tidegate::{Following, tidegate},
 };
 
 const PERIOD_MS: u32 = 10;
 const LOOPBACK: &str = "127.0.0.1";
-
-fn gateway() -> String {
-    format!("{SITE}/{GATEWAY}")
-}
 
 fn said(output: &Output) -> String {
     [&*output.stdout, &*output.stderr].map(String::from_utf8_lossy).concat()
@@ -62,31 +57,10 @@ async fn accepted(chain: &Chain) -> u64 {
     line.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no such line in {text}"))
 }
 
-/// A chain whose parts are known by this authority; the gateway's configuration of its own is at the path.
-fn chain(more: &[&str], host: &str) -> (Chain, CertificateAuthority, PathBuf) {
-    // Built before the first certificate's time begins.
-    let _built = ["tidegate", "tidegate-agent", "tidegate-broker", "tidegate-ingest"].map(program);
-    let mut chain = Chain::new(RULES);
-    let authority = CertificateAuthority::start(chain.folder(), host, more);
-    authority.issue(&["server", host], "broker.pem");
-    authority.issue(&["role", "ingest"], "ingest.pem");
-    let config = chain.folder().join("gateway/agent.toml");
-    let enrolled = authority.enrol(&gateway(), &config);
-    assert!(enrolled.status.success(), "{}", said(&enrolled));
-    let written = std::fs::read_to_string(&config).expect("it wrote one");
-    let renew_at = written.lines().find(|line| line.starts_with("renew_at = ")).expect("the service");
-    let own = |file: &str| format!("certificate = \"{file}\"\nkey = \"{file}\"\n");
-    let broker = format!("{}client_ca = \"ca/ca.pem\"\ncrl = \"ca/revoked.pem\"\n", own("broker.pem"));
-    let ingest = format!("ca = \"ca/ca.pem\"\n{}{renew_at}\n", own("ingest.pem"));
-    let agent = format!("ca = \"gateway/ca.pem\"\n{}{renew_at}\n", own("gateway/identity.pem"));
-    use_certificates(&mut chain, &broker, &ingest, &agent);
-    (chain, authority, config)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_enrols_renews_on_a_link_that_stands_and_is_shut_out_once_it_is_revoked() {
     // So short a time that two thirds of it are always over.
-    let (mut chain, authority, config) = chain(&["--gateways-for", "140s"], LOOPBACK);
+    let (mut chain, authority, config) = enrolled(&["--gateways-for", "140s"], LOOPBACK);
     let identity = format!("tidegate://{}", gateway());
     chain.start();
     let measured = Measured::default();
@@ -285,7 +259,7 @@ fn may_publish(folder: &Path, own: &str, topic: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_identities_are_let_in_by_mosquitto_and_may_there_what_they_may_here() {
     let host = Mosquitto::host();
-    let (mut chain, authority, _) = chain(&[], &host);
+    let (mut chain, authority, _) = enrolled(&[], &host);
     let broker = Mosquitto::start(chain.folder(), &authority).await;
     chain.connect_ingest(broker.address);
     chain.connect_agent(broker.address);

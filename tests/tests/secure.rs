@@ -181,6 +181,14 @@ async fn check_connect_says_what_is_wrong() {
         assert!(code == Some(1) && said.contains(expected), "{uri}: {said}");
     }
     secured.renew_gateway();
+    secured.broker_is("elsewhere.example");
+    let named = |part: &Part| check(part, &["check", "--connect"]);
+    let (code, said) = eventually("the broker shows its other certificate", async || {
+        let (code, said) = named(&secured.chain.agent);
+        if code == Some(0) { Err(said) } else { Ok((code, said)) }
+    })
+    .await;
+    assert!(code == Some(1) && said.contains("elsewhere.example"), "{said}");
     replace(&secured.path("ca.pem"), &Authority::new("plant").pem(), 0o644);
     let (code, said) = check(&secured.chain.agent, &["check", "--connect"]);
     assert!(code == Some(1) && said.contains("signed by no authority in `ca`"), "{said}");

@@ -25,6 +25,11 @@ const NEEDED: &[Needed] = &[
         is_present: || is_on_path("chromium"),
     },
     Needed {
+        package: "faketime",
+        what_for: "a gateway whose clock is wrong",
+        is_present: || is_on_path("faketime"),
+    },
+    Needed {
         package: "mosquitto",
         what_for: "a broker of someone else's, with our identities",
         // Beyond the PATH of most users.
