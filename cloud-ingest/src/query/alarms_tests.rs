@@ -61,8 +61,12 @@ fn block(board: u64, clears: bool) -> Event {
 
 /// Boards with an odd number have cleared.
 pub(super) fn served(folder: &std::path::Path) -> Query {
+    served_under(folder, "high")
+}
+
+fn served_under(folder: &std::path::Path, rule: &str) -> Query {
     let rule =
-        serde_json::json!({ "rule": [{ "id": "high", "select": {}, "above": 60.0, "priority": "high" }] });
+        serde_json::json!({ "rule": [{ "id": rule, "select": {}, "above": 60.0, "priority": "high" }] });
     let rules = RuleSet::from_settings(serde_json::from_value::<RulesSettings>(rule).unwrap()).unwrap();
     let (query, events) = super::served::served(folder, rules, None);
     for board in 0..BOARDS {
@@ -96,6 +100,14 @@ fn all() -> AlarmSelection {
 fn boards(query: &Query, selection: AlarmSelection) -> Vec<u64> {
     let alarms = query.alarms(&selection).unwrap().alarms;
     alarms.iter().map(|alarm| alarm.device.as_str()[6..].parse().unwrap()).collect()
+}
+
+#[test]
+fn a_rule_with_the_name_of_one_of_ours_says_nothing_of_gateways() {
+    let folder = tempfile::tempdir().unwrap();
+    let query = served_under(folder.path(), "gateway-cloned");
+    assert_eq!(boards(&query, all()).len() as u64, BOARDS);
+    assert_eq!(query.audit(&Selection::default(), true).unwrap().cloned, []);
 }
 
 #[test]

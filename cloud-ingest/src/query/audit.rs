@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use tidegate_alarms::AlarmKind;
 use tidegate_protocol::{LossReason, block::Tail, topic::GatewayPath};
 
 use super::{QueryError, Selection, quarantine, selected, selects, summaries};
@@ -75,8 +76,9 @@ fn cloned(look: &Look<'_>, selection: &Selection) -> Result<Vec<GatewayCloned>, 
     for (AlarmKey { site, device: gateway, rule, .. }, AlarmRecord { raised, lifecycle, .. }) in
         look.alarms()?
     {
-        let of_site = selection.site.is_none_or(|asked| asked == site);
-        if let (GATEWAY_CLONED, true, Some(raised)) = (rule.as_str(), of_site, raised) {
+        // A rule of somebody's own may be called the same.
+        let Some(raised) = raised.filter(|raised| raised.kind == AlarmKind::System) else { continue };
+        if rule.as_str() == GATEWAY_CLONED && selection.site.is_none_or(|asked| asked == site) {
             let raised_unix_ms = raised.time_unix_ms.unwrap_or_default();
             found.push(GatewayCloned { site, gateway, raised_unix_ms, goes_on: lifecycle.active });
         }
