@@ -30,7 +30,7 @@ use crate::{
     config::Config,
     core::{self, Core, Event, room::OriginBounds},
     data_folder::{self, FolderError, FolderLock},
-    delivery::{DELIVERED_IN_CLEAR, deliverer},
+    delivery::{self, deliverer},
     door::{Door, DoorError, certificate},
     engine::{Engine, new_incarnation},
     events,
@@ -136,17 +136,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let core = new_core(&config, clock, &store, &shown)?;
     let (draining, stopping) = (Shutdown::new(), Shutdown::new());
     let committed = deliverer::Committed::default();
+    delivery::warn_of_clear(&config.receivers, config.heartbeat.place.as_ref());
     // Before anything is committed: what is committed is queued for them.
-    for (to, is_in_clear) in config
-        .receivers
-        .iter()
-        .map(|receiver| (&*receiver.id, receiver.target.is_in_clear()))
-        .chain(config.heartbeat.place.iter().map(|place| ("heartbeat", place.is_in_clear())))
-    {
-        if is_in_clear {
-            tracing::warn!(to, "{DELIVERED_IN_CLEAR}");
-        }
-    }
     let delivery = deliverer::start(config.receivers, &store, &committed, &stopping)?;
     let retained = Arc::new(Retained::new(outgoing.clone()));
     let (writes, looks) = (Arc::clone(&store), Arc::clone(&store));

@@ -146,7 +146,7 @@ pub struct HttpSettings {
     pub listen: String,
     /// Without it, the API and the page are in clear.
     pub tls: Option<HttpTlsSettings>,
-    /// From other machines too in clear, or without asking anybody who they are.
+    /// From other machines too in clear.
     pub insecure: bool,
     /// How many event streams are open at most; each is a file descriptor.
     pub max_event_streams: usize,

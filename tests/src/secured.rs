@@ -1,6 +1,6 @@
 //! The chain under mutual TLS, and the authority that all of it trusts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tidegate_trust::authority::{Authority, Issued, When, replace};
 use toml::{Table, Value};
@@ -95,14 +95,19 @@ pub fn enrolled(more: &[&str], host: &str) -> (Chain, CertificateAuthority, Path
     let config = chain.folder().join("gateway/agent.toml");
     let enrolled = authority.enrol(&gateway(), &config);
     assert!(enrolled.status.success(), "{}", String::from_utf8_lossy(&enrolled.stderr));
-    let written = std::fs::read_to_string(&config).expect("it wrote one");
+    use_authority(&mut chain, &config);
+    (chain, authority, config)
+}
+
+/// Everybody's certificate is where the authority's commands left it; the gateway's configuration of its own is at the path.
+pub fn use_authority(chain: &mut Chain, config: &Path) {
+    let written = std::fs::read_to_string(config).expect("it wrote one");
     let renew_at = written.lines().find(|line| line.starts_with("renew_at = ")).expect("the service");
     let own = |file: &str| format!("certificate = \"{file}\"\nkey = \"{file}\"\n");
     let broker = format!("{}client_ca = \"ca/ca.pem\"\ncrl = \"ca/revoked.pem\"\n", own("broker.pem"));
     let ingest = format!("ca = \"ca/ca.pem\"\n{}{renew_at}\n", own("ingest.pem"));
     let agent = format!("ca = \"gateway/ca.pem\"\n{}{renew_at}\n", own("gateway/identity.pem"));
-    use_certificates(&mut chain, &broker, &ingest, &agent);
-    (chain, authority, config)
+    use_certificates(chain, &broker, &ingest, &agent);
 }
 
 /// These take the place of users and passwords: the broker's `[tls]`, the others' `[broker.tls]`.

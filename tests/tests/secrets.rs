@@ -12,11 +12,11 @@ use tidegate_service::Shutdown;
 use tidegate_simulator::{BoardHandle, BoardPlan, VirtualBoard};
 use tidegate_tests::{
     authority::{CertificateAuthority, enroll},
-    chain::{Chain, GATEWAY, Part, SITE},
+    chain::{Chain, GATEWAY, Part},
     eventually::PATIENCE,
     measured::RULES,
     programs::program,
-    secured::use_certificates,
+    secured::{gateway, use_authority},
     tidegate::tidegate,
 };
 use tokio::{
@@ -371,9 +371,8 @@ async fn private_keys_and_invitations_are_said_nowhere() {
     let authority = CertificateAuthority::start(&folder, "127.0.0.1", &["--gateways-for", "140s"]);
     authority.issue(&["server", "127.0.0.1"], "broker.pem");
     authority.issue(&["role", "ingest"], "ingest.pem");
-    let gateway = format!("{SITE}/{GATEWAY}");
     let config = folder.join("gateway/agent.toml");
-    let invitation = authority.run(&["gateway", "invite", &gateway]).trim().to_owned();
+    let invitation = authority.run(&["gateway", "invite", &gateway()]).trim().to_owned();
     search.secret("an invitation", &invitation);
     let spoilt = invitation.replacen(|c: char| c.is_ascii_digit(), "x", 1);
     search.output("agent enroll, spoilt", &enroll(&spoilt, &config));
@@ -384,13 +383,7 @@ async fn private_keys_and_invitations_are_said_nowhere() {
     for arguments in [&["gateway", "list", "--all"][..], &["ca", "show"]] {
         search.heard(&format!("tidegate {}", arguments.join(" ")), authority.run(arguments));
     }
-    let written = fs::read_to_string(&config).expect("it wrote one");
-    let renew_at = written.lines().find(|line| line.starts_with("renew_at = ")).expect("the service");
-    let own = |file: &str| format!("certificate = \"{file}\"\nkey = \"{file}\"\n");
-    let broker = format!("{}client_ca = \"ca/ca.pem\"\ncrl = \"ca/revoked.pem\"\n", own("broker.pem"));
-    let ingest = format!("ca = \"ca/ca.pem\"\n{}{renew_at}\n", own("ingest.pem"));
-    let agent = format!("ca = \"gateway/ca.pem\"\n{}{renew_at}\n", own("gateway/identity.pem"));
-    use_certificates(&mut chain, &broker, &ingest, &agent);
+    use_authority(&mut chain, &config);
     let mut keys = Vec::new();
     private_keys(&folder, &mut keys);
     chain.broker.start_with(ALL_LOGS);

@@ -39,9 +39,18 @@ pub use desk::Desk;
 pub use filter::{Filter, Filters};
 pub use receiver::{EmailTarget, Receiver, Target, WebhookTarget};
 
-/// Said at the start of each place that is reached in clear.
-pub const DELIVERED_IN_CLEAR: &str = "INSECURE: whoever is on the network can read and change what is sent there; use TLS and remove \
-    `insecure` or `allow_internal`";
+/// Names in the log the places that are reached in clear.
+pub fn warn_of_clear(receivers: &[Receiver], heartbeat: Option<&http::Place>) {
+    let receivers = receivers.iter().filter(|receiver| receiver.target.is_in_clear());
+    let heartbeat = heartbeat.filter(|place| place.is_in_clear()).map(|_| "heartbeat");
+    for to in receivers.map(|receiver| receiver.id.as_str()).chain(heartbeat) {
+        tracing::warn!(
+            to,
+            "INSECURE: whoever is on the network can read and change what is sent there; use TLS and remove \
+             `insecure` or `allow_internal`"
+        );
+    }
+}
 
 /// What came of one attempt that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
